@@ -1,0 +1,70 @@
+import type { ApplianceId } from "#base/ids.ts";
+import type { Bytes, Millis } from "#base/units.ts";
+import type { ApplianceKind, CpuRequest } from "#model/ensemble.ts";
+import type { AppliancePlan } from "#protocol/host-plan.ts";
+import type { ApplianceState } from "#protocol/host-report.ts";
+
+/** What a driver may lack; a plan that needs it is refused before anything is changed. */
+export type ApplianceCapability = "exec" | "resize" | "suspend" | "checkpoint" | "migrate" | "console";
+
+/** What is known of one appliance on this host. `generation` is that of the plan it was created from. */
+export type ApplianceObservation = {
+  readonly id: ApplianceId;
+  readonly generation: string;
+  readonly state: ApplianceState;
+  readonly startedAt?: Millis;
+  readonly restarts: number;
+  readonly exitCode?: number;
+  readonly message?: string;
+  readonly cpuUsedMs: Millis;
+  readonly memoryBytes: Bytes;
+  /** Path of its network namespace, where the network driver puts its interfaces. */
+  readonly netns: string;
+  /** What it is limited to now. */
+  readonly cpu?: CpuRequest;
+  readonly memoryLimitBytes?: Bytes;
+};
+
+export type ExecRequest = {
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdin?: Uint8Array;
+  readonly onOutput: (stream: "stdout" | "stderr", chunk: Uint8Array) => void;
+};
+
+/**
+ * Runs appliances of one kind on one host. Every call is idempotent and survives being cut off at any point:
+ * called again, or after `recover`, it finishes. Restart policy is the driver's: `observe` shows it.
+ */
+export interface ApplianceDriver {
+  readonly kind: ApplianceKind;
+  readonly capabilities: ReadonlySet<ApplianceCapability>;
+  /** Find all that carries this host's mark; adopt what runs, clear away what is half made. Called once, first. */
+  recover(signal: AbortSignal): Promise<void>;
+  /** All appliances known here, from kept state; no I/O beyond cheap reads. */
+  observe(): readonly ApplianceObservation[];
+  /** Make its namespaces, root and limits, without starting it. */
+  create(plan: AppliancePlan, names: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
+  /** Its interfaces are there: run its command. */
+  start(id: ApplianceId, signal: AbortSignal): Promise<void>;
+  /** Politely, then for certain after `graceMs`. Nothing of it runs when this resolves. */
+  stop(id: ApplianceId, graceMs: Millis, signal: AbortSignal): Promise<void>;
+  /** Leave nothing of it behind; stops it first if need be. */
+  destroy(id: ApplianceId, signal: AbortSignal): Promise<void>;
+  /** Change limits while it runs. */
+  resize(
+    id: ApplianceId,
+    size: { cpu?: CpuRequest; memoryBytes?: Bytes },
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** Replace what names resolve to inside it (name → address). */
+  setNames(id: ApplianceId, names: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
+  /** Run one more program inside it; resolves with its exit code. */
+  exec(id: ApplianceId, request: ExecRequest, signal: AbortSignal): Promise<number>;
+  /** Up to `maxBytes` from the end of its output, oldest first. */
+  readLog(id: ApplianceId, maxBytes: number, signal: AbortSignal): Promise<string>;
+  /** Called whenever an observation may have changed by itself (a process ended, was restarted). */
+  onChange(listener: () => void): void;
+  /** Let go of everything without stopping anything; a later `recover` finds it again. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,69 @@
+import { spawn } from "node:child_process";
+import { constants } from "node:os";
+import { ConsortError } from "#base/errors.ts";
+import type { ProcessResult, RunOptions, Subprocess } from "#drivers/system/port.ts";
+
+const lastWordsLength = 400;
+
+/** Real programs on this machine. */
+export function systemSubprocess(): Subprocess {
+  return {
+    run,
+    async check(file, args, signal, options) {
+      const result = await run(file, args, signal, options);
+      if (result.code === 0) return result.stdout;
+      const words = (result.stderr.trim() || result.stdout.trim()).slice(-lastWordsLength);
+      throw new ConsortError(
+        "driver_failed",
+        `Cannot run ${file} ${args.join(" ")}: exit code ${result.code}: ${words}`,
+        {
+          details: { file, args, code: result.code },
+        },
+      );
+    },
+  };
+}
+
+function run(
+  file: string,
+  args: readonly string[],
+  signal: AbortSignal,
+  options: RunOptions = {},
+): Promise<ProcessResult> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const child = spawn(file, args, {
+      stdio: ["pipe", "pipe", "pipe"],
+      ...(options.env === undefined ? {} : { env: { ...process.env, ...options.env } }),
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      ...(options.timeoutMs === undefined
+        ? {}
+        : { timeout: options.timeoutMs, killSignal: "SIGKILL" as const }),
+      signal,
+    });
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
+    child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
+    // A program that does not read its input closes the pipe early; its exit code tells the story.
+    child.stdin.on("error", () => {});
+    child.once("error", (cause) => {
+      if (signal.aborted) reject(signal.reason);
+      else reject(new ConsortError("driver_failed", `Cannot start ${file}: ${cause.message}`, { cause }));
+    });
+    child.once("close", (code, killedBy) => {
+      if (signal.aborted) return reject(signal.reason);
+      if (code === null && child.killed) {
+        return reject(
+          new ConsortError("timeout", `Cannot finish ${file}: still running after ${options.timeoutMs} ms`),
+        );
+      }
+      resolve({
+        code: code ?? 128 + (killedBy === null ? 0 : constants.signals[killedBy]),
+        stdout: Buffer.concat(stdout).toString(),
+        stderr: Buffer.concat(stderr).toString(),
+      });
+    });
+    child.stdin.end(options.input ?? "");
+  });
+}

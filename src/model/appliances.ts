@@ -1,0 +1,56 @@
+import { applianceId, applianceName, networkId } from "#base/ids.ts";
+import type { ApplianceId, ApplianceName, NetworkId } from "#base/ids.ts";
+import type { ApplianceSpec, Ensemble, LinkSpec } from "#model/ensemble.ts";
+
+/** One appliance after its spec's replicas are counted out. */
+export type Appliance = {
+  readonly id: ApplianceId;
+  readonly name: ApplianceName;
+  readonly spec: ApplianceSpec;
+};
+
+/** A link between two appliances after replicas are counted out; `network` is decided. */
+export type ApplianceLink = {
+  readonly from: ApplianceId;
+  readonly to: ApplianceId;
+  readonly network: NetworkId;
+  readonly spec: LinkSpec;
+};
+
+/** "web" alone keeps its name; replicas are "web-1", "web-2", … */
+export function replicaNames(spec: ApplianceSpec): ApplianceName[] {
+  if (spec.replicas === 1) return [applianceName(spec.name)];
+  return Array.from({ length: spec.replicas }, (_, index) => applianceName(`${spec.name}-${index + 1}`));
+}
+
+export function appliancesOf(ensemble: Ensemble): Appliance[] {
+  return ensemble.appliances.flatMap((spec) =>
+    replicaNames(spec).map((name) => ({ id: applianceId(ensemble.name, name), name, spec })),
+  );
+}
+
+/** Every link between two distinct appliances that share its network. A spec no network can carry is left out; formats/ refuses it. */
+export function linksOf(ensemble: Ensemble): ApplianceLink[] {
+  const specs = new Map(ensemble.appliances.map((spec) => [spec.name, spec]));
+  return ensemble.links.flatMap((link) => {
+    const from = specs.get(link.from);
+    const to = specs.get(link.to);
+    if (from === undefined || to === undefined) return [];
+    const network = link.network ?? from.networks.find((name) => to.networks.includes(name));
+    if (network === undefined) return [];
+    return replicaPairs(from, to).map(([a, b]) => ({
+      from: applianceId(ensemble.name, a),
+      to: applianceId(ensemble.name, b),
+      network: networkId(ensemble.name, network),
+      spec: link,
+    }));
+  });
+}
+
+function replicaPairs(from: ApplianceSpec, to: ApplianceSpec): [ApplianceName, ApplianceName][] {
+  const left = replicaNames(from);
+  const right = replicaNames(to);
+  if (from.name !== to.name)
+    return left.flatMap((a) => right.map((b): [ApplianceName, ApplianceName] => [a, b]));
+  return left.flatMap((a, index) => left.slice(index + 1).map((b): [ApplianceName, ApplianceName] => [a, b]));
+}

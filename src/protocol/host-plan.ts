@@ -1,0 +1,103 @@
+import type { ApplianceId, HostId, Ipv4Address, MacAddress, NetworkId, SiteName } from "#base/ids.ts";
+import type { BitsPerSecond, Bytes, Millis } from "#base/units.ts";
+import type { ApplianceKind, CpuRequest, FileSpec, RestartPolicy } from "#model/ensemble.ts";
+import type { TunnelKind } from "#model/topology.ts";
+
+/**
+ * Desired state of one host. Always whole, never a difference: a host that missed ten of them needs only the
+ * last. Ordered by (epoch, revision); a host obeys no older one than it has seen.
+ */
+export type HostPlan = {
+  readonly host: HostId;
+  readonly epoch: number;
+  readonly revision: number;
+  readonly appliances: readonly AppliancePlan[];
+  readonly segments: readonly SegmentPlan[];
+  /** Pairs shaped on this host's uplink: the sender is local. */
+  readonly shapedPairs: readonly ShapedPair[];
+  /** Only at a site's gateway. */
+  readonly tunnels: readonly TunnelPlan[];
+};
+
+export type AppliancePlan = {
+  readonly id: ApplianceId;
+  readonly kind: ApplianceKind;
+  /** Digest of all that needs a restart to change (command, env, files, image, interfaces); cpu and memory are resized live. */
+  readonly generation: string;
+  readonly image?: string;
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly files: readonly FileSpec[];
+  readonly directory?: string;
+  readonly cpu?: CpuRequest;
+  readonly memoryBytes?: Bytes;
+  readonly restart: RestartPolicy;
+  readonly stopGraceMs: Millis;
+  readonly interfaces: readonly InterfacePlan[];
+};
+
+/** One network interface inside an appliance. */
+export type InterfacePlan = {
+  /** "eth0", "eth1", … */
+  readonly name: string;
+  readonly network: NetworkId;
+  readonly mac: MacAddress;
+  readonly address: Ipv4Address;
+  readonly prefixLength: number;
+};
+
+/** A logical layer-2 network of one ensemble, as far as this host needs it. */
+export type SegmentPlan = {
+  readonly network: NetworkId;
+  /** VXLAN network identifier, unique in the cloud. */
+  readonly vni: number;
+  /** Of the appliances' interfaces; all hosts of a segment agree on it. */
+  readonly mtu: number;
+  /** Tunnel end points (underlay addresses) of the other hosts with members. */
+  readonly peers: readonly Ipv4Address[];
+  /** All members wherever they run: permitted pairs are any two of them with one here. */
+  readonly members: readonly SegmentMember[];
+};
+
+export type SegmentMember = {
+  readonly appliance: ApplianceId;
+  /** What it is called inside the ensemble. */
+  readonly name: string;
+  readonly mac: MacAddress;
+  readonly address: Ipv4Address;
+  readonly host: HostId;
+  /** Underlay address of its host. */
+  readonly hostAddress: Ipv4Address;
+};
+
+/** Rates count Ethernet frames as the appliances see them; the network driver adds the tunnel's overhead. */
+export type ShapedPair = {
+  readonly network: NetworkId;
+  readonly fromMac: MacAddress;
+  readonly toMac: MacAddress;
+  readonly rateBps: BitsPerSecond;
+  /** Absent: up to the physical link. */
+  readonly ceilingBps?: BitsPerSecond;
+  /** 0 borrows first … 7 last. */
+  readonly priority: number;
+};
+
+/** A tunnel from this site's gateway to another site's. */
+export type TunnelPlan = {
+  readonly peerSite: SiteName;
+  readonly kind: Exclude<TunnelKind, "vxlan">;
+  /** Reachable without the tunnel. */
+  readonly peerAddress: Ipv4Address;
+  /** Underlay networks of the peer site, in CIDR, reached through the tunnel. */
+  readonly peerSubnets: readonly string[];
+  readonly localPort: number;
+  readonly peerPort: number;
+  /** The tunnel's own /30 addresses. */
+  readonly localTunnelAddress: Ipv4Address;
+  readonly peerTunnelAddress: Ipv4Address;
+  /** wireguard: the peer's public key, base64. */
+  readonly peerPublicKey?: string;
+  /** openvpn: a shared static key, in OpenVPN's own text format. */
+  readonly sharedKey?: string;
+  readonly mtu: number;
+};

@@ -1,0 +1,81 @@
+import type { ApplianceId, HostId, Ipv4Address, MacAddress, NetworkId, SiteName } from "#base/ids.ts";
+import type { BitsPerSecond, Bytes, MilliCpu, Millis } from "#base/units.ts";
+
+/** Observed state of one host, sent after every converge and at least once per heartbeat. */
+export type HostReport = {
+  readonly host: HostId;
+  readonly site: SiteName;
+  readonly role: "host" | "gateway";
+  readonly at: Millis;
+  /** Underlay address: where VXLAN packets for this host go. */
+  readonly address: Ipv4Address;
+  /** gateway: the address other sites' gateways reach it at. */
+  readonly outsideAddress?: Ipv4Address;
+  /** gateway: its WireGuard public key, base64. */
+  readonly tunnelPublicKey?: string;
+  readonly capacity: HostCapacity;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly capabilities: readonly string[];
+  /** Highest (epoch, revision) accepted, and the revision the world here matches, if it does. */
+  readonly epoch: number;
+  readonly acceptedRevision: number;
+  readonly convergedRevision: number;
+  readonly appliances: readonly ApplianceReport[];
+  readonly pairs: readonly PairCounter[];
+  readonly tunnels: readonly TunnelReport[];
+  readonly usage: HostUsage;
+  /** What keeps it from converging; empty when converged. For people. */
+  readonly problems: readonly string[];
+};
+
+export type HostCapacity = {
+  readonly cpuMilli: MilliCpu;
+  readonly memoryBytes: Bytes;
+  readonly uplinkBps: BitsPerSecond;
+};
+
+export type HostUsage = { readonly cpuMilli: MilliCpu; readonly memoryBytes: Bytes };
+
+/**
+ * created → starting → running → stopping → stopped; a process that ended by itself is `backoff` while a restart
+ * is due, else `exited` (code 0) or `failed`.
+ */
+export type ApplianceState =
+  | "created"
+  | "starting"
+  | "running"
+  | "stopping"
+  | "stopped"
+  | "suspended"
+  | "backoff"
+  | "exited"
+  | "failed";
+
+export type ApplianceReport = {
+  readonly id: ApplianceId;
+  readonly generation: string;
+  readonly state: ApplianceState;
+  readonly startedAt?: Millis;
+  readonly restarts: number;
+  readonly exitCode?: number;
+  /** Why it is not running, for people. */
+  readonly message?: string;
+  readonly cpuUsedMs: Millis;
+  readonly memoryBytes: Bytes;
+};
+
+/** Frames permitted from one appliance to another since the pair was set up. */
+export type PairCounter = {
+  readonly network: NetworkId;
+  readonly fromMac: MacAddress;
+  readonly toMac: MacAddress;
+  readonly packets: number;
+  readonly bytes: number;
+};
+
+export type TunnelReport = {
+  readonly peerSite: SiteName;
+  readonly kind: string;
+  readonly up: boolean;
+  readonly message?: string;
+};
