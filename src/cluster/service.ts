@@ -1,0 +1,38 @@
+import type { OperationId } from "#base/ids.ts";
+import type { Ensemble } from "#model/ensemble.ts";
+import type { Operation } from "#protocol/http/operation.ts";
+import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
+import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
+
+/** What the API asks of a cluster manager. Reads are of the present; changes return an operation once it is durable. */
+export interface ClusterService {
+  /** Accepts the ensemble as desired state, new or changed. Throws `unsatisfiable` when the promises cannot be kept, changing nothing. */
+  up(ensemble: Ensemble, signal: AbortSignal): Promise<Operation>;
+  /** Throws `not_found`. */
+  down(ensemble: string, signal: AbortSignal): Promise<Operation>;
+  plan(ensemble: Ensemble, signal: AbortSignal): Promise<PlanResult>;
+  explain(ensemble: string, signal: AbortSignal): Promise<Explanation>;
+  /** The declared ensemble, as accepted. Throws `not_found`. */
+  declared(ensemble: string, signal: AbortSignal): Promise<Ensemble>;
+  ensembles(signal: AbortSignal): Promise<EnsembleStatus[]>;
+  ensemble(name: string, signal: AbortSignal): Promise<EnsembleStatus>;
+  hosts(signal: AbortSignal): Promise<HostStatus[]>;
+  operations(signal: AbortSignal): Promise<Operation[]>;
+  operation(id: OperationId, signal: AbortSignal): Promise<Operation>;
+  /** Stops waiting for it; an `up` not yet converged goes back to what was desired before. Throws `conflict` when it has ended. */
+  cancel(id: OperationId, signal: AbortSignal): Promise<Operation>;
+  /** Events after the cursor as they come, first those kept. Throws `gone` when the cursor is older than what is kept. */
+  events(afterCursor: number, signal: AbortSignal): AsyncIterable<Event>;
+  /** The newest cursor, for readers who want only what comes. */
+  lastCursor(): number;
+  /** Runs a program inside an appliance; output comes through `onOutput`; resolves with the exit code. */
+  exec(
+    ensemble: string,
+    appliance: string,
+    request: { command: readonly string[]; env: Readonly<Record<string, string>>; stdinBase64?: string },
+    onOutput: (stream: "stdout" | "stderr", chunk: Uint8Array) => void,
+    signal: AbortSignal,
+  ): Promise<number>;
+  /** The end of an appliance's output. */
+  log(ensemble: string, appliance: string, maxBytes: number, signal: AbortSignal): Promise<string>;
+}

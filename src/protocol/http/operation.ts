@@ -1,0 +1,24 @@
+import { z } from "zod";
+
+/**
+ * One change asked for, from acceptance to its end. Accepted means durable: an operation survives every restart.
+ *
+ *   running ──► done | failed | cancelled        phases: accepted → placing → converging
+ */
+export const operationPhases = ["accepted", "placing", "converging"] as const;
+
+export const operationSchema = z.strictObject({
+  id: z.string(),
+  kind: z.enum(["up", "down"]),
+  ensemble: z.string(),
+  state: z.enum(["running", "done", "failed", "cancelled"]),
+  phase: z.enum(operationPhases),
+  /** Appliances that are as desired, of all that the operation is about. */
+  progress: z.strictObject({ done: z.int(), total: z.int() }),
+  /** What it is waiting for, or how it ended. For people. */
+  message: z.string(),
+  error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
+  createdAtMs: z.number(),
+  endedAtMs: z.number().optional(),
+});
+export type Operation = z.infer<typeof operationSchema>;

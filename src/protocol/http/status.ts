@@ -1,0 +1,83 @@
+import { z } from "zod";
+
+export const applianceStatusSchema = z.strictObject({
+  ensemble: z.string(),
+  name: z.string(),
+  kind: z.enum(["task", "vm"]),
+  host: z.string().optional(),
+  site: z.string().optional(),
+  /** As its host reports it; "pending" before the host has heard of it; "lost" when its host is silent. */
+  state: z.string(),
+  message: z.string().optional(),
+  restarts: z.int(),
+  startedAtMs: z.number().optional(),
+  addresses: z.array(z.strictObject({ network: z.string(), address: z.string(), mac: z.string() })),
+  cpuReservedMilli: z.number().optional(),
+  cpuUsedMilli: z.number(),
+  memoryLimitBytes: z.number().optional(),
+  memoryUsedBytes: z.number(),
+});
+export type ApplianceStatus = z.infer<typeof applianceStatusSchema>;
+
+export const linkStatusSchema = z.strictObject({
+  from: z.string(),
+  to: z.string(),
+  network: z.string(),
+  connection: z.string(),
+  path: z.array(z.string()),
+  bandwidthBps: z.number().optional(),
+  ceilingBps: z.number().optional(),
+  latency: z.enum(["low", "high"]).optional(),
+  /** Measured over the last reporting interval, from → to and back. */
+  forwardBps: z.number(),
+  backwardBps: z.number(),
+  forwardBytes: z.number(),
+  backwardBytes: z.number(),
+});
+export type LinkStatus = z.infer<typeof linkStatusSchema>;
+
+export const ensembleStatusSchema = z.strictObject({
+  name: z.string(),
+  description: z.string().optional(),
+  state: z.enum(["converging", "running", "degraded", "removing"]),
+  /** Why it is not running. */
+  message: z.string().optional(),
+  revision: z.int(),
+  appliances: z.array(applianceStatusSchema),
+  networks: z.array(z.strictObject({ name: z.string(), subnet: z.string(), vni: z.int(), mtu: z.int() })),
+  links: z.array(linkStatusSchema),
+});
+export type EnsembleStatus = z.infer<typeof ensembleStatusSchema>;
+
+export const hostStatusSchema = z.strictObject({
+  id: z.string(),
+  site: z.string(),
+  role: z.enum(["host", "gateway"]),
+  state: z.enum(["ready", "converging", "lost"]),
+  address: z.string(),
+  labels: z.record(z.string(), z.string()),
+  cpuMilli: z.number(),
+  cpuReservedMilli: z.number(),
+  cpuUsedMilli: z.number(),
+  memoryBytes: z.number(),
+  memoryReservedBytes: z.number(),
+  memoryUsedBytes: z.number(),
+  uplinkBps: z.number(),
+  appliances: z.int(),
+  tunnels: z.array(z.strictObject({ peerSite: z.string(), kind: z.string(), up: z.boolean() })),
+  lastSeenMs: z.number(),
+  problems: z.array(z.string()),
+});
+export type HostStatus = z.infer<typeof hostStatusSchema>;
+
+/** Something that happened. `cursor` grows; a reader resumes after the last one it saw. */
+export const eventSchema = z.strictObject({
+  cursor: z.int(),
+  atMs: z.number(),
+  /** "ensemble.accepted", "appliance.running", "host.lost", "operation.done", … */
+  kind: z.string(),
+  /** "shop/web-1", "host/a1", "operation/…" */
+  subject: z.string(),
+  message: z.string(),
+});
+export type Event = z.infer<typeof eventSchema>;
