@@ -9,6 +9,8 @@ export type HostReport = {
   readonly at: Millis;
   /** Underlay address: where VXLAN packets for this host go. */
   readonly address: Ipv4Address;
+  /** The underlay network of its site, in CIDR: what other sites reach through its gateway. */
+  readonly siteSubnet: string;
   /** gateway: the address other sites' gateways reach it at. */
   readonly outsideAddress?: Ipv4Address;
   /** gateway: its WireGuard public key, base64. */

@@ -1,0 +1,25 @@
+import { ConsortError } from "#base/errors.ts";
+import type { ApplianceDriver } from "#drivers/appliance/port.ts";
+
+const refuse = (): Promise<never> =>
+  Promise.reject(
+    new ConsortError("unsupported", "Cannot run an appliance: this machine is a site's gateway"),
+  );
+
+/** For a gateway: it runs no appliances, and says so when asked. */
+export const noAppliances: ApplianceDriver = {
+  kind: "task",
+  capabilities: new Set(),
+  recover: () => Promise.resolve(),
+  observe: () => [],
+  create: refuse,
+  start: refuse,
+  stop: refuse,
+  destroy: refuse,
+  resize: refuse,
+  setNames: refuse,
+  exec: refuse,
+  readLog: refuse,
+  onChange: () => {},
+  close: () => Promise.resolve(),
+};

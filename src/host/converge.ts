@@ -1,0 +1,130 @@
+import { messageOf } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import type { Log } from "#base/runtime.ts";
+import { millis } from "#base/units.ts";
+import type { ApplianceDriver } from "#drivers/appliance/port.ts";
+import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
+import { decideNetwork, decideSteps, namesFor } from "#host/decide.ts";
+import type { HostPlan } from "#protocol/host-plan.ts";
+
+const defaultGraceMs = millis(5000);
+
+/**
+ * Carries out what decide.ts decided. One pass at a time; a stop that takes its grace goes on beside later
+ * passes, so that one stubborn appliance never holds up another.
+ */
+export class Converger {
+  readonly #appliances: ApplianceDriver;
+  readonly #network: NetworkDriver;
+  readonly #tunnels: TunnelDriver | undefined;
+  readonly #log: Log;
+  readonly #onSettled: () => void;
+  readonly #busy = new Set<ApplianceId>();
+  /** Names last written into each appliance, as text. */
+  readonly #names = new Map<ApplianceId, string>();
+
+  constructor(parts: {
+    appliances: ApplianceDriver;
+    network: NetworkDriver;
+    tunnels: TunnelDriver | undefined;
+    log: Log;
+    /** Called when work that outlived its pass has ended. */
+    onSettled: () => void;
+  }) {
+    this.#appliances = parts.appliances;
+    this.#network = parts.network;
+    this.#tunnels = parts.tunnels;
+    this.#log = parts.log;
+    this.#onSettled = parts.onSettled;
+  }
+
+  /** One pass. Resolves with what still keeps the host from its plan, for people; empty when it matches. */
+  async pass(plan: HostPlan, signal: AbortSignal): Promise<string[]> {
+    const problems: string[] = [];
+    const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
+      try {
+        await work();
+      } catch (cause) {
+        signal.throwIfAborted();
+        problems.push(`${what}: ${messageOf(cause)}`);
+        this.#log.warn(`Cannot ${what}`, { cause });
+      }
+    };
+
+    const steps = decideSteps(plan, this.#appliances.observe(), this.#busy);
+    for (const id of steps.destroy) this.#destroy(id, plan, signal);
+    await Promise.all(
+      steps.create.map((appliance) => {
+        const names = namesFor(plan, appliance);
+        return attempt(`create ${appliance.id}`, async () => {
+          await this.#appliances.create(appliance, names, signal);
+          this.#names.set(appliance.id, namesText(names));
+        });
+      }),
+    );
+    await attempt("set up the network", () =>
+      this.#network.converge(decideNetwork(plan, this.#appliances.observe()), signal),
+    );
+    await this.#startAndAdjust(plan, steps.resize, attempt, signal);
+    const tunnels = this.#tunnels;
+    if (tunnels !== undefined) {
+      await attempt("set up the tunnels", () => tunnels.converge(plan.tunnels, signal));
+    }
+    for (const id of this.#busy) problems.push(`stopping ${id}`);
+    return problems;
+  }
+
+  async #startAndAdjust(
+    plan: HostPlan,
+    resizes: ReturnType<typeof decideSteps>["resize"],
+    attempt: (what: string, work: () => Promise<void>) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const observed = new Map(this.#appliances.observe().map((one) => [one.id, one]));
+    await Promise.all([
+      ...plan.appliances
+        .filter(
+          (appliance) => observed.get(appliance.id)?.state === "created" && !this.#busy.has(appliance.id),
+        )
+        .map((appliance) =>
+          attempt(`start ${appliance.id}`, () => this.#appliances.start(appliance.id, signal)),
+        ),
+      ...resizes.map(({ id, ...size }) =>
+        attempt(`resize ${id}`, () => this.#appliances.resize(id, size, signal)),
+      ),
+      ...plan.appliances
+        .filter((appliance) => observed.has(appliance.id) && !this.#busy.has(appliance.id))
+        .map(async (appliance) => {
+          const names = namesFor(plan, appliance);
+          const text = namesText(names);
+          if (this.#names.get(appliance.id) === text) return;
+          await attempt(`tell ${appliance.id} its neighbours' names`, async () => {
+            await this.#appliances.setNames(appliance.id, names, signal);
+            this.#names.set(appliance.id, text);
+          });
+        }),
+    ]);
+  }
+
+  #destroy(id: ApplianceId, plan: HostPlan, signal: AbortSignal): void {
+    const grace = plan.appliances.find((appliance) => appliance.id === id)?.stopGraceMs ?? defaultGraceMs;
+    this.#busy.add(id);
+    const work = async (): Promise<void> => {
+      try {
+        await this.#appliances.stop(id, grace, signal);
+        await this.#appliances.destroy(id, signal);
+        this.#names.delete(id);
+      } catch (cause) {
+        if (!signal.aborted) this.#log.warn(`Cannot destroy ${id}`, { cause });
+      } finally {
+        this.#busy.delete(id);
+        this.#onSettled();
+      }
+    };
+    void work();
+  }
+}
+
+function namesText(names: ReadonlyMap<string, string>): string {
+  return [...names].map(([name, address]) => `${name}=${address}`).join(" ");
+}

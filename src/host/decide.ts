@@ -1,0 +1,92 @@
+import type { ApplianceId } from "#base/ids.ts";
+import type { Bytes } from "#base/units.ts";
+import type { ApplianceObservation } from "#drivers/appliance/port.ts";
+import type { NetworkPlan, PortPlan } from "#drivers/network/port.ts";
+import type { CpuRequest } from "#model/ensemble.ts";
+import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
+
+/** What a host manager does next; every choice is made here, and the executor only carries it out. */
+export type HostSteps = {
+  /** No longer wanted, or wanted in another generation: made anew once it is gone. */
+  readonly destroy: readonly ApplianceId[];
+  readonly create: readonly AppliancePlan[];
+  readonly resize: readonly { id: ApplianceId; cpu?: CpuRequest; memoryBytes?: Bytes }[];
+};
+
+/**
+ * Compares a host plan with what runs. `busy` are appliances an earlier step still works on: they are left
+ * alone, and looked at again when that step has ended.
+ */
+export function decideSteps(
+  plan: HostPlan,
+  observed: readonly ApplianceObservation[],
+  busy: ReadonlySet<ApplianceId>,
+): HostSteps {
+  const desired = new Map(plan.appliances.map((appliance) => [appliance.id, appliance]));
+  const present = new Map(observed.map((observation) => [observation.id, observation]));
+  const idle = observed.filter((observation) => !busy.has(observation.id));
+  return {
+    destroy: idle
+      .filter((observation) => desired.get(observation.id)?.generation !== observation.generation)
+      .map((observation) => observation.id),
+    create: plan.appliances.filter((appliance) => !present.has(appliance.id) && !busy.has(appliance.id)),
+    resize: idle.flatMap((observation) => {
+      const appliance = desired.get(observation.id);
+      if (appliance === undefined || appliance.generation !== observation.generation) return [];
+      return sizeChange(appliance, observation);
+    }),
+  };
+}
+
+function sizeChange(
+  appliance: AppliancePlan,
+  observation: ApplianceObservation,
+): { id: ApplianceId; cpu?: CpuRequest; memoryBytes?: Bytes }[] {
+  const cpuChanged = appliance.cpu !== undefined && !sameCpu(appliance.cpu, observation.cpu);
+  const memoryChanged =
+    appliance.memoryBytes !== undefined && appliance.memoryBytes !== observation.memoryLimitBytes;
+  if (!cpuChanged && !memoryChanged) return [];
+  return [
+    {
+      id: appliance.id,
+      ...(cpuChanged && appliance.cpu !== undefined ? { cpu: appliance.cpu } : {}),
+      ...(memoryChanged && appliance.memoryBytes !== undefined ? { memoryBytes: appliance.memoryBytes } : {}),
+    },
+  ];
+}
+
+function sameCpu(a: CpuRequest, b: CpuRequest | undefined): boolean {
+  if (b === undefined) return false;
+  if (a.kind === "share") {
+    return b.kind === "share" && a.shareMilli === b.shareMilli && a.limitMilli === b.limitMilli;
+  }
+  return b.kind === "reservation" && a.periodUs === b.periodUs && a.executionUs === b.executionUs;
+}
+
+/** The network of a host as its plan wants it, with a port for every wanted interface whose namespace exists. */
+export function decideNetwork(plan: HostPlan, observed: readonly ApplianceObservation[]): NetworkPlan {
+  const present = new Map(observed.map((observation) => [observation.id, observation]));
+  const ports = plan.appliances.flatMap((appliance): PortPlan[] => {
+    const observation = present.get(appliance.id);
+    if (observation === undefined || observation.generation !== appliance.generation) return [];
+    return appliance.interfaces.map((one) => ({
+      appliance: appliance.id,
+      netns: observation.netns,
+      interface: one,
+    }));
+  });
+  return { segments: plan.segments, ports, shapedPairs: plan.shapedPairs };
+}
+
+/** What the names of its ensemble resolve to inside an appliance: members of every network it is attached to. */
+export function namesFor(plan: HostPlan, appliance: AppliancePlan): ReadonlyMap<string, string> {
+  const attached = new Set(appliance.interfaces.map((one) => one.network));
+  const names = new Map<string, string>();
+  for (const segment of plan.segments) {
+    if (!attached.has(segment.network)) continue;
+    for (const member of segment.members) {
+      if (!names.has(member.name)) names.set(member.name, member.address);
+    }
+  }
+  return names;
+}

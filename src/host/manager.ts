@@ -1,0 +1,138 @@
+import { ConsortError, messageOf } from "#base/errors.ts";
+import { limits } from "#base/limits.ts";
+import type { Clock, Log } from "#base/runtime.ts";
+import { Wake } from "#base/wake.ts";
+import type { ApplianceDriver } from "#drivers/appliance/port.ts";
+import type { Messaging } from "#drivers/messaging/port.ts";
+import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
+import { Converger } from "#host/converge.ts";
+import { isOlder } from "#host/plan-keeper.ts";
+import type { PlanKeeper } from "#host/plan-keeper.ts";
+import { Reporter } from "#host/reporter.ts";
+import type { HostIdentity } from "#host/reporter.ts";
+import type { HostPlan } from "#protocol/host-plan.ts";
+import { topics } from "#protocol/topics.ts";
+import type { ExecBody, ExecResult, LogBody, LogResult, PlanReceipt } from "#protocol/topics.ts";
+
+export type HostManagerParts = {
+  readonly identity: HostIdentity;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly messaging: Messaging;
+  readonly appliances: ApplianceDriver;
+  readonly network: NetworkDriver;
+  /** Only at a site's gateway. */
+  readonly tunnels?: TunnelDriver;
+  readonly keeper: PlanKeeper;
+};
+
+/**
+ * Makes one host match its newest plan, and tells the cluster manager what it sees.
+ *
+ *   plan arrives ──► keep it durably ──► acknowledge
+ *        └─► wake ──► observe → decide → carry out ──► report ──► (again when something changes)
+ *
+ * It needs nobody to keep what runs running: it works from the plan it kept, adopts what it finds after its own
+ * death, and never obeys a plan older than one it has seen (design: rules of the running system).
+ */
+export class HostManager {
+  readonly #parts: HostManagerParts;
+  readonly #wake: Wake;
+  readonly #converger: Converger;
+  readonly #reporter: Reporter;
+  #plan: HostPlan | undefined;
+  #saving: Promise<void> = Promise.resolve();
+
+  constructor(parts: HostManagerParts) {
+    this.#parts = parts;
+    this.#wake = new Wake(parts.clock);
+    this.#converger = new Converger({
+      appliances: parts.appliances,
+      network: parts.network,
+      tunnels: parts.tunnels,
+      log: parts.log,
+      onSettled: () => this.#wake.now(),
+    });
+    this.#reporter = new Reporter(parts);
+  }
+
+  /** Runs until the signal aborts; leaves every appliance running. Rejects only when it cannot begin. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { appliances, network, tunnels, keeper, log } = this.#parts;
+    this.#plan = await keeper.load(signal);
+    if (this.#plan !== undefined) this.#reporter.accepted(this.#plan);
+    await Promise.all([appliances.recover(signal), network.recover(signal), tunnels?.recover(signal)]);
+    appliances.onChange(() => {
+      this.#wake.now();
+      this.#reporter.soon();
+    });
+    this.#answer(signal);
+    log.info("Host manager ready", { epoch: this.#plan?.epoch ?? 0, revision: this.#plan?.revision ?? 0 });
+    const settled = await Promise.allSettled([this.#converge(signal), this.#reporter.run(signal)]);
+    for (const one of settled) {
+      if (one.status === "rejected" && !signal.aborted) throw one.reason;
+    }
+  }
+
+  async #converge(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const plan = this.#plan;
+      let problems: string[] = [];
+      if (plan !== undefined) {
+        problems = await this.#converger.pass(plan, signal).catch((cause: unknown) => {
+          signal.throwIfAborted();
+          this.#parts.log.error("A converge pass failed", { cause });
+          return [messageOf(cause)];
+        });
+        this.#reporter.converged(plan, problems);
+      }
+      await this.#wake.wait(limits.convergeRetryMs, signal);
+    }
+  }
+
+  #answer(signal: AbortSignal): void {
+    const { messaging, appliances } = this.#parts;
+    messaging.answer(topics.plan, ({ body }) => this.#receive(body as HostPlan, signal));
+    messaging.answer(topics.exec, async ({ body }, asked): Promise<ExecResult> => {
+      const request = body as ExecBody;
+      const exitCode = await appliances.exec(
+        request.appliance,
+        {
+          command: request.command,
+          env: request.env,
+          ...(request.stdinBase64 === undefined ? {} : { stdin: Buffer.from(request.stdinBase64, "base64") }),
+          onOutput: (stream, chunk) =>
+            messaging.publish(request.room, { stream, dataBase64: Buffer.from(chunk).toString("base64") }),
+        },
+        AbortSignal.any([signal, asked]),
+      );
+      return { exitCode };
+    });
+    messaging.answer(topics.log, async ({ body }, asked): Promise<LogResult> => {
+      const { appliance, maxBytes } = body as LogBody;
+      return { text: await appliances.readLog(appliance, Math.min(maxBytes, limits.logBytesMax), asked) };
+    });
+  }
+
+  /** Obeyed at once, acknowledged when durable. Plans are saved one after the other, so the file never goes back. */
+  async #receive(plan: HostPlan, signal: AbortSignal): Promise<PlanReceipt> {
+    if (plan.host !== this.#parts.identity.host) {
+      throw new ConsortError(
+        "bad_input",
+        `Cannot accept a plan for ${plan.host}: this is ${this.#parts.identity.host}`,
+      );
+    }
+    const current = this.#plan;
+    if (current !== undefined && isOlder(plan, current)) {
+      return { accepted: false, epoch: current.epoch, revision: current.revision };
+    }
+    this.#plan = plan;
+    this.#wake.now();
+    const saved = this.#saving.then(() => this.#parts.keeper.save(plan, signal));
+    this.#saving = saved.catch(() => {});
+    await saved;
+    this.#reporter.accepted(plan);
+    this.#reporter.soon();
+    return { accepted: true, epoch: plan.epoch, revision: plan.revision };
+  }
+}

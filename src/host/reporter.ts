@@ -1,0 +1,162 @@
+import { messageOf } from "#base/errors.ts";
+import type { HostId, Ipv4Address, SiteName } from "#base/ids.ts";
+import { limits } from "#base/limits.ts";
+import type { Clock, Log } from "#base/runtime.ts";
+import { bytes, milliCpu } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
+import { Wake } from "#base/wake.ts";
+import type { ApplianceDriver, ApplianceObservation } from "#drivers/appliance/port.ts";
+import type { Messaging } from "#drivers/messaging/port.ts";
+import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
+import type { HostCapacity, HostReport, HostUsage, PairCounter } from "#protocol/host-report.ts";
+import { clusterAddress, topics } from "#protocol/topics.ts";
+
+/** What a host manager is told about its host when it starts. */
+export type HostIdentity = {
+  readonly host: HostId;
+  readonly site: SiteName;
+  readonly role: "host" | "gateway";
+  readonly address: Ipv4Address;
+  readonly siteSubnet: string;
+  readonly outsideAddress?: Ipv4Address;
+  readonly capacity: HostCapacity;
+  readonly labels: Readonly<Record<string, string>>;
+};
+
+type ReporterParts = {
+  readonly identity: HostIdentity;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly messaging: Messaging;
+  readonly appliances: ApplianceDriver;
+  readonly network: NetworkDriver;
+  readonly tunnels?: TunnelDriver;
+};
+
+/** Sends the host report: at every heartbeat, and at once when something worth knowing happened. */
+export class Reporter {
+  readonly #parts: ReporterParts;
+  readonly #wake: Wake;
+  #epoch = 0;
+  #acceptedRevision = 0;
+  #converged = { epoch: 0, revision: 0 };
+  #problems: readonly string[] = [];
+  #reached = true;
+  #counters: readonly PairCounter[] = [];
+  #countersAt = Number.NEGATIVE_INFINITY;
+  #cpu: { at: Millis; usedMs: number } | undefined;
+  #usage: HostUsage = { cpuMilli: milliCpu(0), memoryBytes: bytes(0) };
+
+  constructor(parts: ReporterParts) {
+    this.#parts = parts;
+    this.#wake = new Wake(parts.clock);
+  }
+
+  /** Report without waiting for the heartbeat. */
+  soon(): void {
+    this.#wake.now();
+  }
+
+  /** The plan is durable here. */
+  accepted(plan: { epoch: number; revision: number }): void {
+    this.#epoch = plan.epoch;
+    this.#acceptedRevision = plan.revision;
+  }
+
+  /** A pass towards the plan has ended; no problems: the host matches it. */
+  converged(plan: { epoch: number; revision: number }, problems: readonly string[]): void {
+    const matches = problems.length === 0;
+    const before = this.#converged;
+    const news =
+      problems.join() !== this.#problems.join() ||
+      (matches && (before.epoch !== plan.epoch || before.revision !== plan.revision));
+    this.#problems = problems;
+    if (matches) this.#converged = { epoch: plan.epoch, revision: plan.revision };
+    if (news) this.soon();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#send(signal);
+      await this.#wake.wait(limits.heartbeatMs, signal);
+    }
+  }
+
+  async #send(signal: AbortSignal): Promise<void> {
+    const { messaging, log } = this.#parts;
+    try {
+      await messaging.request(clusterAddress, topics.report, await this.#report(signal), signal);
+      if (!this.#reached) log.info("The cluster manager is back");
+      this.#reached = true;
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (this.#reached) log.warn(`Cannot report to the cluster manager: ${messageOf(cause)}`);
+      this.#reached = false;
+    }
+  }
+
+  async #report(signal: AbortSignal): Promise<HostReport> {
+    const { identity, clock, appliances, tunnels } = this.#parts;
+    const observed = appliances.observe();
+    this.#measure(observed);
+    await this.#count(signal);
+    return {
+      ...identity,
+      at: clock.now(),
+      ...(tunnels === undefined ? {} : { tunnelPublicKey: await tunnels.publicKey(signal) }),
+      capabilities:
+        appliances.capabilities.size === 0
+          ? []
+          : [`appliance:${appliances.kind}`, ...appliances.capabilities],
+      epoch: this.#epoch,
+      acceptedRevision: this.#acceptedRevision,
+      convergedRevision: this.#converged.epoch === this.#epoch ? this.#converged.revision : 0,
+      appliances: observed.map(applianceReport),
+      pairs: this.#counters,
+      tunnels: tunnels?.observe() ?? [],
+      usage: this.#usage,
+      problems: this.#problems,
+    };
+  }
+
+  async #count(signal: AbortSignal): Promise<void> {
+    const now = this.#parts.clock.monotonic();
+    if (now - this.#countersAt < limits.countersPeriodMs) return;
+    this.#countersAt = now;
+    try {
+      this.#counters = await this.#parts.network.counters(signal);
+    } catch (cause) {
+      signal.throwIfAborted();
+      this.#parts.log.warn("Cannot read the counters", { cause });
+    }
+  }
+
+  #measure(observed: readonly ApplianceObservation[]): void {
+    const at = this.#parts.clock.monotonic();
+    const usedMs = observed.reduce((sum, one) => sum + one.cpuUsedMs, 0);
+    const before = this.#cpu;
+    const cpu =
+      before === undefined || at <= before.at
+        ? 0
+        : Math.max(0, ((usedMs - before.usedMs) / (at - before.at)) * 1000);
+    this.#cpu = { at, usedMs };
+    this.#usage = {
+      cpuMilli: milliCpu(Math.round(cpu)),
+      memoryBytes: bytes(observed.reduce((sum, one) => sum + one.memoryBytes, 0)),
+    };
+  }
+}
+
+function applianceReport(one: ApplianceObservation): HostReport["appliances"][number] {
+  return {
+    id: one.id,
+    generation: one.generation,
+    state: one.state,
+    restarts: one.restarts,
+    cpuUsedMs: one.cpuUsedMs,
+    memoryBytes: one.memoryBytes,
+    ...(one.startedAt === undefined ? {} : { startedAt: one.startedAt }),
+    ...(one.exitCode === undefined ? {} : { exitCode: one.exitCode }),
+    ...(one.message === undefined ? {} : { message: one.message }),
+  };
+}

@@ -1,0 +1,36 @@
+import type { ApplianceId } from "#base/ids.ts";
+
+/** Addresses and topics on the bus between the managers, and the bodies that are not a host plan or host report. */
+export const clusterAddress = "cluster";
+export const hostAddress = (host: string): string => `host/${host}`;
+
+export const topics = {
+  /** cluster → host: HostPlan; answered with PlanReceipt once it is durable there. */
+  plan: "plan",
+  /** host → cluster: HostReport; answered with null. */
+  report: "report",
+  /** cluster → host: ExecBody; output goes to the room, then the answer is ExecResult. */
+  exec: "exec",
+  /** cluster → host: LogBody; answered with LogResult. */
+  log: "log",
+} as const;
+
+export type PlanReceipt = {
+  readonly accepted: boolean;
+  /** The highest the host has seen, when it refused an older one. */
+  readonly epoch: number;
+  readonly revision: number;
+};
+
+export type ExecBody = {
+  readonly appliance: ApplianceId;
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdinBase64?: string;
+  readonly room: string;
+};
+export type ExecChunk = { readonly stream: "stdout" | "stderr"; readonly dataBase64: string };
+export type ExecResult = { readonly exitCode: number };
+
+export type LogBody = { readonly appliance: ApplianceId; readonly maxBytes: number };
+export type LogResult = { readonly text: string };
