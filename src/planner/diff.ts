@@ -1,0 +1,140 @@
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import { appliancesOf, linksOf } from "#model/appliances.ts";
+import type { Appliance, ApplianceLink } from "#model/appliances.ts";
+import type { ApplianceSpec, Ensemble } from "#model/ensemble.ts";
+import type { Placements } from "#planner/mapping.ts";
+
+export type ApplianceChange = {
+  readonly appliance: ApplianceId;
+  /**
+   * created, destroyed: as the words say. moved: destroyed on `from`, created on `to`. restarted: `fields` changed
+   * that only a new start can bring in. resized: CPU or memory alone, without a restart. updated: what the host
+   * applies to a running appliance (restart policy, priority, grace).
+   */
+  readonly change: "created" | "destroyed" | "moved" | "restarted" | "resized" | "updated";
+  readonly from?: HostId;
+  readonly to?: HostId;
+  /** Names of the fields of its spec that differ. */
+  readonly fields: readonly string[];
+};
+
+export type LinkChange = {
+  readonly change: "added" | "removed" | "changed";
+  /** The link as it will be; as it was when removed. */
+  readonly link: ApplianceLink;
+  readonly fields: readonly string[];
+};
+
+export type PlanDiff = {
+  readonly appliances: readonly ApplianceChange[];
+  readonly links: readonly LinkChange[];
+  readonly networksAdded: readonly string[];
+  readonly networksRemoved: readonly string[];
+  /** Nothing differs at all. */
+  readonly empty: boolean;
+};
+
+const liveFields = new Set(["cpu", "memoryBytes"]);
+const quietFields = new Set(["restart", "priority", "stopGraceMs", "replicas", "placement", "name"]);
+
+/**
+ * What `up` would change, for people and for `--json`. `undefined` stands for an ensemble that does not exist
+ * (before: a new one; after: `down`). Appliances without a placement are shown without hosts.
+ */
+export function planDiff(
+  before: Ensemble | undefined,
+  after: Ensemble | undefined,
+  placementsBefore: Placements,
+  placementsAfter: Placements,
+): PlanDiff {
+  const old = new Map((before === undefined ? [] : appliancesOf(before)).map((one) => [one.id, one]));
+  const next = new Map((after === undefined ? [] : appliancesOf(after)).map((one) => [one.id, one]));
+  const appliances: ApplianceChange[] = [];
+  for (const [id, appliance] of next) {
+    const change = applianceChange(old.get(id), appliance, placementsBefore.get(id), placementsAfter.get(id));
+    if (change !== undefined) appliances.push(change);
+  }
+  for (const id of old.keys()) {
+    if (next.has(id)) continue;
+    appliances.push({
+      appliance: id,
+      change: "destroyed",
+      ...hosts(placementsBefore.get(id), undefined),
+      fields: [],
+    });
+  }
+  const links = linkChanges(before, after);
+  const networksBefore = (before?.networks ?? []).map((network) => network.name);
+  const networksAfter = (after?.networks ?? []).map((network) => network.name);
+  const networksAdded = networksAfter.filter((name) => !networksBefore.includes(name));
+  const networksRemoved = networksBefore.filter((name) => !networksAfter.includes(name));
+  const changes = [appliances, links, networksAdded, networksRemoved];
+  return {
+    appliances,
+    links,
+    networksAdded,
+    networksRemoved,
+    empty: changes.every((list) => list.length === 0),
+  };
+}
+
+function applianceChange(
+  before: Appliance | undefined,
+  after: Appliance,
+  from: HostId | undefined,
+  to: HostId | undefined,
+): ApplianceChange | undefined {
+  const base = { appliance: after.id, ...hosts(from, to) };
+  if (before === undefined) return { ...base, change: "created", fields: [] };
+  const fields = differingFields<ApplianceSpec>(before.spec, after.spec);
+  if (from !== undefined && to !== undefined && from !== to) return { ...base, change: "moved", fields };
+  if (fields.some((field) => !liveFields.has(field) && !quietFields.has(field))) {
+    return { ...base, change: "restarted", fields };
+  }
+  if (fields.some((field) => liveFields.has(field))) return { ...base, change: "resized", fields };
+  const visible = fields.filter((field) => field !== "replicas" && field !== "name");
+  return visible.length === 0 ? undefined : { ...base, change: "updated", fields: visible };
+}
+
+function hosts(from: HostId | undefined, to: HostId | undefined): { from?: HostId; to?: HostId } {
+  return { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
+}
+
+function linkChanges(before: Ensemble | undefined, after: Ensemble | undefined): LinkChange[] {
+  const key = (link: ApplianceLink): string => `${[link.from, link.to].sort().join(" ")} ${link.network}`;
+  const old = new Map((before === undefined ? [] : linksOf(before)).map((link) => [key(link), link]));
+  const next = new Map((after === undefined ? [] : linksOf(after)).map((link) => [key(link), link]));
+  const changes: LinkChange[] = [];
+  for (const [name, link] of next) {
+    const was = old.get(name);
+    if (was === undefined) changes.push({ change: "added", link, fields: [] });
+    else {
+      const fields = differingFields(was.spec, link.spec).filter((field) => !linkNames.has(field));
+      if (fields.length > 0) changes.push({ change: "changed", link, fields });
+    }
+  }
+  for (const [name, link] of old) if (!next.has(name)) changes.push({ change: "removed", link, fields: [] });
+  return changes;
+}
+
+/** Part of a link's identity, or another way to write the same one. */
+const linkNames = new Set(["from", "to", "network"]);
+
+function differingFields<Spec extends object>(before: Spec, after: Spec): string[] {
+  const names = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...names].filter((name) => {
+    const key = name as keyof Spec;
+    return canonical(before[key]) !== canonical(after[key]);
+  });
+}
+
+/** JSON with sorted keys: equal for values that mean the same. */
+function canonical(value: unknown): string {
+  return (
+    JSON.stringify(value, (_key, part: unknown) =>
+      typeof part === "object" && part !== null && !Array.isArray(part)
+        ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+        : part,
+    ) ?? "absent"
+  );
+}
