@@ -1,0 +1,70 @@
+import type { ApplianceId, HostId, Ipv4Address, MacAddress, SiteName } from "#base/ids.ts";
+import type { Ensemble } from "#model/ensemble.ts";
+import type { HostCapacity } from "#protocol/host-report.ts";
+import type { Operation } from "#protocol/http/operation.ts";
+import type { LinkPath } from "#planner/mapping.ts";
+
+/** What the cluster manager keeps, and under which key. One record holds all of an ensemble, so a change of it is one write. */
+export const keys = {
+  epoch: "epoch",
+  ensemble: (name: string): string => `ensemble/${name}`,
+  host: (id: string): string => `host/${id}`,
+  operation: (id: string): string => `operation/${id}`,
+  tunnel: (pair: string): string => `tunnel/${pair}`,
+  event: (cursor: number): string => `event/${String(cursor).padStart(15, "0")}`,
+  prefix: {
+    ensemble: "ensemble/",
+    host: "host/",
+    operation: "operation/",
+    tunnel: "tunnel/",
+    event: "event/",
+  },
+} as const;
+
+/** present ──down──► removing ──(no host has anything of it)──► record deleted */
+export type EnsembleRecord = {
+  readonly ensemble: Ensemble;
+  readonly state: "present" | "removing";
+  readonly placements: Readonly<Record<ApplianceId, HostId>>;
+  readonly paths: readonly LinkPath[];
+  readonly networks: Readonly<Record<string, NetworkAllocation>>;
+  readonly interfaces: Readonly<Record<ApplianceId, readonly InterfaceAllocation[]>>;
+  /** The newest operation on it. */
+  readonly operation: string;
+  /** Counts accepted changes. */
+  readonly revision: number;
+};
+
+export type NetworkAllocation = { readonly vni: number; readonly subnet: string };
+
+export type InterfaceAllocation = {
+  /** The network's name inside the ensemble. */
+  readonly network: string;
+  readonly mac: MacAddress;
+  readonly address: Ipv4Address;
+};
+
+/** What is known of a host between its reports. */
+export type HostRecord = {
+  readonly id: HostId;
+  readonly site: SiteName;
+  readonly role: "host" | "gateway";
+  readonly address: Ipv4Address;
+  readonly siteSubnet: string;
+  readonly outsideAddress?: Ipv4Address;
+  readonly tunnelPublicKey?: string;
+  readonly capacity: HostCapacity;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly capabilities: readonly string[];
+};
+
+/** `undo` is what a cancelled `up` goes back to: the record before it, or null where there was none. */
+export type OperationRecord = { readonly operation: Operation; readonly undo?: EnsembleRecord | null };
+
+/** What both ends of an inter-site tunnel must agree on, kept so that it survives restarts. */
+export type TunnelRecord = {
+  /** Numbers the tunnel's ports and addresses. */
+  readonly index: number;
+  /** OpenVPN's static key; made once, also when WireGuard is used now. */
+  readonly sharedKey: string;
+};
