@@ -33,7 +33,8 @@ function run(
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const child = spawn(file, args, {
-      stdio: ["pipe", "pipe", "pipe"],
+      // The types know three pipes at most; what follows them is only passed on.
+      stdio: ["pipe", "pipe", "pipe", ...(options.inherit ?? [])] as unknown as ["pipe", "pipe", "pipe"],
       ...(options.env === undefined ? {} : { env: { ...process.env, ...options.env } }),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       ...(options.timeoutMs === undefined

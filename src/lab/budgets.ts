@@ -1,0 +1,48 @@
+import { rmdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { micros } from "#base/units.ts";
+import type { Topology } from "#model/topology.ts";
+import type { Cgroups } from "#drivers/system/cgroups/port.ts";
+import { labCgroup, managersCgroup, nodeCgroup } from "#lab/names.ts";
+
+const periodUs = micros(100_000);
+const attemptsMax = 5;
+
+/** Each host's CPU and memory as limits of its control group, so that capacity is real on one small machine. */
+export function makeBudgets(lab: string, topology: Topology, cgroups: Cgroups): void {
+  create(managersCgroup(lab), cgroups);
+  for (const host of topology.hosts) {
+    const path = nodeCgroup(lab, host.id);
+    create(path, cgroups);
+    const group = cgroups.open(path);
+    group.setCpu({ quotaUs: micros((host.cpuMilli * periodUs) / 1000), periodUs });
+    group.setMemory(host.memoryBytes);
+    group.close();
+  }
+  for (const device of topology.devices) {
+    if (device.kind === "gateway") create(nodeCgroup(lab, device.id), cgroups);
+  }
+}
+
+/** Another lab's removal may take the empty "consort" group away between the making of it and of ours. */
+function create(path: string, cgroups: Cgroups): void {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      cgroups.open(path).create();
+      return;
+    } catch (error) {
+      if (attempt === attemptsMax) throw error;
+    }
+  }
+}
+
+export async function removeBudgets(lab: string, cgroups: Cgroups, signal: AbortSignal): Promise<void> {
+  await cgroups.open(labCgroup(lab)).remove(signal);
+  for (const file of cgroups.open("consort").procsFiles()) {
+    try {
+      rmdirSync(dirname(file));
+    } catch {
+      // Another lab is in it, or it is gone: both are fine.
+    }
+  }
+}
