@@ -1,0 +1,175 @@
+import * as z from "zod";
+import {
+  absolutePathSchema,
+  bandwidthSchema,
+  bytesSchema,
+  cpuSchema,
+  durationSchema,
+  labelsSchema,
+  listOf,
+  nameExpected,
+  nameSchema,
+  plainText,
+  wholeNumber,
+} from "#formats/fields.ts";
+import { formatLimits } from "#formats/limits.ts";
+
+/** The vocabulary of ensemble files: what people write, in YAML, JSON, and over HTTP. */
+const imageExpected = "an image by URL, such as dir:///srv/roots/web";
+const envNameExpected = "a variable's name of letters, digits and _, not first a digit";
+const commandExpected = "a command: text split into words as a shell would, or a list of words";
+const modeExpected = "permissions in octal digits, such as 0644";
+
+const fileSchema = z.union(
+  [
+    z.string(),
+    z.strictObject({
+      content: z.string({ error: "the file's content as text" }),
+      mode: z
+        .union([z.string(), z.number()], { error: modeExpected })
+        .refine((value) => /^(0o?)?[0-7]{3,4}$/.test(String(value)), { error: modeExpected })
+        .optional()
+        .describe("Octal digits, as chmod takes them; 0644 unless told."),
+    }),
+  ],
+  { error: "the file's content as text, or {content, mode}" },
+);
+
+const restartWhen = z.enum(["always", "on-failure", "never"]);
+
+const restartSchema = z.union(
+  [
+    restartWhen,
+    z.strictObject({
+      when: restartWhen.optional(),
+      backoff: z
+        .union(
+          [
+            durationSchema,
+            z.strictObject({ min: durationSchema.optional(), max: durationSchema.optional() }),
+          ],
+          {
+            error: "the first pause such as 500ms, or {min, max}",
+          },
+        )
+        .optional()
+        .describe("First pause before a restart, doubled each time up to max."),
+    }),
+  ],
+  { error: "always, on-failure or never, or {when, backoff}" },
+);
+
+const namesOf = (what: string, most: number = formatLimits.appliances): z.ZodArray<typeof nameSchema> => {
+  const expected = `a list of ${what}, such as [a, b]`;
+  return listOf(nameSchema, expected).max(most, { error: `at most ${most} ${what}` });
+};
+
+const applianceSchema = z.strictObject(
+  {
+    kind: z
+      .enum(["task", "vm"])
+      .optional()
+      .describe("task: a confined process group (default); vm: a virtual machine."),
+    replicas: wholeNumber(1, formatLimits.appliances)
+      .optional()
+      .describe("How many of them: name-1, name-2, …; 1 unless told."),
+    image: z
+      .string({ error: imageExpected })
+      .max(1024, { error: "a URL of at most 1024 characters" })
+      .regex(/^[a-z][a-z0-9+.-]*:\/\/\S+$/, { error: imageExpected })
+      .optional()
+      .describe("Root of the file system; the host's own, read-only, when absent."),
+    command: z
+      .union([z.string(), listOf(plainText, commandExpected)], { error: commandExpected })
+      .optional()
+      .describe("Text is split into words as a shell would; no shell runs."),
+    env: z
+      .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, { error: envNameExpected }), plainText, {
+        error: "a map of variables, such as {PORT: 8080}",
+      })
+      .optional(),
+    files: z
+      .record(absolutePathSchema, fileSchema, { error: "a map from absolute path to content" })
+      .optional()
+      .describe("Laid into the appliance before it starts."),
+    directory: absolutePathSchema.or(z.literal("/")).optional().describe("Working directory; / unless told."),
+    cpu: cpuSchema.optional().describe("Guaranteed and not exceeded; best effort when absent."),
+    memory: bytesSchema.optional().describe("Guaranteed and not exceeded; best effort when absent."),
+    networks: namesOf("networks", formatLimits.interfaces)
+      .optional()
+      .describe("In the order of its interfaces; the only network when absent."),
+    restart: restartSchema.optional().describe("always unless told."),
+    priority: wholeNumber(0, 9).optional().describe("0 yields first, 9 last; 5 unless told."),
+    hosts: namesOf("hosts").optional().describe("Only on one of these hosts."),
+    sites: namesOf("sites").optional().describe("Only at one of these sites."),
+    labels: labelsSchema.optional().describe("Only on hosts with all these labels."),
+    stopGrace: durationSchema
+      .optional()
+      .describe("Between the polite and the final signal; 10s unless told."),
+  },
+  { error: "a map such as {command: [sleep, infinity]}" },
+);
+
+const networkSchema = z.strictObject(
+  {
+    subnet: z
+      .string({ error: "a subnet such as 10.1.0.0/24" })
+      .optional()
+      .describe("Chosen for you when absent."),
+  },
+  { error: "a map such as {subnet: 10.1.0.0/24}, or {}" },
+);
+
+const linkSchema = z.strictObject(
+  {
+    between: namesOf("appliances", 64)
+      .min(2, { error: "two or more appliances, such as [web, db]" })
+      .optional()
+      .describe("Short for from and to; of more than two, every two are linked."),
+    from: nameSchema.optional(),
+    to: nameSchema.optional(),
+    network: nameSchema.optional().describe("The first that both are attached to when absent."),
+    bandwidth: bandwidthSchema.optional().describe("Guaranteed, each way; best effort when absent."),
+    ceiling: bandwidthSchema
+      .optional()
+      .describe("Never exceeded; when absent spare bandwidth is borrowed up to the physical link."),
+    latency: z.enum(["low", "high"]).optional().describe("low: never across routers."),
+    priority: wholeNumber(0, 7)
+      .optional()
+      .describe("Order in which spare bandwidth is lent: 0 first, 7 last; 4 unless told."),
+  },
+  { error: "a map such as {between: [web, db], bandwidth: 600Mbit/s}" },
+);
+
+const placementSchema = z.strictObject(
+  {
+    together: namesOf("appliances").min(1, { error: "at least one appliance" }).optional(),
+    apart: namesOf("appliances").min(1, { error: "at least one appliance" }).optional(),
+    scope: z.enum(["host", "site"]).optional().describe("host unless told."),
+  },
+  { error: "a map such as {together: [web, db]} or {apart: [web], scope: site}" },
+);
+
+export const ensembleSchema = z.strictObject(
+  {
+    ensemble: nameSchema.describe(`The ensemble's name: ${nameExpected}.`),
+    description: z.string({ error: "text" }).max(4096, { error: "at most 4096 characters" }).optional(),
+    appliances: z.record(nameSchema, applianceSchema, {
+      error: "a map of appliances, such as {web: {command: [sleep, infinity]}}",
+    }),
+    networks: z
+      .record(nameSchema, networkSchema.nullable(), { error: "a map of networks, such as {lan: {}}" })
+      .optional()
+      .describe("Absent: one network, lan, which every appliance joins."),
+    links: listOf(
+      linkSchema,
+      "a list of links, such as [{between: [web, db], bandwidth: 600Mbit/s}]",
+    ).optional(),
+    placement: listOf(placementSchema, "a list of rules, such as [{together: [web, db]}]").optional(),
+  },
+  { error: "a map that begins with ensemble: NAME" },
+);
+
+export type EnsembleDocument = z.input<typeof ensembleSchema>;
+export type ApplianceDocument = z.input<typeof applianceSchema>;
+export type LinkDocument = z.input<typeof linkSchema>;

@@ -1,0 +1,91 @@
+import * as z from "zod";
+import { formatLimits } from "#formats/limits.ts";
+import {
+  parseBandwidth,
+  parseBytes,
+  parseCpuReservation,
+  parseCpuShare,
+  parseDurationUs,
+} from "#formats/units.ts";
+import type { Quantity } from "#formats/units.ts";
+
+/**
+ * The leaves shared by all our documents. Every schema's own message completes "expected …"; issues.ts adds
+ * what was found instead. Quantities stay text here: the document is what people write, the model has numbers.
+ */
+export const namePattern = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
+
+export const nameExpected = `a name of at most ${formatLimits.nameLength} letters a-z, digits and dashes, neither first nor last a dash`;
+
+export const nameSchema = z
+  .string({ error: nameExpected })
+  .max(formatLimits.nameLength, { error: nameExpected })
+  .regex(namePattern, { error: nameExpected });
+
+/** Text a person may have written as a number or a truth value; none of it with a NUL, which no kernel call takes. */
+export const plainText = z
+  .union([z.string(), z.number(), z.boolean()], { error: "text" })
+  .refine((value) => !String(value).includes("\0"), { error: "text without NUL characters" });
+
+export const quantity = (
+  parse: (text: string) => Quantity<unknown>,
+  examples: readonly string[],
+  description: string,
+): z.ZodUnion<readonly [z.ZodString, z.ZodNumber]> =>
+  z
+    .union([z.string(), z.number()], { error: `${description} such as ${examples[0] ?? ""}` })
+    .superRefine((value, context) => {
+      const parsed = parse(String(value));
+      if (parsed.ok) return;
+      context.addIssue({
+        code: "custom",
+        message: parsed.expected,
+        params: { suggestion: parsed.suggestion },
+      });
+    })
+    .meta({ examples: [...examples] });
+
+export const bandwidthSchema = quantity(parseBandwidth, ["600Mbit/s", "1Gbit/s"], "a bandwidth");
+export const bytesSchema = quantity(parseBytes, ["512MiB", "1GB"], "a size");
+export const durationSchema = quantity(parseDurationUs, ["10s", "500ms", "1m30s"], "a duration");
+export const cpuShareSchema = quantity(parseCpuShare, ["150%", "0.5"], "a share of CPU");
+
+export const cpuSchema = z.union(
+  [
+    quantity(
+      (text) => (text.includes("/") ? parseCpuReservation(text) : parseCpuShare(text)),
+      ["150%", "0.5", "16ms/40ms"],
+      "a share of CPU",
+    ),
+    z.strictObject({
+      share: cpuShareSchema.describe("Guaranteed."),
+      limit: cpuShareSchema.optional().describe("Never exceeded; the share itself when absent."),
+    }),
+  ],
+  { error: "a share of CPU such as 150%, execution per period such as 16ms/40ms, or {share, limit}" },
+);
+
+export const wholeNumber = (least: number, most: number): z.ZodNumber => {
+  const error = `a whole number from ${least} to ${most}`;
+  return z.number({ error }).int({ error }).min(least, { error }).max(most, { error });
+};
+
+const absolutePathExpected = "an absolute path without . or .. in it, such as /etc/app/app.conf";
+// oxlint-disable-next-line no-control-regex -- control characters are what is refused
+const absolutePathPattern = /^(?:\/(?!\.{1,2}(?:\/|$))[^/\u0000-\u001f\u007f]+)+$/;
+
+export const absolutePathSchema = z
+  .string({ error: absolutePathExpected })
+  .max(formatLimits.pathLength, { error: `a path of at most ${formatLimits.pathLength} characters` })
+  .regex(absolutePathPattern, { error: absolutePathExpected });
+
+const labelExpected = "a label of at most 63 letters, digits and . _ - /";
+
+export const labelsSchema = z.record(
+  z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, { error: labelExpected }),
+  plainText,
+  { error: "a map of labels, such as {disk: ssd}" },
+);
+
+export const listOf = <T extends z.ZodType>(element: T, expected: string): z.ZodArray<T> =>
+  z.array(element, { error: expected });

@@ -1,0 +1,25 @@
+/** Named limits of what a file may ask for; docs/reference/ensemble.md lists them. */
+export const formatLimits = {
+  /** Size of an ensemble file, in bytes of UTF-8. */
+  ensembleBytes: 4 * 1024 * 1024,
+  /** Size of a topology file: room for tens of thousands of hosts. */
+  topologyBytes: 16 * 1024 * 1024,
+  /** Depth of nested lists and maps in any file. */
+  depth: 32,
+  /** Values in one file after YAML aliases are followed: what stops an alias bomb. */
+  values: 4_000_000,
+  /** Problems told at once; the first ones are the useful ones. */
+  problems: 50,
+  nameLength: 40,
+  /** Appliances of one ensemble, replicas counted. */
+  appliances: 10_000,
+  networks: 256,
+  /** Links between appliances of one ensemble, replicas counted. */
+  links: 200_000,
+  interfaces: 16,
+  filesPerAppliance: 256,
+  fileBytes: 1024 * 1024,
+  pathLength: 512,
+  nodes: 50_000,
+  cpuMilli: 1_024_000,
+} as const;
