@@ -2,7 +2,7 @@ import { messageOf } from "#base/errors.ts";
 import type { HostId, Ipv4Address, SiteName } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log } from "#base/runtime.ts";
-import { bytes, milliCpu } from "#base/units.ts";
+import { bytes, milliCpu, millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
 import { Wake } from "#base/wake.ts";
 import type { ApplianceDriver, ApplianceObservation } from "#drivers/appliance/port.ts";
@@ -43,7 +43,7 @@ export class Reporter {
   #problems: readonly string[] = [];
   #reached = true;
   #counters: readonly PairCounter[] = [];
-  #countersAt = Number.NEGATIVE_INFINITY;
+  #countersAt = millis(-limits.countersPeriodMs);
   #cpu: { at: Millis; usedMs: number } | undefined;
   #usage: HostUsage = { cpuMilli: milliCpu(0), memoryBytes: bytes(0) };
 
@@ -113,6 +113,7 @@ export class Reporter {
       convergedRevision: this.#converged.epoch === this.#epoch ? this.#converged.revision : 0,
       appliances: observed.map(applianceReport),
       pairs: this.#counters,
+      pairsReadAt: this.#countersAt,
       tunnels: tunnels?.observe() ?? [],
       usage: this.#usage,
       problems: this.#problems,

@@ -24,6 +24,8 @@ export type HostReport = {
   readonly convergedRevision: number;
   readonly appliances: readonly ApplianceReport[];
   readonly pairs: readonly PairCounter[];
+  /** When `pairs` was read, on the host's monotonic clock. */
+  readonly pairsReadAt: Millis;
   readonly tunnels: readonly TunnelReport[];
   readonly usage: HostUsage;
   /** What keeps it from converging; empty when converged. For people. */

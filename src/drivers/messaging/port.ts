@@ -18,7 +18,8 @@ export interface Messaging {
   /** One handler a topic; a thrown error reaches the asker with its code and message. */
   answer(topic: string, handler: (request: IncomingRequest, signal: AbortSignal) => Promise<unknown>): void;
   publish(room: string, body: unknown): void;
-  subscribe(room: string, listener: (from: string, body: unknown) => void): void;
+  /** Returns what ends the subscription. */
+  subscribe(room: string, listener: (from: string, body: unknown) => void): () => void;
   /** Who is there now. */
   present(): readonly string[];
   onPresence(listener: (change: Presence) => void): void;

@@ -1,0 +1,126 @@
+import type { HostId } from "#base/ids.ts";
+import type { EnsembleRecord, HostRecord } from "#cluster/records.ts";
+import type { ApplianceKind, Ensemble } from "#model/ensemble.ts";
+import type { Topology } from "#model/topology.ts";
+import { planDiff } from "#planner/diff.ts";
+import type { Mapping, MappingProblem, Placements, Violation } from "#planner/mapping.ts";
+import type { PlanResult } from "#protocol/http/plan.ts";
+
+/** Finds a mapping; in a worker thread where the problem is large. */
+export type Solve = (problem: MappingProblem, signal: AbortSignal) => Promise<Mapping>;
+
+export type AdmissionFacts = {
+  readonly topology: Topology;
+  readonly hosts: ReadonlyMap<HostId, HostRecord>;
+  readonly records: readonly EnsembleRecord[];
+  readonly isFresh: (host: HostId) => boolean;
+};
+
+/** The question "where could this ensemble run", with everything else left where it is. */
+export function mappingProblem(ensemble: Ensemble, facts: AdmissionFacts): MappingProblem {
+  const before = facts.records.find((record) => record.ensemble.name === ensemble.name);
+  return {
+    topology: facts.topology,
+    ensembles: [ensemble],
+    existing: facts.records
+      .filter((record) => record.ensemble.name !== ensemble.name)
+      .map((record) => ({
+        ensemble: record.ensemble,
+        placements: placementsOf(record),
+        paths: record.paths,
+      })),
+    unusableHosts: new Set(facts.topology.hosts.map((host) => host.id).filter((id) => !facts.isFresh(id))),
+    capabilities: new Map([...facts.hosts.values()].map((host) => [host.id, kindsOf(host)])),
+    ...(before === undefined || before.state === "removing" ? {} : { previous: placementsOf(before) }),
+  };
+}
+
+export function placementsOf(record: EnsembleRecord | undefined): Placements {
+  return new Map(Object.entries(record?.placements ?? {}) as [never, HostId][]);
+}
+
+/** What `plan` shows and `up` decides by. */
+export function planResult(
+  ensemble: Ensemble,
+  before: EnsembleRecord | undefined,
+  mapping: Mapping,
+  reasons: ReadonlyMap<string, string>,
+): PlanResult {
+  const diff = planDiff(before?.ensemble, ensemble, placementsOf(before), mapping.placements);
+  return {
+    ensemble: ensemble.name,
+    satisfiable: mapping.violations.length === 0,
+    changes: [
+      ...diff.appliances.map((change) => ({
+        action: applianceActions[change.change],
+        subject: change.appliance,
+        detail: describeChange(change),
+      })),
+      ...diff.links.map(({ change, link, fields }) => ({
+        action: linkActions[change],
+        subject: `${link.from} – ${link.to}`,
+        detail: fields.length === 0 ? change : `${change}: ${fields.join(", ")}`,
+      })),
+    ],
+    placements: [...mapping.placements].map(([appliance, host]) => ({
+      appliance,
+      host,
+      reason: reasons.get(appliance) ?? "least cost of all hosts",
+    })),
+    links: mapping.paths.map((path) => ({
+      from: path.link.from,
+      to: path.link.to,
+      network: path.link.network,
+      connection: path.connection,
+      path: [...path.nodes],
+      ...(path.link.spec.bandwidthBps === undefined ? {} : { bandwidthBps: path.link.spec.bandwidthBps }),
+    })),
+    refusals: mapping.violations.map((violation) => ({
+      subject: violationSubject(violation),
+      message: violation.message,
+      remedy: violation.remedy,
+    })),
+  };
+}
+
+const applianceActions = {
+  created: "create",
+  destroyed: "destroy",
+  moved: "move",
+  restarted: "restart",
+  resized: "resize",
+  updated: "resize",
+} as const;
+
+const linkActions = { added: "link-add", removed: "link-remove", changed: "link-change" } as const;
+
+function describeChange(change: ReturnType<typeof planDiff>["appliances"][number]): string {
+  const fields = change.fields.length === 0 ? "" : ` (${change.fields.join(", ")})`;
+  if (change.change === "moved") return `${change.from} → ${change.to}${fields}`;
+  const where = change.to ?? change.from;
+  return `${change.change}${where === undefined ? "" : ` on ${where}`}${fields}`;
+}
+
+function violationSubject(violation: Violation): string {
+  switch (violation.kind) {
+    case "host-cpu":
+    case "host-memory":
+      return violation.host;
+    case "link-bandwidth":
+      return `${violation.a} – ${violation.b}`;
+    case "latency":
+    case "unreachable":
+      return `${violation.from} – ${violation.to}`;
+    case "rule":
+      return violation.appliances.join(", ");
+    case "no-host":
+    case "no-driver":
+      return violation.appliance;
+    default:
+      return violation satisfies never;
+  }
+}
+
+function kindsOf(host: HostRecord): ApplianceKind[] {
+  return (["task", "vm"] as const).filter((kind) => host.capabilities.includes(`appliance:${kind}`));
+}

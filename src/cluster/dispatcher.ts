@@ -1,0 +1,115 @@
+import { messageOf } from "#base/errors.ts";
+import { digest } from "#base/digest.ts";
+import type { HostId } from "#base/ids.ts";
+import { limits } from "#base/limits.ts";
+import type { Clock, Log } from "#base/runtime.ts";
+import type { HostPlanBody } from "#cluster/host-plans.ts";
+import type { Messaging } from "#drivers/messaging/port.ts";
+import type { HostReport } from "#protocol/host-report.ts";
+import { hostAddress, topics } from "#protocol/topics.ts";
+import type { PlanReceipt } from "#protocol/topics.ts";
+
+type Outgoing = { body: HostPlanBody; digest: string; revision: number; accepted: boolean; sending: boolean };
+
+/**
+ * Hands every host its newest plan and knows which of them have it. Revisions count changes of a host's plan
+ * within this manager's epoch; a host that reports less than it was given is given it again.
+ */
+export class Dispatcher {
+  readonly #parts: { messaging: Messaging; clock: Clock; log: Log; epoch: number; onDelivered: () => void };
+  readonly #outgoing = new Map<HostId, Outgoing>();
+  #superseded = false;
+
+  constructor(parts: {
+    messaging: Messaging;
+    clock: Clock;
+    log: Log;
+    epoch: number;
+    onDelivered: () => void;
+  }) {
+    this.#parts = parts;
+  }
+
+  /** Another cluster manager, with a later epoch, has been seen by a host: this one must stop acting. */
+  get superseded(): boolean {
+    return this.#superseded;
+  }
+
+  bodies(): ReadonlyMap<HostId, HostPlanBody> {
+    return new Map([...this.#outgoing].map(([host, outgoing]) => [host, outgoing.body]));
+  }
+
+  /** New desired states; hosts whose plan is the same are not bothered. */
+  update(bodies: ReadonlyMap<HostId, HostPlanBody>, signal: AbortSignal): void {
+    for (const [host, body] of bodies) {
+      const fingerprint = digest(body);
+      const before = this.#outgoing.get(host);
+      if (before?.digest === fingerprint) continue;
+      const revision = (before?.revision ?? 0) + 1;
+      this.#outgoing.set(host, { body, digest: fingerprint, revision, accepted: false, sending: false });
+      this.#send(host, signal);
+    }
+  }
+
+  /** Sends again what was not accepted, to hosts that are there. */
+  retry(signal: AbortSignal): void {
+    for (const host of this.#outgoing.keys()) this.#send(host, signal);
+  }
+
+  /** A host told what it holds: less than it was given means it must be given it again. */
+  heard(report: HostReport, signal: AbortSignal): void {
+    const outgoing = this.#outgoing.get(report.host);
+    if (report.epoch > this.#parts.epoch) this.#superseded = true;
+    if (outgoing === undefined) return;
+    const holds = report.epoch === this.#parts.epoch && report.acceptedRevision >= outgoing.revision;
+    if (holds) outgoing.accepted = true;
+    else if (outgoing.accepted) {
+      outgoing.accepted = false;
+      this.#send(report.host, signal);
+    }
+  }
+
+  matches(report: HostReport | undefined): boolean {
+    if (report === undefined) return false;
+    const outgoing = this.#outgoing.get(report.host);
+    if (outgoing === undefined || report.epoch !== this.#parts.epoch) return false;
+    return report.convergedRevision >= outgoing.revision && report.problems.length === 0;
+  }
+
+  #send(host: HostId, signal: AbortSignal): void {
+    const outgoing = this.#outgoing.get(host);
+    const { messaging, epoch, log } = this.#parts;
+    if (outgoing === undefined || outgoing.accepted || outgoing.sending || this.#superseded) return;
+    if (!messaging.present().includes(hostAddress(host))) return;
+    outgoing.sending = true;
+    const deliver = async (): Promise<void> => {
+      const deadline = new AbortController();
+      const overdue = this.#parts.clock
+        .sleep(limits.planDeliveryMsMax, AbortSignal.any([signal, deadline.signal]))
+        .then(
+          () => deadline.abort(),
+          () => {},
+        );
+      try {
+        const plan = { ...outgoing.body, epoch, revision: outgoing.revision };
+        const answer = await messaging.request(
+          hostAddress(host),
+          topics.plan,
+          plan,
+          AbortSignal.any([signal, deadline.signal]),
+        );
+        const receipt = answer as PlanReceipt;
+        if (receipt.epoch > epoch) this.#superseded = true;
+        outgoing.accepted = receipt.accepted;
+      } catch (cause) {
+        if (!signal.aborted) log.warn(`Cannot hand ${host} its plan: ${messageOf(cause)}`);
+      } finally {
+        outgoing.sending = false;
+        deadline.abort();
+        await overdue;
+      }
+      this.#parts.onDelivered();
+    };
+    void deliver();
+  }
+}

@@ -1,0 +1,118 @@
+import type { HostId, MacAddress } from "#base/ids.ts";
+import { limits } from "#base/limits.ts";
+import type { Clock } from "#base/runtime.ts";
+import { bitsPerSecond } from "#base/units.ts";
+import type { BitsPerSecond, Millis } from "#base/units.ts";
+import type { HostRecord } from "#cluster/records.ts";
+import type { ApplianceReport, HostReport } from "#protocol/host-report.ts";
+
+type Seen = {
+  report: HostReport;
+  atMonotonic: Millis;
+  atWall: Millis;
+  /** The newest counters, and the rates between them and the ones read before. */
+  counters: ReadonlyMap<string, { bytes: number; bps: BitsPerSecond }>;
+  cpuMilli: ReadonlyMap<string, number>;
+};
+
+/** What each host last told, and rates derived from two tellings. Memory only: hosts tell again after a restart. */
+export class HostsSeen {
+  readonly #clock: Clock;
+  readonly #seen = new Map<HostId, Seen>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Takes a report in; resolves what changed for appliances, as (before, after) pairs by id. */
+  take(report: HostReport): { before: ApplianceReport | undefined; after: ApplianceReport }[] {
+    const previous = this.#seen.get(report.host);
+    const now = this.#clock.monotonic();
+    const counted = previous === undefined || previous.report.pairsReadAt !== report.pairsReadAt;
+    this.#seen.set(report.host, {
+      report,
+      atMonotonic: now,
+      atWall: this.#clock.now(),
+      counters: counted ? rates(previous, report) : previous.counters,
+      cpuMilli: cpuUse(previous, report, now),
+    });
+    const old = new Map((previous?.report.appliances ?? []).map((one) => [one.id, one]));
+    return report.appliances
+      .map((after) => ({ before: old.get(after.id), after }))
+      .filter(({ before, after }) => before?.state !== after.state || before.restarts !== after.restarts);
+  }
+
+  report(host: HostId): HostReport | undefined {
+    return this.#seen.get(host)?.report;
+  }
+
+  /** Newest reports of hosts that are not silent. */
+  fresh(): ReadonlyMap<HostId, HostReport> {
+    return new Map(
+      [...this.#seen].filter(([host]) => this.isFresh(host)).map(([host, seen]) => [host, seen.report]),
+    );
+  }
+
+  isFresh(host: HostId): boolean {
+    const seen = this.#seen.get(host);
+    return seen !== undefined && this.#clock.monotonic() - seen.atMonotonic < limits.hostSilenceMsMax;
+  }
+
+  lastSeen(host: HostId): Millis | undefined {
+    return this.#seen.get(host)?.atWall;
+  }
+
+  /** Traffic from one appliance to another as the sender's or the receiver's host counted it. */
+  traffic(hosts: readonly HostId[], from: MacAddress, to: MacAddress): { bytes: number; bps: BitsPerSecond } {
+    for (const host of hosts) {
+      const counted = this.#seen.get(host)?.counters.get(pairKey(from, to));
+      if (counted !== undefined) return counted;
+    }
+    return { bytes: 0, bps: bitsPerSecond(0) };
+  }
+
+  cpuMilli(host: HostId, appliance: string): number {
+    return this.#seen.get(host)?.cpuMilli.get(appliance) ?? 0;
+  }
+}
+
+/** The part of a report that is about the host itself and worth keeping. */
+export function hostRecordOf(report: HostReport): HostRecord {
+  return {
+    id: report.host,
+    site: report.site,
+    role: report.role,
+    address: report.address,
+    siteSubnet: report.siteSubnet,
+    capacity: report.capacity,
+    labels: report.labels,
+    capabilities: report.capabilities,
+    ...(report.outsideAddress === undefined ? {} : { outsideAddress: report.outsideAddress }),
+    ...(report.tunnelPublicKey === undefined ? {} : { tunnelPublicKey: report.tunnelPublicKey }),
+  };
+}
+
+const pairKey = (from: MacAddress, to: MacAddress): string => `${from} ${to}`;
+
+function rates(previous: Seen | undefined, report: HostReport): Seen["counters"] {
+  const elapsedMs = previous === undefined ? 0 : report.pairsReadAt - previous.report.pairsReadAt;
+  return new Map(
+    report.pairs.map((pair) => {
+      const before = previous?.counters.get(pairKey(pair.fromMac, pair.toMac));
+      const bps = elapsedMs <= 0 ? 0 : ((pair.bytes - (before?.bytes ?? 0)) * 8000) / elapsedMs;
+      return [pairKey(pair.fromMac, pair.toMac), { bytes: pair.bytes, bps: bitsPerSecond(Math.max(0, bps)) }];
+    }),
+  );
+}
+
+function cpuUse(previous: Seen | undefined, report: HostReport, now: Millis): ReadonlyMap<string, number> {
+  const old = new Map((previous?.report.appliances ?? []).map((one) => [one.id, one.cpuUsedMs]));
+  const elapsedMs = previous === undefined ? 0 : now - previous.atMonotonic;
+  return new Map(
+    report.appliances.map((one) => {
+      const before = old.get(one.id);
+      if (before === undefined || elapsedMs <= 0) return [one.id, 0];
+      return [one.id, Math.max(0, Math.round(((one.cpuUsedMs - before) / elapsedMs) * 1000))];
+    }),
+  );
+}

@@ -1,0 +1,67 @@
+import { ConsortError } from "#base/errors.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import { applianceId, applianceName } from "#base/ids.ts";
+import type { Random } from "#base/runtime.ts";
+import type { EnsembleRecord } from "#cluster/records.ts";
+import type { Messaging } from "#drivers/messaging/port.ts";
+import { hostAddress, topics } from "#protocol/topics.ts";
+import type { ExecBody, ExecChunk, ExecResult, LogBody, LogResult } from "#protocol/topics.ts";
+
+/** What concerns one appliance is asked of the host it is on. */
+export async function relayExec(
+  parts: { readonly messaging: Messaging; readonly random: Random },
+  record: EnsembleRecord,
+  appliance: string,
+  request: { command: readonly string[]; env: Readonly<Record<string, string>>; stdinBase64?: string },
+  onOutput: (stream: "stdout" | "stderr", chunk: Uint8Array) => void,
+  signal: AbortSignal,
+): Promise<number> {
+  const { id, host } = locate(record, appliance, "run a program in");
+  const room = `exec/${parts.random.hex(8)}`;
+  const unsubscribe = parts.messaging.subscribe(room, (_from, body) => {
+    const chunk = body as ExecChunk;
+    onOutput(chunk.stream, Buffer.from(chunk.dataBase64, "base64"));
+  });
+  try {
+    const body: ExecBody = { appliance: id, ...request, room };
+    const result = (await parts.messaging.request(
+      hostAddress(host),
+      topics.exec,
+      body,
+      signal,
+    )) as ExecResult;
+    return result.exitCode;
+  } finally {
+    unsubscribe();
+  }
+}
+
+export async function relayLog(
+  messaging: Messaging,
+  record: EnsembleRecord,
+  appliance: string,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<string> {
+  const { id, host } = locate(record, appliance, "read the log of");
+  const body: LogBody = { appliance: id, maxBytes };
+  const result = (await messaging.request(hostAddress(host), topics.log, body, signal)) as LogResult;
+  return result.text;
+}
+
+function locate(
+  record: EnsembleRecord,
+  appliance: string,
+  action: string,
+): { id: ApplianceId; host: HostId } {
+  const id = applianceId(record.ensemble.name, applianceName(appliance));
+  const host = record.placements[id];
+  if (host === undefined) {
+    const names = Object.keys(record.placements).map((one) => one.slice(record.ensemble.name.length + 1));
+    throw new ConsortError(
+      "not_found",
+      `Cannot ${action} ${id}: ${record.ensemble.name} has no such appliance, it has ${names.join(", ")}`,
+    );
+  }
+  return { id, host };
+}

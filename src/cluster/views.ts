@@ -1,0 +1,140 @@
+import { networkId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import { segmentMtu, sitesByNetwork } from "#cluster/tunnels.ts";
+import type { HostsSeen } from "#cluster/hosts-seen.ts";
+import type { Progress } from "#cluster/progress.ts";
+import type { EnsembleRecord, HostRecord } from "#cluster/records.ts";
+import { appliancesOf, linksOf } from "#model/appliances.ts";
+import type { Appliance, ApplianceLink } from "#model/appliances.ts";
+import type { CpuRequest } from "#model/ensemble.ts";
+import type { Topology } from "#model/topology.ts";
+import type { ApplianceStatus, EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
+
+/** What the API shows, put together from what is desired and what hosts last told. */
+export type ViewSources = {
+  readonly ensembles: readonly EnsembleRecord[];
+  readonly hosts: ReadonlyMap<HostId, HostRecord>;
+  readonly topology: Topology;
+  readonly seen: HostsSeen;
+};
+
+export function ensembleView(
+  record: EnsembleRecord,
+  progress: Progress,
+  sources: ViewSources,
+): EnsembleStatus {
+  const sites = sitesByNetwork(record, sources.hosts);
+  const state =
+    record.state === "removing"
+      ? "removing"
+      : progress.complete
+        ? "running"
+        : progress.failed
+          ? "degraded"
+          : "converging";
+  return {
+    name: record.ensemble.name,
+    state,
+    revision: record.revision,
+    appliances: appliancesOf(record.ensemble).map((appliance) => applianceView(appliance, record, sources)),
+    networks: Object.entries(record.networks).map(([name, network]) => ({
+      name,
+      subnet: network.subnet,
+      vni: network.vni,
+      mtu: segmentMtu(sources.topology, [...(sites.get(name) ?? [])]),
+    })),
+    links: linksOf(record.ensemble).map((link) => linkView(link, record, sources)),
+    ...(record.ensemble.description === undefined ? {} : { description: record.ensemble.description }),
+    ...(state === "running" ? {} : { message: progress.message }),
+  };
+}
+
+/** CPU a request holds for certain, in thousandths of a core. */
+export function reservedMilli(cpu: CpuRequest | undefined): number {
+  if (cpu === undefined) return 0;
+  return cpu.kind === "share" ? cpu.shareMilli : Math.round((cpu.executionUs / cpu.periodUs) * 1000);
+}
+
+function applianceView(
+  { id, name, spec }: Appliance,
+  record: EnsembleRecord,
+  sources: ViewSources,
+): ApplianceStatus {
+  const host = record.placements[id];
+  const report =
+    host === undefined ? undefined : sources.seen.report(host)?.appliances.find((one) => one.id === id);
+  const silent = host !== undefined && sources.seen.report(host) !== undefined && !sources.seen.isFresh(host);
+  const site = host === undefined ? undefined : sources.hosts.get(host)?.site;
+  return {
+    ensemble: record.ensemble.name,
+    name,
+    kind: spec.kind,
+    state: silent ? "lost" : (report?.state ?? "pending"),
+    restarts: report?.restarts ?? 0,
+    addresses: (record.interfaces[id] ?? []).map(({ network, address, mac }) => ({ network, address, mac })),
+    cpuUsedMilli: host === undefined ? 0 : sources.seen.cpuMilli(host, id),
+    memoryUsedBytes: report?.memoryBytes ?? 0,
+    ...(host === undefined ? {} : { host }),
+    ...(site === undefined ? {} : { site }),
+    ...(report?.message === undefined ? {} : { message: report.message }),
+    ...(report?.startedAt === undefined ? {} : { startedAtMs: report.startedAt }),
+    ...(spec.cpu === undefined ? {} : { cpuReservedMilli: reservedMilli(spec.cpu) }),
+    ...(spec.memoryBytes === undefined ? {} : { memoryLimitBytes: spec.memoryBytes }),
+  };
+}
+
+function linkView(link: ApplianceLink, record: EnsembleRecord, { seen }: ViewSources): LinkStatus {
+  const ends = [record.placements[link.from], record.placements[link.to]].filter(
+    (host) => host !== undefined,
+  );
+  const macOf = (id: ApplianceId) =>
+    record.interfaces[id]?.find((one) => networkId(record.ensemble.name, one.network) === link.network)?.mac;
+  const from = macOf(link.from);
+  const to = macOf(link.to);
+  const nothing = { bytes: 0, bps: 0 };
+  const forward = from === undefined || to === undefined ? nothing : seen.traffic(ends, from, to);
+  const backward = from === undefined || to === undefined ? nothing : seen.traffic(ends, to, from);
+  const path = record.paths.find((one) => one.link.from === link.from && one.link.to === link.to);
+  const { bandwidthBps, ceilingBps, latency } = link.spec;
+  return {
+    from: link.from,
+    to: link.to,
+    network: link.network,
+    connection: path?.connection ?? "unknown",
+    path: [...(path?.nodes ?? [])],
+    forwardBps: forward.bps,
+    backwardBps: backward.bps,
+    forwardBytes: forward.bytes,
+    backwardBytes: backward.bytes,
+    ...(bandwidthBps === undefined ? {} : { bandwidthBps }),
+    ...(ceilingBps === undefined ? {} : { ceilingBps }),
+    ...(latency === undefined ? {} : { latency }),
+  };
+}
+
+export function hostView(host: HostRecord, sources: ViewSources): HostStatus {
+  const report = sources.seen.report(host.id);
+  const here = sources.ensembles.flatMap((record) =>
+    appliancesOf(record.ensemble).filter((appliance) => record.placements[appliance.id] === host.id),
+  );
+  const problems = [...(report?.problems ?? [])];
+  return {
+    id: host.id,
+    site: host.site,
+    role: host.role,
+    state: !sources.seen.isFresh(host.id) ? "lost" : problems.length > 0 ? "converging" : "ready",
+    address: host.address,
+    labels: { ...host.labels },
+    cpuMilli: host.capacity.cpuMilli,
+    cpuReservedMilli: here.reduce((sum, one) => sum + reservedMilli(one.spec.cpu), 0),
+    cpuUsedMilli: report?.usage.cpuMilli ?? 0,
+    memoryBytes: host.capacity.memoryBytes,
+    memoryReservedBytes: here.reduce((sum, one) => sum + (one.spec.memoryBytes ?? 0), 0),
+    memoryUsedBytes: report?.usage.memoryBytes ?? 0,
+    uplinkBps: host.capacity.uplinkBps,
+    appliances: here.length,
+    tunnels: (report?.tunnels ?? []).map(({ peerSite, kind, up }) => ({ peerSite, kind, up })),
+    lastSeenMs: sources.seen.lastSeen(host.id) ?? 0,
+    problems,
+  };
+}
