@@ -155,7 +155,7 @@ want_packages() {
 # --- npm packages ----------------------------------------------------------------------------------------------
 
 own_node_runs() {
-  [ -x node_modules/.bin/node ] && node_modules/.bin/node -e 'process.exit(+process.versions.node.split(".")[0] < 24)' 2>/dev/null
+  [ -x node_modules/.bin/node ] && node_modules/.bin/node -e 'process.exit(+process.versions.node.split(".")[0] < 24 ? 1 : 0)' 2>/dev/null
 }
 
 # After "npm install NAME" everything is there already; only our stamp is old.
