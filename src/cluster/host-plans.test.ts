@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { hostId } from "#base/ids.ts";
+import { megabitsPerSecond, mebibytes, millis } from "#base/units.ts";
+import { hostPlanBodies } from "#cluster/host-plans.ts";
+import type { EnsembleRecord, TunnelRecord } from "#cluster/records.ts";
+import { sampleHosts, sampleRecord, sampleTopology } from "#cluster/sample.ts";
+import { sampleAppliance, sampleEnsemble, sampleLink } from "#model/sample.ts";
+import type { TunnelKind } from "#model/topology.ts";
+
+const pair = sampleEnsemble("shop", {
+  appliances: [sampleAppliance("web"), sampleAppliance("client")],
+  links: [sampleLink("web", "client", { bandwidthBps: megabitsPerSecond(160) })],
+});
+
+const tunnel: TunnelRecord = { index: 3, sharedKey: "secret" };
+
+const bodies = (
+  records: EnsembleRecord[],
+  options: { kind?: TunnelKind; tunnels?: [string, TunnelRecord][] } = {},
+) =>
+  hostPlanBodies({
+    ensembles: records,
+    hosts: sampleHosts(),
+    tunnels: new Map(options.tunnels ?? []),
+    topology: sampleTopology(options.kind),
+  });
+
+describe("hostPlanBodies()", () => {
+  it("tells each host of its own appliances, and of all members of their networks", () => {
+    const plans = bodies([sampleRecord(pair, { web: "a1", client: "a2" })]);
+    const a1 = plans.get(hostId("a1"));
+    assert.deepEqual(
+      a1?.appliances.map((one) => one.id),
+      ["shop/web"],
+    );
+    assert.deepEqual(
+      a1?.segments[0]?.members.map((one) => [one.name, one.host]),
+      [
+        ["web", "a1"],
+        ["client", "a2"],
+      ],
+    );
+    assert.deepEqual(a1?.segments[0]?.peers, [sampleHosts().get(hostId("a2"))?.address]);
+    assert.deepEqual(plans.get(hostId("b1"))?.segments, []);
+  });
+
+  it("shapes a link on both senders' hosts, and not at all inside one host unless it has a ceiling", () => {
+    const apart = bodies([sampleRecord(pair, { web: "a1", client: "a2" })]);
+    assert.equal(apart.get(hostId("a1"))?.shapedPairs.length, 1);
+    assert.equal(apart.get(hostId("a2"))?.shapedPairs.length, 1);
+    const together = bodies([sampleRecord(pair, { web: "a1", client: "a1" })]);
+    assert.deepEqual(together.get(hostId("a1"))?.shapedPairs, []);
+    const capped = sampleEnsemble("shop", {
+      ...pair,
+      links: [sampleLink("web", "client", { ceilingBps: megabitsPerSecond(16) })],
+    });
+    const local = bodies([sampleRecord(capped, { web: "a1", client: "a1" })]);
+    assert.equal(local.get(hostId("a1"))?.shapedPairs.length, 2);
+  });
+
+  it("asks both gateways for a tunnel only while a network spans their sites", () => {
+    const tunnels: [string, TunnelRecord][] = [["alpha~beta", tunnel]];
+    const near = bodies([sampleRecord(pair, { web: "a1", client: "a2" })], { tunnels });
+    assert.deepEqual(near.get(hostId("gw-alpha"))?.tunnels, []);
+    const far = bodies([sampleRecord(pair, { web: "a1", client: "b1" })], { tunnels });
+    const [alpha] = far.get(hostId("gw-alpha"))?.tunnels ?? [];
+    const [beta] = far.get(hostId("gw-beta"))?.tunnels ?? [];
+    assert.equal(alpha?.peerPublicKey, "key-beta");
+    assert.equal(alpha?.localTunnelAddress, beta?.peerTunnelAddress);
+    assert.equal(alpha?.peerTunnelAddress, beta?.localTunnelAddress);
+    assert.deepEqual(alpha?.peerSubnets, ["172.30.2.0/24"]);
+  });
+
+  it("keeps the mtu of a segment within what its tunnels carry", () => {
+    const mtu = (kind: TunnelKind, client: string) =>
+      bodies([sampleRecord(pair, { web: "a1", client })], { kind }).get(hostId("a1"))?.segments[0]?.mtu;
+    assert.deepEqual(
+      [mtu("wireguard", "a2"), mtu("vxlan", "b1"), mtu("wireguard", "b1"), mtu("openvpn", "b1")],
+      [1450, 1450, 1370, 1350],
+    );
+  });
+
+  it("shares no secret with a host that is not a gateway", () => {
+    const far = bodies([sampleRecord(pair, { web: "a1", client: "b1" })], {
+      kind: "openvpn",
+      tunnels: [["alpha~beta", tunnel]],
+    });
+    for (const host of ["a1", "a2", "b1", "b2"])
+      assert.ok(!JSON.stringify(far.get(hostId(host))).includes("secret"));
+    assert.equal(far.get(hostId("gw-beta"))?.tunnels[0]?.sharedKey, "secret");
+  });
+
+  it("leaves out an ensemble that is being removed", () => {
+    const record = { ...sampleRecord(pair, { web: "a1", client: "a2" }), state: "removing" as const };
+    const a1 = bodies([record]).get(hostId("a1"));
+    assert.deepEqual([a1?.appliances, a1?.segments, a1?.shapedPairs], [[], [], []]);
+  });
+
+  it("starts a new generation for a new command, and none for a new size or restart policy", () => {
+    const generation = (fields: Parameters<typeof sampleAppliance>[1]) => {
+      const ensemble = sampleEnsemble("shop", { appliances: [sampleAppliance("web", fields)] });
+      return bodies([sampleRecord(ensemble, { web: "a1" })]).get(hostId("a1"))?.appliances[0]?.generation;
+    };
+    const base = generation({ memoryBytes: mebibytes(64) });
+    assert.equal(generation({ memoryBytes: mebibytes(128) }), base);
+    assert.equal(generation({ memoryBytes: mebibytes(64), stopGraceMs: millis(7) }), base);
+    assert.notEqual(generation({ memoryBytes: mebibytes(64), command: ["false"] }), base);
+    assert.notEqual(generation({}), base);
+  });
+});
