@@ -1,0 +1,217 @@
+import type { ApplianceId } from "#base/ids.ts";
+import { bitsPerSecond } from "#base/units.ts";
+import { appliancesOf, linksOf } from "#model/appliances.ts";
+import type { Appliance, ApplianceLink } from "#model/appliances.ts";
+import type { Ensemble } from "#model/ensemble.ts";
+import { wireRate } from "#model/wire.ts";
+import { coveredBy, cpuDemandMilli, hostAllows } from "#planner/demand.ts";
+import { existingLoad } from "#planner/existing-load.ts";
+import type { MappingProblem } from "#planner/mapping.ts";
+import { PathTable } from "#planner/path-table.ts";
+import { compileRules } from "#planner/rules.ts";
+import type { CompiledRules } from "#planner/rules.ts";
+
+/**
+ * A mapping problem as dense numbers. Appliances that must share a host are one *unit*; links within a unit
+ * never touch the network. All loads are whole numbers, so sums are exact and undoing a move restores them.
+ */
+export type Compiled = {
+  readonly problem: MappingProblem;
+  readonly paths: PathTable;
+  readonly appliances: readonly Appliance[];
+  readonly links: readonly ApplianceLink[];
+  readonly hostCount: number;
+  readonly siteOfHost: Int32Array;
+  readonly siteCount: number;
+  /** What is left for the units: negative where others already took more than there is. */
+  readonly cpuFree: Float64Array;
+  readonly memoryFree: Float64Array;
+  readonly cpuCapacity: Float64Array;
+  readonly linkFree: Float64Array;
+
+  readonly unitCount: number;
+  readonly unitOf: Int32Array;
+  readonly unitCpu: Float64Array;
+  /** What balance goes by: demand, or a nominal figure for an appliance that asked for nothing. */
+  readonly unitNominal: Float64Array;
+  readonly unitMemory: Float64Array;
+  /** Members that run somewhere now, most of them on `unitHome` (-1: none). */
+  readonly unitHome: Int32Array;
+  readonly unitHomeMembers: Int32Array;
+  /** Positions in `choices`. */
+  readonly unitChoice: Int32Array;
+  readonly choices: readonly HostChoice[];
+
+  /** Units at both ends, and what the link asks for. A link within one unit has both ends equal. */
+  readonly linkFrom: Int32Array;
+  readonly linkTo: Int32Array;
+  readonly bandwidth: Float64Array;
+  readonly localRate: Float64Array;
+  readonly tunnelRate: Float64Array;
+  readonly lowLatency: Uint8Array;
+  /** Links of each unit to other units, in compressed rows. */
+  readonly adjacentStart: Int32Array;
+  readonly adjacent: Int32Array;
+  readonly rules: CompiledRules;
+
+  /** Averages that make loads comparable: one hop of an average link costs 1. */
+  readonly meanBandwidth: number;
+  readonly meanCpu: number;
+  readonly meanMemory: number;
+};
+
+/** Hosts a unit may be placed on at all. */
+export type HostChoice = { readonly list: Int32Array; readonly mask: Uint8Array };
+
+/** CPU an appliance is taken to use for balance when it asked for none. */
+const nominalCpuMilli = 100;
+
+export function compileProblem(problem: MappingProblem): Compiled {
+  const { topology } = problem;
+  const paths = new PathTable(topology);
+  const appliances = problem.ensembles.flatMap(appliancesOf);
+  const links = problem.ensembles.flatMap(linksOf);
+  const load = existingLoad(problem, paths);
+  const sites = [...new Set(topology.hosts.map((host) => host.site))];
+  const groups = mergeTogether(problem.ensembles, appliances);
+  const units = compileUnits(problem, appliances, groups);
+  const demands = compileLinks(appliances, links, groups);
+  const siteOfHost = Int32Array.from(topology.hosts, (host) => sites.indexOf(host.site));
+  return {
+    problem,
+    paths,
+    appliances,
+    links,
+    hostCount: topology.hosts.length,
+    siteOfHost,
+    siteCount: sites.length,
+    cpuFree: Float64Array.from(topology.hosts, (host, index) => host.cpuMilli - load.cpu[index]!),
+    memoryFree: Float64Array.from(topology.hosts, (host, index) => host.memoryBytes - load.memory[index]!),
+    cpuCapacity: Float64Array.from(topology.hosts, (host) => Math.max(1, host.cpuMilli)),
+    linkFree: Float64Array.from(topology.links, (link, index) => link.bandwidthBps - load.link[index]!),
+    unitCount: groups.count,
+    unitOf: groups.unitOf,
+    ...units,
+    ...demands,
+    ...adjacency(groups.count, demands.linkFrom, demands.linkTo),
+    rules: compileRules(problem, appliances, groups.unitOf, groups.count, topology.hosts.length, siteOfHost),
+    meanBandwidth: meanOfPositive(demands.bandwidth),
+    meanCpu: meanOfPositive(units.unitCpu),
+    meanMemory: meanOfPositive(units.unitMemory),
+  };
+}
+
+type Groups = { readonly unitOf: Int32Array; readonly count: number; readonly members: readonly number[][] };
+
+/** "together on one host" makes appliances one thing to place. */
+function mergeTogether(ensembles: readonly Ensemble[], appliances: readonly Appliance[]): Groups {
+  const parent = Int32Array.from(appliances, (_, index) => index);
+  const root = (index: number): number => {
+    let at = index;
+    while (parent[at] !== at) at = parent[at]!;
+    return at;
+  };
+  const position = new Map(appliances.map((one, index) => [one.id, index]));
+  for (const ensemble of ensembles) {
+    for (const rule of ensemble.placement) {
+      if (rule.rule !== "together" || rule.scope !== "host") continue;
+      const covered = [...coveredBy(rule, ensemble)].map((id) => position.get(id)!);
+      for (const one of covered) parent[root(one)] = root(covered[0]!);
+    }
+  }
+  const unitOf = new Int32Array(appliances.length).fill(-1);
+  const members: number[][] = [];
+  appliances.forEach((_, index) => {
+    const top = root(index);
+    if (unitOf[top] === -1) {
+      unitOf[top] = members.length;
+      members.push([]);
+    }
+    unitOf[index] = unitOf[top]!;
+    members[unitOf[index]]!.push(index);
+  });
+  return { unitOf, count: members.length, members };
+}
+
+function compileUnits(problem: MappingProblem, appliances: readonly Appliance[], groups: Groups) {
+  const { hosts } = problem.topology;
+  const hostIndex = new Map(hosts.map((host, index) => [host.id, index]));
+  const choices: HostChoice[] = [];
+  const known = new Map<string, number>();
+  const unit = {
+    unitCpu: new Float64Array(groups.count),
+    unitNominal: new Float64Array(groups.count),
+    unitMemory: new Float64Array(groups.count),
+    unitHome: new Int32Array(groups.count).fill(-1),
+    unitHomeMembers: new Int32Array(groups.count),
+    unitChoice: new Int32Array(groups.count),
+    choices,
+  };
+  groups.members.forEach((members, index) => {
+    const specs = members.map((member) => appliances[member]!.spec);
+    const homes = new Map<number, number>();
+    for (const member of members) {
+      const spec = appliances[member]!.spec;
+      const cpu = cpuDemandMilli(spec);
+      unit.unitCpu[index]! += cpu;
+      unit.unitNominal[index]! += cpu === 0 ? nominalCpuMilli : cpu;
+      unit.unitMemory[index]! += spec.memoryBytes ?? 0;
+      const home = hostIndex.get(problem.previous?.get(appliances[member]!.id) ?? ("" as never));
+      if (home !== undefined) homes.set(home, (homes.get(home) ?? 0) + 1);
+    }
+    for (const [home, count] of homes) {
+      if (count <= unit.unitHomeMembers[index]!) continue;
+      unit.unitHome[index] = home;
+      unit.unitHomeMembers[index] = count;
+    }
+    const key = [...new Set(specs.map((spec) => JSON.stringify([spec.kind, spec.placement])))].sort().join();
+    let choice = known.get(key);
+    if (choice === undefined) {
+      choice = choices.length;
+      known.set(key, choice);
+      const mask = Uint8Array.from(hosts, (host) =>
+        specs.every((spec) => hostAllows(problem, host, spec)) ? 1 : 0,
+      );
+      choices.push({ mask, list: Int32Array.from(hosts.keys()).filter((host) => mask[host] === 1) });
+    }
+    unit.unitChoice[index] = choice;
+  });
+  return unit;
+}
+
+function compileLinks(appliances: readonly Appliance[], links: readonly ApplianceLink[], groups: Groups) {
+  const position = new Map(appliances.map((one, index) => [one.id, index]));
+  const unit = (id: ApplianceId): number => groups.unitOf[position.get(id)!]!;
+  const rate = (link: ApplianceLink) => bitsPerSecond(Math.ceil(link.spec.bandwidthBps ?? 0));
+  return {
+    linkFrom: Int32Array.from(links, (link) => unit(link.from)),
+    linkTo: Int32Array.from(links, (link) => unit(link.to)),
+    bandwidth: Float64Array.from(links, rate),
+    localRate: Float64Array.from(links, (link) => wireRate(rate(link), "inter-switch")),
+    tunnelRate: Float64Array.from(links, (link) => wireRate(rate(link), "inter-router")),
+    lowLatency: Uint8Array.from(links, (link) => (link.spec.latency === "low" ? 1 : 0)),
+  };
+}
+
+function adjacency(unitCount: number, from: Int32Array, to: Int32Array) {
+  const adjacentStart = new Int32Array(unitCount + 1);
+  from.forEach((unit, link) => {
+    if (unit === to[link]) return;
+    adjacentStart[unit + 1]! += 1;
+    adjacentStart[to[link]! + 1]! += 1;
+  });
+  for (let unit = 0; unit < unitCount; unit += 1) adjacentStart[unit + 1]! += adjacentStart[unit]!;
+  const fill = adjacentStart.slice();
+  const adjacent = new Int32Array(adjacentStart[unitCount]!);
+  from.forEach((unit, link) => {
+    if (unit === to[link]) return;
+    adjacent[fill[unit]!++] = link;
+    adjacent[fill[to[link]!]!++] = link;
+  });
+  return { adjacentStart, adjacent };
+}
+
+function meanOfPositive(values: Float64Array): number {
+  const positive = values.filter((value) => value > 0);
+  return positive.length === 0 ? 1 : positive.reduce((sum, value) => sum + value, 0) / positive.length;
+}

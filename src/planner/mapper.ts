@@ -1,0 +1,108 @@
+import { seededRandom } from "#base/seeded-random.ts";
+import { Annealer, Snapshot } from "#planner/anneal.ts";
+import type { ShouldStop } from "#planner/anneal.ts";
+import { compileProblem } from "#planner/compile.ts";
+import type { Compiled } from "#planner/compile.ts";
+import { localityOf, placeGreedily } from "#planner/greedy.ts";
+import type { Locality } from "#planner/greedy.ts";
+import { mappingOf } from "#planner/mapping-result.ts";
+import type { Mapping, MappingProblem } from "#planner/mapping.ts";
+import { MapperState } from "#planner/state.ts";
+
+export type SolveOptions = {
+  /** The same problem, seed and effort give the same mapping. */
+  readonly seed: number;
+  /** Multiplies the number of proposals; 1 unless told. */
+  readonly effort?: number;
+  readonly shouldStop?: ShouldStop;
+};
+
+/** Far above any gain in distance: a running appliance moves only for a promise. */
+const settledWeight = 1000;
+const repairRounds = 6;
+
+export function solveMapping(problem: MappingProblem, options: SolveOptions): Mapping {
+  const random = seededRandom(options.seed);
+  const compiled = compileProblem(problem);
+  const state = new MapperState(compiled, random, problem.moveWeight ?? settledWeight);
+  const locality = localityOf(compiled);
+  const shouldStop = options.shouldStop ?? (() => false);
+  const units = [...compiled.unitChoice.keys()].filter(
+    (unit) => compiled.choices[compiled.unitChoice[unit]!]!.list.length > 0,
+  );
+  const settled = settle(state, units);
+  const unsettled = units.filter((unit) => state.hostOf[unit]! < 0);
+  placeGreedily(state, unsettled, locality);
+  const best = new Snapshot(compiled);
+  best.offer(state);
+  const search = { compiled, state, locality, random, best, shouldStop, effort: options.effort ?? 1 };
+  // With nothing running the whole of it is open; otherwise first what is new, then, if need be, the rest.
+  if (settled === 0) explore(search, units);
+  else {
+    if (unsettled.length > 0) explore(search, unsettled);
+    if (best.violation > 0 || problem.moveWeight !== undefined) explore(search, units);
+  }
+  best.restore(state);
+  if (settled > 0) sendHome(state, units);
+  return mappingOf(state);
+}
+
+type Search = {
+  readonly compiled: Compiled;
+  readonly state: MapperState;
+  readonly locality: Locality;
+  readonly random: ReturnType<typeof seededRandom>;
+  readonly best: Snapshot;
+  readonly shouldStop: ShouldStop;
+  readonly effort: number;
+};
+
+/** Cools once from warm; then, while promises are broken, again and again from the best, aimed at what is broken. */
+function explore(search: Search, units: readonly number[]): void {
+  const { state, random, locality, best, shouldStop, effort } = search;
+  const annealer = new Annealer(state, random, locality, units);
+  const iterations = Math.round(effort * proposalsFor(units.length));
+  annealer.run({ iterations, warmest: 1, coldest: 0.02, focus: 0.5 }, best, shouldStop);
+  for (let round = 0; round < repairRounds && best.violation > 0 && !shouldStop(); round += 1) {
+    best.restore(state);
+    state.penalty = 10 * 2 ** round;
+    annealer.run(
+      { iterations: iterations / 2, warmest: 0.5 * (round + 1), coldest: 0.02, focus: 0.8 },
+      best,
+      shouldStop,
+    );
+  }
+}
+
+function proposalsFor(units: number): number {
+  return 20_000 + 1500 * units;
+}
+
+/** Puts what runs back where it runs, if that is still allowed. Returns how many. */
+function settle(state: MapperState, units: readonly number[]): number {
+  const { unitHome, unitChoice, choices } = state.compiled;
+  let settled = 0;
+  for (const unit of units) {
+    const home = unitHome[unit]!;
+    if (home < 0 || choices[unitChoice[unit]!]!.mask[home] !== 1) continue;
+    state.begin();
+    state.move(unit, home);
+    state.route();
+    settled += 1;
+  }
+  return settled;
+}
+
+/** Last: whatever was moved without need goes back to where it runs. */
+function sendHome(state: MapperState, units: readonly number[]): void {
+  const { unitHome, unitChoice, choices } = state.compiled;
+  for (const unit of units) {
+    const home = unitHome[unit]!;
+    if (home < 0 || state.hostOf[unit] === home || choices[unitChoice[unit]!]!.mask[home] !== 1) continue;
+    const { violation, preference } = state;
+    state.begin();
+    state.move(unit, home);
+    state.route();
+    if (state.violation > violation || state.preference > preference) state.undo();
+  }
+}

@@ -1,0 +1,433 @@
+import type { Random } from "#base/runtime.ts";
+import { connectionTypes } from "#model/topology.ts";
+import type { Compiled } from "#planner/compile.ts";
+import { directPath } from "#planner/path-table.ts";
+import type { PathTable } from "#planner/path-table.ts";
+
+/** Weight of distance for a link without promised bandwidth, in hops of an average link. */
+export const bestEffortWeight = 0.05;
+export const latencyWeight = 0.25;
+export const balanceWeight = 0.05;
+
+const interRouter = connectionTypes.indexOf("inter-router");
+const trivial = -1;
+const unconnected = -2;
+
+/**
+ * A placement in the making and what it costs. Every change goes through `move` between `begin` and `undo`;
+ * nothing here allocates after construction. Physical links carry the same load both ways, as every promise holds
+ * in both directions over one path, so one number per link admits both.
+ */
+export class MapperState {
+  readonly compiled: Compiled;
+  readonly hostOf: Int32Array;
+  /** Units on each host as doubly linked lists. */
+  readonly firstOn: Int32Array;
+  readonly nextOn: Int32Array;
+  readonly cpuFree: Float64Array;
+  readonly memoryFree: Float64Array;
+  readonly linkFree: Float64Array;
+  /** Per link of the ensembles: its two uplinks (-1: none) and middle path (or trivial, unconnected). */
+  readonly uplinkFrom: Int32Array;
+  readonly uplinkTo: Int32Array;
+  readonly middle: Int32Array;
+
+  /** Exact sums of what exceeds capacity, and counts. */
+  overCpu = 0;
+  overMemory = 0;
+  overLink = 0;
+  brokenRules = 0;
+  brokenLatency = 0;
+  unreachable = 0;
+  bandwidthHops = 0;
+  hops = 0;
+  lowLatencyHops = 0;
+  moved = 0;
+  balance = 0;
+  /** Price of a violation against distance; the search raises it. */
+  penalty = 10;
+  moveWeight: number;
+
+  readonly #previousOn: Int32Array;
+  readonly #nominal: Float64Array;
+  readonly #paths: PathTable;
+  readonly #counters: Int32Array;
+  readonly #random: Random;
+  readonly #journalLink: Int32Array;
+  readonly #journalFrom: Int32Array;
+  readonly #journalTo: Int32Array;
+  readonly #journalMiddle: Int32Array;
+  readonly #journalUnit: Int32Array;
+  readonly #journalHost: Int32Array;
+  #links = 0;
+  #units = 0;
+  #chosenFrom = -1;
+  #chosenTo = -1;
+  #chosenMiddle = 0;
+  #chosenCost = 0;
+
+  constructor(compiled: Compiled, random: Random, moveWeight: number) {
+    const { unitCount, hostCount, links } = compiled;
+    const journal = compiled.adjacent.length + 1;
+    this.compiled = compiled;
+    this.moveWeight = moveWeight;
+    this.#random = random;
+    this.#paths = compiled.paths;
+    this.hostOf = new Int32Array(unitCount).fill(-1);
+    this.firstOn = new Int32Array(hostCount).fill(-1);
+    this.nextOn = new Int32Array(unitCount).fill(-1);
+    this.#previousOn = new Int32Array(unitCount).fill(-1);
+    this.cpuFree = compiled.cpuFree.slice();
+    this.memoryFree = compiled.memoryFree.slice();
+    this.linkFree = compiled.linkFree.slice();
+    this.#nominal = new Float64Array(hostCount);
+    this.#counters = new Int32Array(compiled.rules.counters);
+    this.uplinkFrom = new Int32Array(links.length).fill(-1);
+    this.uplinkTo = new Int32Array(links.length).fill(-1);
+    this.middle = new Int32Array(links.length).fill(unconnected);
+    this.#journalLink = new Int32Array(journal);
+    this.#journalFrom = new Int32Array(journal);
+    this.#journalTo = new Int32Array(journal);
+    this.#journalMiddle = new Int32Array(journal);
+    this.#journalUnit = new Int32Array(2 * unitCount + 2);
+    this.#journalHost = new Int32Array(2 * unitCount + 2);
+  }
+
+  /** How far promises are broken, in average demands; 0: all are kept. */
+  get violation(): number {
+    const { meanCpu, meanMemory, meanBandwidth } = this.compiled;
+    return (
+      this.overCpu / meanCpu +
+      this.overMemory / meanMemory +
+      this.overLink / meanBandwidth +
+      this.brokenRules +
+      this.brokenLatency +
+      this.unreachable
+    );
+  }
+
+  /** Everything but violations. */
+  get preference(): number {
+    return (
+      this.bandwidthHops / this.compiled.meanBandwidth +
+      bestEffortWeight * this.hops +
+      latencyWeight * this.lowLatencyHops +
+      balanceWeight * this.balance +
+      this.moveWeight * this.moved
+    );
+  }
+
+  get cost(): number {
+    return this.preference + this.penalty * this.violation;
+  }
+
+  /** CPU and memory that would be exceeded if the unit came, beyond what is exceeded now. */
+  lacksRoom(unit: number, host: number): boolean {
+    return (
+      this.cpuFree[host]! < this.compiled.unitCpu[unit]! ||
+      this.memoryFree[host]! < this.compiled.unitMemory[unit]!
+    );
+  }
+
+  /** Would both fit after changing places? */
+  canSwap(one: number, other: number): boolean {
+    const { unitCpu, unitMemory, unitChoice, choices } = this.compiled;
+    const left = this.hostOf[one]!;
+    const right = this.hostOf[other]!;
+    const cpu = unitCpu[one]! - unitCpu[other]!;
+    const memory = unitMemory[one]! - unitMemory[other]!;
+    return (
+      this.cpuFree[right]! >= cpu &&
+      this.memoryFree[right]! >= memory &&
+      this.cpuFree[left]! >= -cpu &&
+      this.memoryFree[left]! >= -memory &&
+      choices[unitChoice[other]!]!.mask[left] === 1
+    );
+  }
+
+  begin(): void {
+    this.#links = 0;
+    this.#units = 0;
+  }
+
+  /** Takes the unit (and its links) off its host and puts it on another; -1 is nowhere. Links follow at `route`. */
+  move(unit: number, host: number): void {
+    const { adjacentStart, adjacent } = this.compiled;
+    for (let at = adjacentStart[unit]!; at < adjacentStart[unit + 1]!; at += 1) this.#lift(adjacent[at]!);
+    this.#journalUnit[this.#units] = unit;
+    this.#journalHost[this.#units] = this.hostOf[unit]!;
+    this.#units += 1;
+    this.#relocate(unit, host);
+  }
+
+  /** Takes a link off its path, to be routed anew. */
+  lift(link: number): void {
+    this.#lift(link);
+  }
+
+  /** Finds paths for all links lifted since `begin`, heaviest first not being worth the sorting. */
+  route(): void {
+    for (let at = 0; at < this.#links; at += 1) this.#connect(this.#journalLink[at]!);
+  }
+
+  /** Back to what was at `begin`. */
+  undo(): void {
+    for (let at = 0; at < this.#links; at += 1) this.#remove(this.#journalLink[at]!);
+    for (let at = this.#units - 1; at >= 0; at -= 1) {
+      this.#relocate(this.#journalUnit[at]!, this.#journalHost[at]!);
+    }
+    for (let at = 0; at < this.#links; at += 1) {
+      const link = this.#journalLink[at]!;
+      if (this.#journalMiddle[at] === unconnected) continue;
+      this.#add(link, this.#journalFrom[at]!, this.#journalTo[at]!, this.#journalMiddle[at]!);
+    }
+    this.begin();
+  }
+
+  /** Puts a link on a path known from another time with the same hosts. */
+  restore(link: number, from: number, to: number, middle: number): void {
+    this.#remove(link);
+    if (middle !== unconnected) this.#add(link, from, to, middle);
+  }
+
+  /** Some physical link of its path carries more than it can. */
+  isCrowded(link: number): boolean {
+    const middle = this.middle[link]!;
+    if (middle < 0) return false;
+    if (this.linkFree[this.uplinkFrom[link]!]! < 0) return true;
+    if (this.uplinkTo[link]! >= 0 && this.linkFree[this.uplinkTo[link]!]! < 0) return true;
+    const start = this.#paths.pathStart[middle]!;
+    const end = start + this.#paths.pathLength[middle]!;
+    for (let at = start; at < end; at += 1) if (this.linkFree[this.#paths.pool[at]!]! < 0) return true;
+    return false;
+  }
+
+  isTooFar(link: number): boolean {
+    const middle = this.middle[link]!;
+    return (
+      middle >= 0 && this.compiled.lowLatency[link] === 1 && this.#paths.pathType[middle] === interRouter
+    );
+  }
+
+  #lift(link: number): void {
+    const { linkFrom, linkTo } = this.compiled;
+    if (this.middle[link] === unconnected) {
+      // Still to be routed, or an end without a host; noted once so that `route` finds it.
+      const other = this.hostOf[linkFrom[link]!]! < 0 || this.hostOf[linkTo[link]!]! < 0;
+      if (!other) return;
+    }
+    this.#journalLink[this.#links] = link;
+    this.#journalFrom[this.#links] = this.uplinkFrom[link]!;
+    this.#journalTo[this.#links] = this.uplinkTo[link]!;
+    this.#journalMiddle[this.#links] = this.middle[link]!;
+    this.#links += 1;
+    this.#remove(link);
+  }
+
+  #relocate(unit: number, host: number): void {
+    const { unitCpu, unitMemory, unitNominal, unitHome, unitHomeMembers, cpuCapacity } = this.compiled;
+    const from = this.hostOf[unit]!;
+    const homeMembers = unitHomeMembers[unit]!;
+    const home = unitHome[unit]!;
+    if (from >= 0) {
+      this.overCpu -= Math.min(unitCpu[unit]!, Math.max(0, -this.cpuFree[from]!));
+      this.overMemory -= Math.min(unitMemory[unit]!, Math.max(0, -this.memoryFree[from]!));
+      this.cpuFree[from]! += unitCpu[unit]!;
+      this.memoryFree[from]! += unitMemory[unit]!;
+      this.#rebalance(from, -unitNominal[unit]!, cpuCapacity[from]!);
+      if (home >= 0 && from !== home) this.moved -= homeMembers;
+      this.#unlink(unit, from);
+      this.#count(unit, from, -1);
+    }
+    this.hostOf[unit] = host;
+    if (host < 0) return;
+    this.overCpu += Math.min(unitCpu[unit]!, Math.max(0, unitCpu[unit]! - this.cpuFree[host]!));
+    this.overMemory += Math.min(unitMemory[unit]!, Math.max(0, unitMemory[unit]! - this.memoryFree[host]!));
+    this.cpuFree[host]! -= unitCpu[unit]!;
+    this.memoryFree[host]! -= unitMemory[unit]!;
+    this.#rebalance(host, unitNominal[unit]!, cpuCapacity[host]!);
+    if (home >= 0 && host !== home) this.moved += homeMembers;
+    this.nextOn[unit] = this.firstOn[host]!;
+    this.#previousOn[unit] = -1;
+    if (this.firstOn[host]! >= 0) this.#previousOn[this.firstOn[host]!] = unit;
+    this.firstOn[host] = unit;
+    this.#count(unit, host, 1);
+  }
+
+  #rebalance(host: number, change: number, capacity: number): void {
+    const before = this.#nominal[host]! / capacity;
+    this.#nominal[host]! += change;
+    const after = this.#nominal[host]! / capacity;
+    this.balance += after * after - before * before;
+  }
+
+  #unlink(unit: number, host: number): void {
+    const before = this.#previousOn[unit]!;
+    const after = this.nextOn[unit]!;
+    if (before >= 0) this.nextOn[before] = after;
+    else this.firstOn[host] = after;
+    if (after >= 0) this.#previousOn[after] = before;
+  }
+
+  #count(unit: number, host: number, sign: number): void {
+    const { unitStart, unitRule, unitMembers, apart, bySite, offset, siteOfHost } = this.compiled.rules;
+    for (let at = unitStart[unit]!; at < unitStart[unit + 1]!; at += 1) {
+      const rule = unitRule[at]!;
+      const counter = offset[rule]! + (bySite[rule] === 1 ? siteOfHost[host]! : host);
+      const before = this.#counters[counter]!;
+      const after = before + sign * unitMembers[at]!;
+      this.#counters[counter] = after;
+      this.brokenRules +=
+        apart[rule] === 1
+          ? Math.max(0, after - 1) - Math.max(0, before - 1)
+          : (after > 0 ? 1 : 0) - (before > 0 ? 1 : 0);
+    }
+  }
+
+  #connect(link: number): void {
+    if (this.middle[link] !== unconnected) return;
+    const from = this.hostOf[this.compiled.linkFrom[link]!]!;
+    const to = this.hostOf[this.compiled.linkTo[link]!]!;
+    if (from < 0 || to < 0) return;
+    if (from === to) {
+      this.middle[link] = trivial;
+      return;
+    }
+    this.#choose(link, from, to);
+    this.#add(link, this.#chosenFrom, this.#chosenTo, this.#chosenMiddle);
+  }
+
+  /** The cheapest of the candidate paths: first by what it would overload, then by length, then by chance. */
+  #choose(link: number, from: number, to: number): void {
+    const paths = this.#paths;
+    const { uplinkStart, uplink, uplinkPoint } = paths;
+    this.#chosenCost = Infinity;
+    this.#chosenMiddle = unconnected;
+    this.#chosenFrom = -1;
+    this.#chosenTo = -1;
+    for (let one = uplinkStart[from]!; one < uplinkStart[from + 1]!; one += 1) {
+      const point = uplinkPoint[one]!;
+      if (point < 0) {
+        if (-1 - point === to) this.#consider(link, uplink[one]!, -1, directPath);
+        continue;
+      }
+      for (let other = uplinkStart[to]!; other < uplinkStart[to + 1]!; other += 1) {
+        const end = uplinkPoint[other]!;
+        if (end < 0) continue;
+        const count = paths.count(point, end);
+        if (count === 0) continue;
+        const first = paths.first(point, end);
+        // Candidates of one pair are equally long: the first that overloads nothing is as good as any.
+        const shift = count === 1 ? 0 : this.#random.integer(count);
+        for (let at = 0; at < count; at += 1) {
+          const path = first + ((at + shift) % count);
+          if (this.#consider(link, uplink[one]!, uplink[other]!, path)) break;
+        }
+      }
+    }
+  }
+
+  /** Takes the path if it is the best so far; true if it overloads nothing. */
+  #consider(link: number, from: number, to: number, middle: number): boolean {
+    const paths = this.#paths;
+    const rate = this.#rate(link, middle);
+    const start = paths.pathStart[middle]!;
+    const end = start + paths.pathLength[middle]!;
+    let over = 0;
+    if (rate > 0) {
+      over = exceeded(this.linkFree[from]!, rate);
+      if (to >= 0) over += exceeded(this.linkFree[to]!, rate);
+      for (let at = start; at < end; at += 1) over += exceeded(this.linkFree[paths.pool[at]!]!, rate);
+    }
+    const length = end - start + (to >= 0 ? 2 : 1);
+    const late = this.compiled.lowLatency[link] === 1 && paths.pathType[middle] === interRouter ? 1 : 0;
+    const { meanBandwidth, bandwidth } = this.compiled;
+    const weight = bandwidth[link]! / meanBandwidth + bestEffortWeight;
+    const cost = length * weight + this.penalty * (over / meanBandwidth + late);
+    if (cost < this.#chosenCost) {
+      this.#chosenCost = cost;
+      this.#chosenFrom = from;
+      this.#chosenTo = to;
+      this.#chosenMiddle = middle;
+    }
+    return over === 0;
+  }
+
+  #rate(link: number, middle: number): number {
+    return this.#paths.pathType[middle] === interRouter
+      ? this.compiled.tunnelRate[link]!
+      : this.compiled.localRate[link]!;
+  }
+
+  #add(link: number, from: number, to: number, middle: number): void {
+    this.uplinkFrom[link] = from;
+    this.uplinkTo[link] = to;
+    this.middle[link] = middle;
+    if (middle === trivial) return;
+    if (middle === unconnected) {
+      this.unreachable += 1;
+      this.middle[link] = unreachablePath;
+      return;
+    }
+    if (middle === unreachablePath) {
+      this.unreachable += 1;
+      return;
+    }
+    this.#tally(link, 1);
+    const rate = this.#rate(link, middle);
+    this.#take(from, rate);
+    if (to >= 0) this.#take(to, rate);
+    const { pathStart, pathLength, pool } = this.#paths;
+    const start = pathStart[middle]!;
+    const end = start + pathLength[middle]!;
+    for (let at = start; at < end; at += 1) this.#take(pool[at]!, rate);
+  }
+
+  #remove(link: number): void {
+    const middle = this.middle[link]!;
+    this.middle[link] = unconnected;
+    if (middle === unconnected || middle === trivial) return;
+    if (middle === unreachablePath) {
+      this.unreachable -= 1;
+      return;
+    }
+    this.middle[link] = middle;
+    this.#tally(link, -1);
+    this.middle[link] = unconnected;
+    const rate = this.#rate(link, middle);
+    this.#give(this.uplinkFrom[link]!, rate);
+    if (this.uplinkTo[link]! >= 0) this.#give(this.uplinkTo[link]!, rate);
+    const { pathStart, pathLength, pool } = this.#paths;
+    const start = pathStart[middle]!;
+    const end = start + pathLength[middle]!;
+    for (let at = start; at < end; at += 1) this.#give(pool[at]!, rate);
+  }
+
+  #tally(link: number, sign: number): void {
+    const middle = this.middle[link]!;
+    const length = this.#paths.pathLength[middle]! + (this.uplinkTo[link]! >= 0 ? 2 : 1);
+    this.bandwidthHops += sign * length * this.compiled.bandwidth[link]!;
+    this.hops += sign * length;
+    if (this.compiled.lowLatency[link] === 0) return;
+    this.lowLatencyHops += sign * length;
+    if (this.#paths.pathType[middle] === interRouter) this.brokenLatency += sign;
+  }
+
+  #take(physical: number, rate: number): void {
+    this.overLink += exceeded(this.linkFree[physical]!, rate);
+    this.linkFree[physical]! -= rate;
+  }
+
+  #give(physical: number, rate: number): void {
+    this.linkFree[physical]! += rate;
+    this.overLink -= exceeded(this.linkFree[physical]!, rate);
+  }
+}
+
+const unreachablePath = -3;
+
+/** How much of `rate` does not fit into what is free. */
+function exceeded(free: number, rate: number): number {
+  if (free >= rate) return 0;
+  return free > 0 ? rate - free : rate;
+}

@@ -1,0 +1,220 @@
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import { bitsPerSecond, bytes, formatBandwidth, formatBytes, formatCpu, milliCpu } from "#base/units.ts";
+import { appliancesOf, linksOf } from "#model/appliances.ts";
+import type { Appliance } from "#model/appliances.ts";
+import { coveredBy, cpuDemandMilli, hasDriver } from "#planner/demand.ts";
+import { existingLoad } from "#planner/existing-load.ts";
+import type { LinkPath, MappingProblem, Placements, Violation } from "#planner/mapping.ts";
+import { PathTable } from "#planner/path-table.ts";
+
+/** Every promise this placement breaks, for people: what, what is binding, what would have to change. */
+export function findViolations(
+  problem: MappingProblem,
+  placements: Placements,
+  paths: readonly LinkPath[],
+): Violation[] {
+  return [
+    ...unplaced(problem, placements),
+    ...hostViolations(problem, placements),
+    ...linkViolations(problem, paths),
+    ...pathViolations(problem, placements, paths),
+    ...ruleViolations(problem, placements),
+  ];
+}
+
+function unplaced(problem: MappingProblem, placements: Placements): Violation[] {
+  const { hosts } = problem.topology;
+  return problem.ensembles.flatMap(appliancesOf).flatMap((appliance): Violation[] => {
+    if (placements.has(appliance.id)) return [];
+    const { spec, id } = appliance;
+    const capable = hosts.filter((host) => hasDriver(problem, host, spec.kind));
+    if (capable.length === 0) {
+      return [
+        {
+          kind: "no-driver",
+          appliance: id,
+          applianceKind: spec.kind,
+          message: `Cannot place ${id}: no driver on these hosts for kind ${spec.kind}`,
+          remedy: `Add a host that runs appliances of kind ${spec.kind}, or declare another kind`,
+        },
+      ];
+    }
+    const wanted = requirement(appliance);
+    return [
+      {
+        kind: "no-host",
+        appliance: id,
+        sites: spec.placement.sites ?? [],
+        message: `Cannot place ${id}: none of ${capable.length} usable-kind hosts meets its requirements, wanted ${wanted}`,
+        remedy: `Relax its placement (${wanted}), or add or bring back a host that meets it`,
+      },
+    ];
+  });
+}
+
+function requirement({ spec }: Appliance): string {
+  const { hosts, sites, labels } = spec.placement;
+  const parts = [
+    ...(hosts === undefined ? [] : [`host ${hosts.join(" or ")}`]),
+    ...(sites === undefined ? [] : [`site ${sites.join(" or ")}`]),
+    ...Object.entries(labels).map(([name, value]) => `label ${name}=${value}`),
+  ];
+  return parts.length === 0 ? "any usable host" : parts.join(", ");
+}
+
+function hostViolations(problem: MappingProblem, placements: Placements): Violation[] {
+  const { hosts } = problem.topology;
+  const load = existingLoad(problem, new PathTable(problem.topology));
+  const on = new Map<HostId, Appliance[]>();
+  for (const appliance of problem.ensembles.flatMap(appliancesOf)) {
+    const host = placements.get(appliance.id);
+    if (host === undefined) continue;
+    const list = on.get(host);
+    if (list === undefined) on.set(host, [appliance]);
+    else list.push(appliance);
+  }
+  return hosts.flatMap((host, index): Violation[] => {
+    const found: Violation[] = [];
+    const byCpu = (on.get(host.id) ?? []).filter(({ spec }) => cpuDemandMilli(spec) > 0);
+    const byMemory = (on.get(host.id) ?? []).filter(({ spec }) => (spec.memoryBytes ?? 0) > 0);
+    const cpu = byCpu.reduce((sum, { spec }) => sum + cpuDemandMilli(spec), load.cpu[index]!);
+    const memory = byMemory.reduce((sum, { spec }) => sum + (spec.memoryBytes ?? 0), load.memory[index]!);
+    if (byCpu.length > 0 && cpu > host.cpuMilli) {
+      found.push({
+        kind: "host-cpu",
+        host: host.id,
+        wantedMilli: milliCpu(cpu),
+        capacityMilli: host.cpuMilli,
+        appliances: byCpu.map((one) => one.id),
+        message: `Cannot reserve CPU on ${host.id}: it has ${formatCpu(host.cpuMilli)}, wanted ${formatCpu(milliCpu(cpu))} for ${names(byCpu.map((one) => one.id))}`,
+        remedy: `Ask for ${formatCpu(milliCpu(cpu - host.cpuMilli))} less CPU, or add hosts`,
+      });
+    }
+    if (byMemory.length > 0 && memory > host.memoryBytes) {
+      found.push({
+        kind: "host-memory",
+        host: host.id,
+        wantedBytes: bytes(memory),
+        capacityBytes: host.memoryBytes,
+        appliances: byMemory.map((one) => one.id),
+        message: `Cannot reserve memory on ${host.id}: it has ${formatBytes(host.memoryBytes)}, wanted ${formatBytes(bytes(memory))} for ${names(byMemory.map((one) => one.id))}`,
+        remedy: `Ask for ${formatBytes(bytes(memory - host.memoryBytes))} less memory, or add hosts`,
+      });
+    }
+    return found;
+  });
+}
+
+function linkViolations(problem: MappingProblem, paths: readonly LinkPath[]): Violation[] {
+  const { topology } = problem;
+  const load = existingLoad(problem, new PathTable(topology)).link;
+  const users = topology.links.map((): LinkPath[] => []);
+  for (const path of paths) {
+    if (path.wireBps === 0) continue;
+    for (const physical of path.physicalLinks) {
+      load[physical]! += path.wireBps;
+      users[physical]!.push(path);
+    }
+  }
+  return topology.links.flatMap((physical, index): Violation[] => {
+    const wanted = load[index]!;
+    const crossing = users[index]!;
+    if (crossing.length === 0 || wanted <= physical.bandwidthBps) return [];
+    const excess = formatBandwidth(bitsPerSecond(wanted - physical.bandwidthBps));
+    const own = crossing.reduce((sum, path) => sum + path.wireBps, 0);
+    const free = formatBandwidth(bitsPerSecond(Math.max(0, physical.bandwidthBps - wanted + own)));
+    return [
+      {
+        kind: "link-bandwidth",
+        physicalLink: index,
+        a: physical.a,
+        b: physical.b,
+        wantedBps: bitsPerSecond(wanted),
+        capacityBps: physical.bandwidthBps,
+        links: crossing.map(({ link }) => ({ from: link.from, to: link.to })),
+        message: `Cannot reserve bandwidth between ${physical.a} and ${physical.b}: ${free} is free each way, wanted ${formatBandwidth(bitsPerSecond(own))} for ${names(crossing.map(({ link }) => `${link.from}–${link.to}`))}`,
+        remedy: `Ask for ${excess} less over it, put their ends closer together, or add capacity between ${physical.a} and ${physical.b}`,
+      },
+    ];
+  });
+}
+
+function pathViolations(
+  problem: MappingProblem,
+  placements: Placements,
+  paths: readonly LinkPath[],
+): Violation[] {
+  const known = new Set(paths.map(({ link }) => `${link.from} ${link.to} ${link.network}`));
+  const missing = problem.ensembles.flatMap(linksOf).flatMap((link): Violation[] => {
+    const from = placements.get(link.from);
+    const to = placements.get(link.to);
+    if (from === undefined || to === undefined || known.has(`${link.from} ${link.to} ${link.network}`))
+      return [];
+    return [
+      {
+        kind: "unreachable",
+        from: link.from,
+        to: link.to,
+        message: `Cannot connect ${link.from} and ${link.to}: no physical path between ${from} and ${to}`,
+        remedy: `Describe or cable a path between ${from} and ${to}, or place both where there is one`,
+      },
+    ];
+  });
+  const late = paths.flatMap(({ link, connection, nodes }): Violation[] => {
+    if (connection !== "inter-router" || link.spec.latency !== "low") return [];
+    return [
+      {
+        kind: "latency",
+        from: link.from,
+        to: link.to,
+        message: `Cannot keep low latency between ${link.from} and ${link.to}: the path from ${nodes[0]} to ${nodes.at(-1)} crosses a router, wanted one layer-2 network`,
+        remedy: "Place both on one site, or declare the link's latency high",
+      },
+    ];
+  });
+  return [...missing, ...late];
+}
+
+function ruleViolations(problem: MappingProblem, placements: Placements): Violation[] {
+  const siteOf = new Map(problem.topology.hosts.map((host) => [host.id, host.site]));
+  return problem.ensembles.flatMap((ensemble) =>
+    ensemble.placement.flatMap((rule): Violation[] => {
+      const places = new Map<string, ApplianceId[]>();
+      for (const id of coveredBy(rule, ensemble)) {
+        const host = placements.get(id);
+        if (host === undefined) continue;
+        const place = rule.scope === "host" ? host : (siteOf.get(host) ?? "");
+        places.set(place, [...(places.get(place) ?? []), id]);
+      }
+      const broken =
+        rule.rule === "together"
+          ? places.size > 1
+            ? [...places.values()]
+            : []
+          : crowded([...places.values()]);
+      if (broken.length === 0) return [];
+      const appliances = broken.flat();
+      const wanted = rule.rule === "together" ? `all on one ${rule.scope}` : `no two on one ${rule.scope}`;
+      return [
+        {
+          kind: "rule",
+          rule,
+          appliances,
+          message: `Cannot keep ${rule.appliances.join(", ")} ${rule.rule}: ${names(appliances)} on ${[...places.keys()].join(", ")}, wanted ${wanted}`,
+          remedy: `Relax the rule, ask for less, or add ${rule.scope}s`,
+        },
+      ];
+    }),
+  );
+}
+
+function crowded(places: readonly ApplianceId[][]): ApplianceId[][] {
+  return places.filter((ids) => ids.length > 1);
+}
+
+const namesShown = 5;
+
+function names(ids: readonly string[]): string {
+  const shown = ids.slice(0, namesShown).join(", ");
+  return ids.length > namesShown ? `${shown} and ${ids.length - namesShown} more` : shown;
+}
