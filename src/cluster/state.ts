@@ -81,7 +81,7 @@ export class ClusterState {
 
   #remember(key: string, value: unknown, revision: number): void {
     const [table, name] = this.#locate(key);
-    (table as Map<string, Kept<unknown>> | undefined)?.set(name, { value, revision });
+    table?.set(name, { value, revision });
   }
 
   #forget(key: string): void {

@@ -43,7 +43,7 @@ export class Reporter {
   #problems: readonly string[] = [];
   #reached = true;
   #counters: readonly PairCounter[] = [];
-  #countersAt = millis(-limits.countersPeriodMs);
+  #countersAt = millis(0 - limits.countersPeriodMs);
   #cpu: { at: Millis; usedMs: number } | undefined;
   #usage: HostUsage = { cpuMilli: milliCpu(0), memoryBytes: bytes(0) };
 
