@@ -1,0 +1,322 @@
+import { ConsortError } from "#base/errors.ts";
+import type { NetworkId } from "#base/ids.ts";
+import type { Log } from "#base/runtime.ts";
+import type { BitsPerSecond } from "#base/units.ts";
+import type { PairCounter } from "#protocol/host-report.ts";
+import { forwardingChange, wantedEntries } from "./forwarding-change.ts";
+import { addTunnelEntry, removeTunnelEntry, showTunnelEntries, tunnelEntryOf } from "./kernel/forwarding.ts";
+import type { ForwardingEntry } from "./kernel/forwarding.ts";
+import { addressOf, linkOf, showAddresses, showLink } from "./kernel/links.ts";
+import { ipv4Bytes } from "./kernel/netlink-codec.ts";
+import { Nftables } from "./kernel/nftables.ts";
+import { KernelSocket } from "./kernel/route-socket.ts";
+import { netfilterProtocol, pairElements, showElements, sourceElements } from "./kernel/set-elements.ts";
+import { LinkExecutor } from "./link-executor.ts";
+import { linkSteps, wantedLinks } from "./link-steps.ts";
+import type { LinkStep } from "./link-steps.ts";
+import { tunnelName } from "./names.ts";
+import { pairOf, recoveredSegment, turnPage } from "./permissions.ts";
+import type { Pair, PermissionBook, SegmentPermissions } from "./permissions.ts";
+import type { NetworkDriver, NetworkPlan } from "./port.ts";
+import { baseRuleset, elementCommands, removeRuleset, tableName } from "./ruleset.ts";
+import { bestEffortMinor, minorMax, minorMin, uplinkFrame, wantedShaping } from "./shaping.ts";
+import type { Shaping, WantedClass } from "./shaping.ts";
+import { readClasses, shapingRequests, shapingSteps } from "./shaping-executor.ts";
+import type { LinkClasses, ShapingStep } from "./shaping-executor.ts";
+
+const routeProtocol = 0;
+
+export type HostNetworkOptions = {
+  /** Three letters that begin the name of every link this driver makes. */
+  readonly mark: string;
+  readonly uplink: {
+    readonly interface: string;
+    /** Underlay address: where other hosts send this host's tunnelled frames. */
+    readonly address: string;
+    readonly bandwidthBps: BitsPerSecond;
+  };
+  /** Keep the uplink at its bandwidth also while no segment needs it: where the link's speed is only pretended. */
+  readonly paceIdleUplink?: boolean;
+  readonly log: Log;
+};
+
+/**
+ * The network of one host, in the network namespace this process runs in: a bridge and a VXLAN device per segment, a
+ * pair of links per interface, one packet filter table, one class hierarchy. Everything goes over netlink and
+ * libnftables in process. The kernel is the record: names and aliases carry our mark, so nothing is kept on disk.
+ */
+export function hostNetworkDriver(options: HostNetworkOptions): NetworkDriver {
+  return new HostNetwork(options);
+}
+
+/** What is in the kernel, as far as this process put it there or read it back. */
+type Known = {
+  readonly uplinkIndex: number;
+  readonly isFar: (peer: string) => boolean;
+  book: PermissionBook;
+  numbers: ReadonlyMap<Pair, number>;
+  classes: Map<number, LinkClasses>;
+  /** By index of the tunnel end. */
+  forwarding: Map<number, readonly ForwardingEntry[]>;
+  /** Read back, they may be an older version's: the next converge writes them anew or removes them. */
+  rules: "unknown" | "current" | "absent";
+};
+
+class HostNetwork implements NetworkDriver {
+  readonly #options: HostNetworkOptions;
+  readonly #route = new KernelSocket(routeProtocol);
+  readonly #netfilter = new KernelSocket(netfilterProtocol);
+  readonly #nft = new Nftables();
+  readonly #links: LinkExecutor;
+  #known: Known | undefined;
+  #segments: readonly NetworkId[] = [];
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(options: HostNetworkOptions) {
+    this.#options = options;
+    this.#links = new LinkExecutor(this.#route, options.mark);
+  }
+
+  recover(signal: AbortSignal): Promise<void> {
+    return this.#inTurn(signal, () => {
+      this.#known = this.#readBack();
+      return Promise.resolve();
+    });
+  }
+
+  converge(plan: NetworkPlan, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(signal, async () => {
+      const known = (this.#known ??= this.#readBack());
+      // Until the end is reached nobody knows what is in the kernel; the next converge reads it back.
+      this.#known = undefined;
+      const problems = await this.#apply(plan, known);
+      this.#known = known;
+      this.#segments = plan.segments.map((segment) => segment.network);
+      const [first] = problems;
+      if (first !== undefined) throw first;
+    });
+  }
+
+  counters(signal: AbortSignal): Promise<readonly PairCounter[]> {
+    signal.throwIfAborted();
+    const networkOf = new Map<string, NetworkId>();
+    for (const { network, local } of this.#known?.book.values() ?? []) {
+      if (network !== undefined) for (const mac of local) networkOf.set(mac, network);
+    }
+    const counters: PairCounter[] = [];
+    for (const { from, to, packets, bytes } of this.#pairs("pairs")) {
+      const network = networkOf.get(from);
+      if (network === undefined || packets === 0) continue;
+      counters.push({
+        network,
+        fromMac: from as PairCounter["fromMac"],
+        toMac: to as PairCounter["toMac"],
+        packets,
+        bytes,
+      });
+    }
+    return Promise.resolve(counters);
+  }
+
+  segments(): readonly NetworkId[] {
+    return this.#segments;
+  }
+
+  async close(): Promise<void> {
+    await this.#turn.catch(() => {});
+    this.#route.close();
+    this.#netfilter.close();
+    this.#nft.close();
+    this.#links.close();
+  }
+
+  /** One change at a time. */
+  #inTurn(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    const before = this.#turn;
+    const mine = (async () => {
+      await before.catch(() => {});
+      signal.throwIfAborted();
+      await work();
+    })();
+    this.#turn = mine;
+    return mine;
+  }
+
+  async #apply(plan: NetworkPlan, known: Known): Promise<readonly ConsortError[]> {
+    const { mark, uplink } = this.#options;
+    const wanted = wantedLinks(plan, { mark, local: uplink.address, isFar: known.isFar });
+    const ports = new Map(wanted.flatMap((link) => (link.kind === "veth" ? [[link.name, link.port]] : [])));
+    const found = this.#links.observe(ports);
+    const steps = linkSteps(wanted, found);
+    const shaping = wantedShaping(plan, known.numbers, { mark, uplink });
+
+    // Classes before frames are directed to them, permissions before links that use them; and the other way round.
+    const drops = this.#setUplinkClasses(plan, shaping, known);
+    await this.#changeRules(plan, shaping, known);
+    const indices = new Map([...found.values()].map(({ name, index }) => [name, index]));
+    const problems = await this.#changeLinks(steps, indices);
+    this.#changeForwarding(plan, indices, known);
+    drops.push(...this.#setPortClasses(shaping, indices, known));
+    this.#route.do(drops.flatMap(({ index, step }) => shapingRequests(step, index)));
+    if (plan.segments.length === 0) await this.#removeRules(known);
+    return problems;
+  }
+
+  #setUplinkClasses(plan: NetworkPlan, shaping: Shaping, known: Known): IndexedStep[] {
+    const { uplink, paceIdleUplink } = this.#options;
+    const isNeeded = plan.segments.length > 0 || paceIdleUplink === true;
+    const wanted = new Map([
+      ...uplinkFrame(uplink.bandwidthBps),
+      ...(shaping.classes.get(uplink.interface) ?? []),
+    ]);
+    return this.#setClasses(known.uplinkIndex, isNeeded ? wanted : undefined, bestEffortMinor, known);
+  }
+
+  /** Ceilings within this host. */
+  #setPortClasses(shaping: Shaping, indices: ReadonlyMap<string, number>, known: Known): IndexedStep[] {
+    const drops: IndexedStep[] = [];
+    for (const [name, index] of indices) {
+      drops.push(...this.#setClasses(index, shaping.classes.get(name), 0, known));
+    }
+    return drops;
+  }
+
+  /** Sets what is wanted at once; returns what may go when no frame is directed there any more. */
+  #setClasses(
+    index: number,
+    wanted: ReadonlyMap<number, WantedClass> | undefined,
+    defaultMinor: number,
+    known: Known,
+  ): IndexedStep[] {
+    const { sets, drops } = shapingSteps(wanted, known.classes.get(index)?.classes, defaultMinor);
+    this.#route.do(sets.flatMap((step) => shapingRequests(step, index)));
+    if (wanted === undefined) known.classes.delete(index);
+    else known.classes.set(index, { index, classes: wanted });
+    return drops.map((step) => ({ index, step }));
+  }
+
+  /** One transaction. */
+  async #changeRules(plan: NetworkPlan, shaping: Shaping, known: Known): Promise<void> {
+    const { mark, uplink } = this.#options;
+    const { book, change } = turnPage(mark, known.book, plan);
+    const cleared = [...known.numbers.keys()].filter((pair) => !shaping.numbers.has(pair));
+    const set = new Map([...shaping.numbers].filter(([pair]) => !known.numbers.has(pair)));
+    const isFirst = plan.segments.length > 0 && known.rules !== "current";
+    const commands = [
+      isFirst ? baseRuleset({ mark, uplink: uplink.interface, minorMin, minorMax }) : "",
+      elementCommands(change, { cleared, set }),
+    ].filter((text) => text !== "");
+    if (commands.length > 0) await this.#nft.transact(commands.join("\n"));
+    known.book = book;
+    known.numbers = shaping.numbers;
+    if (isFirst) known.rules = "current";
+  }
+
+  async #removeRules(known: Known): Promise<void> {
+    if (known.rules === "absent") return;
+    await this.#nft.transact(removeRuleset);
+    known.rules = "absent";
+  }
+
+  /** A port that cannot be made does not keep the others from being made. */
+  async #changeLinks(
+    steps: readonly LinkStep[],
+    indices: Map<string, number>,
+  ): Promise<readonly ConsortError[]> {
+    const removals = steps.filter((step) => step.step === "remove");
+    await this.#links.remove(removals);
+    for (const { name } of removals) indices.delete(name);
+    const problems: ConsortError[] = [];
+    for (const step of steps) {
+      if (step.step === "remove") continue;
+      try {
+        this.#links.carryOut(step, indices);
+      } catch (cause) {
+        if (!(cause instanceof ConsortError) || step.link.kind !== "veth") throw cause;
+        this.#options.log.warn("an interface could not be set up", { link: step.link.name, cause });
+        problems.push(cause);
+      }
+    }
+    return problems;
+  }
+
+  #changeForwarding(plan: NetworkPlan, indices: ReadonlyMap<string, number>, known: Known): void {
+    const next = new Map<number, readonly ForwardingEntry[]>();
+    for (const segment of plan.segments) {
+      const index = indices.get(tunnelName(this.#options.mark, segment.vni));
+      if (index === undefined) continue;
+      const wanted = wantedEntries(segment, this.#options.uplink.address);
+      const present = known.forwarding.get(index) ?? this.#readForwarding(index);
+      const { added, removed } = forwardingChange(wanted, present);
+      this.#route.do([
+        ...added.map((entry) => addTunnelEntry(index, entry)),
+        ...removed.map((entry) => removeTunnelEntry(index, entry)),
+      ]);
+      next.set(index, wanted);
+    }
+    known.forwarding = next;
+  }
+
+  #readBack(): Known {
+    const { mark } = this.#options;
+    const pairs = this.#pairs("pairs").map(({ from, to }) => pairOf(from, to));
+    const sources = sourceElements(this.#netfilter.dump(showElements(tableName, "sources"))).map(
+      ({ port, mac, address }) => `${port} . ${mac} . ${address}`,
+    );
+    const classes = this.#pairs("classes").map(({ from, to, classId = 0 }): [Pair, number] => [
+      pairOf(from, to),
+      classId & 0xffff,
+    ]);
+    const bridges = [...this.#links.observe(new Map()).values()].filter((link) => link.kind === "bridge");
+    this.#segments = bridges.flatMap(({ alias }) => (alias === "" ? [] : [alias as NetworkId]));
+    this.#options.log.debug("read the network back", { mark, segments: bridges.length, pairs: pairs.length });
+    return {
+      ...this.#readUplink(),
+      book: new Map([[recoveredSegment, recoveredPermissions(pairs, sources)]]),
+      numbers: new Map(classes),
+      classes: new Map(readClasses(this.#route)),
+      forwarding: new Map(),
+      rules: "unknown",
+    };
+  }
+
+  #readUplink(): Pick<Known, "uplinkIndex" | "isFar"> {
+    const { interface: name, address } = this.#options.uplink;
+    const [answer] = this.#route.do([showLink(name)]);
+    const message = answer?.messages[0];
+    const link = message === undefined ? undefined : linkOf(message, name);
+    if (link === undefined) {
+      throw new ConsortError("driver_failed", `Cannot use uplink ${name}: there is no such interface`);
+    }
+    const own = this.#route
+      .dump(showAddresses())
+      .map(addressOf)
+      .find((each) => each.index === link.index && each.address.equals(ipv4Bytes(address)));
+    if (own === undefined) {
+      throw new ConsortError(
+        "driver_failed",
+        `Cannot use uplink ${name}: it does not have the address ${address}`,
+      );
+    }
+    const networkOf = (bytes: Buffer): number =>
+      Math.floor(bytes.readUInt32BE(0) / 2 ** (32 - own.prefixLength));
+    const here = networkOf(own.address);
+    return { uplinkIndex: link.index, isFar: (peer) => networkOf(ipv4Bytes(peer)) !== here };
+  }
+
+  #readForwarding(index: number): readonly ForwardingEntry[] {
+    return this.#route
+      .dump(showTunnelEntries(index))
+      .flatMap((message) => tunnelEntryOf(message, index) ?? []);
+  }
+
+  #pairs(set: "pairs" | "classes"): ReturnType<typeof pairElements> {
+    return pairElements(this.#netfilter.dump(showElements(tableName, set)));
+  }
+}
+
+type IndexedStep = { readonly index: number; readonly step: ShapingStep };
+
+function recoveredPermissions(pairs: readonly Pair[], sources: readonly string[]): SegmentPermissions {
+  return { key: "", network: undefined, local: new Set(), pairs: new Set(pairs), sources: new Set(sources) };
+}

@@ -1,0 +1,196 @@
+import { closeSync, openSync } from "node:fs";
+import { ConsortError } from "#base/errors.ts";
+import { addBridgeEntry } from "./kernel/forwarding.ts";
+import { inNamespace } from "./kernel/libc.ts";
+import * as links from "./kernel/links.ts";
+import type { KernelRequest } from "./kernel/netlink-codec.ts";
+import { setOffload } from "./kernel/offload.ts";
+import { KernelSocket } from "./kernel/route-socket.ts";
+import type { FoundLink, LinkStep, WantedLink } from "./link-steps.ts";
+import type { PortPlan } from "./port.ts";
+
+const routeProtocol = 0;
+
+/** Carries out link steps in the kernel and reads links back. */
+export class LinkExecutor {
+  readonly #route: KernelSocket;
+  readonly #prefix: string;
+  readonly #home = openSync("/proc/thread-self/ns/net", "r");
+
+  constructor(route: KernelSocket, mark: string) {
+    this.#route = route;
+    this.#prefix = mark;
+  }
+
+  close(): void {
+    closeSync(this.#home);
+  }
+
+  /** All links with our mark; `ports` are compared with the namespaces they should lead to. */
+  observe(ports: ReadonlyMap<string, PortPlan>): Map<string, FoundLink> {
+    const found = new Map<string, FoundLink>();
+    for (const message of this.#route.dump(links.showLinks())) {
+      const link = links.linkOf(message, this.#prefix);
+      if (link === undefined) continue;
+      const port = ports.get(link.name);
+      const elsewhere = port !== undefined && link.peerNamespaceId !== this.#namespaceId(port.netns);
+      found.set(link.name, elsewhere ? { ...link, otherEndElsewhere: true } : link);
+    }
+    return found;
+  }
+
+  /** One wait of the kernel for all of them, on another thread. */
+  async remove(removals: readonly (LinkStep & { step: "remove" })[]): Promise<void> {
+    if (removals.length > 0) await this.#route.doSlowly(removals.map(links.removeLink));
+  }
+
+  /** `indices` of bridges; grows by what is made. */
+  carryOut(step: Exclude<LinkStep, { step: "remove" }>, indices: Map<string, number>): void {
+    switch (step.step) {
+      case "make":
+        indices.set(step.link.name, this.#make(step.link, indices));
+        return;
+      case "finish":
+        this.#finish(step.link, step.index, indices);
+        return;
+      case "mtu":
+        this.#changeMtu(step.link, step.index);
+        return;
+      default:
+        return step satisfies never;
+    }
+  }
+
+  #make(link: WantedLink, indices: ReadonlyMap<string, number>): number {
+    const { name, mtu } = link;
+    switch (link.kind) {
+      case "bridge": {
+        const index = this.#create(links.makeBridge({ name, mtu }), name);
+        this.#finish(link, index, indices);
+        return index;
+      }
+      case "vxlan": {
+        const { vni, local } = link;
+        const master = bridgeOf(link, indices);
+        const index = this.#create(links.makeTunnelEnd({ name, mtu, vni, local, master }), name);
+        this.#finish(link, index, indices);
+        return index;
+      }
+      case "veth":
+        return this.#makePort(link, indices);
+      default:
+        return link satisfies never;
+    }
+  }
+
+  #makePort(link: WantedLink & { kind: "veth" }, indices: ReadonlyMap<string, number>): number {
+    const { name, mtu, mac, port } = link;
+    return inside(port, (namespaceFd) => {
+      const master = bridgeOf(link, indices);
+      const card = { name: port.interface.name, mac, namespaceFd };
+      const index = this.#create(links.makePort({ name, mtu, master, inside: card }), name);
+      this.#inNamespace(namespaceFd, (socket) => {
+        const inner = this.#find(socket, port.interface.name);
+        const { address, prefixLength } = port.interface;
+        socket.do([
+          links.addAddress({ index: inner, address, prefixLength }),
+          links.setUp({ name: port.interface.name, index: inner }),
+        ]);
+      });
+      this.#finish(link, index, indices);
+      return index;
+    });
+  }
+
+  #finish(link: WantedLink, index: number, indices: ReadonlyMap<string, number>): void {
+    const { name, alias } = link;
+    const requests: KernelRequest[] = [links.withoutIpv6({ name, index })];
+    if (link.kind !== "bridge") {
+      requests.push(links.setMaster({ name, index, master: bridgeOf(link, indices) }));
+      requests.push(links.bridgePortBehaviour({ name, index, flood: link.kind === "vxlan" }));
+    }
+    if (link.kind === "veth") requests.push(addBridgeEntry({ index, mac: link.mac }));
+    if (link.kind === "vxlan") setOffload(this.#route.fd, name, link.offload);
+    requests.push(links.finishLink({ name, index, alias }));
+    this.#route.do(requests);
+  }
+
+  /** Inside first: an appliance must not send what its port no longer takes. */
+  #changeMtu(link: WantedLink, index: number): void {
+    const { name, mtu } = link;
+    if (link.kind === "veth") {
+      inside(link.port, (namespaceFd) =>
+        this.#inNamespace(namespaceFd, (socket) => {
+          const inner = link.port.interface.name;
+          socket.do([links.setMtu({ name: inner, index: this.#find(socket, inner), mtu })]);
+        }),
+      );
+    }
+    this.#route.do([links.setMtu({ name, index, mtu })]);
+  }
+
+  #create(request: KernelRequest, name: string): number {
+    this.#route.do([request]);
+    return this.#find(this.#route, name);
+  }
+
+  #find(socket: KernelSocket, name: string): number {
+    const [answer] = socket.do([links.showLink(name)]);
+    const message = answer?.messages[0];
+    const link = message === undefined ? undefined : links.linkOf(message, name);
+    if (link === undefined) {
+      throw new ConsortError("driver_failed", `Cannot set up link ${name}: it is gone again`);
+    }
+    return link.index;
+  }
+
+  #namespaceId(path: string): number | undefined {
+    let fd: number;
+    try {
+      fd = openSync(path, "r");
+    } catch {
+      return undefined;
+    }
+    try {
+      return links.namespaceIdOf(this.#route.do([links.askNamespaceId(fd)])[0]?.messages[0]);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #inNamespace(namespaceFd: number, work: (socket: KernelSocket) => void): void {
+    const socket = inNamespace(this.#home, namespaceFd, () => new KernelSocket(routeProtocol));
+    try {
+      work(socket);
+    } finally {
+      socket.close();
+    }
+  }
+}
+
+function bridgeOf(link: WantedLink & { bridge: string }, indices: ReadonlyMap<string, number>): number {
+  const index = indices.get(link.bridge);
+  if (index !== undefined) return index;
+  throw new ConsortError(
+    "driver_failed",
+    `Cannot set up link ${link.name}: its bridge ${link.bridge} is missing`,
+  );
+}
+
+function inside<Result>(port: PortPlan, work: (namespaceFd: number) => Result): Result {
+  let fd: number;
+  try {
+    fd = openSync(port.netns, "r");
+  } catch (cause) {
+    throw new ConsortError(
+      "driver_failed",
+      `Cannot connect ${port.appliance} to ${port.interface.network}: its network namespace ${port.netns} is missing`,
+      { cause },
+    );
+  }
+  try {
+    return work(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,115 @@
+import type { MacAddress, NetworkId } from "#base/ids.ts";
+import type { SegmentPlan } from "#protocol/host-plan.ts";
+import { portName } from "./names.ts";
+import type { NetworkPlan } from "./port.ts";
+
+/**
+ * Who may send what to whom, as elements of two sets. Pure. The sets grow with the square of a segment's members,
+ * so they are worked out again only for segments whose members changed.
+ */
+
+/** "<source MAC> . <destination MAC>", as nft writes a concatenation. */
+export type Pair = string;
+/** "<port> . <MAC> . <address>": what an appliance may call itself. */
+export type Source = string;
+
+/** Elements per segment, with a key that changes when they do. */
+export type PermissionBook = ReadonlyMap<number, SegmentPermissions>;
+export type SegmentPermissions = {
+  readonly key: string;
+  readonly network: NetworkId | undefined;
+  readonly local: ReadonlySet<string>;
+  readonly pairs: ReadonlySet<Pair>;
+  readonly sources: ReadonlySet<Source>;
+};
+
+export type SetChange = {
+  readonly addedPairs: readonly Pair[];
+  readonly removedPairs: readonly Pair[];
+  readonly addedSources: readonly Source[];
+  readonly removedSources: readonly Source[];
+};
+
+export const pairOf = (from: string, to: string): Pair => `${from} . ${to}`;
+
+/** What was read back from the kernel, not yet known to belong to a segment. */
+export const recoveredSegment = -1;
+
+export function turnPage(
+  mark: string,
+  book: PermissionBook,
+  plan: NetworkPlan,
+): { readonly book: PermissionBook; readonly change: SetChange } {
+  const localByNetwork = new Map<NetworkId, Map<MacAddress, string>>();
+  for (const { interface: card } of plan.ports) {
+    const local = localByNetwork.get(card.network) ?? new Map<MacAddress, string>();
+    local.set(card.mac, card.address);
+    localByNetwork.set(card.network, local);
+  }
+  const next = new Map<number, SegmentPermissions>();
+  const stale: SegmentPermissions[] = [];
+  const fresh: SegmentPermissions[] = [];
+  for (const segment of plan.segments) {
+    const local = localByNetwork.get(segment.network) ?? new Map<MacAddress, string>();
+    const key = keyOf(segment, local);
+    const known = book.get(segment.vni);
+    if (known?.key === key) {
+      next.set(segment.vni, known);
+      continue;
+    }
+    const permissions = permissionsOf(mark, segment, local, key);
+    next.set(segment.vni, permissions);
+    fresh.push(permissions);
+  }
+  for (const [vni, known] of book) if (next.get(vni) !== known) stale.push(known);
+  const pairs = difference(fresh, stale, (each) => each.pairs);
+  const sources = difference(fresh, stale, (each) => each.sources);
+  return {
+    book: next,
+    change: {
+      addedPairs: pairs.added,
+      removedPairs: pairs.removed,
+      addedSources: sources.added,
+      removedSources: sources.removed,
+    },
+  };
+}
+
+function keyOf(segment: SegmentPlan, local: ReadonlyMap<MacAddress, string>): string {
+  const here = [...local].map(([mac, address]) => `${mac} ${address}`);
+  const members = segment.members.map((member) => member.mac);
+  return [segment.network, ...here.sort(), "of", ...members.sort()].join(",");
+}
+
+/** Any two members with at least one of them here. */
+function permissionsOf(
+  mark: string,
+  segment: SegmentPlan,
+  local: ReadonlyMap<MacAddress, string>,
+  key: string,
+): SegmentPermissions {
+  const pairs = new Set<Pair>();
+  const sources = new Set<Source>();
+  for (const [mac, address] of local) {
+    sources.add(`${portName(mark, mac)} . ${mac} . ${address}`);
+    for (const member of segment.members) {
+      if (member.mac === mac) continue;
+      pairs.add(pairOf(mac, member.mac));
+      pairs.add(pairOf(member.mac, mac));
+    }
+  }
+  return { key, network: segment.network, local: new Set(local.keys()), pairs, sources };
+}
+
+function difference(
+  fresh: readonly SegmentPermissions[],
+  stale: readonly SegmentPermissions[],
+  of: (permissions: SegmentPermissions) => ReadonlySet<string>,
+): { readonly added: readonly string[]; readonly removed: readonly string[] } {
+  const before = new Set(stale.flatMap((each) => [...of(each)]));
+  const after = new Set(fresh.flatMap((each) => [...of(each)]));
+  return {
+    added: [...after].filter((element) => !before.has(element)),
+    removed: [...before].filter((element) => !after.has(element)),
+  };
+}

@@ -1,0 +1,109 @@
+import type { Pair, SetChange } from "./permissions.ts";
+
+/**
+ * The nft commands. Every frame passes the same few rules whatever the number of appliances: members, pairs and
+ * classes are looked up in hashed sets, so the cost per frame does not grow.
+ *
+ *   from a tunnel ─────────────────────────────┐
+ *   from an appliance ─ verify: is it who it ─ admit: class of the pair, then is the pair permitted? ─ accept
+ *                       says (port, MAC, IPv4)?           broadcast (ARP, IPv4): within its bridge ─── accept
+ *   to or from the host itself ─ drop           anything else ─ drop
+ */
+
+export const tableName = "consort";
+/** Handle of our queueing discipline on any link; ours to recognise after a restart. */
+export const htbMajor = 0xc057;
+
+export type ClassChange = {
+  /** Pair → minor class number. */
+  readonly set: ReadonlyMap<Pair, number>;
+  /** Pairs whose element must go or is replaced. */
+  readonly cleared: readonly Pair[];
+};
+
+const minorHex = (minor: number): string => `${htbMajor.toString(16)}:${minor.toString(16)}`;
+
+/** Tables, sets and chains. Run again it replaces the rules and keeps the elements. */
+export function baseRuleset(options: {
+  mark: string;
+  uplink: string;
+  minorMin: number;
+  minorMax: number;
+}): string {
+  const { mark, uplink, minorMin, minorMax } = options;
+  const table = `bridge ${tableName}`;
+  const chain = (name: string, hook?: string): string =>
+    `add chain ${table} ${name}${hook === undefined ? "" : ` { type filter hook ${hook} priority 0; policy accept; }`}\nflush chain ${table} ${name}`;
+  const rule = (name: string, text: string): string => `add rule ${table} ${name} ${text}`;
+  return [
+    `add table ${table}`,
+    `add set ${table} sources { type ifname . ether_addr . ipv4_addr; }`,
+    `add set ${table} pairs { type ether_addr . ether_addr; counter; }`,
+    `add map ${table} classes { type ether_addr . ether_addr : classid; }`,
+    chain("admit"),
+    chain("verify"),
+    chain("forward", "forward"),
+    chain("input", "input"),
+    chain("output", "output"),
+    rule("admit", `meta priority set ether saddr . ether daddr map @classes`),
+    rule("admit", `ether saddr . ether daddr @pairs accept`),
+    rule("admit", `ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 ether type { ip, arp } accept`),
+    rule("admit", "drop"),
+    rule("verify", `ether type ip iifname . ether saddr . ip saddr @sources goto admit`),
+    rule(
+      "verify",
+      `ether type arp iifname . ether saddr . arp saddr ip @sources iifname . arp saddr ether . arp saddr ip @sources goto admit`,
+    ),
+    rule("verify", "drop"),
+    rule("forward", `iifname "${mark}p*" goto verify`),
+    rule("forward", `iifname "${mark}v*" goto admit`),
+    rule("forward", `oifname "${mark}*" drop`),
+    rule("input", `iifname "${mark}*" drop`),
+    rule("output", `oifname "${mark}*" drop`),
+    ...preferShaped(uplink, minorMin, minorMax),
+  ].join("\n");
+}
+
+/** Shaped traffic leaves with a code point that switches and gateways can prefer. */
+function preferShaped(uplink: string, minorMin: number, minorMax: number): readonly string[] {
+  const table = `ip ${tableName}`;
+  return [
+    `add table ${table}`,
+    `add chain ${table} postrouting { type filter hook postrouting priority 0; policy accept; }`,
+    `flush chain ${table} postrouting`,
+    `add rule ${table} postrouting oifname "${uplink}" udp dport 4789 meta priority ${minorHex(minorMin)}-${minorHex(minorMax)} ip dscp set ef`,
+  ];
+}
+
+/** Works whether the tables exist or not. */
+export const removeRuleset = [`bridge ${tableName}`, `ip ${tableName}`]
+  .flatMap((table) => [`add table ${table}`, `delete table ${table}`])
+  .join("\n");
+
+const elementsPerCommand = 500;
+
+/** Commands for one transaction; "" when nothing changed. */
+export function elementCommands(change: SetChange, classes: ClassChange): string {
+  const add = (name: string, elements: readonly string[]): string[] => command("add", name, elements);
+  const remove = (name: string, elements: readonly string[]): string[] => command("delete", name, elements);
+  return [
+    ...remove("classes", classes.cleared),
+    ...remove("pairs", change.removedPairs),
+    ...remove("sources", change.removedSources),
+    ...add("sources", change.addedSources),
+    ...add("pairs", change.addedPairs),
+    ...add(
+      "classes",
+      [...classes.set].map(([pair, minor]) => `${pair} : ${minorHex(minor)}`),
+    ),
+  ].join("\n");
+}
+
+function command(verb: "add" | "delete", set: string, elements: readonly string[]): string[] {
+  const commands: string[] = [];
+  for (let at = 0; at < elements.length; at += elementsPerCommand) {
+    const some = elements.slice(at, at + elementsPerCommand);
+    commands.push(`${verb} element bridge ${tableName} ${set} { ${some.join(", ")} }`);
+  }
+  return commands;
+}

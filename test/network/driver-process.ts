@@ -1,0 +1,44 @@
+import { jsonLog } from "#drivers/system/log.ts";
+import { systemClock } from "#drivers/system/clock.ts";
+import { hostNetworkDriver } from "#drivers/network/host-network.ts";
+import type { HostNetworkOptions } from "#drivers/network/host-network.ts";
+import { messageOf } from "#base/errors.ts";
+import type { NetworkPlan } from "#drivers/network/port.ts";
+
+/** The network driver in a process of its own, inside a test host's namespace; obeys messages from its parent. */
+export type DriverRequest =
+  | { readonly ask: "recover" }
+  | { readonly ask: "converge"; readonly plan: NetworkPlan }
+  | { readonly ask: "counters" }
+  | { readonly ask: "segments" };
+export type DriverAnswer = { readonly value?: unknown; readonly error?: string; readonly tookMs: number };
+
+const [, , text = "{}"] = process.argv;
+const options = JSON.parse(text) as Omit<HostNetworkOptions, "log">;
+const clock = systemClock();
+const driver = hostNetworkDriver({ ...options, log: jsonLog({ clock, fd: 2, level: "error" }) });
+const signal = new AbortController().signal;
+
+async function answer(request: DriverRequest): Promise<unknown> {
+  switch (request.ask) {
+    case "recover":
+      return driver.recover(signal);
+    case "converge":
+      return driver.converge(request.plan, signal);
+    case "counters":
+      return driver.counters(signal);
+    case "segments":
+      return driver.segments();
+    default:
+      return request satisfies never;
+  }
+}
+
+process.on("message", (request: DriverRequest) => {
+  const started = clock.monotonic();
+  answer(request).then(
+    (value) => process.send?.({ value, tookMs: clock.monotonic() - started } satisfies DriverAnswer),
+    (cause: unknown) =>
+      process.send?.({ error: messageOf(cause), tookMs: clock.monotonic() - started } satisfies DriverAnswer),
+  );
+});
