@@ -6,10 +6,11 @@ import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { Converger } from "#host/converge.ts";
-import { isOlder } from "#host/plan-keeper.ts";
-import type { PlanKeeper } from "#host/plan-keeper.ts";
+
+import type { PlanKeeper } from "#drivers/store/plan-keeper.ts";
 import { Reporter } from "#host/reporter.ts";
 import type { HostIdentity } from "#host/reporter.ts";
+import { isOlder } from "#protocol/host-plan.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
 import { topics } from "#protocol/topics.ts";
 import type { ExecBody, ExecResult, LogBody, LogResult, PlanReceipt } from "#protocol/topics.ts";

@@ -101,3 +101,11 @@ export type TunnelPlan = {
   readonly sharedKey?: string;
   readonly mtu: number;
 };
+
+/** Plans are ordered by epoch, then revision. */
+export function isOlder(
+  a: Pick<HostPlan, "epoch" | "revision">,
+  b: Pick<HostPlan, "epoch" | "revision">,
+): boolean {
+  return a.epoch < b.epoch || (a.epoch === b.epoch && a.revision < b.revision);
+}

@@ -6,11 +6,3 @@ export interface PlanKeeper {
   /** Durable when it resolves. */
   save(plan: HostPlan, signal: AbortSignal): Promise<void>;
 }
-
-/** Plans are ordered by epoch, then revision. */
-export function isOlder(
-  a: { epoch: number; revision: number },
-  b: { epoch: number; revision: number },
-): boolean {
-  return a.epoch < b.epoch || (a.epoch === b.epoch && a.revision < b.revision);
-}
