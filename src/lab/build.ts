@@ -87,6 +87,8 @@ async function configure(
     const settings = [
       "net.ipv4.ip_forward=1",
       "net.ipv4.conf.all.send_redirects=0",
+      // What a relay writes back comes in by another device than its source would be reached by.
+      "net.ipv4.conf.all.rp_filter=0",
       "net.ipv4.conf.default.rp_filter=0",
     ];
     await subprocess.check("nsenter", [`--net=${netnsPath(netns)}`, "sysctl", "-qw", ...settings], signal);

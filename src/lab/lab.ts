@@ -1,3 +1,5 @@
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { ConsortError } from "#base/errors.ts";
 import type { Topology } from "#model/topology.ts";
@@ -8,12 +10,32 @@ import { lockLab } from "#lab/lock.ts";
 import type { LabMachine } from "#lab/machine.ts";
 import { checkLabName, labCgroup, labPaths, type LabPlace } from "#lab/names.ts";
 import { markedNamespaces } from "#lab/namespaces.ts";
+import { preparePrograms, type Prepared } from "#lab/programs.ts";
+import { readPrograms, writePrograms } from "#lab/programs-file.ts";
 import { readRecord, writeDurably, type LabRecord } from "#lab/record.ts";
 import { removeEverything } from "#lab/remove.ts";
+import { statusOf, type LabStatus } from "#lab/status.ts";
+import { startSupervisor, supervisorOf, takeSupervisorsPlace } from "#lab/supervision.ts";
+
+/** The directory of the sources, "src". */
+const sourceRoot = dirname(import.meta.dirname);
+const tokenBytes = 32;
+const ownerOnly = 0o600;
 
 export type LabUpOptions = LabPlace & {
   readonly machine: LabMachine;
   readonly topology: Topology;
+  /** False builds the network, budgets and delays only. Default true. */
+  readonly managers?: boolean;
+  /** The Node that runs the managers; default: the one that runs this. */
+  readonly nodePath?: string;
+  /** Where the API of the cluster manager listens; default: loopback, any free port. */
+  readonly apiAddress?: string;
+  readonly apiPort?: number;
+  /** Makes the cluster manager's choices repeatable. */
+  readonly seed?: number;
+  /** Told of each phase as it begins. */
+  readonly progress?: (line: string) => void;
 };
 
 export type LabDownOptions = LabPlace & { readonly machine: LabMachine };
@@ -27,10 +49,50 @@ export async function labUp(options: LabUpOptions, signal: AbortSignal): Promise
   const { machine, topology } = options;
   const paths = labPaths(options);
   const layout = layOut(topology);
+  const progress = options.progress ?? (() => {});
   using lock = await lockLab(paths.lockFile, options.name, machine.clock, signal);
   recordFirst(options);
+  progress(`network of ${layout.nodes.length} nodes and ${layout.cables.length} links`);
   makeBudgets(options.name, topology, machine.cgroups);
   await buildNetwork(options.name, layout, lock.fd, machine.subprocess, signal);
+  const prepared = preparePrograms(
+    {
+      nodePath: process.execPath,
+      sourceRoot,
+      managers: true,
+      apiAddress: "127.0.0.1",
+      apiPort: 0,
+      ...options,
+    },
+    layout,
+  );
+  const kept = readPrograms(paths.programsFile).length;
+  const supervised = supervisorOf(options) !== undefined;
+  if (Math.max(kept, prepared.length) === 0) return;
+  // A lab that has its managers keeps them when only its network is asked for again.
+  const writes = prepared.length > kept || (prepared.length === kept && !supervised);
+  if (supervised && !writes) return;
+  progress(`${Math.max(kept, prepared.length)} programs`);
+  if (writes) writeConfigs(options, prepared);
+  await startSupervisor(
+    options,
+    { nodePath: options.nodePath ?? process.execPath, sourceRoot },
+    machine,
+    signal,
+  );
+}
+
+function writeConfigs(options: LabUpOptions, prepared: readonly Prepared[]): void {
+  const paths = labPaths(options);
+  mkdirSync(paths.runDir, { recursive: true });
+  for (const { configFile, config } of prepared) writeDurably(configFile, JSON.stringify(config));
+  if (!existsSync(paths.tokenFile)) {
+    writeDurably(paths.tokenFile, `${options.machine.random.hex(tokenBytes)}\n`, ownerOnly);
+  }
+  writePrograms(
+    paths.programsFile,
+    prepared.map(({ program }) => program),
+  );
 }
 
 /** Removes the lab from whatever state it is in; one that does not exist is removed already. */
@@ -38,7 +100,14 @@ export async function labDown(options: LabDownOptions, signal: AbortSignal): Pro
   checkLabName(options.name);
   const paths = labPaths(options);
   using _lock = await lockLab(paths.lockFile, options.name, options.machine.clock, signal);
+  using _place = await takeSupervisorsPlace(options, options.machine, signal);
   await removeEverything(options, options.machine, signal);
+}
+
+/** What there is of the lab; changes nothing. */
+export function labStatus(options: LabDownOptions): LabStatus {
+  checkLabName(options.name);
+  return statusOf(options, options.machine);
 }
 
 function recordFirst(options: LabUpOptions): void {

@@ -23,6 +23,8 @@ export type LabPaths = {
   readonly pidsDir: string;
   readonly configsDir: string;
   readonly programsFile: string;
+  /** Locked by the supervisor, and says which process that is. */
+  readonly supervisorFile: string;
   readonly tokenFile: string;
   readonly bus: string;
   readonly apiFile: string;
@@ -41,6 +43,7 @@ export function labPaths(place: LabPlace): LabPaths {
     pidsDir: `${stateDir}/pids`,
     configsDir: `${stateDir}/configs`,
     programsFile: `${stateDir}/programs.json`,
+    supervisorFile: `${stateDir}/supervisor.json`,
     tokenFile: `${stateDir}/token`,
     bus: `${runDir}/bus.sock`,
     apiFile: `${runDir}/api.json`,

@@ -36,6 +36,7 @@ export async function removeEverything(
   for (const directory of [paths.runDir, paths.stateDir]) {
     rmSync(directory, { recursive: true, force: true });
     removeIfEmpty(dirname(directory));
+    removeIfEmpty(dirname(dirname(directory)));
   }
 }
 

@@ -11,21 +11,22 @@ export function routesOf(
   nodes: readonly Wired[],
   sites: readonly SiteAddresses[],
 ): readonly Route[] {
-  switch (node.kind) {
-    case "switch":
-      return [];
-    case "host": {
-      const site = sites[node.siteIndex - 1];
-      return site?.gateway === undefined ? [] : [{ to: "default", via: site.gatewayAddress }];
-    }
-    case "gateway": {
-      const wan = node.interfaces.find(({ name }) => name === "wan");
-      const via = wan === undefined ? undefined : peerAddress(node, wan, nodes);
-      return via === undefined ? [] : [{ to: "default", via }];
-    }
-    case "router":
-      return sites.flatMap((site) => routesToSite(node, site, nodes));
+  if (node.kind === "router") return sites.flatMap((site) => routesToSite(node, site, nodes));
+  const via = node.kind === "switch" ? undefined : defaultGateway(node, nodes, sites);
+  return via === undefined ? [] : [{ to: "default", via }];
+}
+
+function defaultGateway(
+  node: Wired,
+  nodes: readonly Wired[],
+  sites: readonly SiteAddresses[],
+): string | undefined {
+  if (node.kind === "host") {
+    const site = sites[node.siteIndex - 1];
+    return site?.gateway === undefined ? undefined : site.gatewayAddress;
   }
+  const wan = node.interfaces.find(({ name }) => name === "wan");
+  return wan === undefined ? undefined : peerAddress(node, wan, nodes);
 }
 
 function routesToSite(router: Wired, site: SiteAddresses, nodes: readonly Wired[]): readonly Route[] {

@@ -1,0 +1,48 @@
+import type { HostId, Ipv4Address, SiteName } from "#base/ids.ts";
+import type { BitsPerSecond, Bytes, MilliCpu } from "#base/units.ts";
+import type { Topology } from "#model/topology.ts";
+
+/** What a lab hands its managers: one JSON file each, named after `--config`. */
+export type HostConfig = {
+  readonly lab: string;
+  readonly host: HostId;
+  readonly site: SiteName;
+  readonly role: "host" | "gateway";
+  /** "<lab>-<host>"; everything the manager makes on the machine bears it. */
+  readonly mark: string;
+  /** Path of the bus's Unix socket. */
+  readonly bus: string;
+  readonly stateDir: string;
+  readonly runDir: string;
+  /** "consort/<lab>/<host>", below every cgroup root: the appliances' groups go in it. */
+  readonly cgroupParent: string;
+  readonly uplink: {
+    readonly interface: "uplink";
+    readonly address: Ipv4Address;
+    readonly prefixLength: number;
+    readonly bandwidthBps: BitsPerSecond;
+  };
+  /** A gateway's address towards the routers, where tunnels end. */
+  readonly outsideAddress?: Ipv4Address;
+  /** "172.30.1.0/24" */
+  readonly siteSubnet: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** 0 on gateways, which run no appliances. */
+  readonly cpuMilli: MilliCpu;
+  readonly memoryBytes: Bytes;
+  /** Appliances' network namespaces are named this and something. */
+  readonly netnsPrefix: string;
+};
+
+export type ClusterConfig = {
+  readonly lab: string;
+  readonly bus: string;
+  readonly stateDir: string;
+  readonly runDir: string;
+  readonly apiAddress: string;
+  /** 0: any free one; the real one is in "<runDir>/api.json". */
+  readonly apiPort: number;
+  readonly tokenFile: string;
+  readonly topology: Topology;
+  readonly seed?: number;
+};

@@ -1,0 +1,94 @@
+import { readFileSync } from "node:fs";
+import { layOut, type LabNode } from "#lab/layout.ts";
+import type { LabMachine } from "#lab/machine.ts";
+import { labCgroup, labPaths, netnsName, type LabPlace } from "#lab/names.ts";
+import { isNamespace, markedNamespaces } from "#lab/namespaces.ts";
+import { findRunning } from "#lab/keeper.ts";
+import type { ProcessMark } from "#lab/processes.ts";
+import { readPrograms } from "#lab/programs-file.ts";
+import { readRecord } from "#lab/record.ts";
+import { supervisorOf } from "#lab/supervision.ts";
+
+export type LabStatus = {
+  readonly name: string;
+  /**
+   * down: nothing of it is there. up: all of it is. partial: something is missing; `lab up` repairs it, unless
+   * there is no record of it, then only `lab down` helps.
+   */
+  readonly state: "down" | "partial" | "up";
+  readonly recorded: boolean;
+  readonly stateDir: string;
+  readonly runDir: string;
+  readonly nodes: readonly {
+    readonly id: string;
+    readonly kind: LabNode["kind"];
+    readonly site?: string;
+    readonly netns: string;
+    readonly address?: string;
+    readonly present: boolean;
+  }[];
+  readonly supervisor?: ProcessMark;
+  readonly programs: readonly { readonly name: string; readonly process?: ProcessMark }[];
+  /** What the cluster manager wrote of where its API listens. */
+  readonly api?: { readonly address: string; readonly port: number };
+};
+
+/** Looks, changes nothing. */
+export function statusOf(place: LabPlace, machine: LabMachine): LabStatus {
+  const paths = labPaths(place);
+  const marked = markedNamespaces(place.name);
+  const record = readRecord(paths.recordFile);
+  const layout = record === undefined ? undefined : layOut(record.topology);
+  const nodes = (layout?.nodes ?? []).map((node) => {
+    const netns = netnsName(place.name, node.id);
+    const site = layout?.sites[node.siteIndex - 1]?.site;
+    const address = node.interfaces.find(({ name }) => name === "uplink")?.address?.split("/")[0];
+    return {
+      id: node.id,
+      kind: node.kind,
+      netns,
+      present: isNamespace(netns),
+      ...(site === undefined ? {} : { site }),
+      ...(address === undefined ? {} : { address }),
+    };
+  });
+  const programs = readPrograms(paths.programsFile).map((program) => {
+    const found = findRunning(program, place.name, machine);
+    return { name: program.name, ...(found === undefined ? {} : { process: found }) };
+  });
+  const supervisor = supervisorOf(place);
+  const api = readApi(paths.apiFile);
+  const anything = record !== undefined || marked.length > 0 || groupExists(place.name, machine);
+  const all =
+    nodes.length > 0 &&
+    nodes.every(({ present }) => present) &&
+    programs.every((program) => program.process !== undefined) &&
+    (programs.length === 0 || supervisor !== undefined);
+  return {
+    name: place.name,
+    state: all ? "up" : anything ? "partial" : "down",
+    recorded: record !== undefined,
+    stateDir: paths.stateDir,
+    runDir: paths.runDir,
+    nodes,
+    programs,
+    ...(supervisor === undefined ? {} : { supervisor }),
+    ...(api === undefined ? {} : { api }),
+  };
+}
+
+const groupExists = (lab: string, machine: LabMachine): boolean =>
+  machine.cgroups.open(labCgroup(lab)).exists();
+
+function readApi(file: string): { address: string; port: number } | undefined {
+  try {
+    const value: unknown = JSON.parse(readFileSync(file, "utf8"));
+    if (typeof value !== "object" || value === null || !("address" in value) || !("port" in value)) {
+      return undefined;
+    }
+    const { address, port } = value;
+    return typeof address === "string" && typeof port === "number" ? { address, port } : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,19 @@
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { z } from "zod";
+import { systemClock } from "#drivers/system/clock.ts";
+import { relayForEver } from "#lab/latency/relay.ts";
+import { runAhead } from "#lab/latency/tun.ts";
+
+/** Delays packets in a router's namespace of a lab; started there by the lab's supervisor. */
+const { values } = parseArgs({ options: { config: { type: "string" } } });
+if (values.config === undefined) {
+  process.stderr.write("Cannot start: no --config FILE given\n");
+  process.exit(2);
+}
+const configSchema = z.strictObject({
+  devices: z.array(z.strictObject({ device: z.string(), delayUs: z.number().nonnegative() })).min(1),
+});
+const priority = 20;
+runAhead(priority);
+relayForEver(configSchema.parse(JSON.parse(readFileSync(values.config, "utf8"))), systemClock());

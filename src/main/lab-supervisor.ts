@@ -1,0 +1,40 @@
+import { parseArgs } from "node:util";
+import { codeOf, errorTable, messageOf } from "#base/errors.ts";
+import { systemCgroups } from "#drivers/system/cgroups/group.ts";
+import { systemClock } from "#drivers/system/clock.ts";
+import { jsonLog } from "#drivers/system/log.ts";
+import { systemRandom } from "#drivers/system/random.ts";
+import { systemSubprocess } from "#drivers/system/subprocess.ts";
+import { supervise } from "#lab/supervisor.ts";
+
+/** Keeps the managers of one lab running; started, detached, by `consort lab up`. */
+const clock = systemClock();
+const log = jsonLog({ clock, fd: 2, level: "info" });
+const stop = new AbortController();
+for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => stop.abort());
+
+try {
+  const { values } = parseArgs({
+    options: {
+      lab: { type: "string", default: "lab" },
+      "state-root": { type: "string", default: "/var/lib/consort" },
+      "run-root": { type: "string", default: "/run/consort" },
+    },
+  });
+  const place = { name: values.lab, stateRoot: values["state-root"], runRoot: values["run-root"] };
+  const machine = {
+    clock,
+    log,
+    random: systemRandom(),
+    subprocess: systemSubprocess(),
+    cgroups: systemCgroups(clock),
+  };
+  const supervision = supervise(place, machine, stop.signal);
+  if (supervision !== undefined) {
+    process.on("SIGHUP", () => supervision.reload());
+    await supervision.ended;
+  }
+} catch (error) {
+  log.error(messageOf(error), { error });
+  process.exitCode = errorTable[codeOf(error)].exit;
+}
