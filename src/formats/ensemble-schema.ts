@@ -103,9 +103,7 @@ const applianceSchema = z.strictObject(
     hosts: namesOf("hosts").optional().describe("Only on one of these hosts."),
     sites: namesOf("sites").optional().describe("Only at one of these sites."),
     labels: labelsSchema.optional().describe("Only on hosts with all these labels."),
-    stopGrace: durationSchema
-      .optional()
-      .describe("Between the polite and the final signal; 10s unless told."),
+    stopGrace: durationSchema.optional().describe("Between the polite and the final signal; 5s unless told."),
   },
   { error: "a map such as {command: [sleep, infinity]}" },
 );

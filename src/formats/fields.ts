@@ -13,9 +13,9 @@ import type { Quantity } from "#formats/units.ts";
  * The leaves shared by all our documents. Every schema's own message completes "expected …"; issues.ts adds
  * what was found instead. Quantities stay text here: the document is what people write, the model has numbers.
  */
-export const namePattern = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
+export const namePattern = /^[a-z]([a-z0-9-]*[a-z0-9])?$/;
 
-export const nameExpected = `a name of at most ${formatLimits.nameLength} letters a-z, digits and dashes, neither first nor last a dash`;
+export const nameExpected = `a name: a letter a-z, then letters, digits and dashes, at most ${formatLimits.nameLength} in all`;
 
 export const nameSchema = z
   .string({ error: nameExpected })

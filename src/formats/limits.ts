@@ -6,8 +6,10 @@ export const formatLimits = {
   topologyBytes: 16 * 1024 * 1024,
   /** Depth of nested lists and maps in any file. */
   depth: 32,
-  /** Values in one file after YAML aliases are followed: what stops an alias bomb. */
+  /** Values in one file. */
   values: 4_000_000,
+  /** Values that come from following YAML aliases: what stops an alias bomb. */
+  aliasedValues: 100_000,
   /** Problems told at once; the first ones are the useful ones. */
   problems: 50,
   nameLength: 40,

@@ -1,3 +1,5 @@
+import type { Finding, Path } from "#formats/problem.ts";
+
 /**
  * The known word nearest to a mistyped one, or undefined when none is near enough to be a likely slip:
  * a third of the letters, never more than three.
@@ -47,4 +49,16 @@ export function editDistance(a: string, b: string): number {
     previous = current;
   }
   return previous[b.length] ?? 0;
+}
+
+/** A name that is not there, with the nearest that is; undefined when it is there. */
+export function unknownName(
+  what: string,
+  name: string,
+  known: readonly string[],
+  path: Path,
+): Finding | undefined {
+  if (known.includes(name)) return undefined;
+  const suggestion = didYouMean(name, known);
+  return { path, message: `no ${what} "${name}"`, ...(suggestion === undefined ? {} : { suggestion }) };
 }

@@ -1,0 +1,100 @@
+import { ensembleDefaults } from "#formats/ensemble-defaults.ts";
+import type { ApplianceDocument, EnsembleDocument, LinkDocument } from "#formats/ensemble-schema.ts";
+import { bandwidthText, bytesText, cpuShareText, durationText, durationUsText } from "#formats/units.ts";
+import type {
+  ApplianceSpec,
+  CpuRequest,
+  Ensemble,
+  FileSpec,
+  LinkSpec,
+  PlacementRule,
+  RestartPolicy,
+} from "#model/ensemble.ts";
+
+/** An ensemble as plain JSON in the file's own vocabulary and people's units; what equals a default is left out. */
+export function ensembleDocument(ensemble: Ensemble): EnsembleDocument {
+  const networkNames = ensemble.networks.map((network) => network.name);
+  const [only] = ensemble.networks;
+  const plainLan =
+    networkNames.length === 1 && only?.name === ensembleDefaults.network && only.subnet === undefined;
+  const networks = Object.fromEntries(
+    ensemble.networks.map(({ name, subnet }) => [name, subnet === undefined ? {} : { subnet }]),
+  );
+  return {
+    ensemble: ensemble.name,
+    ...(ensemble.description === undefined ? {} : { description: ensemble.description }),
+    appliances: Object.fromEntries(
+      ensemble.appliances.map((spec) => [spec.name, applianceDocument(spec, networkNames)]),
+    ),
+    ...(plainLan ? {} : { networks }),
+    ...(ensemble.links.length === 0 ? {} : { links: ensemble.links.map(linkDocument) }),
+    ...(ensemble.placement.length === 0 ? {} : { placement: ensemble.placement.map(placementDocument) }),
+  };
+}
+
+function applianceDocument(spec: ApplianceSpec, networkNames: readonly string[]): ApplianceDocument {
+  const { placement, files } = spec;
+  const impliedNetworks = networkNames.length <= 1 && spec.networks.join() === networkNames.join();
+  const grace = spec.stopGraceMs;
+  return {
+    ...(spec.kind === ensembleDefaults.kind ? {} : { kind: spec.kind }),
+    ...(spec.replicas === ensembleDefaults.replicas ? {} : { replicas: spec.replicas }),
+    ...(spec.image === undefined ? {} : { image: spec.image }),
+    ...(spec.command.length === 0 ? {} : { command: [...spec.command] }),
+    ...(Object.keys(spec.env).length === 0 ? {} : { env: { ...spec.env } }),
+    ...(files.length === 0
+      ? {}
+      : { files: Object.fromEntries(files.map((file) => [file.path, fileDocument(file)])) }),
+    ...(spec.directory === undefined ? {} : { directory: spec.directory }),
+    ...(spec.cpu === undefined ? {} : { cpu: cpuDocument(spec.cpu) }),
+    ...(spec.memoryBytes === undefined ? {} : { memory: bytesText(spec.memoryBytes) }),
+    ...(impliedNetworks ? {} : { networks: [...spec.networks] }),
+    ...restartDocument(spec.restart),
+    ...(spec.priority === ensembleDefaults.appliancePriority ? {} : { priority: spec.priority }),
+    ...(placement.hosts === undefined ? {} : { hosts: [...placement.hosts] }),
+    ...(placement.sites === undefined ? {} : { sites: [...placement.sites] }),
+    ...(Object.keys(placement.labels).length === 0 ? {} : { labels: { ...placement.labels } }),
+    ...(grace === ensembleDefaults.stopGraceMs ? {} : { stopGrace: durationText(grace) }),
+  };
+}
+
+function fileDocument(file: FileSpec): NonNullable<ApplianceDocument["files"]>[string] {
+  if (file.mode === ensembleDefaults.fileMode) return file.content;
+  return { content: file.content, mode: file.mode.toString(8).padStart(4, "0") };
+}
+
+function cpuDocument(cpu: CpuRequest): NonNullable<ApplianceDocument["cpu"]> {
+  if (cpu.kind === "reservation") {
+    return `${durationUsText(cpu.executionUs)}/${durationUsText(cpu.periodUs)}`;
+  }
+  const share = cpuShareText(cpu.shareMilli);
+  return cpu.limitMilli === cpu.shareMilli ? share : { share, limit: cpuShareText(cpu.limitMilli) };
+}
+
+function restartDocument({
+  when,
+  backoffMsMin,
+  backoffMsMax,
+}: RestartPolicy): Pick<ApplianceDocument, "restart"> {
+  const unlessTold = ensembleDefaults.restart;
+  if (backoffMsMin === unlessTold.backoffMsMin && backoffMsMax === unlessTold.backoffMsMax) {
+    return when === unlessTold.when ? {} : { restart: when };
+  }
+  return { restart: { when, backoff: { min: durationText(backoffMsMin), max: durationText(backoffMsMax) } } };
+}
+
+function linkDocument(link: LinkSpec): LinkDocument {
+  return {
+    between: [link.from, link.to],
+    ...(link.network === undefined ? {} : { network: link.network }),
+    ...(link.bandwidthBps === undefined ? {} : { bandwidth: bandwidthText(link.bandwidthBps) }),
+    ...(link.ceilingBps === undefined ? {} : { ceiling: bandwidthText(link.ceilingBps) }),
+    ...(link.latency === undefined ? {} : { latency: link.latency }),
+    ...(link.priority === ensembleDefaults.linkPriority ? {} : { priority: link.priority }),
+  };
+}
+
+function placementDocument(rule: PlacementRule): NonNullable<EnsembleDocument["placement"]>[number] {
+  const scope = rule.scope === ensembleDefaults.placementScope ? {} : { scope: rule.scope };
+  return { [rule.rule]: [...rule.appliances], ...scope };
+}

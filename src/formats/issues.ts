@@ -1,0 +1,141 @@
+import type * as z from "zod";
+import { formatLimits } from "#formats/limits.ts";
+import { formatPath, shown } from "#formats/problem.ts";
+import type { Finding, Parsed, Path, Problem } from "#formats/problem.ts";
+import { placeOf, valueAt } from "#formats/source.ts";
+import type { Source } from "#formats/source.ts";
+import { didYouMean } from "#formats/suggestion.ts";
+
+/** Words of other tools' files, and ours for the same thing. */
+const otherWords: Readonly<Record<string, string>> = {
+  name: "ensemble",
+  services: "appliances",
+  containers: "appliances",
+  machines: "appliances",
+  vms: "appliances",
+  nodes: "appliances",
+  environment: "env",
+  cpus: "cpu",
+  mem: "memory",
+  mem_limit: "memory",
+  ram: "memory",
+  cmd: "command",
+  entrypoint: "command",
+  args: "command",
+  count: "replicas",
+  scale: "replicas",
+  rate: "bandwidth",
+  ceil: "ceiling",
+  working_dir: "directory",
+  workdir: "directory",
+  stop_grace_period: "stopGrace",
+  restart_policy: "restart",
+  tunnels: "tunnel",
+};
+
+type Issue = z.core.$ZodIssue;
+
+/** The data as the schema's type, or its problems in the order they were written. */
+export function check<T extends z.ZodType>(schema: T, source: Source, file: string): Parsed<z.output<T>> {
+  const result = schema.safeParse(source.value);
+  if (result.success) return { ok: true, value: result.data };
+  const findings = result.error.issues.flatMap((issue) => findingsOf(issue, [], schema, source));
+  return { ok: false, problems: located(findings, source, file) };
+}
+
+/** Findings with their places: in the order of the file, bounded. */
+export function located(findings: readonly Finding[], source: Source, file: string): readonly Problem[] {
+  return findings
+    .map((finding): Problem => {
+      const suggestion = finding.suggestion === undefined ? {} : { suggestion: finding.suggestion };
+      return {
+        file,
+        ...placeOf(source, finding.path, finding.atKey === true),
+        path: formatPath(finding.path),
+        message: finding.message,
+        ...suggestion,
+      };
+    })
+    .toSorted((a, b) => a.line - b.line || a.column - b.column)
+    .slice(0, formatLimits.problems);
+}
+
+function findingsOf(issue: Issue, base: Path, schema: z.ZodType, source: Source): Finding[] {
+  const path: Path = [...base, ...issue.path.map((part) => (typeof part === "symbol" ? "" : part))];
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => unknownKey([...path, key], key, knownKeys(schema, path)));
+  }
+  if (issue.code === "invalid_key") {
+    const message = `${shown(path.at(-1))} is no key here: expected ${issue.issues[0]?.message ?? "another one"}`;
+    return [{ path, message, atKey: true }];
+  }
+  const branch = issue.code === "invalid_union" ? fittingBranch(issue.errors) : undefined;
+  if (branch !== undefined) return branch.flatMap((inner) => findingsOf(inner, path, schema, source));
+  const value = valueAt(source.value, path);
+  const expected = issue.code === "invalid_value" ? oneOf(issue.values) : issue.message;
+  if (value === undefined) return [{ path, message: `missing: expected ${expected}` }];
+  const given: unknown = issue.code === "custom" ? issue.params?.["suggestion"] : undefined;
+  const suggestion = typeof given === "string" ? given : nearestValue(issue, value);
+  const found = issue.code === "too_big" || issue.code === "too_small" ? length(value) : shown(value);
+  return [
+    {
+      path,
+      message: `expected ${expected}, not ${found}`,
+      ...(suggestion === undefined ? {} : { suggestion }),
+    },
+  ];
+}
+
+/** Of several forms, the one the writer evidently meant: the first that was wrong inside rather than as a whole. */
+function fittingBranch(branches: readonly (readonly Issue[])[]): readonly Issue[] | undefined {
+  return branches.find((issues) =>
+    issues.every((issue) => issue.path.length > 0 || !["invalid_type", "invalid_value"].includes(issue.code)),
+  );
+}
+
+function unknownKey(path: Path, key: string, known: readonly string[]): Finding {
+  const other = Object.hasOwn(otherWords, key) ? otherWords[key] : undefined;
+  const suggestion =
+    other !== undefined && known.includes(other) ? `did you mean "${other}"?` : didYouMean(key, known);
+  const message = `${shown(key)} is not known here`;
+  return { path, message, atKey: true, ...(suggestion === undefined ? {} : { suggestion }) };
+}
+
+function oneOf(values: readonly unknown[]): string {
+  return values.length === 1 ? shown(values[0]) : `one of ${values.map(String).join(", ")}`;
+}
+
+function nearestValue(issue: Issue, value: unknown): string | undefined {
+  if (issue.code !== "invalid_value" || typeof value !== "string") return undefined;
+  const near = didYouMean(value, issue.values.map(String));
+  return near?.startsWith("did") === true ? near : undefined;
+}
+
+function length(value: unknown): string {
+  if (typeof value === "string") return `${value.length} characters`;
+  return Array.isArray(value) ? `${value.length}` : shown(value);
+}
+
+/** The keys the schema knows at `path`. */
+function knownKeys(schema: z.core.$ZodType, path: Path): string[] {
+  const { def } = (schema as z.core.$ZodTypes)._zod;
+  const [head, ...rest] = path;
+  switch (def.type) {
+    case "optional":
+    case "nullable":
+      return knownKeys(def.innerType, path);
+    case "union":
+      return def.options.flatMap((option) => knownKeys(option, path));
+    case "object": {
+      if (head === undefined) return Object.keys(def.shape);
+      const next = typeof head === "string" ? def.shape[head] : undefined;
+      return next === undefined ? [] : knownKeys(next, rest);
+    }
+    case "record":
+      return head === undefined ? [] : knownKeys(def.valueType, rest);
+    case "array":
+      return head === undefined ? [] : knownKeys(def.element, rest);
+    default:
+      return [];
+  }
+}
