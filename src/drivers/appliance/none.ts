@@ -17,6 +17,8 @@ export const noAppliances: ApplianceDriver = {
   stop: refuse,
   destroy: refuse,
   resize: refuse,
+  suspend: refuse,
+  resume: refuse,
   setNames: refuse,
   exec: refuse,
   readLog: refuse,

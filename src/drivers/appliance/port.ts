@@ -57,6 +57,9 @@ export interface ApplianceDriver {
     size: { cpu?: CpuRequest; memoryBytes?: Bytes },
     signal: AbortSignal,
   ): Promise<void>;
+  /** Hold all its processes where they are, and let them go on. Refused with `conflict` unless it runs. */
+  suspend(id: ApplianceId, signal: AbortSignal): Promise<void>;
+  resume(id: ApplianceId, signal: AbortSignal): Promise<void>;
   /** Replace what names resolve to inside it (name → address). */
   setNames(id: ApplianceId, names: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
   /** Run one more program inside it; resolves with its exit code. */

@@ -1,0 +1,354 @@
+import { mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { ConsortError } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import type { Clock, Log } from "#base/runtime.ts";
+import { mebibytes, millis } from "#base/units.ts";
+import type { Bytes, Millis } from "#base/units.ts";
+import type { ApplianceDriver, ApplianceObservation, ExecRequest } from "#drivers/appliance/port.ts";
+import { Factory } from "#drivers/appliance/task/factory.ts";
+import { netnsDirectory, slotOfGroup, slotOfNetns } from "#drivers/appliance/task/names.ts";
+import { readOutput, rotateOutput } from "#drivers/appliance/task/output.ts";
+import { SlotPool } from "#drivers/appliance/task/pool.ts";
+import { readRecord } from "#drivers/appliance/task/record.ts";
+import type { TaskRecord } from "#drivers/appliance/task/record.ts";
+import { runInside } from "#drivers/appliance/task/run-inside.ts";
+import { Slot } from "#drivers/appliance/task/slot.ts";
+import type { SlotPlace } from "#drivers/appliance/task/slot.ts";
+import { Task } from "#drivers/appliance/task/task.ts";
+import type { CpuRequest } from "#model/ensemble.ts";
+import type { AppliancePlan } from "#protocol/host-plan.ts";
+import type { Cgroups } from "#drivers/system/cgroups/port.ts";
+
+export type TaskDriverOptions = {
+  /** Records, private layers and output of the appliances; this driver's own. */
+  readonly stateDir: string;
+  /** Where the appliances' control groups go; itself made by whoever limits the host. */
+  readonly cgroupParent: string;
+  /** Of the names under /run/netns; no other host's may begin with it. */
+  readonly netnsPrefix: string;
+  readonly cgroups: Cgroups;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Machines kept ready for the next appliances on the host's own root. */
+  readonly poolSize?: number;
+  /** Each appliance runs as a user of its own, from here upwards. */
+  readonly firstUid?: number;
+  readonly outputBytesMax?: Bytes;
+  readonly pidsMax?: number;
+  /** Directories of the host that appliances see empty, besides `stateDir`, /run and /tmp. */
+  readonly maskedPaths?: readonly string[];
+};
+
+const defaults = {
+  poolSize: 4,
+  firstUid: 200_000,
+  outputBytesMax: mebibytes(8),
+  pidsMax: 4096,
+  maskedPaths: ["/root", "/home", "/boot", "/mnt", "/media", "/var/log", "/var/lib/consort", "/etc/consort"],
+};
+
+/** Slots per host; uids, namespaces and groups are numbered by them. */
+const slotsMax = 10_000;
+const outputCheckMs = millis(2_000);
+const hostRoot = "/";
+
+/** Lightweight machines of namespaces and control groups. The files beside this one hold the parts. */
+export class TaskDriver implements ApplianceDriver {
+  readonly kind = "task";
+  readonly capabilities = new Set(["exec", "resize", "suspend"] as const);
+  readonly #options: TaskDriverOptions;
+  readonly #place: SlotPlace;
+  readonly #factory = new Factory();
+  readonly #pool: SlotPool;
+  readonly #tasks = new Map<ApplianceId, Task>();
+  readonly #taken = new Set<number>();
+  readonly #queues = new Map<ApplianceId, Promise<void>>();
+  readonly #closing = new AbortController();
+  #onChange: () => void = () => {};
+
+  constructor(options: TaskDriverOptions) {
+    this.#options = options;
+    this.#place = {
+      slotsDirectory: join(options.stateDir, "slots"),
+      cgroupParent: options.cgroupParent,
+      netnsPrefix: options.netnsPrefix,
+      firstUid: options.firstUid ?? defaults.firstUid,
+    };
+    this.#pool = new SlotPool({
+      size: options.poolSize ?? defaults.poolSize,
+      make: () => this.#makeSpare(),
+      clock: options.clock,
+      log: options.log,
+    });
+  }
+
+  async recover(signal: AbortSignal): Promise<void> {
+    mkdirSync(this.#place.slotsDirectory, { recursive: true, mode: 0o700 });
+    for (const index of this.#indicesLeft()) {
+      signal.throwIfAborted();
+      const slot = new Slot(index, this.#place, this.#options.cgroups);
+      const record = readRecord(slot.directory);
+      if (record === undefined || !this.#adopt(slot, record)) await slot.remove(this.#factory, signal);
+    }
+    this.#pool.refill(this.#closing.signal);
+    void this.#watchOutput();
+  }
+
+  /** Numbers of all slots any trace of which is here. */
+  #indicesLeft(): Set<number> {
+    const group = this.#options.cgroups.open(this.#options.cgroupParent);
+    const traces = [
+      ...readdirSync(this.#place.slotsDirectory).map(Number),
+      ...group.children().map(slotOfGroup),
+      ...filesIn(netnsDirectory).map((name) => slotOfNetns(this.#options.netnsPrefix, name)),
+    ];
+    return new Set(traces.filter((index) => index !== undefined && Number.isInteger(index)) as number[]);
+  }
+
+  /** False: there is nothing worth keeping of it. */
+  #adopt(slot: Slot, record: TaskRecord): boolean {
+    if (record.phase === "destroying") return false;
+    const task = this.#taskIn(slot, record);
+    const lives = slot.adopt(task.listener);
+    if (!lives && record.phase === "created") return false;
+    this.#tasks.set(task.id, task);
+    this.#taken.add(slot.index);
+    slot.cgroup.create();
+    task.prepare(undefined);
+    task.look();
+    const { phase, run, end } = task.record;
+    if (phase === "running" && end?.run !== run) task.sendStart();
+    else task.scheduleRestart();
+    return true;
+  }
+
+  observe(): readonly ApplianceObservation[] {
+    return [...this.#tasks.values()].map((task) => task.observe());
+  }
+
+  create(plan: AppliancePlan, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
+    return this.#inTurn(plan.id, async () => {
+      const present = this.#tasks.get(plan.id);
+      if (present !== undefined) {
+        if (present.record.plan.generation === plan.generation) return;
+        throw new ConsortError(
+          "conflict",
+          `Cannot create ${plan.id}: another generation of it is here, which must be destroyed first`,
+        );
+      }
+      const root = rootOf(plan);
+      const spare = root === hostRoot ? this.#pool.take() : undefined;
+      const slot = spare ?? this.#reserveSlot();
+      const task = this.#taskIn(slot, newRecord(plan));
+      try {
+        task.save({});
+        if (spare === undefined) await this.#make(slot, root, task);
+        else spare.adopt(task.listener);
+        task.prepare(names);
+      } catch (cause) {
+        await slot.remove(this.#factory, this.#closing.signal);
+        this.#taken.delete(slot.index);
+        throw cause;
+      }
+      this.#tasks.set(plan.id, task);
+      task.look();
+      this.#pool.refill(this.#closing.signal);
+    });
+  }
+
+  start(id: ApplianceId, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(id, async () => {
+      const task = this.#task("start", id);
+      const { phase } = task.record;
+      // Already running, or over by itself: a command that is to run once must not run twice for being asked twice.
+      if (phase === "running") return task.started(signal);
+      await task.begin({ restarts: 0 });
+      await task.started(signal);
+    });
+  }
+
+  stop(id: ApplianceId, graceMs: Millis, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(id, async () => {
+      await this.#tasks.get(id)?.stop(graceMs, signal);
+    });
+  }
+
+  destroy(id: ApplianceId, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(id, async () => {
+      const task = this.#tasks.get(id);
+      if (task === undefined) return;
+      task.cancelRestart();
+      task.save({ phase: "destroying" });
+      await task.slot.remove(this.#factory, signal);
+      this.#tasks.delete(id);
+      this.#taken.delete(task.slot.index);
+      this.#onChange();
+    });
+  }
+
+  async resize(
+    id: ApplianceId,
+    size: { cpu?: CpuRequest; memoryBytes?: Bytes },
+    _signal: AbortSignal,
+  ): Promise<void> {
+    const task = this.#task("resize", id);
+    const plan = { ...task.record.plan, ...size };
+    task.applySize(plan.cpu, plan.memoryBytes);
+    task.save({ plan });
+  }
+
+  async setNames(id: ApplianceId, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
+    this.#task("name the neighbours of", id).setNames(names);
+  }
+
+  async suspend(id: ApplianceId, _signal: AbortSignal): Promise<void> {
+    const task = this.#task("suspend", id);
+    const state = task.state();
+    if (state === "suspended") return;
+    if (state !== "running") {
+      throw new ConsortError("conflict", `Cannot suspend ${id}: it is ${state}, running was wanted`);
+    }
+    task.save({ suspended: true });
+    task.slot.cgroup.freeze();
+    this.#onChange();
+  }
+
+  async resume(id: ApplianceId, _signal: AbortSignal): Promise<void> {
+    const task = this.#task("resume", id);
+    if (!task.record.suspended) return;
+    task.slot.cgroup.thaw();
+    task.save({ suspended: false });
+    this.#onChange();
+  }
+
+  async exec(id: ApplianceId, request: ExecRequest, signal: AbortSignal): Promise<number> {
+    const task = this.#task("run a program in", id);
+    const { pid, uid, cgroup } = task.slot;
+    if (pid === undefined || task.state() !== "running") {
+      throw new ConsortError(
+        "conflict",
+        `Cannot run a program in ${id}: it is ${task.state()}, running was wanted`,
+      );
+    }
+    return runInside({ pid, uid, procsFiles: cgroup.procsFiles() }, task.record.plan, request, signal);
+  }
+
+  readLog(id: ApplianceId, maxBytes: number, signal: AbortSignal): Promise<string> {
+    return readOutput(this.#task("read the output of", id).slot.logFile(), maxBytes, signal);
+  }
+
+  onChange(listener: () => void): void {
+    this.#onChange = listener;
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#pool.settled();
+    for (const task of this.#tasks.values()) {
+      task.cancelRestart();
+      task.slot.hangUp();
+    }
+    for (let slot = this.#pool.take(); slot !== undefined; slot = this.#pool.take()) slot.hangUp();
+    this.#factory.close();
+  }
+
+  /** How many machines are ready for the next appliances. */
+  get spares(): number {
+    return this.#pool.ready;
+  }
+
+  #task(action: string, id: ApplianceId): Task {
+    const task = this.#tasks.get(id);
+    if (task === undefined)
+      throw new ConsortError("not_found", `Cannot ${action} ${id}: it is not on this host`);
+    return task;
+  }
+
+  #taskIn(slot: Slot, record: TaskRecord): Task {
+    return new Task(slot, record, {
+      clock: this.#options.clock,
+      log: this.#options.log,
+      pidsMax: this.#options.pidsMax ?? defaults.pidsMax,
+      onChange: () => this.#onChange(),
+      remake: (task) => this.#make(task.slot, rootOf(task.record.plan), task),
+    });
+  }
+
+  #make(slot: Slot, image: string, task: Task): Promise<void> {
+    return slot.make(this.#factory, { image, masks: this.#masksFor(image) }, task.listener);
+  }
+
+  /** Only the host's own root has anything to hide. */
+  #masksFor(image: string): readonly string[] {
+    if (image !== hostRoot) return [];
+    return [...(this.#options.maskedPaths ?? defaults.maskedPaths), this.#options.stateDir];
+  }
+
+  #reserveSlot(): Slot {
+    for (let index = 0; index < slotsMax; index += 1) {
+      if (this.#taken.has(index)) continue;
+      this.#taken.add(index);
+      const slot = new Slot(index, this.#place, this.#options.cgroups);
+      slot.reserve();
+      return slot;
+    }
+    throw new ConsortError("limit_exceeded", `Cannot create a task appliance: ${slotsMax} are on this host`);
+  }
+
+  async #makeSpare(): Promise<Slot> {
+    const slot = this.#reserveSlot();
+    const discard = (): void => {
+      if (!this.#pool.drop(slot)) return;
+      void slot.remove(this.#factory, this.#closing.signal).then(() => this.#taken.delete(slot.index));
+    };
+    const root = { image: hostRoot, masks: this.#masksFor(hostRoot) };
+    await slot.make(this.#factory, root, { onEvent: () => {}, onDeath: discard });
+    return slot;
+  }
+
+  async #watchOutput(): Promise<void> {
+    const max = this.#options.outputBytesMax ?? defaults.outputBytesMax;
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      for (const { slot } of this.#tasks.values()) {
+        if (slot.logBytes() > max) rotateOutput(slot.logFile());
+      }
+      await this.#options.clock.sleep(outputCheckMs, signal).catch(() => {});
+    }
+  }
+
+  /** Steps of one appliance follow each other; those of different ones do not wait. */
+  #inTurn(id: ApplianceId, work: () => Promise<void>): Promise<void> {
+    const turn = (this.#queues.get(id) ?? Promise.resolve()).then(work);
+    const settled = turn
+      .catch(() => {})
+      .finally(() => {
+        if (this.#queues.get(id) === settled) this.#queues.delete(id);
+      });
+    this.#queues.set(id, settled);
+    return turn;
+  }
+}
+
+function newRecord(plan: AppliancePlan): TaskRecord {
+  return { plan, phase: "created", run: 0, restarts: 0, oomKills: 0, suspended: false };
+}
+
+function rootOf(plan: AppliancePlan): string {
+  if (plan.image === undefined) return hostRoot;
+  const path = /^dir:\/\/(\/[^:,\\]*)$/.exec(plan.image)?.[1];
+  if (path !== undefined) return path;
+  throw new ConsortError(
+    "unsupported",
+    `Cannot create ${plan.id}: its image is ${plan.image}, "dir:///path" was wanted for a task appliance`,
+  );
+}
+
+function filesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,87 @@
+import { spawn } from "node:child_process";
+import type { ChildProcessByStdio } from "node:child_process";
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { ConsortError } from "#base/errors.ts";
+import { line } from "#drivers/appliance/task/spec.ts";
+
+export const supervisorProgram = fileURLToPath(new URL("supervisor.pl", import.meta.url));
+export const perl = "perl";
+
+type Child = ChildProcessByStdio<Writable, Readable, null>;
+type Pending = { resolve: (answer: string) => void; reject: (error: unknown) => void };
+
+/** The process that makes and releases the kernel's side of slots: one line in, one line out, in order. */
+export class Factory {
+  #child: Child | undefined;
+  readonly #pending: Pending[] = [];
+
+  /** Resolves with the supervisor's pid; its network namespace is there then, its root may not be yet. */
+  async make(slot: {
+    index: number;
+    directory: string;
+    netns: string;
+    uid: number;
+    image: string;
+    procsFiles: readonly string[];
+    masks: readonly string[];
+  }): Promise<number> {
+    const { index, directory, netns, uid, image, procsFiles, masks } = slot;
+    return Number(
+      await this.#ask(
+        line("make", index, directory, netns, uid, image, procsFiles.join(","), masks.join(",")),
+      ),
+    );
+  }
+
+  async release(index: number, netns: string): Promise<void> {
+    await this.#ask(line("release", index, netns));
+  }
+
+  /** What it made lives on. */
+  close(): void {
+    this.#child?.stdin.end();
+    this.#child?.unref();
+    this.#child = undefined;
+  }
+
+  #ask(request: string): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const child = this.#running();
+      this.#pending.push({ resolve, reject });
+      child.stdin.write(request);
+    });
+  }
+
+  #running(): Child {
+    if (this.#child !== undefined) return this.#child;
+    const child = spawn(perl, [supervisorProgram, "factory"], {
+      stdio: ["pipe", "pipe", "inherit"],
+      env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin" },
+      cwd: "/",
+    });
+    this.#child = child;
+    const failed = (why: string): void => {
+      if (this.#child === child) this.#child = undefined;
+      for (const waiting of this.#pending.splice(0)) {
+        waiting.reject(new ConsortError("driver_failed", `Cannot prepare a task appliance: ${why}`));
+      }
+    };
+    child.once("error", (cause) => failed(`${perl} does not start: ${cause.message}`));
+    child.once("close", () => failed("its helper process ended"));
+    child.stdin.on("error", () => {
+      // Its end is told by "close".
+    });
+    createInterface({ input: child.stdout }).on("line", (answer) => this.#answered(answer));
+    return child;
+  }
+
+  #answered(answer: string): void {
+    const [verb, index, outcome, value] = answer.split("\t");
+    const waiting = this.#pending.shift();
+    if (outcome === "ok") return waiting?.resolve(value ?? "");
+    const why = decodeURIComponent(value ?? "");
+    waiting?.reject(new ConsortError("driver_failed", `Cannot ${verb} task slot ${index}: ${why}`));
+  }
+}

@@ -1,0 +1,45 @@
+import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
+
+/**
+ * What a supervisor wrote down about its command. Truncated at the start of each run, so it stays short:
+ *
+ *   (0 ready) → N starting → N running → N ended CODE
+ *                        ↘ N failed CODE WHY        0 broken: the machine itself could not be set up
+ */
+export type JournalEntry = {
+  readonly run: number;
+  readonly what: "ready" | "starting" | "running" | "ended" | "failed" | "broken";
+  readonly code: number;
+  readonly at: Millis;
+  readonly message: string;
+};
+
+const kinds: ReadonlySet<string> = new Set(["ready", "starting", "running", "ended", "failed", "broken"]);
+
+/** All whole lines; a line being written has no end yet and is left for later. */
+export function parseJournal(text: string): JournalEntry[] {
+  const lines = text.split("\n").slice(0, -1);
+  return lines.flatMap((one) => {
+    const [run, what, code, at, message] = one.split("\t");
+    if (what === undefined || !kinds.has(what)) return [];
+    return [
+      {
+        run: Number(run),
+        what: what as JournalEntry["what"],
+        code: Number(code),
+        at: millis(Number(at)),
+        message: decodeURIComponent(message ?? ""),
+      },
+    ];
+  });
+}
+
+/** How the given run stands: its last entry, and when its program took over. */
+export function standingOf(
+  entries: readonly JournalEntry[],
+  run: number,
+): { last: JournalEntry | undefined; runningSince: Millis | undefined } {
+  const own = entries.filter((entry) => entry.run === run);
+  return { last: own.at(-1), runningSince: own.find((entry) => entry.what === "running")?.at };
+}

@@ -1,0 +1,174 @@
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { Socket } from "node:net";
+import { join } from "node:path";
+import { bytes } from "#base/units.ts";
+import type { Bytes } from "#base/units.ts";
+import type { Factory } from "#drivers/appliance/task/factory.ts";
+import { parseJournal } from "#drivers/appliance/task/journal.ts";
+import type { JournalEntry } from "#drivers/appliance/task/journal.ts";
+import { slotGroup, slotNetns } from "#drivers/appliance/task/names.ts";
+import { readStartTime } from "#drivers/appliance/task/processes.ts";
+import type { Cgroup, Cgroups } from "#drivers/system/cgroups/port.ts";
+
+export type SlotPlace = {
+  readonly slotsDirectory: string;
+  readonly cgroupParent: string;
+  readonly netnsPrefix: string;
+  readonly firstUid: number;
+};
+
+export type SlotListener = {
+  /** The supervisor wrote something into its journal. */
+  readonly onEvent: () => void;
+  /** The supervisor is gone, and with it all that ran in the slot. */
+  readonly onDeath: () => void;
+};
+
+/**
+ * The host's side of one machine: its directory, control group, network namespace and user, all by its number,
+ * and the line to its supervisor. What it is used for is no matter of the slot's.
+ */
+export class Slot {
+  readonly index: number;
+  readonly directory: string;
+  readonly netns: string;
+  readonly uid: number;
+  readonly cgroup: Cgroup;
+  /** Undefined before it is made and after its supervisor died. */
+  pid: number | undefined;
+  #control: number | undefined;
+  #events: Socket | undefined;
+  #log: number | undefined;
+
+  constructor(index: number, place: SlotPlace, cgroups: Cgroups) {
+    this.index = index;
+    this.directory = join(place.slotsDirectory, String(index));
+    this.netns = slotNetns(place.netnsPrefix, index);
+    this.uid = place.firstUid + index;
+    this.cgroup = cgroups.open(slotGroup(place.cgroupParent, index));
+  }
+
+  /** Its directory is the record that the rest of it may exist. */
+  reserve(): void {
+    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+  }
+
+  /** Makes what is missing: at first all of it, after its supervisor's death only that and a fresh root. */
+  async make(
+    factory: Factory,
+    root: { image: string; masks: readonly string[] },
+    listener: SlotListener,
+  ): Promise<void> {
+    this.cgroup.create();
+    const { index, directory, netns, uid } = this;
+    const procsFiles = this.cgroup.procsFiles();
+    const pid = await factory.make({ index, directory, netns, uid, procsFiles, ...root });
+    this.#listen(pid, listener);
+  }
+
+  /** Takes over a supervisor that an earlier manager made. False: it does not live. */
+  adopt(listener: SlotListener): boolean {
+    let text: string;
+    try {
+      text = readFileSync(join(this.directory, "pid"), "utf8");
+    } catch {
+      return false;
+    }
+    const [pid, startTime] = text.trim().split(" ");
+    // The start time tells it from a stranger that got its number since.
+    if (pid === undefined || startTime === undefined || readStartTime(Number(pid)) !== startTime)
+      return false;
+    this.#listen(Number(pid), listener);
+    return true;
+  }
+
+  #listen(pid: number, listener: SlotListener): void {
+    this.hangUp();
+    this.pid = pid;
+    const { O_RDWR, O_RDONLY, O_NONBLOCK } = constants;
+    this.#control = openSync(join(this.directory, "control"), O_RDWR | O_NONBLOCK);
+    const fd = openSync(join(this.directory, "events"), O_RDONLY | O_NONBLOCK);
+    const events = new Socket({ fd, readable: true, writable: false });
+    this.#events = events;
+    events.on("data", listener.onEvent);
+    events.on("error", () => events.destroy());
+    events.once("close", () => {
+      if (this.#events !== events) return;
+      this.hangUp();
+      listener.onDeath();
+    });
+  }
+
+  /** "start" and "signal" take a number, "kill" takes 0. Without a supervisor there is nobody to tell. */
+  send(verb: "start" | "signal" | "kill", number: number): void {
+    if (this.#control !== undefined) writeSync(this.#control, `${verb} ${number}\n`);
+  }
+
+  journal(): JournalEntry[] {
+    try {
+      return parseJournal(readFileSync(join(this.directory, "journal"), "utf8"));
+    } catch {
+      return [];
+    }
+  }
+
+  /** Rewrites a small file in place: the supervisor holds it open or has it mounted. */
+  write(name: "spec" | "hosts", text: string): void {
+    const mode = name === "hosts" ? 0o644 : 0o600;
+    const fd = openSync(join(this.directory, name), constants.O_WRONLY | constants.O_CREAT, mode);
+    try {
+      const content = Buffer.from(text);
+      writeSync(fd, content, 0, content.length, 0);
+      ftruncateSync(fd, content.length);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  logFile(): string {
+    return join(this.directory, "log");
+  }
+
+  /** Through a kept open file. */
+  logBytes(): Bytes {
+    try {
+      this.#log ??= openSync(this.logFile(), "r");
+      return bytes(fstatSync(this.#log).size);
+    } catch {
+      return bytes(0);
+    }
+  }
+
+  hangUp(): void {
+    const events = this.#events;
+    this.#events = undefined;
+    this.pid = undefined;
+    events?.destroy();
+    if (this.#control !== undefined) closeSync(this.#control);
+    if (this.#log !== undefined) closeSync(this.#log);
+    this.#control = undefined;
+    this.#log = undefined;
+    this.cgroup.close();
+  }
+
+  /** Everything of it, whatever state it is in; the directory last, as it is the record of the rest. */
+  async remove(factory: Factory, signal: AbortSignal): Promise<void> {
+    this.hangUp();
+    if (this.cgroup.exists()) {
+      this.cgroup.killAll();
+      await this.cgroup.remove(signal);
+    }
+    await factory.release(this.index, this.netns);
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}

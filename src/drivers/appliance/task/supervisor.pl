@@ -1,0 +1,424 @@
+#!/usr/bin/perl
+# The root side of a task appliance, in the Perl that every Debian has (perl-base, no modules): it makes system
+# calls directly, so that a whole machine costs one clone instead of a dozen programs.
+#
+#   supervisor.pl factory    reads "make" and "release" lines, answers one line each; ends with its input.
+#   supervisor.pl exec ...   joins a running appliance and runs one more program in it.
+#
+#   host manager --pipe--> factory --clone--> supervisor (pid 1 of the appliance) --fork--> the command
+#        |                                        ^   |
+#        +------- control FIFO: start N ... ------+   +--> journal file, events FIFO (end of file: it died)
+#
+# The supervisor outlives manager and factory. All it needs of the host it holds open from birth: in its own root
+# nothing of the host's /var/lib or /run can be seen. Lines are fields between tabs, each percent-encoded.
+use strict;
+use warnings;
+use constant {
+    MS_RDONLY => 1, MS_NOSUID => 2, MS_NODEV => 4, MS_NOEXEC => 8, MS_BIND => 4096, MS_REC => 16384,
+    MS_PRIVATE => 1 << 18, MNT_DETACH => 2, AT_FDCWD => -100, SIGKILL => 9, SIGCHLD => 17,
+    CLONE_NEWNS => 0x20000, CLONE_NEWUTS => 0x4000000, CLONE_NEWIPC => 0x8000000, CLONE_NEWPID => 0x20000000,
+    CLONE_NEWNET => 0x40000000, O_WRONLY => 1, O_RDWR => 2, O_CREAT => 64, O_TRUNC => 512, O_APPEND => 1024,
+    O_NONBLOCK => 2048, O_NOFOLLOW => 131072, S_IFIFO => 0010000, S_IFCHR => 0020000, WNOHANG => 1,
+    PR_SET_PDEATHSIG => 1, PR_CAPBSET_DROP => 24, PR_SET_NO_NEW_PRIVS => 38, RLIMIT_CORE => 4,
+};
+
+my $machine = do { open my $in, '-|', 'uname', '-m' or die "uname: $!"; my $name = <$in>; chomp $name; $name };
+my %call = $machine eq 'aarch64'
+    ? (clone => 220, setns => 268, mount => 40, umount2 => 39, pivot_root => 41, sethostname => 161, prctl => 167,
+       setresuid => 147, setresgid => 149, setgroups => 159, mknodat => 33, fsync => 82, prlimit64 => 261,
+       rt_sigprocmask => 135, signalfd4 => 74, pidfd_open => 434, setsid => 157, clock_gettime => 113)
+    : (clone => 56, setns => 308, mount => 165, umount2 => 166, pivot_root => 155, sethostname => 170, prctl => 157,
+       setresuid => 117, setresgid => 119, setgroups => 116, mknodat => 259, fsync => 74, prlimit64 => 302,
+       rt_sigprocmask => 14, signalfd4 => 289, pidfd_open => 434, setsid => 112, clock_gettime => 228);
+
+umask 022;
+my $mode = shift @ARGV // '';
+if ($mode eq 'factory') { factory() }
+elsif ($mode eq 'exec') { run_inside(@ARGV) }
+else { die "usage: supervisor.pl factory | exec FIELDS\n" }
+exit 0;
+
+# ---- factory -----------------------------------------------------------------------------------------------
+
+sub factory {
+    local $SIG{CHLD} = 'IGNORE';
+    $| = 1;
+    while (my $line = <STDIN>) {
+        chomp $line;
+        my ($verb, $slot, @rest) = fields($line);
+        my $answer = eval { $verb eq 'make' ? make(@rest) : release(@rest) };
+        my $problem = $@;
+        chomp $problem;
+        print join("\t", $verb, $slot, defined $answer ? ('ok', $answer) : ('failed', encode($problem))), "\n";
+    }
+}
+
+# Its network namespace is there, and its pid recorded, when this returns; the rest it sets up on its own.
+sub make {
+    my ($directory, $netns, $uid, $image, $procs, $masks) = @_;
+    # Left by a supervisor that died: an overlay mounted "volatile" may not be mounted again.
+    remove_tree("$directory/work");
+    for my $name ('', qw(/root /upper /work)) {
+        -d "$directory$name" or mkdir "$directory$name", 0755 or die "mkdir $directory$name: $!\n";
+    }
+    for my $name (qw(control events)) {
+        -p "$directory/$name" or sys('mknodat', AT_FDCWD, "$directory/$name", S_IFIFO | 0600, 0);
+    }
+    my %open;
+    sysopen $open{control}, "$directory/control", O_RDWR or die "control: $!\n";
+    sysopen $open{events}, "$directory/events", O_RDWR | O_NONBLOCK or die "events: $!\n";
+    sysopen $open{journal}, "$directory/journal", O_RDWR | O_CREAT | O_APPEND, 0600 or die "journal: $!\n";
+    sysopen $open{log}, "$directory/log", O_WRONLY | O_CREAT | O_APPEND, 0600 or die "log: $!\n";
+    sysopen $open{spec}, "$directory/spec", O_RDWR | O_CREAT, 0600 or die "spec: $!\n";
+    sysopen my $hosts, "$directory/hosts", O_RDWR | O_CREAT, 0644 or die "hosts: $!\n";
+    close $hosts;
+    pipe my $gate, my $key or die "pipe: $!\n";
+
+    # Remade after its supervisor died: the namespace is still there, with its interfaces in it.
+    my $kept = mounted_netns($netns);
+    my $flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | ($kept ? 0 : CLONE_NEWNET) | SIGCHLD;
+    my $pid = sys('clone', $flags, 0, 0, 0, 0);
+    if ($pid == 0) {
+        close $key;
+        supervise(\%open, $gate, $directory, $kept, $uid, $image, [split /,/, $masks]);
+    }
+    close $gate;
+    my $made = eval {
+        bind_netns($pid, $netns) unless $kept;
+        write_file($_, $pid) for split /,/, $procs;
+        write_file("$directory/pid", "$pid " . start_time($pid) . "\n");
+        syswrite $key, "go";
+        1;
+    };
+    # Without the key's two letters it ends by itself.
+    die $@ unless $made;
+    return $pid;
+}
+
+sub release {
+    my ($netns) = @_;
+    syscall($call{umount2}, $netns, MNT_DETACH);
+    unlink $netns;
+    return -e $netns ? die "unlink $netns: $!\n" : 'gone';
+}
+
+sub mounted_netns {
+    my ($netns) = @_;
+    open my $file, '<', $netns or return undef;
+    my ($parent) = $netns =~ m{^(.*)/};
+    # Cut off between the two steps of bind_netns: a name with nothing mounted on it.
+    return (stat $file)[0] == (stat $parent)[0] ? undef : $file;
+}
+
+sub bind_netns {
+    my ($pid, $netns) = @_;
+    my ($parent) = $netns =~ m{^(.*)/};
+    -d $parent or mkdir $parent, 0755 or die "mkdir $parent: $!\n";
+    sysopen my $file, $netns, O_CREAT | O_WRONLY, 0444 or die "$netns: $!\n";
+    close $file;
+    mount("/proc/$pid/ns/net", $netns, '', MS_BIND, '');
+}
+
+# ---- supervisor: pid 1 of an appliance ---------------------------------------------------------------------
+
+sub supervise {
+    my ($open, $gate, $directory, $netns, $uid, $image, $masks) = @_;
+    my $went = eval {
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>', '/dev/null';
+        open STDERR, '>', '/dev/null';
+        $SIG{CHLD} = 'DEFAULT';
+        $0 = 'consort-supervisor';
+        syscall($call{setsid});
+        sysread($gate, my $go, 2) == 2 or return 1;
+        close $gate;
+        if ($netns) { sys('setns', fileno $netns, CLONE_NEWNET); close $netns }
+        set_up_root($directory, $uid, $image, $masks);
+        set_up_network();
+        serve($open, $uid);
+        1;
+    };
+    if (!$went) {
+        my $problem = $@;
+        chomp $problem;
+        note($open, 0, 'broken', 255, $problem);
+    }
+    exit 0;
+}
+
+sub set_up_root {
+    my ($directory, $uid, $image, $masks) = @_;
+    mount('none', '/', '', MS_REC | MS_PRIVATE, '');
+    my $root = "$directory/root";
+    mount('overlay', $root, 'overlay', MS_NODEV | MS_NOSUID,
+        "lowerdir=$image,upperdir=$directory/upper,workdir=$directory/work,volatile");
+    chdir $root or die "chdir $root: $!\n";
+    for my $name (qw(dev proc sys tmp run etc)) { -d $name or mkdir $name, 0755 }
+    # Opened here, as the kernel mounts only what is of the same mount namespace.
+    open my $hosts, '<', "$directory/hosts" or die "hosts: $!\n";
+    # New root on top of itself: afterwards "/" is the new one and "." still the old one, until it is let go.
+    sys('pivot_root', '.', '.');
+    mount('proc', '/proc', 'proc', MS_NOSUID | MS_NODEV | MS_NOEXEC, '');
+    write_file('/etc/hosts', '') unless -e '/etc/hosts';
+    mount('/proc/self/fd/' . fileno($hosts), '/etc/hosts', '', MS_BIND, '');
+    sys('umount2', '.', MNT_DETACH);
+    chdir '/' or die "chdir /: $!\n";
+
+    mount('sysfs', '/sys', 'sysfs', MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, '');
+    mount('tmpfs', '/tmp', 'tmpfs', MS_NOSUID | MS_NODEV, 'mode=1777');
+    mount('tmpfs', '/run', 'tmpfs', MS_NOSUID | MS_NODEV, "mode=0755,uid=$uid,gid=$uid");
+    set_up_devices();
+    for my $path (@$masks) {
+        next unless -d $path;
+        mount('tmpfs', $path, 'tmpfs', MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, 'mode=0755,nr_inodes=2');
+    }
+    # Its networks have their names in /etc/hosts; the host's name servers are not reachable from them.
+    if (-e '/etc/resolv.conf' || -l '/etc/resolv.conf') { unlink '/etc/resolv.conf'; write_file('/etc/resolv.conf', '') }
+}
+
+sub set_up_devices {
+    mount('tmpfs', '/dev', 'tmpfs', MS_NOSUID | MS_NOEXEC, 'mode=0755,size=64k');
+    my %device = (null => 3, zero => 5, full => 7, random => 8, urandom => 9);
+    my $old = umask 0;
+    sys('mknodat', AT_FDCWD, "/dev/$_", S_IFCHR | 0666, 1 << 8 | $device{$_}) for keys %device;
+    sys('mknodat', AT_FDCWD, '/dev/tty', S_IFCHR | 0666, 5 << 8);
+    umask $old;
+    symlink '/proc/self/fd', '/dev/fd';
+    symlink "/proc/self/fd/$_->[0]", "/dev/$_->[1]" for [0, 'stdin'], [1, 'stdout'], [2, 'stderr'];
+    symlink 'pts/ptmx', '/dev/ptmx';
+    mkdir '/dev/shm';
+    mkdir '/dev/pts';
+    mount('tmpfs', '/dev/shm', 'tmpfs', MS_NOSUID | MS_NODEV, 'mode=1777');
+    mount('devpts', '/dev/pts', 'devpts', MS_NOSUID | MS_NOEXEC, 'newinstance,ptmxmode=0666,mode=620');
+}
+
+sub set_up_network {
+    # An unprivileged user may then serve port 80 and ping, in this namespace only.
+    eval { write_file('/proc/sys/net/ipv4/ip_unprivileged_port_start', '0') };
+    eval { write_file('/proc/sys/net/ipv4/ping_group_range', '0 2147483647') };
+    socket my $socket, 2, 2, 0 or die "socket: $!\n";
+    my $request = pack 'a16 s x22', 'lo', 1;
+    ioctl $socket, 0x8914, $request or die "bring lo up: $!\n";
+}
+
+sub serve {
+    my ($open, $uid) = @_;
+    my $child_mask = pack 'Q', 1 << (SIGCHLD - 1);
+    sys('rt_sigprocmask', 0, $child_mask, 0, 8);
+    my $signals = sys('signalfd4', -1, $child_mask, 8, O_NONBLOCK | 02000000);
+    open my $ends, '+<&=', $signals or die "signalfd: $!\n";
+    note($open, 0, 'ready', 0, '');
+    my ($run, $command, $pending) = (0, undef, '');
+    while (1) {
+        my $ready = '';
+        vec($ready, fileno $open->{control}, 1) = 1;
+        vec($ready, $signals, 1) = 1;
+        select $ready, undef, undef, undef;
+        if (vec $ready, $signals, 1) {
+            sysread $ends, my $ignored, 4096;
+            while ((my $pid = waitpid -1, WNOHANG) > 0) {
+                next unless defined $command && $pid == $command;
+                my $code = $? & 127 ? 128 + ($? & 127) : $? >> 8;
+                undef $command;
+                end_all();
+                note($open, $run, 'ended', $code, '');
+            }
+        }
+        next unless vec $ready, fileno $open->{control}, 1;
+        sysread $open->{control}, $pending, 4096, length $pending;
+        while ($pending =~ s/^(\w+) (\d+)\n//) {
+            my ($verb, $number) = ($1, $2);
+            if ($verb eq 'start' && $number > $run && !defined $command) {
+                $run = $number;
+                $command = start($open, $uid, $run, $child_mask);
+            }
+            elsif ($verb eq 'signal' && defined $command) { kill $number, $command }
+            elsif ($verb eq 'kill') { kill SIGKILL, -1 }
+        }
+    }
+}
+
+# The command is the appliance: with it ends whatever it left running.
+sub end_all {
+    kill SIGKILL, -1;
+    1 while waitpid(-1, 0) > 0;
+}
+
+sub start {
+    my ($open, $uid, $run, $child_mask) = @_;
+    truncate $open->{journal}, 0;
+    note($open, $run, 'starting', 0, '');
+    my ($said, $tell);
+    my $pid = eval {
+        my %spec = (env => [], arg => [], file => [], directory => '/', hostname => 'appliance');
+        sysseek $open->{spec}, 0, 0;
+        for (split /\n/, slurp($open->{spec})) {
+            my ($key, @values) = fields($_);
+            if (ref $spec{$key}) { push @{$spec{$key}}, \@values } else { $spec{$key} = $values[0] }
+        }
+        sys('sethostname', $spec{hostname}, length $spec{hostname});
+        lay_in(@$_) for @{$spec{file}};
+        pipe $said, $tell or die "pipe: $!\n";
+        my $child = fork // die "fork: $!\n";
+        if ($child == 0) { become($open, $uid, \%spec, $child_mask, $tell) }
+        $child;
+    };
+    if (!defined $pid) {
+        my $problem = $@;
+        chomp $problem;
+        note($open, $run, 'failed', 126, $problem);
+        return undef;
+    }
+    close $tell;
+    # Ends when the command's own program has taken over, or with the reason why it could not.
+    my $problem = slurp($said);
+    if ($problem eq '') { note($open, $run, 'running', 0, ''); return $pid }
+    waitpid $pid, 0;
+    note($open, $run, 'failed', 127, $problem);
+    return undef;
+}
+
+sub lay_in {
+    my ($path, $mode, $owner, $content) = @_;
+    my $parent = '';
+    for my $part (grep { length } split m{/}, $path =~ s{/[^/]*$}{}r) {
+        $parent .= "/$part";
+        next if -d $parent;
+        mkdir $parent, 0755 or die "make directory $parent: $!\n";
+        chown $owner, $owner, $parent;
+    }
+    sysopen my $file, $path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600 or die "write $path: $!\n";
+    syswrite $file, $content;
+    chown $owner, $owner, $file or die "chown $path: $!\n";
+    chmod oct $mode, $file or die "chmod $path: $!\n";
+}
+
+# In the child: the unprivileged process that becomes the command. Never returns.
+sub become {
+    my ($open, $uid, $spec, $child_mask, $tell) = @_;
+    eval {
+        syscall($call{setsid});
+        open STDIN, '<', '/dev/null' or die "open /dev/null: $!\n";
+        open STDOUT, '>&', $open->{log} or die "open the log: $!\n";
+        open STDERR, '>&', $open->{log} or die "open the log: $!\n";
+        # Out of memory takes the command, not the one who tells of it.
+        eval { write_file('/proc/self/oom_score_adj', '500') };
+        sys('rt_sigprocmask', 1, $child_mask, 0, 8);
+        give_up_privileges($uid);
+        run_program($spec);
+    };
+    my $problem = $@;
+    chomp $problem;
+    syswrite $tell, $problem;
+    exit 127;
+}
+
+sub give_up_privileges {
+    my ($uid) = @_;
+    sys('prlimit64', 0, RLIMIT_CORE, pack('QQ', 0, 0), 0);
+    for my $capability (0 .. 63) { last if syscall($call{prctl}, PR_CAPBSET_DROP, $capability, 0, 0, 0) < 0 }
+    sys('setgroups', 0, 0);
+    sys('setresgid', $uid, $uid, $uid);
+    sys('setresuid', $uid, $uid, $uid);
+    sys('prctl', PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+sub run_program {
+    my ($spec) = @_;
+    chdir $spec->{directory} or die "enter $spec->{directory}: $!\n";
+    %ENV = map { $_->[0] => $_->[1] } @{$spec->{env}};
+    my @arguments = map { $_->[0] } @{$spec->{arg}};
+    no warnings 'exec';
+    exec { $arguments[0] } @arguments or die "run $arguments[0]: $!\n";
+}
+
+# ---- exec: one more program in a running appliance ---------------------------------------------------------
+
+sub run_inside {
+    my ($pid, $uid, $procs, $text) = @_;
+    my $handle = sys('pidfd_open', $pid + 0, 0);
+    write_file($_, $$) for split /,/, decode($procs);
+    my %spec = (env => [], arg => [], directory => '/');
+    for (split /\n/, $text) {
+        my ($key, @values) = fields($_);
+        if (ref $spec{$key}) { push @{$spec{$key}}, \@values } else { $spec{$key} = $values[0] }
+    }
+    sys('setns', $handle, CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET);
+    my $child;
+    local $SIG{TERM} = sub { kill SIGKILL, -$child, $child if $child; exit 143 };
+    $child = fork // die "fork: $!\n";
+    if ($child == 0) {
+        $SIG{TERM} = 'DEFAULT';
+        eval {
+            syscall($call{setsid});
+            eval { write_file('/proc/self/oom_score_adj', '500') };
+            give_up_privileges($uid + 0);
+            # After the change of user, which clears it.
+            sys('prctl', PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+            run_program(\%spec);
+        };
+        print STDERR "Cannot $@";
+        exit 127;
+    }
+    waitpid $child, 0;
+    exit($? & 127 ? 128 + ($? & 127) : $? >> 8);
+}
+
+# ---- small things ------------------------------------------------------------------------------------------
+
+# One journal line, then a nudge to whoever listens; only then to the disk, which takes milliseconds.
+sub note {
+    my ($open, $run, $what, $code, $message) = @_;
+    my $now = "\0" x 16;
+    syscall($call{clock_gettime}, 0, $now);
+    my ($seconds, $nanoseconds) = unpack 'qq', $now;
+    my $at = sprintf '%d', $seconds * 1000 + $nanoseconds / 1e6;
+    syswrite $open->{journal}, join("\t", $run, $what, $code, $at, encode($message)) . "\n";
+    syswrite $open->{events}, "\n";
+    syscall($call{fsync}, fileno $open->{journal}) if $what eq 'ended' || $what eq 'failed';
+}
+
+sub sys {
+    my ($name, @arguments) = @_;
+    my $result = syscall($call{$name}, map { /^-?\d+$/ && $name ne 'sethostname' ? $_ + 0 : $_ } @arguments);
+    die "$name: $!\n" if $result < 0;
+    return $result;
+}
+
+sub mount {
+    my ($source, $target, $type, $flags, $data) = @_;
+    my $result = syscall($call{mount}, "$source", "$target", "$type", $flags, "$data");
+    die "mount $target: $!\n" if $result < 0;
+}
+
+sub write_file {
+    my ($path, $text) = @_;
+    sysopen my $file, $path, O_WRONLY | O_CREAT | O_TRUNC, 0644 or die "$path: $!\n";
+    defined syswrite $file, $text or die "$path: $!\n";
+}
+
+sub slurp {
+    my ($file) = @_;
+    my $text = '';
+    1 while sysread $file, $text, 65536, length $text;
+    return $text;
+}
+
+sub start_time {
+    my ($pid) = @_;
+    open my $file, '<', "/proc/$pid/stat" or die "/proc/$pid/stat: $!\n";
+    my $line = <$file>;
+    return (split ' ', $line =~ s/.*\) //r)[19];
+}
+
+sub remove_tree {
+    my ($path) = @_;
+    return unlink $path if -l $path || (-e _ && !-d _);
+    opendir my $directory, $path or return;
+    for my $name (readdir $directory) { remove_tree("$path/$name") unless $name eq '.' || $name eq '..' }
+    rmdir $path;
+}
+
+sub fields { return map { decode($_) } split /\t/, $_[0], -1 }
+sub decode { return $_[0] =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ger }
+sub encode { return $_[0] =~ s/([^\w .,:;\/-])/sprintf '%%%02X', ord $1/ger }

@@ -1,0 +1,267 @@
+import { ConsortError, messageOf } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import type { Clock, Log } from "#base/runtime.ts";
+import { bytes, millis } from "#base/units.ts";
+import type { Bytes, Millis } from "#base/units.ts";
+import type { ApplianceObservation } from "#drivers/appliance/port.ts";
+import { cpuLimits } from "#drivers/appliance/task/cpu-limits.ts";
+import type { JournalEntry } from "#drivers/appliance/task/journal.ts";
+import { nextRestart } from "#drivers/appliance/task/next-restart.ts";
+import { applianceNameOf } from "#drivers/appliance/task/names.ts";
+import { writeRecord } from "#drivers/appliance/task/record.ts";
+import type { RunEnd, TaskRecord } from "#drivers/appliance/task/record.ts";
+import type { Slot, SlotListener } from "#drivers/appliance/task/slot.ts";
+import { commandSpec, hostsText } from "#drivers/appliance/task/spec.ts";
+import { endMessage, endOf, killedCode, ranMs, stateOf } from "#drivers/appliance/task/standing.ts";
+import type { CpuRequest } from "#model/ensemble.ts";
+
+/** Between the final signal through the supervisor and the one that takes the supervisor too. */
+const killGraceMs = millis(2_000);
+
+export type TaskParts = {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Makes the slot's supervisor anew, in the namespace that is there. */
+  readonly remake: (task: Task) => Promise<void>;
+  /** Its observation may have changed. */
+  readonly onChange: () => void;
+  readonly pidsMax: number;
+};
+
+/** One appliance in its slot: what was asked of it, how it stands, and what follows when its command ends. */
+export class Task {
+  readonly slot: Slot;
+  readonly #parts: TaskParts;
+  #record: TaskRecord;
+  #entries: readonly JournalEntry[] = [];
+  #restart: AbortController | undefined;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(slot: Slot, record: TaskRecord, parts: TaskParts) {
+    this.slot = slot;
+    this.#record = record;
+    this.#parts = parts;
+  }
+
+  get id(): ApplianceId {
+    return this.#record.plan.id;
+  }
+
+  get record(): TaskRecord {
+    return this.#record;
+  }
+
+  readonly listener: SlotListener = {
+    onEvent: () => this.look(),
+    onDeath: () => this.look(),
+  };
+
+  /** Writes down first; what follows from it is done after. */
+  save(change: Partial<TaskRecord>): void {
+    const { end, lastDelayMs, ...rest } = { ...this.#record, ...change };
+    this.#record = {
+      ...rest,
+      ...(end === undefined ? {} : { end }),
+      ...(lastDelayMs === undefined ? {} : { lastDelayMs }),
+    };
+    writeRecord(this.slot.directory, this.#record);
+  }
+
+  /** Limits, files and names as recorded, for a slot that has none yet or may have been left half done. */
+  prepare(names: ReadonlyMap<string, string> | undefined): void {
+    const { plan } = this.#record;
+    this.slot.cgroup.setPids(this.#parts.pidsMax);
+    this.applySize(plan.cpu, plan.memoryBytes);
+    this.slot.write("spec", commandSpec(plan, this.slot.uid));
+    if (names !== undefined) this.setNames(names);
+  }
+
+  setNames(names: ReadonlyMap<string, string>): void {
+    this.slot.write("hosts", hostsText(applianceNameOf(this.id), names));
+  }
+
+  applySize(cpu: CpuRequest | undefined, memoryBytes: Bytes | undefined): void {
+    const { weight, quota } = cpuLimits(cpu);
+    this.slot.cgroup.setMemory(memoryBytes ?? "max");
+    this.slot.cgroup.setWeight(weight);
+    this.slot.cgroup.setCpu(quota);
+  }
+
+  observe(): ApplianceObservation {
+    const { plan, run, end, restarts } = this.#record;
+    const usage = this.#usage();
+    const began = this.#entries.find((entry) => entry.run === run && entry.what === "running")?.at;
+    const ended = end?.run === run ? end : undefined;
+    return {
+      id: plan.id,
+      generation: plan.generation,
+      state: this.state(),
+      restarts,
+      cpuUsedMs: usage.cpuUsedMs,
+      memoryBytes: usage.memoryBytes,
+      netns: this.slot.netns,
+      ...(began === undefined ? {} : { startedAt: began }),
+      ...(ended === undefined ? {} : { exitCode: ended.code }),
+      ...(ended?.message === undefined ? {} : { message: ended.message }),
+      ...(plan.cpu === undefined ? {} : { cpu: plan.cpu }),
+      ...(plan.memoryBytes === undefined ? {} : { memoryLimitBytes: plan.memoryBytes }),
+    };
+  }
+
+  state(): ReturnType<typeof stateOf> {
+    const last = this.#entries.findLast((entry) => entry.run === this.#record.run);
+    return stateOf(this.#record, last, this.slot.pid !== undefined);
+  }
+
+  #usage(): { cpuUsedMs: Millis; memoryBytes: Bytes } {
+    try {
+      const { cpuUs, memoryBytes } = this.slot.cgroup.usage();
+      return { cpuUsedMs: millis(cpuUs / 1000), memoryBytes };
+    } catch {
+      // Its group is just being removed.
+      return { cpuUsedMs: millis(0), memoryBytes: bytes(0) };
+    }
+  }
+
+  /** Reads the supervisor's journal and draws the consequences. Harmless at any time. */
+  look(): void {
+    this.#entries = this.slot.journal();
+    const { phase, run, end } = this.#record;
+    if (phase === "running" && run > 0 && end?.run !== run) {
+      const lives = this.slot.pid !== undefined;
+      const ended = endOf(this.#entries, run, lives, this.#parts.clock.now());
+      if (ended !== undefined) this.#ended(ended);
+    }
+    for (const wake of this.#waiting) wake();
+    this.#parts.onChange();
+  }
+
+  #ended(ended: { code: number; at: Millis; message?: string }): void {
+    const { plan, run, lastDelayMs, oomKills, restarts } = this.#record;
+    const outOfMemory = ended.code === killedCode && this.#oomKills() > oomKills;
+    const message = outOfMemory
+      ? endMessage(ended.code, true, plan.memoryBytes)
+      : (ended.message ?? endMessage(ended.code, false, undefined));
+    const next = nextRestart(
+      plan.restart,
+      { exitCode: ended.code, ranMs: ranMs(this.#entries, run, ended.at) },
+      lastDelayMs,
+    );
+    const end: RunEnd = {
+      run,
+      code: ended.code,
+      at: ended.at,
+      ...(message === undefined ? {} : { message }),
+    };
+    if (!next.restart) return this.save({ end });
+    const restartAt = millis(this.#parts.clock.now() + next.delayMs);
+    this.save({ end: { ...end, restartAt }, lastDelayMs: next.delayMs, restarts: restarts + 1 });
+    this.scheduleRestart();
+  }
+
+  /** Also after recovery, when the pause was begun by an earlier manager. */
+  scheduleRestart(): void {
+    const due = this.#record.end?.restartAt;
+    if (due === undefined) return;
+    const restart = new AbortController();
+    this.#restart?.abort();
+    this.#restart = restart;
+    const work = async (): Promise<void> => {
+      try {
+        await this.#parts.clock.sleep(millis(Math.max(0, due - this.#parts.clock.now())), restart.signal);
+        await this.begin({});
+      } catch (cause) {
+        if (!restart.signal.aborted) {
+          this.#parts.log.warn(`Cannot restart ${this.id}: ${messageOf(cause)}`, { cause });
+        }
+      }
+    };
+    void work();
+  }
+
+  cancelRestart(): void {
+    this.#restart?.abort();
+    this.#restart = undefined;
+  }
+
+  /** One more run. */
+  async begin(change: Partial<TaskRecord>): Promise<void> {
+    if (this.slot.pid === undefined) await this.#parts.remake(this);
+    const { run, end: _end, ...rest } = this.#record;
+    this.#record = { ...rest, run };
+    this.save({ ...change, phase: "running", run: run + 1, suspended: false, oomKills: this.#oomKills() });
+    this.sendStart();
+  }
+
+  /** The supervisor takes each run's number once, so telling it again does no harm. */
+  sendStart(): void {
+    this.slot.send("start", this.#record.run);
+    this.#parts.onChange();
+  }
+
+  /** The command's program has taken over, or the run is over. */
+  async started(signal: AbortSignal): Promise<void> {
+    await this.#until(() => this.state() !== "starting", signal);
+  }
+
+  async stop(graceMs: Millis, signal: AbortSignal): Promise<void> {
+    this.cancelRestart();
+    if (this.#record.phase === "created") return;
+    if (this.#record.phase === "running") this.save({ phase: "stopped", suspended: false });
+    this.slot.cgroup.thaw();
+    this.look();
+    const stopped = (): boolean => this.#over();
+    if (stopped()) return;
+    this.slot.send("signal", 15);
+    if (await this.#until(stopped, signal, graceMs)) return;
+    this.slot.send("kill", 0);
+    if (await this.#until(stopped, signal, killGraceMs)) return;
+    this.slot.cgroup.killAll();
+    if (await this.#until(stopped, signal, killGraceMs)) return;
+    throw new ConsortError("timeout", `Cannot stop ${this.id}: its processes do not end, not even killed`);
+  }
+
+  #over(): boolean {
+    if (this.slot.pid === undefined) return true;
+    const last = this.#entries.findLast((entry) => entry.run === this.#record.run);
+    // Told to start, it may not have come to it yet: then the end is still to come, too.
+    return last?.what === "ended" || last?.what === "failed";
+  }
+
+  /** False: not within `timeoutMs`. */
+  async #until(condition: () => boolean, signal: AbortSignal, timeoutMs?: Millis): Promise<boolean> {
+    if (condition()) return true;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const ended = new AbortController();
+    const wake = (): void => {
+      if (condition()) resolve(true);
+    };
+    this.#waiting.add(wake);
+    const abort = (): void => resolve(false);
+    signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) abort();
+    if (timeoutMs !== undefined) {
+      this.#parts.clock.sleep(timeoutMs, ended.signal).then(
+        () => resolve(false),
+        () => resolve(false),
+      );
+    }
+    try {
+      const met = await promise;
+      signal.throwIfAborted();
+      return met;
+    } finally {
+      this.#waiting.delete(wake);
+      signal.removeEventListener("abort", abort);
+      ended.abort();
+    }
+  }
+
+  #oomKills(): number {
+    try {
+      return this.slot.cgroup.oomKills();
+    } catch {
+      return 0;
+    }
+  }
+}
