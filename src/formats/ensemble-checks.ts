@@ -36,7 +36,7 @@ function sizeFindings(ensemble: Ensemble): Finding[] {
 
 function applianceFindings(spec: ApplianceSpec, ensemble: Ensemble): Finding[] {
   const path: Path = ["appliances", spec.name];
-  const known = ensemble.networks.map((network) => network.name);
+  const known = new Set(ensemble.networks.map((network) => network.name));
   const findings = spec.networks.flatMap((network, index): Finding[] => {
     const at: Path = [...path, "networks", index];
     if (spec.networks.indexOf(network) < index)
@@ -116,7 +116,7 @@ function networkFindings(ensemble: Ensemble): Finding[] {
 
 function linkFindings(ensemble: Ensemble, origins: readonly LinkOrigin[]): Finding[] {
   const specs = new Map(ensemble.appliances.map((spec) => [spec.name, spec]));
-  const known = [...specs.keys()];
+  const known = new Set(specs.keys());
   const seen = new Map<string, string>();
   const findings: Finding[] = [];
   let pairs = 0;

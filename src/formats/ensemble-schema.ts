@@ -163,7 +163,9 @@ export const ensembleSchema = z.strictObject(
       linkSchema,
       "a list of links, such as [{between: [web, db], bandwidth: 600Mbit/s}]",
     ).optional(),
-    placement: listOf(placementSchema, "a list of rules, such as [{together: [web, db]}]").optional(),
+    placement: listOf(placementSchema, "a list of rules, such as [{together: [web, db]}]")
+      .max(formatLimits.placementRules, { error: `at most ${formatLimits.placementRules} rules` })
+      .optional(),
   },
   { error: "a map that begins with ensemble: NAME" },
 );

@@ -46,18 +46,16 @@ export function check<T extends z.ZodType>(schema: T, source: Source, file: stri
 /** Findings with their places: in the order of the file, bounded. */
 export function located(findings: readonly Finding[], source: Source, file: string): readonly Problem[] {
   return findings
-    .map((finding): Problem => {
-      const suggestion = finding.suggestion === undefined ? {} : { suggestion: finding.suggestion };
-      return {
-        file,
-        ...placeOf(source, finding.path, finding.atKey === true),
-        path: formatPath(finding.path),
-        message: finding.message,
-        ...suggestion,
-      };
-    })
-    .toSorted((a, b) => a.line - b.line || a.column - b.column)
-    .slice(0, formatLimits.problems);
+    .map((finding) => ({ finding, place: placeOf(source, finding.path, finding.atKey === true) }))
+    .toSorted((a, b) => a.place.line - b.place.line || a.place.column - b.place.column)
+    .slice(0, formatLimits.problems)
+    .map(({ finding, place }): Problem => {
+      const { message, unknown } = finding;
+      const near = unknown === undefined ? undefined : didYouMean(unknown.word, [...unknown.known]);
+      const suggestion = finding.suggestion ?? near;
+      const rest = suggestion === undefined ? {} : { suggestion };
+      return { file, ...place, path: formatPath(finding.path), message, ...rest };
+    });
 }
 
 function findingsOf(issue: Issue, base: Path, schema: z.ZodType, source: Source): Finding[] {
@@ -95,10 +93,11 @@ function fittingBranch(branches: readonly (readonly Issue[])[]): readonly Issue[
 
 function unknownKey(path: Path, key: string, known: readonly string[]): Finding {
   const other = Object.hasOwn(otherWords, key) ? otherWords[key] : undefined;
-  const suggestion =
-    other !== undefined && known.includes(other) ? `did you mean "${other}"?` : didYouMean(key, known);
   const message = `${shown(key)} is not known here`;
-  return { path, message, atKey: true, ...(suggestion === undefined ? {} : { suggestion }) };
+  if (other !== undefined && known.includes(other)) {
+    return { path, message, atKey: true, suggestion: `did you mean "${other}"?` };
+  }
+  return { path, message, atKey: true, unknown: { word: key, known } };
 }
 
 function oneOf(values: readonly unknown[]): string {

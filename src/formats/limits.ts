@@ -18,10 +18,13 @@ export const formatLimits = {
   networks: 256,
   /** Links between appliances of one ensemble, replicas counted. */
   links: 200_000,
+  placementRules: 1_000,
   interfaces: 16,
   filesPerAppliance: 256,
   fileBytes: 1024 * 1024,
   pathLength: 512,
+  /** Hosts and devices of one topology. */
   nodes: 50_000,
-  cpuMilli: 1_024_000,
+  /** Physical links of one topology. */
+  cables: 200_000,
 } as const;

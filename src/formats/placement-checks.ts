@@ -4,7 +4,7 @@ import type { ApplianceSpec, Ensemble, PlacementRule } from "#model/ensemble.ts"
 
 /** Names that are not there, and contradictions that no set of hosts could resolve. */
 export function placementFindings(ensemble: Ensemble, origins: readonly number[]): Finding[] {
-  const known = ensemble.appliances.map((spec) => spec.name);
+  const known = new Set(ensemble.appliances.map((spec) => spec.name));
   const names = ensemble.placement.flatMap((rule, index) =>
     rule.appliances.flatMap((name, position): Finding[] => {
       const path: Path = ["placement", origins[index] ?? index, rule.rule, position];

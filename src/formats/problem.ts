@@ -28,6 +28,8 @@ export type Finding = {
   readonly path: Path;
   readonly message: string;
   readonly suggestion?: string;
+  /** A word nobody knows, and those that are known: the nearest is looked for only when the problem is told. */
+  readonly unknown?: { readonly word: string; readonly known: Iterable<string> };
   /** Points at the key instead of its value. */
   readonly atKey?: boolean;
 };

@@ -51,14 +51,13 @@ export function editDistance(a: string, b: string): number {
   return previous[b.length] ?? 0;
 }
 
-/** A name that is not there, with the nearest that is; undefined when it is there. */
+/** A name that is not there, with those that are; undefined when it is there. */
 export function unknownName(
   what: string,
   name: string,
-  known: readonly string[],
+  known: ReadonlySet<string>,
   path: Path,
 ): Finding | undefined {
-  if (known.includes(name)) return undefined;
-  const suggestion = didYouMean(name, known);
-  return { path, message: `no ${what} "${name}"`, ...(suggestion === undefined ? {} : { suggestion }) };
+  if (known.has(name)) return undefined;
+  return { path, message: `no ${what} "${name}"`, unknown: { word: name, known } };
 }
