@@ -28,6 +28,9 @@ const kinds = {
   router: { shared: true, forwards: true },
 } satisfies Record<LabNode["kind"], { shared: boolean; forwards: boolean }>;
 
+/** What may wait for the relay to be given the CPU. */
+const relayQueuePackets = 10_000;
+
 export const forwards = (node: LabNode): boolean => kinds[node.kind].forwards;
 
 /** Lines for `ip -n NS -batch -`; `todo` are the interfaces that are not complete yet. */
@@ -44,7 +47,7 @@ export function nodeIpBatch(node: LabNode, todo: readonly LabInterface[]): strin
     ]),
     ...node.delays.flatMap(({ device }) => [
       `tuntap add dev ${device} mode tun vnet_hdr`,
-      `link set ${device} addrgenmode none up`,
+      `link set ${device} txqueuelen ${relayQueuePackets} addrgenmode none up`,
     ]),
     ...node.routes.map(({ to, via }) => `route replace ${to} via ${via}`),
     ...delayRules(node).flatMap(({ device, table, rules }) => [

@@ -6,6 +6,7 @@ import type { Topology } from "#model/topology.ts";
 import { makeBudgets } from "#lab/budgets.ts";
 import { buildNetwork } from "#lab/build.ts";
 import { layOut } from "#lab/layout.ts";
+import { relaysReady } from "#lab/latency/ready.ts";
 import { lockLab } from "#lab/lock.ts";
 import type { LabMachine } from "#lab/machine.ts";
 import { checkLabName, labCgroup, labPaths, type LabPlace } from "#lab/names.ts";
@@ -49,10 +50,9 @@ export async function labUp(options: LabUpOptions, signal: AbortSignal): Promise
   const { machine, topology } = options;
   const paths = labPaths(options);
   const layout = layOut(topology);
-  const progress = options.progress ?? (() => {});
   using lock = await lockLab(paths.lockFile, options.name, machine.clock, signal);
   recordFirst(options);
-  progress(`network of ${layout.nodes.length} nodes and ${layout.cables.length} links`);
+  options.progress?.(`network of ${layout.nodes.length} nodes and ${layout.cables.length} links`);
   makeBudgets(options.name, topology, machine.cgroups);
   await buildNetwork(options.name, layout, lock.fd, machine.subprocess, signal);
   const prepared = preparePrograms(
@@ -66,20 +66,26 @@ export async function labUp(options: LabUpOptions, signal: AbortSignal): Promise
     },
     layout,
   );
-  const kept = readPrograms(paths.programsFile).length;
+  await keepPrograms(options, prepared, lock.fd, signal);
+  await relaysReady(options.name, layout, machine, signal);
+}
+
+async function keepPrograms(
+  options: LabUpOptions,
+  prepared: readonly Prepared[],
+  lockFd: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const kept = readPrograms(labPaths(options).programsFile).length;
   const supervised = supervisorOf(options) !== undefined;
   if (Math.max(kept, prepared.length) === 0) return;
   // A lab that has its managers keeps them when only its network is asked for again.
   const writes = prepared.length > kept || (prepared.length === kept && !supervised);
   if (supervised && !writes) return;
-  progress(`${Math.max(kept, prepared.length)} programs`);
+  options.progress?.(`${Math.max(kept, prepared.length)} programs`);
   if (writes) writeConfigs(options, prepared);
-  await startSupervisor(
-    options,
-    { nodePath: options.nodePath ?? process.execPath, sourceRoot },
-    machine,
-    signal,
-  );
+  const { machine, nodePath = process.execPath } = options;
+  await startSupervisor(options, { nodePath, sourceRoot, lockFd }, machine, signal);
 }
 
 function writeConfigs(options: LabUpOptions, prepared: readonly Prepared[]): void {

@@ -17,10 +17,13 @@ export function supervisorOf(place: LabPlace): ProcessMark | undefined {
   return mark !== undefined && isAlive(mark) ? mark : undefined;
 }
 
-/** Makes sure that a supervisor runs and has read the programs file as it is now. */
+/**
+ * Makes sure that a supervisor runs and has read the programs file as it is now. It holds on to the lab's lock
+ * until it can be found: should we be killed meanwhile, the next command waits for it.
+ */
 export async function startSupervisor(
   place: LabPlace,
-  options: { readonly nodePath: string; readonly sourceRoot: string },
+  options: { readonly nodePath: string; readonly sourceRoot: string; readonly lockFd: number },
   machine: LabMachine,
   signal: AbortSignal,
 ): Promise<void> {
@@ -32,11 +35,20 @@ export async function startSupervisor(
   const paths = labPaths(place);
   mkdirSync(paths.logsDir, { recursive: true });
   const log = openSync(`${paths.logsDir}/supervisor.log`, "a");
-  const placeArgs = ["--lab", place.name, "--state-root", place.stateRoot, "--run-root", place.runRoot];
-  const child = spawn(options.nodePath, [`${options.sourceRoot}/main/lab-supervisor.ts`, ...placeArgs], {
+  const args = [
+    "--lab",
+    place.name,
+    "--state-root",
+    place.stateRoot,
+    "--run-root",
+    place.runRoot,
+    "--lock-fd",
+    "3",
+  ];
+  const child = spawn(options.nodePath, [`${options.sourceRoot}/main/lab-supervisor.ts`, ...args], {
     detached: true,
     cwd: "/",
-    stdio: ["ignore", log, log],
+    stdio: ["ignore", log, log, options.lockFd],
     env: { ...process.env, NODE_COMPILE_CACHE: paths.compileCacheDir },
   });
   closeSync(log);

@@ -22,12 +22,14 @@ export type Supervision = {
 };
 
 /**
+ * @param registered called when the next `lab down` would find this process
  * @returns undefined when the lab has a supervisor already
  * @throws not_found when there is no such lab, or no longer
  */
 export function supervise(
   place: LabPlace,
   machine: LabMachine,
+  registered: () => void,
   signal: AbortSignal,
 ): Supervision | undefined {
   const paths = labPaths(place);
@@ -37,6 +39,7 @@ export function supervise(
   writeFileSync(paths.supervisorFile, JSON.stringify({ pid: process.pid, startTime }));
   // Not made here if it is missing: then the lab is being removed.
   machine.cgroups.open(managersCgroup(place.name)).attach(process.pid);
+  registered();
   const kept = new Map<string, Promise<void>>();
   const reload = (): void => {
     for (const program of readPrograms(paths.programsFile)) {

@@ -1,3 +1,4 @@
+import { closeSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { codeOf, errorTable, messageOf } from "#base/errors.ts";
 import { systemCgroups } from "#drivers/system/cgroups/group.ts";
@@ -19,6 +20,8 @@ try {
       lab: { type: "string", default: "lab" },
       "state-root": { type: "string", default: "/var/lib/consort" },
       "run-root": { type: "string", default: "/run/consort" },
+      // An open file that carries the lab's lock: given up when `lab down` could find us without.
+      "lock-fd": { type: "string" },
     },
   });
   const place = { name: values.lab, stateRoot: values["state-root"], runRoot: values["run-root"] };
@@ -29,7 +32,11 @@ try {
     subprocess: systemSubprocess(),
     cgroups: systemCgroups(clock),
   };
-  const supervision = supervise(place, machine, stop.signal);
+  const lockFd = values["lock-fd"];
+  const registered = (): void => {
+    if (lockFd !== undefined) closeSync(Number(lockFd));
+  };
+  const supervision = supervise(place, machine, registered, stop.signal);
   if (supervision !== undefined) {
     process.on("SIGHUP", () => supervision.reload());
     await supervision.ended;
