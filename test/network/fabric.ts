@@ -108,6 +108,11 @@ export class Fabric {
     return subprocess.run("ip", ["netns", "exec", this.guestNamespace(guest), file, ...args], signal);
   }
 
+  /** Runs a program in any namespace; its standard output. */
+  inNamespace(namespace: string, file: string, ...args: readonly string[]): Promise<string> {
+    return subprocess.check("ip", ["netns", "exec", namespace, file, ...args], signal);
+  }
+
   spawnInGuest(guest: Guest, file: string, ...args: readonly string[]): ChildProcess {
     return spawn("ip", ["netns", "exec", this.guestNamespace(guest), file, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
@@ -213,8 +218,10 @@ export class TestHost {
     const driver = this.driver;
     driver.send(request);
     const gone = new AbortController();
-    driver.once("exit", () => gone.abort(new Error("the driver's process ended")));
+    const onExit = (): void => gone.abort(new Error("the driver's process ended"));
+    driver.once("exit", onExit);
     const [answer] = (await once(driver, "message", { signal: gone.signal })) as [DriverAnswer];
+    driver.off("exit", onExit);
     if (answer.error !== undefined) throw new Error(answer.error);
     return answer;
   }

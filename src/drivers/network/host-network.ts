@@ -6,6 +6,7 @@ import type { PairCounter } from "#protocol/host-report.ts";
 import { forwardingChange, wantedEntries } from "./forwarding-change.ts";
 import { addTunnelEntry, removeTunnelEntry, showTunnelEntries, tunnelEntryOf } from "./kernel/forwarding.ts";
 import type { ForwardingEntry } from "./kernel/forwarding.ts";
+import { bridgesUseIpFilter, keepIpFilterOffBridges } from "./kernel/bridge-filter.ts";
 import { addressOf, linkOf, showAddresses, showLink } from "./kernel/links.ts";
 import { ipv4Bytes } from "./kernel/netlink-codec.ts";
 import { Nftables } from "./kernel/nftables.ts";
@@ -35,8 +36,11 @@ export type HostNetworkOptions = {
     readonly address: string;
     readonly bandwidthBps: BitsPerSecond;
   };
-  /** Keep the uplink at its bandwidth also while no segment needs it: where the link's speed is only pretended. */
-  readonly paceIdleUplink?: boolean;
+  /**
+   * This network namespace is the host's alone, as in a lab: the uplink keeps its pace also while no segment needs
+   * it, and bridged frames are not shown to the IP packet filter.
+   */
+  readonly ownNamespace?: boolean;
   readonly log: Log;
 };
 
@@ -75,6 +79,7 @@ class HostNetwork implements NetworkDriver {
   constructor(options: HostNetworkOptions) {
     this.#options = options;
     this.#links = new LinkExecutor(this.#route, options.mark);
+    bypassIpFilter(options);
   }
 
   recover(signal: AbortSignal): Promise<void> {
@@ -163,8 +168,8 @@ class HostNetwork implements NetworkDriver {
   }
 
   #setUplinkClasses(plan: NetworkPlan, shaping: Shaping, known: Known): IndexedStep[] {
-    const { uplink, paceIdleUplink } = this.#options;
-    const isNeeded = plan.segments.length > 0 || paceIdleUplink === true;
+    const { uplink, ownNamespace } = this.#options;
+    const isNeeded = plan.segments.length > 0 || ownNamespace === true;
     const wanted = new Map([
       ...uplinkFrame(uplink.bandwidthBps),
       ...(shaping.classes.get(uplink.interface) ?? []),
@@ -312,6 +317,21 @@ class HostNetwork implements NetworkDriver {
 
   #pairs(set: "pairs" | "classes"): ReturnType<typeof pairElements> {
     return pairElements(this.#netfilter.dump(showElements(tableName, set)));
+  }
+}
+
+/** On a machine with other users the setting is theirs; they read what it may do to them in the log. */
+function bypassIpFilter(options: HostNetworkOptions): void {
+  if (!bridgesUseIpFilter()) return;
+  if (options.ownNamespace === true) keepIpFilterOffBridges();
+  else {
+    options.log.warn(
+      "the IP packet filter also sees bridged frames here; a FORWARD policy of drop stops appliances' traffic",
+      {
+        remedy: "sysctl net.bridge.bridge-nf-call-iptables=0, or accept interfaces of this mark in FORWARD",
+        mark: options.mark,
+      },
+    );
   }
 }
 

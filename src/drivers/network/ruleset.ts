@@ -14,6 +14,12 @@ export const tableName = "consort";
 /** Handle of our queueing discipline on any link; ours to recognise after a restart. */
 export const htbMajor = 0xc057;
 
+/**
+ * Well before 0: where bridged frames are also shown to the IP packet filter (br_netfilter, common beside container
+ * engines), frames it has let through skip the chains of priority 0.
+ */
+const bridgePriority = -200;
+
 export type ClassChange = {
   /** Pair → minor class number. */
   readonly set: ReadonlyMap<Pair, number>;
@@ -33,7 +39,7 @@ export function baseRuleset(options: {
   const { mark, uplink, minorMin, minorMax } = options;
   const table = `bridge ${tableName}`;
   const chain = (name: string, hook?: string): string =>
-    `add chain ${table} ${name}${hook === undefined ? "" : ` { type filter hook ${hook} priority 0; policy accept; }`}\nflush chain ${table} ${name}`;
+    `add chain ${table} ${name}${hook === undefined ? "" : ` { type filter hook ${hook} priority ${bridgePriority}; policy accept; }`}\nflush chain ${table} ${name}`;
   const rule = (name: string, text: string): string => `add rule ${table} ${name} ${text}`;
   return [
     `add table ${table}`,
