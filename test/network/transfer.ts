@@ -1,0 +1,39 @@
+import { once } from "node:events";
+import type { Fabric, Guest } from "./fabric.ts";
+import { addressOfGuest } from "./fabric.ts";
+
+/** Goodput of one TCP transfer, in bits per second, without its first second. */
+export async function goodput(
+  fabric: Fabric,
+  from: Guest,
+  to: Guest,
+  options: { seconds: number; port: number },
+): Promise<number> {
+  const server = fabric.spawnInGuest(to, "iperf3", "-s", "-1", "--forceflush", "-p", String(options.port));
+  try {
+    await listening(server.stdout);
+    const { stdout, stderr, code } = await fabric.inGuest(
+      from,
+      ...["iperf3", "-J", "-O", "1", "-t", String(options.seconds), "-p", String(options.port)],
+      ...["-c", addressOfGuest(to)],
+    );
+    if (code !== 0) throw new Error(`iperf3 failed: ${stderr}${stdout}`);
+    return (JSON.parse(stdout) as { end: { sum_received: { bits_per_second: number } } }).end.sum_received
+      .bits_per_second;
+  } finally {
+    server.kill("SIGKILL");
+    if (server.exitCode === null && server.signalCode === null) await once(server, "exit");
+  }
+}
+
+async function listening(output: NodeJS.ReadableStream | null): Promise<void> {
+  let shown = "";
+  for await (const chunk of output ?? []) {
+    shown += chunk.toString();
+    if (shown.includes("Server listening")) return;
+  }
+  throw new Error(`iperf3 did not start: ${shown}`);
+}
+
+/** What of a promised rate reaches a program: full frames of 1464 bytes carry 1398 with TCP time stamps. */
+export const goodputShare = 1398 / 1464;
