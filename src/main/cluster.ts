@@ -1,0 +1,56 @@
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { startApi } from "#api/server.ts";
+import { ClusterManager } from "#cluster/manager.ts";
+import { openLocalBus } from "#drivers/messaging/local-server.ts";
+import { openEmbeddedStore } from "#drivers/store/embedded.ts";
+import { mapperWorker } from "#drivers/system/mapper-worker.ts";
+import { systemRandom } from "#drivers/system/random.ts";
+import type { ClusterConfig } from "#lab/config.ts";
+import { runManager } from "#main/process.ts";
+import { clusterAddress } from "#protocol/topics.ts";
+
+const ownerOnly = 0o700;
+
+await runManager<ClusterConfig>("cluster", async ({ config, clock, log, signal }) => {
+  const random = systemRandom();
+  mkdirSync(config.stateDir, { recursive: true, mode: ownerOnly });
+  const store = openEmbeddedStore({ path: join(config.stateDir, "store.db"), clock, random, log });
+  const messaging = await openLocalBus({ path: config.bus, address: clusterAddress, clock, log });
+  const mapper = mapperWorker({ seed: config.seed ?? random.integer(2 ** 31), log });
+  const cluster = new ClusterManager({
+    clock,
+    random,
+    log,
+    store,
+    messaging,
+    solve: mapper.solve,
+    topology: config.topology,
+  });
+  try {
+    await cluster.start(signal);
+    const api = await startApi({
+      service: cluster,
+      address: config.apiAddress,
+      port: config.apiPort,
+      tokenFile: config.tokenFile,
+      log,
+      clock,
+      random,
+    });
+    announce(join(config.runDir, "api.json"), { url: api.url, tokenFile: config.tokenFile });
+    try {
+      await cluster.run(signal);
+    } finally {
+      await api.close();
+    }
+  } finally {
+    await Promise.allSettled([mapper.close(), messaging.close(), store.close()]);
+  }
+});
+
+/** Where the command line finds the API; replaced whole, so that a reader never sees half of it. */
+function announce(path: string, where: { url: string; tokenFile: string }): void {
+  writeFileSync(`${path}.new`, `${JSON.stringify(where)}\n`);
+  renameSync(`${path}.new`, path);
+}

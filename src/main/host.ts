@@ -1,0 +1,94 @@
+import { join } from "node:path";
+import { addressNumber } from "#base/ipv4.ts";
+import { noAppliances } from "#drivers/appliance/none.ts";
+import type { ApplianceDriver } from "#drivers/appliance/port.ts";
+import { TaskDriver } from "#drivers/appliance/task/driver.ts";
+import { connectLocalBus } from "#drivers/messaging/local-client.ts";
+import { noSegments } from "#drivers/network/none.ts";
+import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
+import { planFile } from "#drivers/store/plan-file.ts";
+import { systemCgroups } from "#drivers/system/cgroups/group.ts";
+import { systemRandom } from "#drivers/system/random.ts";
+import { systemSubprocess } from "#drivers/system/subprocess.ts";
+import { HostManager } from "#host/manager.ts";
+import type { HostConfig } from "#lab/config.ts";
+import { runManager } from "#main/process.ts";
+import type { Manager } from "#main/process.ts";
+import { hostAddress } from "#protocol/topics.ts";
+
+/** Begins the name of every link and table of ours inside a host's network namespace. */
+const linkMark = "cst";
+const firstUid = 200_000;
+/** Lab hosts share one machine's user ids: each has this many, numbered by its address. */
+const uidsPerHost = 10_000;
+
+await runManager<HostConfig>("host", async (manager) => {
+  const { config, clock, log, signal } = manager;
+  const gateway = config.role === "gateway";
+  const appliances = gateway ? noAppliances : taskDriver(manager);
+  const network = gateway ? noSegments : await networkDriver(manager);
+  const tunnels = gateway ? await gatewayTunnels(manager) : undefined;
+  const messaging = connectLocalBus({
+    path: config.bus,
+    address: hostAddress(config.host),
+    clock,
+    random: systemRandom(),
+    log,
+  });
+  const { cpuMilli, memoryBytes, uplink } = config;
+  const host = new HostManager({
+    identity: {
+      host: config.host,
+      site: config.site,
+      role: config.role,
+      address: uplink.address,
+      siteSubnet: config.siteSubnet,
+      capacity: { cpuMilli, memoryBytes, uplinkBps: uplink.bandwidthBps },
+      labels: config.labels,
+      ...(config.outsideAddress === undefined ? {} : { outsideAddress: config.outsideAddress }),
+    },
+    clock,
+    log,
+    messaging,
+    appliances,
+    network,
+    keeper: planFile(join(config.stateDir, "plan.json")),
+    ...(tunnels === undefined ? {} : { tunnels }),
+  });
+  try {
+    await host.run(signal);
+  } finally {
+    await Promise.allSettled([messaging.close(), appliances.close(), network.close(), tunnels?.close()]);
+  }
+});
+
+function taskDriver({ config, clock, log }: Manager<HostConfig>): ApplianceDriver {
+  return new TaskDriver({
+    stateDir: join(config.stateDir, "tasks"),
+    cgroupParent: config.cgroupParent,
+    netnsPrefix: config.netnsPrefix,
+    cgroups: systemCgroups(clock),
+    clock,
+    log,
+    firstUid: firstUid + (addressNumber(config.uplink.address) % 0x1_0000) * uidsPerHost,
+  });
+}
+
+/** Loaded only where it is used: a gateway needs no segments, a host no tunnels, and memory is promised. */
+async function networkDriver({ config, log }: Manager<HostConfig>): Promise<NetworkDriver> {
+  const { hostNetworkDriver } = await import("#drivers/network/host-network.ts");
+  return hostNetworkDriver({ mark: linkMark, uplink: config.uplink, ownNamespace: true, log });
+}
+
+async function gatewayTunnels({ config, clock, log }: Manager<HostConfig>): Promise<TunnelDriver> {
+  const { tunnelDriver } = await import("#drivers/network/tunnels/tunnel-driver.ts");
+  return tunnelDriver({
+    mark: linkMark,
+    stateDir: join(config.stateDir, "tunnels"),
+    runDir: join(config.runDir, "tunnels"),
+    outsideInterface: "wan",
+    clock,
+    log,
+    subprocess: systemSubprocess(),
+  });
+}
