@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { ConsortError } from "#base/errors.ts";
+import { ConsortError, messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { mebibytes, millis } from "#base/units.ts";
@@ -89,7 +89,8 @@ export class TaskDriver implements ApplianceDriver {
       signal.throwIfAborted();
       const slot = new Slot(index, this.#place, this.#options.cgroups);
       const record = readRecord(slot.directory);
-      if (record === undefined || !this.#adopt(slot, record)) await slot.remove(this.#factory, signal);
+      if (record !== undefined && this.#adopt(slot, record)) continue;
+      await slot.remove(this.#factory, signal);
     }
     this.#pool.refill(this.#closing.signal);
     void this.#watchOutput();
@@ -115,7 +116,13 @@ export class TaskDriver implements ApplianceDriver {
     this.#tasks.set(task.id, task);
     this.#taken.add(slot.index);
     slot.cgroup.create();
-    task.prepare(undefined);
+    try {
+      task.prepare(undefined);
+      if (record.suspended) slot.cgroup.freeze();
+    } catch (cause) {
+      // It runs all the same, and what it lacks shows when it is resized or named again.
+      this.#options.log.warn(`Cannot set the limits of ${task.id} again: ${messageOf(cause)}`, { cause });
+    }
     task.look();
     const { phase, run, end } = task.record;
     if (phase === "running" && end?.run !== run) task.sendStart();
@@ -143,8 +150,7 @@ export class TaskDriver implements ApplianceDriver {
       const task = this.#taskIn(slot, newRecord(plan));
       try {
         task.save({});
-        if (spare === undefined) await this.#make(slot, root, task);
-        else spare.adopt(task.listener);
+        if (spare?.adopt(task.listener) !== true) await this.#make(slot, root, task);
         task.prepare(names);
       } catch (cause) {
         await slot.remove(this.#factory, this.#closing.signal);
@@ -163,7 +169,7 @@ export class TaskDriver implements ApplianceDriver {
       const { phase } = task.record;
       // Already running, or over by itself: a command that is to run once must not run twice for being asked twice.
       if (phase === "running") return task.started(signal);
-      await task.begin({ restarts: 0 });
+      await task.begin("hand");
       await task.started(signal);
     });
   }
@@ -253,9 +259,9 @@ export class TaskDriver implements ApplianceDriver {
     this.#factory.close();
   }
 
-  /** How many machines are ready for the next appliances. */
-  get spares(): number {
-    return this.#pool.ready;
+  /** Resolves when the machines for the next appliances are ready. */
+  poolFilled(): Promise<void> {
+    return this.#pool.settled();
   }
 
   #task(action: string, id: ApplianceId): Task {
@@ -312,7 +318,12 @@ export class TaskDriver implements ApplianceDriver {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       for (const { slot } of this.#tasks.values()) {
-        if (slot.logBytes() > max) rotateOutput(slot.logFile());
+        if (slot.pid === undefined || slot.logBytes() <= max) continue;
+        try {
+          rotateOutput(slot.logFile());
+        } catch (cause) {
+          this.#options.log.warn(`Cannot rotate ${slot.logFile()}: ${messageOf(cause)}`, { cause });
+        }
       }
       await this.#options.clock.sleep(outputCheckMs, signal).catch(() => {});
     }

@@ -25,10 +25,6 @@ export class SlotPool {
     this.#log = parts.log;
   }
 
-  get ready(): number {
-    return this.#ready.length;
-  }
-
   take(): Slot | undefined {
     this.#lastTaken = this.#clock.monotonic();
     return this.#ready.shift();

@@ -20,21 +20,21 @@ export type TaskRecord = {
   /** By the driver itself, since it was last started by hand. */
   restarts: number;
   /** The pause before the present run, if it is a restart. */
-  lastDelayMs?: Millis;
+  lastDelayMs?: Millis | undefined;
   /** Out-of-memory kills in its group when the present run began. */
   oomKills: number;
   suspended: boolean;
   /** How the run of that number ended, once it was seen. */
-  end?: RunEnd;
+  end?: RunEnd | undefined;
 };
 
 export type RunEnd = {
   readonly run: number;
   readonly code: number;
   readonly at: Millis;
-  readonly message?: string;
+  readonly message?: string | undefined;
   /** Wall time of the restart that follows, if one does. */
-  readonly restartAt?: Millis;
+  readonly restartAt?: Millis | undefined;
 };
 
 const time = z.number().transform(millis);
@@ -85,7 +85,7 @@ export function readRecord(directory: string): TaskRecord | undefined {
     return undefined;
   }
   try {
-    return schema.parse(JSON.parse(text)) as TaskRecord;
+    return schema.parse(JSON.parse(text));
   } catch {
     return undefined;
   }

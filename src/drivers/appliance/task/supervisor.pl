@@ -15,7 +15,7 @@ use strict;
 use warnings;
 use constant {
     MS_RDONLY => 1, MS_NOSUID => 2, MS_NODEV => 4, MS_NOEXEC => 8, MS_BIND => 4096, MS_REC => 16384,
-    MS_PRIVATE => 1 << 18, MNT_DETACH => 2, AT_FDCWD => -100, SIGKILL => 9, SIGCHLD => 17,
+    MS_PRIVATE => 1 << 18, MNT_DETACH => 2, AT_FDCWD => -100, SIGKILL => 9, SIGTERM => 15, SIGCHLD => 17,
     CLONE_NEWNS => 0x20000, CLONE_NEWUTS => 0x4000000, CLONE_NEWIPC => 0x8000000, CLONE_NEWPID => 0x20000000,
     CLONE_NEWNET => 0x40000000, O_WRONLY => 1, O_RDWR => 2, O_CREAT => 64, O_TRUNC => 512, O_APPEND => 1024,
     O_NONBLOCK => 2048, O_NOFOLLOW => 131072, S_IFIFO => 0010000, S_IFCHR => 0020000, WNOHANG => 1,
@@ -43,6 +43,8 @@ exit 0;
 sub factory {
     local $SIG{CHLD} = 'IGNORE';
     $| = 1;
+    # Never alive beside the next manager's: what it leaves half made, that one clears away.
+    sys('prctl', PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     while (my $line = <STDIN>) {
         chomp $line;
         my ($verb, $slot, @rest) = fields($line);
@@ -346,6 +348,7 @@ sub run_inside {
     sys('setns', $handle, CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET);
     my $child;
     local $SIG{TERM} = sub { kill SIGKILL, -$child, $child if $child; exit 143 };
+    sys('prctl', PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
     $child = fork // die "fork: $!\n";
     if ($child == 0) {
         $SIG{TERM} = 'DEFAULT';

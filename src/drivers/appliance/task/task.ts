@@ -58,12 +58,7 @@ export class Task {
 
   /** Writes down first; what follows from it is done after. */
   save(change: Partial<TaskRecord>): void {
-    const { end, lastDelayMs, ...rest } = { ...this.#record, ...change };
-    this.#record = {
-      ...rest,
-      ...(end === undefined ? {} : { end }),
-      ...(lastDelayMs === undefined ? {} : { lastDelayMs }),
-    };
+    this.#record = { ...this.#record, ...change };
     writeRecord(this.slot.directory, this.#record);
   }
 
@@ -147,12 +142,7 @@ export class Task {
       { exitCode: ended.code, ranMs: ranMs(this.#entries, run, ended.at) },
       lastDelayMs,
     );
-    const end: RunEnd = {
-      run,
-      code: ended.code,
-      at: ended.at,
-      ...(message === undefined ? {} : { message }),
-    };
+    const end: RunEnd = { run, code: ended.code, at: ended.at, message };
     if (!next.restart) return this.save({ end });
     const restartAt = millis(this.#parts.clock.now() + next.delayMs);
     this.save({ end: { ...end, restartAt }, lastDelayMs: next.delayMs, restarts: restarts + 1 });
@@ -169,7 +159,7 @@ export class Task {
     const work = async (): Promise<void> => {
       try {
         await this.#parts.clock.sleep(millis(Math.max(0, due - this.#parts.clock.now())), restart.signal);
-        await this.begin({});
+        await this.begin("policy");
       } catch (cause) {
         if (!restart.signal.aborted) {
           this.#parts.log.warn(`Cannot restart ${this.id}: ${messageOf(cause)}`, { cause });
@@ -184,19 +174,25 @@ export class Task {
     this.#restart = undefined;
   }
 
-  /** One more run. */
-  async begin(change: Partial<TaskRecord>): Promise<void> {
+  /** One more run: asked for by somebody, or the restart that was due. */
+  async begin(by: "hand" | "policy"): Promise<void> {
     if (this.slot.pid === undefined) await this.#parts.remake(this);
-    const { run, end: _end, ...rest } = this.#record;
-    this.#record = { ...rest, run };
-    this.save({ ...change, phase: "running", run: run + 1, suspended: false, oomKills: this.#oomKills() });
+    this.save({
+      phase: "running",
+      run: this.#record.run + 1,
+      end: undefined,
+      suspended: false,
+      oomKills: this.#oomKills(),
+      ...(by === "hand" ? { restarts: 0, lastDelayMs: undefined } : {}),
+    });
     this.sendStart();
   }
 
   /** The supervisor takes each run's number once, so telling it again does no harm. */
   sendStart(): void {
     this.slot.send("start", this.#record.run);
-    this.#parts.onChange();
+    // Its supervisor may have died before it was told.
+    this.look();
   }
 
   /** The command's program has taken over, or the run is over. */

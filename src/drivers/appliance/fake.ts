@@ -1,0 +1,225 @@
+import { ConsortError } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import type { Clock } from "#base/runtime.ts";
+import { bytes, millis } from "#base/units.ts";
+import type { Bytes, Millis } from "#base/units.ts";
+import type { ApplianceDriver, ApplianceObservation, ExecRequest } from "#drivers/appliance/port.ts";
+import { nextRestart } from "#drivers/appliance/task/next-restart.ts";
+import type { CpuRequest } from "#model/ensemble.ts";
+import type { AppliancePlan } from "#protocol/host-plan.ts";
+import type { ApplianceState } from "#protocol/host-report.ts";
+
+type FakeAppliance = {
+  plan: AppliancePlan;
+  state: ApplianceState;
+  restarts: number;
+  startedAt?: Millis;
+  exitCode?: number;
+  message?: string;
+  lastDelayMs?: Millis;
+  restartAt?: Millis;
+  output: string;
+  names: ReadonlyMap<string, string>;
+};
+
+/** What outlives a fake driver, as processes outlive a real one. */
+export type FakeMachine = { readonly appliances: Map<ApplianceId, FakeAppliance> };
+
+export const fakeMachine = (): FakeMachine => ({ appliances: new Map() });
+
+const words = { keepsRunning: "stay", ends: "exit", says: "say" } as const;
+
+/** Commands the fake knows: it has no programs. */
+export const fakePrograms = {
+  stays: (): string[] => [words.keepsRunning],
+  ends: (code: number): string[] => [words.ends, String(code)],
+  says: (text: string): string[] => [words.says, text],
+};
+
+/** Appliances without processes. `crash` ends one's command as if by itself. */
+export class FakeApplianceDriver implements ApplianceDriver {
+  readonly kind = "task";
+  readonly capabilities = new Set(["exec", "resize", "suspend"] as const);
+  readonly #machine: FakeMachine;
+  readonly #clock: Clock;
+  readonly #closing = new AbortController();
+  readonly #restarts = new Map<ApplianceId, AbortController>();
+  #listener: () => void = () => {};
+
+  constructor(clock: Clock, machine: FakeMachine = fakeMachine()) {
+    this.#clock = clock;
+    this.#machine = machine;
+  }
+
+  async recover(_signal: AbortSignal): Promise<void> {
+    for (const one of this.#machine.appliances.values()) this.#scheduleRestart(one);
+  }
+
+  observe(): readonly ApplianceObservation[] {
+    return [...this.#machine.appliances.values()].map((one) => observation(one));
+  }
+
+  async create(plan: AppliancePlan, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
+    const present = this.#machine.appliances.get(plan.id);
+    if (present?.plan.generation === plan.generation) return;
+    if (present !== undefined) {
+      throw new ConsortError("conflict", `Cannot create ${plan.id}: another generation of it is here`);
+    }
+    this.#machine.appliances.set(plan.id, { plan, state: "created", restarts: 0, output: "", names });
+    this.#listener();
+  }
+
+  async start(id: ApplianceId, _signal: AbortSignal): Promise<void> {
+    const one = this.#known("start", id);
+    if (one.state !== "created" && one.state !== "stopped") return;
+    one.restarts = 0;
+    delete one.lastDelayMs;
+    this.#run(one);
+  }
+
+  async stop(id: ApplianceId, _graceMs: Millis, _signal: AbortSignal): Promise<void> {
+    const one = this.#machine.appliances.get(id);
+    if (one === undefined || one.state === "created") return;
+    this.#restarts.get(id)?.abort();
+    one.state = "stopped";
+    this.#listener();
+  }
+
+  async destroy(id: ApplianceId, _signal: AbortSignal): Promise<void> {
+    this.#restarts.get(id)?.abort();
+    this.#machine.appliances.delete(id);
+    this.#listener();
+  }
+
+  async resize(
+    id: ApplianceId,
+    size: { cpu?: CpuRequest; memoryBytes?: Bytes },
+    _signal: AbortSignal,
+  ): Promise<void> {
+    const one = this.#known("resize", id);
+    one.plan = { ...one.plan, ...size };
+  }
+
+  async suspend(id: ApplianceId, _signal: AbortSignal): Promise<void> {
+    const one = this.#known("suspend", id);
+    if (one.state === "suspended") return;
+    if (one.state !== "running") {
+      throw new ConsortError("conflict", `Cannot suspend ${id}: it is ${one.state}, running was wanted`);
+    }
+    one.state = "suspended";
+    this.#listener();
+  }
+
+  async resume(id: ApplianceId, _signal: AbortSignal): Promise<void> {
+    const one = this.#known("resume", id);
+    if (one.state === "suspended") one.state = "running";
+    this.#listener();
+  }
+
+  async setNames(id: ApplianceId, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
+    this.#known("name the neighbours of", id).names = names;
+  }
+
+  async exec(id: ApplianceId, request: ExecRequest, signal: AbortSignal): Promise<number> {
+    const one = this.#known("run a program in", id);
+    if (one.state !== "running") {
+      throw new ConsortError(
+        "conflict",
+        `Cannot run a program in ${id}: it is ${one.state}, running was wanted`,
+      );
+    }
+    const [program, argument] = request.command;
+    if (program === words.says) request.onOutput("stdout", Buffer.from(`${argument}\n`));
+    if (program !== words.keepsRunning) return program === words.ends ? Number(argument) : 0;
+    const { promise, reject } = Promise.withResolvers<number>();
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    if (signal.aborted) reject(signal.reason);
+    return promise;
+  }
+
+  async readLog(id: ApplianceId, maxBytes: number, _signal: AbortSignal): Promise<string> {
+    return this.#known("read the output of", id).output.slice(-maxBytes);
+  }
+
+  onChange(listener: () => void): void {
+    this.#listener = listener;
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    for (const restart of this.#restarts.values()) restart.abort();
+  }
+
+  /** What an appliance would find in its /etc/hosts. */
+  namesIn(id: ApplianceId): ReadonlyMap<string, string> {
+    return this.#known("look into", id).names;
+  }
+
+  /** Its command ends as if by itself. */
+  crash(id: ApplianceId, exitCode: number): void {
+    this.#ended(this.#known("crash", id), exitCode);
+  }
+
+  #known(action: string, id: ApplianceId): FakeAppliance {
+    const one = this.#machine.appliances.get(id);
+    if (one === undefined)
+      throw new ConsortError("not_found", `Cannot ${action} ${id}: it is not on this host`);
+    return one;
+  }
+
+  #run(one: FakeAppliance): void {
+    one.state = "running";
+    one.startedAt = this.#clock.now();
+    delete one.exitCode;
+    delete one.message;
+    delete one.restartAt;
+    const [program, argument] = one.plan.command;
+    if (program === words.says) one.output += `${argument}\n`;
+    if (program === words.ends) this.#ended(one, Number(argument));
+    this.#listener();
+  }
+
+  #ended(one: FakeAppliance, exitCode: number): void {
+    const ranMs = millis(this.#clock.now() - (one.startedAt ?? 0));
+    const next = nextRestart(one.plan.restart, { exitCode, ranMs }, one.lastDelayMs);
+    one.exitCode = exitCode;
+    if (exitCode !== 0) one.message = `Its command ended with exit code ${exitCode}`;
+    one.state = next.restart ? "backoff" : next.state;
+    if (next.restart) {
+      one.restarts += 1;
+      one.lastDelayMs = next.delayMs;
+      one.restartAt = millis(this.#clock.now() + next.delayMs);
+      this.#scheduleRestart(one);
+    }
+    this.#listener();
+  }
+
+  #scheduleRestart(one: FakeAppliance): void {
+    if (one.state !== "backoff" || one.restartAt === undefined) return;
+    const restart = new AbortController();
+    this.#restarts.set(one.plan.id, restart);
+    const delay = millis(Math.max(0, one.restartAt - this.#clock.now()));
+    this.#clock.sleep(delay, AbortSignal.any([restart.signal, this.#closing.signal])).then(
+      () => this.#run(one),
+      () => {},
+    );
+  }
+}
+
+function observation(one: FakeAppliance): ApplianceObservation {
+  const { plan, state, restarts, startedAt, exitCode, message } = one;
+  return {
+    id: plan.id,
+    generation: plan.generation,
+    state,
+    restarts,
+    cpuUsedMs: millis(0),
+    memoryBytes: bytes(0),
+    netns: `/run/netns/fake.${plan.id.replaceAll("/", ".")}`,
+    ...(startedAt === undefined ? {} : { startedAt }),
+    ...(exitCode === undefined ? {} : { exitCode }),
+    ...(message === undefined ? {} : { message }),
+    ...(plan.cpu === undefined ? {} : { cpu: plan.cpu }),
+    ...(plan.memoryBytes === undefined ? {} : { memoryLimitBytes: plan.memoryBytes }),
+  };
+}
