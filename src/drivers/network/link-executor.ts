@@ -1,7 +1,7 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { ConsortError } from "#base/errors.ts";
 import { addBridgeEntry } from "./kernel/forwarding.ts";
-import { inNamespace } from "./kernel/libc.ts";
+import { drain, inNamespace, openLinkWatch } from "./kernel/libc.ts";
 import * as links from "./kernel/links.ts";
 import type { KernelRequest } from "./kernel/netlink-codec.ts";
 import { setOffload } from "./kernel/offload.ts";
@@ -15,6 +15,10 @@ const routeProtocol = 0;
 export class LinkExecutor {
   readonly #route: KernelSocket;
   readonly #prefix: string;
+  readonly #watch = openLinkWatch();
+  #seen: ReadonlyMap<string, FoundLink> | undefined;
+  /** Path of a namespace → its inode when it was last looked at. */
+  #namespaces = new Map<string, number>();
   readonly #home = openSync("/proc/thread-self/ns/net", "r");
 
   constructor(route: KernelSocket, mark: string) {
@@ -24,10 +28,24 @@ export class LinkExecutor {
 
   close(): void {
     closeSync(this.#home);
+    closeSync(this.#watch);
   }
 
-  /** All links with our mark; `ports` are compared with the namespaces they should lead to. */
-  observe(ports: ReadonlyMap<string, PortPlan>): Map<string, FoundLink> {
+  /**
+   * All links with our mark; `ports` are compared with the namespaces they should lead to. Cheap while neither links
+   * nor namespaces change: the kernel tells of links, and a namespace made anew has another inode.
+   */
+  observe(ports: ReadonlyMap<string, PortPlan>): ReadonlyMap<string, FoundLink> {
+    const namespaces = new Map([...ports.values()].map(({ netns }) => [netns, inodeOf(netns)]));
+    const isQuiet = !drain(this.#watch);
+    const isSame = [...namespaces].every(([path, inode]) => this.#namespaces.get(path) === inode);
+    this.#namespaces = namespaces;
+    if (isQuiet && isSame && this.#seen !== undefined) return this.#seen;
+    this.#seen = this.#look(ports);
+    return this.#seen;
+  }
+
+  #look(ports: ReadonlyMap<string, PortPlan>): ReadonlyMap<string, FoundLink> {
     const found = new Map<string, FoundLink>();
     for (const message of this.#route.dump(links.showLinks())) {
       const link = links.linkOf(message, this.#prefix);
@@ -175,6 +193,11 @@ function bridgeOf(link: WantedLink & { bridge: string }, indices: ReadonlyMap<st
     "driver_failed",
     `Cannot set up link ${link.name}: its bridge ${link.bridge} is missing`,
   );
+}
+
+/** 0 when there is no such namespace. */
+function inodeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.ino ?? 0;
 }
 
 function inside<Result>(port: PortPlan, work: (namespaceFd: number) => Result): Result {

@@ -7,6 +7,7 @@ import { ConsortError } from "#base/errors.ts";
  */
 const libc = koffi.load("libc.so.6");
 const socketCall = libc.func("int socket(int, int, int)");
+const bindCall = libc.func("int bind(int, void *, uint32_t)");
 const sendCall = libc.func("int64_t send(int, void *, size_t, int)");
 const recvCall = libc.func("int64_t recv(int, void *, size_t, int)");
 const setsockoptCall = libc.func("int setsockopt(int, int, int, void *, uint32_t)");
@@ -22,6 +23,10 @@ const netlinkLevel = 270;
 const optionCapAck = 10;
 const optionExtendedAck = 11;
 const networkNamespace = 0x40000000;
+const linkGroup = 1;
+const withoutWaiting = 0x40;
+const tryAgain = 11;
+const drained = Buffer.alloc(64);
 const receiveBufferBytes = 4 * 1024 * 1024;
 
 function failed(action: string): ConsortError {
@@ -39,6 +44,26 @@ export function openNetlink(protocol: number): number {
   setsockoptCall(fd, netlinkLevel, optionCapAck, on, 4);
   setsockoptCall(fd, netlinkLevel, optionExtendedAck, on, 4);
   return fd;
+}
+
+/** A socket that is told of every change to a link of this namespace. The caller closes it. */
+export function openLinkWatch(): number {
+  const fd = openNetlink(0);
+  const address = Buffer.alloc(12);
+  address.writeUInt16LE(netlinkFamily, 0);
+  address.writeUInt32LE(linkGroup, 8);
+  if (bindCall(fd, address, address.length) !== 0) throw failed("watch the links");
+  return fd;
+}
+
+/** Whether anything was told since the last call; forgets it. Losing messages counts as something. */
+export function drain(fd: number): boolean {
+  let any = false;
+  for (;;) {
+    const length: number = recvCall(fd, drained, drained.length, withoutWaiting);
+    if (length < 0 && koffi.errno() === tryAgain) return any;
+    any = true;
+  }
 }
 
 export function sendSync(fd: number, bytes: Buffer): void {
