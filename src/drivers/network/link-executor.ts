@@ -59,7 +59,7 @@ export class LinkExecutor {
 
   /** One wait of the kernel for all of them, on another thread. */
   async remove(removals: readonly (LinkStep & { step: "remove" })[]): Promise<void> {
-    if (removals.length > 0) await this.#route.doSlowly(removals.map(links.removeLink));
+    if (removals.length > 0) await this.#route.doSlowly(links.removeLinks(removals));
   }
 
   /** `indices` of bridges; grows by what is made. */

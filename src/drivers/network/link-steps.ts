@@ -121,7 +121,7 @@ export function linkSteps(
 
 /** A port's alias tells what is inside; without it, or with another one, nobody knows how far its making went. */
 function isReusable(wanted: WantedLink, present: FoundLink): boolean {
-  if (present.kind !== wanted.kind) return false;
+  if (present.kind !== wanted.kind || present.leaving) return false;
   switch (wanted.kind) {
     case "bridge":
       return present.alias === wanted.alias || present.alias === "";

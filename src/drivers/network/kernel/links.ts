@@ -16,6 +16,7 @@ const ipv4Family = 2;
 const ipv6Family = 10;
 const skipStatistics = 8;
 const vxlanPort = 4789;
+const leavingGroup = 0xc0570ff;
 
 const link = {
   address: 1,
@@ -25,6 +26,7 @@ const link = {
   info: 18,
   alias: 20,
   families: 26,
+  group: 27,
   namespaceFd: 28,
   mask: 29,
   peerNamespaceId: 37,
@@ -41,6 +43,8 @@ export type KernelLink = {
   readonly master: number;
   readonly alias: string;
   readonly mac: string;
+  /** It was about to be removed together with others. */
+  readonly leaving: boolean;
   /** The kernel's number for the namespace the other end is in; absent when it is in this one or there is none. */
   readonly peerNamespaceId?: number;
 };
@@ -194,14 +198,28 @@ export function setUp(options: { name: string; index: number }): KernelRequest {
   };
 }
 
-export function removeLink(options: { name: string; index: number }): KernelRequest {
-  return {
-    what: `remove ${options.name}`,
+/**
+ * Removes links together: the kernel waits for its CPUs once, and not once for each, which takes 20 ms. Links on
+ * their way out are gathered in a group; one that is left there by a crash is recognised by it (`leaving`).
+ */
+export function removeLinks(
+  leaving: readonly { readonly name: string; readonly index: number }[],
+): readonly KernelRequest[] {
+  const gather = leaving.map(({ name, index }) => ({
+    what: `mark ${name} for removal`,
+    type: newLink,
+    flags: 0,
+    tolerate: [errno.ENODEV],
+    body: linkBody({ index }, [u32(link.group, leavingGroup)]),
+  }));
+  const remove = {
+    what: `remove ${leaving.map(({ name }) => name).join(", ")}`,
     type: deleteLink,
     flags: 0,
     tolerate: [errno.ENODEV],
-    body: linkBody({ index: options.index }, []),
+    body: linkBody({}, [u32(link.group, leavingGroup)]),
   };
+  return [...gather, remove];
 }
 
 export function addAddress(options: { index: number; address: string; prefixLength: number }): KernelRequest {
@@ -267,6 +285,7 @@ export function linkOf(message: NetlinkMessage, prefix: string): KernelLink | un
     mtu: found.get(link.mtu)?.readUInt32LE(0) ?? 0,
     master: found.get(link.master)?.readUInt32LE(0) ?? 0,
     alias: textOf(found.get(link.alias)),
+    leaving: found.get(link.group)?.readUInt32LE(0) === leavingGroup,
     mac: mac === undefined || mac.length < 6 ? "" : macText(mac),
     ...(peer === undefined ? {} : { peerNamespaceId: peer.readInt32LE(0) }),
   };
