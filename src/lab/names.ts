@@ -5,7 +5,7 @@ import { ConsortError } from "#base/errors.ts";
  * so that the prefix of one lab ("cst-red-") is never the beginning of another's.
  */
 const labNamePattern = /^[a-z][a-z0-9_]{0,15}$/;
-const nodeNamePattern = /^[a-z][a-z0-9-]{0,31}$/;
+const nodeNamePattern = /^[a-z][a-z0-9-]{0,62}$/;
 
 /** Where labs live on this machine: "/var/lib/consort" and "/run/consort" unless the user says otherwise. */
 export type LabPlace = {
@@ -63,7 +63,7 @@ export function checkNodeName(name: string): void {
   if (nodeNamePattern.test(name)) return;
   throw new ConsortError(
     "bad_input",
-    `Cannot build a lab node named "${name}": wanted at most 32 of a-z, 0-9 and -, beginning with a letter`,
+    `Cannot build a lab node named "${name}": wanted at most 63 of a-z, 0-9 and -, beginning with a letter`,
   );
 }
 
