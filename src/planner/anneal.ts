@@ -11,6 +11,8 @@ export type Schedule = {
   readonly coldest: number;
   /** Share of proposals that start from something violated, while anything is. */
   readonly focus: number;
+  /** What a violation of one average demand may cost at most, in hops of an average link. */
+  readonly penaltyMost: number;
 };
 
 /** Looked at between sweeps; the search ends with the best so far. */
@@ -57,6 +59,10 @@ export class Snapshot {
 }
 
 const memberLimit = 12;
+const pushedMost = 4;
+const refugesTried = 12;
+/** Links a unit may have without being held back. */
+const freelyMoved = 24;
 
 /** Simulated annealing with moves that respect hosts: move, swap, exchange of two hosts' contents, new path. */
 export class Annealer {
@@ -97,10 +103,8 @@ export class Annealer {
       }
       best.offer(state);
       temperature *= cooling;
-      state.penalty = Math.min(
-        1e4,
-        state.violation > 0 ? state.penalty * 1.02 : Math.max(4, state.penalty * 0.99),
-      );
+      if (state.violation > 0) state.penalty = Math.min(schedule.penaltyMost, state.penalty * 1.01);
+      else state.penalty = Math.max(4, state.penalty * 0.99);
     }
   }
 
@@ -110,7 +114,8 @@ export class Annealer {
     const from = state.hostOf[unit]!;
     const host = this.#target(unit);
     const dice = this.#random.next();
-    if (from < 0) return;
+    // A hub drags all its links along: it is tried as much less often as it costs more.
+    if (from < 0 || this.#isSkipped(unit)) return;
     if (dice < 0.03) return this.#reroute(unit, temperature);
     if (host === from || host < 0) return;
     const before = state.cost;
@@ -119,14 +124,67 @@ export class Annealer {
       if (!this.#exchangeHosts(from, host)) return;
     } else if (state.lacksRoom(unit, host) || dice < 0.15) {
       const other = this.#partner(unit, host);
-      if (other >= 0) state.move(other, from);
-      else if (state.violation === 0 || dice > 0.3) return;
-      state.move(unit, host);
+      if (other >= 0 && dice < 0.85) {
+        state.move(other, from);
+        state.move(unit, host);
+      } else if (dice > 0.6) {
+        if (!this.#pushIn(unit, host)) return this.#abandon();
+      } else if (state.violation > 0) state.move(unit, host);
+      else return;
     } else {
       state.move(unit, host);
     }
     state.route();
     this.#decide(before, temperature);
+  }
+
+  #abandon(): void {
+    this.#state.route();
+    this.#state.undo();
+  }
+
+  /** Moves the unit in and others out, to wherever there is room for them, until the host holds what is left. */
+  #pushIn(unit: number, host: number): boolean {
+    const state = this.#state;
+    const origin = state.hostOf[unit]!;
+    state.move(unit, host);
+    for (let pushed = 0; state.cpuFree[host]! < 0 || state.memoryFree[host]! < 0; pushed += 1) {
+      const other = this.#anyOther(unit, host);
+      if (pushed === pushedMost || other < 0) return false;
+      const refuge = this.#refuge(other, origin);
+      if (refuge < 0) return false;
+      state.move(other, refuge);
+    }
+    return true;
+  }
+
+  #anyOther(unit: number, host: number): number {
+    const state = this.#state;
+    let found = -1;
+    let seen = 0;
+    for (let other = state.firstOn[host]!; other >= 0; other = state.nextOn[other]!) {
+      if (other === unit || this.#movable[other] !== 1 || this.#isSkipped(other)) continue;
+      seen += 1;
+      if (this.#random.integer(seen) === 0) found = other;
+    }
+    return found;
+  }
+
+  #refuge(unit: number, origin: number): number {
+    const state = this.#state;
+    const { choices, unitChoice } = this.#compiled;
+    if (choices[unitChoice[unit]!]!.mask[origin] === 1 && !state.lacksRoom(unit, origin)) return origin;
+    for (let attempt = 0; attempt < refugesTried; attempt += 1) {
+      const host = this.#target(unit);
+      if (host >= 0 && host !== state.hostOf[unit] && !state.lacksRoom(unit, host)) return host;
+    }
+    return -1;
+  }
+
+  #isSkipped(unit: number): boolean {
+    const { adjacentStart } = this.#compiled;
+    const degree = adjacentStart[unit + 1]! - adjacentStart[unit]!;
+    return degree > freelyMoved && this.#random.next() * degree > freelyMoved;
   }
 
   #decide(before: number, temperature: number): void {
@@ -184,7 +242,7 @@ export class Annealer {
     let found = -1;
     let seen = 0;
     for (let other = state.firstOn[host]!; other >= 0; other = state.nextOn[other]!) {
-      if (this.#movable[other] !== 1 || !state.canSwap(unit, other)) continue;
+      if (this.#movable[other] !== 1 || !state.canSwap(unit, other) || this.#isSkipped(other)) continue;
       seen += 1;
       if (this.#random.integer(seen) === 0) found = other;
     }
@@ -207,7 +265,12 @@ export class Annealer {
     let count = 0;
     for (let unit = state.firstOn[host]!; unit >= 0; unit = state.nextOn[unit]!) {
       if (this.#movable[unit] !== 1) continue;
-      if (count === memberLimit || choices[unitChoice[unit]!]!.mask[destination] !== 1) return -1;
+      if (
+        this.#isSkipped(unit) ||
+        count === memberLimit ||
+        choices[unitChoice[unit]!]!.mask[destination] !== 1
+      )
+        return -1;
       into[count] = unit;
       count += 1;
     }

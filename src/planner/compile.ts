@@ -193,7 +193,8 @@ function compileLinks(appliances: readonly Appliance[], links: readonly Applianc
   };
 }
 
-function adjacency(unitCount: number, from: Int32Array, to: Int32Array) {
+/** Rows of the links between different units. */
+export function adjacency(unitCount: number, from: Int32Array, to: Int32Array) {
   const adjacentStart = new Int32Array(unitCount + 1);
   from.forEach((unit, link) => {
     if (unit === to[link]) return;

@@ -1,3 +1,4 @@
+import type { SiteChoice } from "#planner/coarse.ts";
 import type { Compiled } from "#planner/compile.ts";
 import type { MapperState } from "#planner/state.ts";
 
@@ -6,12 +7,20 @@ import type { MapperState } from "#planner/state.ts";
  * forest by bandwidth), each on the host where it costs least. Hosts looked at: those of its neighbours, those
  * beside them in the locality order, and a stride over all others.
  */
-export function placeGreedily(state: MapperState, units: readonly number[], locality: Locality): void {
+export function placeGreedily(
+  state: MapperState,
+  units: readonly number[],
+  locality: Locality,
+  sites?: SiteChoice,
+): void {
   const { compiled } = state;
   const attraction = new Float64Array(compiled.unitCount).fill(-1);
   const size = (unit: number): number =>
     compiled.unitCpu[unit]! / compiled.meanCpu + compiled.unitMemory[unit]! / compiled.meanMemory;
-  for (const unit of units) attraction[unit] = pull(state, unit) + 1e-6 * size(unit);
+  for (const unit of units) {
+    const degree = compiled.adjacentStart[unit + 1]! - compiled.adjacentStart[unit]!;
+    attraction[unit] = pull(state, unit) + 1e-6 * (size(unit) + degree);
+  }
   const waiting = new Set(units);
   const queue = new MaxHeap();
   for (const unit of units) queue.push(attraction[unit]!, unit);
@@ -19,7 +28,7 @@ export function placeGreedily(state: MapperState, units: readonly number[], loca
     if (!waiting.has(top.item) || top.key !== attraction[top.item]) continue;
     const unit = top.item;
     waiting.delete(unit);
-    const host = cheapestHost(state, unit, locality);
+    const host = cheapestHost(state, unit, locality, sites);
     if (host < 0) continue;
     state.begin();
     state.move(unit, host);
@@ -88,16 +97,20 @@ function pull(state: MapperState, unit: number): number {
 
 const beside = 24;
 const strided = 48;
+const centresMost = 8;
 
-function cheapestHost(state: MapperState, unit: number, locality: Locality): number {
+function cheapestHost(state: MapperState, unit: number, locality: Locality, sites?: SiteChoice): number {
   const { compiled } = state;
   const { list, mask } = compiled.choices[compiled.unitChoice[unit]!]!;
   if (list.length === 0) return -1;
+  const site = sites?.siteOfUnit[unit] ?? -1;
+  const everywhere = sites?.hostsOfSite[site] ?? list;
   let best = -1;
   let lowest = Infinity;
   const tried = new Set<number>();
   const attempt = (host: number | undefined): void => {
     if (host === undefined || mask[host] !== 1 || tried.has(host)) return;
+    if (site >= 0 && compiled.siteOfHost[host] !== site) return;
     tried.add(host);
     state.begin();
     state.move(unit, host);
@@ -108,19 +121,24 @@ function cheapestHost(state: MapperState, unit: number, locality: Locality): num
     lowest = cost;
     best = host;
   };
+  let centres = 0;
   for (let at = compiled.adjacentStart[unit]!; at < compiled.adjacentStart[unit + 1]!; at += 1) {
     const link = compiled.adjacent[at]!;
     const other = compiled.linkFrom[link] === unit ? compiled.linkTo[link]! : compiled.linkFrom[link]!;
     const host = state.hostOf[other]!;
     if (host < 0) continue;
+    centres += 1;
+    if (centres > centresMost) break;
     const centre = locality.positionOf[host]!;
     for (let step = 0; step <= beside / 2; step += 1) {
       attempt(locality.hostAt[centre + step]);
       attempt(locality.hostAt[centre - step]);
     }
   }
-  const stride = Math.max(1, Math.floor(list.length / strided));
-  for (let at = unit % stride; at < list.length; at += stride) attempt(list[at]);
+  const stride = Math.max(1, Math.floor(everywhere.length / strided));
+  for (let at = unit % stride; at < everywhere.length; at += stride) attempt(everywhere[at]);
+  // A stride can miss the few hosts that are allowed.
+  if (best < 0) for (const host of list) attempt(host);
   return best;
 }
 

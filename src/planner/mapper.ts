@@ -1,6 +1,7 @@
 import { seededRandom } from "#base/seeded-random.ts";
 import { Annealer, Snapshot } from "#planner/anneal.ts";
 import type { ShouldStop } from "#planner/anneal.ts";
+import { chooseSites } from "#planner/coarse.ts";
 import { compileProblem } from "#planner/compile.ts";
 import type { Compiled } from "#planner/compile.ts";
 import { localityOf, placeGreedily } from "#planner/greedy.ts";
@@ -32,10 +33,15 @@ export function solveMapping(problem: MappingProblem, options: SolveOptions): Ma
   );
   const settled = settle(state, units);
   const unsettled = units.filter((unit) => state.hostOf[unit]! < 0);
-  placeGreedily(state, unsettled, locality);
+  const effort = options.effort ?? 1;
+  const sites =
+    settled === 0 && compiled.siteCount > 1
+      ? chooseSites(compiled, units, random, effort * (5000 + 400 * units.length), shouldStop)
+      : undefined;
+  placeGreedily(state, unsettled, locality, sites);
   const best = new Snapshot(compiled);
   best.offer(state);
-  const search = { compiled, state, locality, random, best, shouldStop, effort: options.effort ?? 1 };
+  const search = { compiled, state, locality, random, best, shouldStop, effort };
   // With nothing running the whole of it is open; otherwise first what is new, then, if need be, the rest.
   if (settled === 0) explore(search, units);
   else {
@@ -62,12 +68,12 @@ function explore(search: Search, units: readonly number[]): void {
   const { state, random, locality, best, shouldStop, effort } = search;
   const annealer = new Annealer(state, random, locality, units);
   const iterations = Math.round(effort * proposalsFor(units.length));
-  annealer.run({ iterations, warmest: 1, coldest: 0.02, focus: 0.5 }, best, shouldStop);
+  annealer.run({ iterations, warmest: 1, coldest: 0.02, focus: 0.3, penaltyMost: 20 }, best, shouldStop);
   for (let round = 0; round < repairRounds && best.violation > 0 && !shouldStop(); round += 1) {
     best.restore(state);
-    state.penalty = 10 * 2 ** round;
+    state.penalty = 10;
     annealer.run(
-      { iterations: iterations / 2, warmest: 0.5 * (round + 1), coldest: 0.02, focus: 0.8 },
+      { iterations: iterations / 2, warmest: 1, coldest: 0.05, focus: 0.5, penaltyMost: 20 * 2 ** round },
       best,
       shouldStop,
     );

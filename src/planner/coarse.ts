@@ -1,0 +1,190 @@
+import type { Random } from "#base/runtime.ts";
+import type { PhysicalLink, Topology } from "#model/topology.ts";
+import { Annealer, Snapshot } from "#planner/anneal.ts";
+import type { ShouldStop } from "#planner/anneal.ts";
+import { adjacency } from "#planner/compile.ts";
+import type { Compiled, HostChoice } from "#planner/compile.ts";
+import { localityOf, placeGreedily } from "#planner/greedy.ts";
+import { PathTable } from "#planner/path-table.ts";
+import { MapperState } from "#planner/state.ts";
+
+/** Which site each unit should go to, decided before any host is. */
+export type SiteChoice = { readonly siteOfUnit: Int32Array; readonly hostsOfSite: readonly Int32Array[] };
+
+/** Left over when hosts of a site are filled with whole units. */
+const usableShare = 0.96;
+
+/**
+ * With several sites the first question is what goes where: links between sites are the scarcest, and a chain of
+ * low-latency links moves as a whole or not at all. So each site becomes one host with all it has, and the same
+ * search decides on that small problem first.
+ */
+export function chooseSites(
+  compiled: Compiled,
+  units: readonly number[],
+  random: Random,
+  proposals: number,
+  shouldStop: ShouldStop,
+): SiteChoice {
+  const { groupOf, count } = groupUnits(compiled);
+  const coarse = coarsen(compiled, groupOf, count);
+  const state = new MapperState(coarse, random, 0);
+  const locality = localityOf(coarse);
+  const groups = [...new Set(units.map((unit) => groupOf[unit]!))].filter(
+    (group) => coarse.choices[coarse.unitChoice[group]!]!.list.length > 0,
+  );
+  placeGreedily(state, groups, locality);
+  const best = new Snapshot(coarse);
+  new Annealer(state, random, locality, groups).run(
+    { iterations: proposals, warmest: 2, coldest: 0.02, focus: 0.2, penaltyMost: 20 },
+    best,
+    shouldStop,
+  );
+  best.restore(state);
+  const hosts = Int32Array.from({ length: compiled.hostCount }, (_, host) => host);
+  return {
+    siteOfUnit: groupOf.map((group) => state.hostOf[group]!),
+    hostsOfSite: Array.from({ length: compiled.siteCount }, (_, site) =>
+      hosts.filter((host) => compiled.siteOfHost[host] === site),
+    ),
+  };
+}
+
+/** Units that low-latency links tie together belong to one site. */
+function groupUnits(compiled: Compiled): { groupOf: Int32Array; count: number } {
+  const { unitCount, adjacentStart, adjacent, linkFrom, linkTo, lowLatency } = compiled;
+  const groupOf = new Int32Array(unitCount).fill(-1);
+  let count = 0;
+  for (let start = 0; start < unitCount; start += 1) {
+    if (groupOf[start] !== -1) continue;
+    const pending = [start];
+    groupOf[start] = count;
+    for (let unit = pending.pop(); unit !== undefined; unit = pending.pop()) {
+      for (let at = adjacentStart[unit]!; at < adjacentStart[unit + 1]!; at += 1) {
+        const link = adjacent[at]!;
+        const other = linkFrom[link] === unit ? linkTo[link]! : linkFrom[link]!;
+        if (lowLatency[link] === 0 || groupOf[other] !== -1) continue;
+        groupOf[other] = count;
+        pending.push(other);
+      }
+    }
+    count += 1;
+  }
+  return { groupOf, count };
+}
+
+function coarsen(compiled: Compiled, groupOf: Int32Array, count: number): Compiled {
+  const { siteOfHost, siteCount, hostCount } = compiled;
+  const perSite = (of: Float64Array, share: number): Float64Array => {
+    const total = new Float64Array(siteCount);
+    for (let host = 0; host < hostCount; host += 1) total[siteOfHost[host]!]! += Math.max(0, of[host]!);
+    return total.map((value) => Math.floor(value * share));
+  };
+  const perGroup = (of: Float64Array): Float64Array => {
+    const total = new Float64Array(count);
+    for (let unit = 0; unit < of.length; unit += 1) total[groupOf[unit]!]! += of[unit]!;
+    return total;
+  };
+  const collapsed = collapseSites(compiled);
+  const identity = Int32Array.from({ length: siteCount }, (_, site) => site);
+  const linkFrom = compiled.linkFrom.map((unit) => groupOf[unit]!);
+  const linkTo = compiled.linkTo.map((unit) => groupOf[unit]!);
+  return {
+    ...compiled,
+    paths: new PathTable(collapsed.topology),
+    hostCount: siteCount,
+    siteOfHost: identity,
+    cpuFree: perSite(compiled.cpuFree, usableShare),
+    memoryFree: perSite(compiled.memoryFree, usableShare),
+    cpuCapacity: perSite(compiled.cpuCapacity, 1),
+    linkFree: Float64Array.from(collapsed.origin, (link) => compiled.linkFree[link]!),
+    unitCount: count,
+    unitCpu: perGroup(compiled.unitCpu),
+    unitNominal: perGroup(compiled.unitNominal),
+    unitMemory: perGroup(compiled.unitMemory),
+    unitHome: new Int32Array(count).fill(-1),
+    unitHomeMembers: new Int32Array(count),
+    unitChoice: Int32Array.from({ length: count }, (_, group) => group),
+    choices: siteChoices(compiled, groupOf, count),
+    linkFrom,
+    linkTo,
+    ...adjacency(count, linkFrom, linkTo),
+    rules: siteRules(compiled, groupOf, count, identity),
+  };
+}
+
+function siteChoices(compiled: Compiled, groupOf: Int32Array, count: number): HostChoice[] {
+  const { choices, unitChoice, siteOfHost, siteCount } = compiled;
+  const open = choices.map((choice) => {
+    const mask = new Uint8Array(siteCount);
+    for (const host of choice.list) mask[siteOfHost[host]!] = 1;
+    return mask;
+  });
+  const masks = Array.from({ length: count }, () => new Uint8Array(siteCount).fill(1));
+  unitChoice.forEach((choice, unit) => {
+    const mask = masks[groupOf[unit]!]!;
+    for (let site = 0; site < siteCount; site += 1) mask[site]! &= open[choice]![site]!;
+  });
+  return masks.map((mask) => ({
+    mask,
+    list: Int32Array.from(mask.keys()).filter((site) => mask[site] === 1),
+  }));
+}
+
+/** Sites as hosts; what lies between them stays; each link keeps its capacity. */
+function collapseSites(compiled: Compiled): { topology: Topology; origin: number[] } {
+  const { topology } = compiled.problem;
+  const siteNames = [...new Set(topology.hosts.map((host) => host.site))];
+  const inside = new Map<string, string>(topology.hosts.map((host) => [host.id, `site ${host.site}`]));
+  for (const device of topology.devices) {
+    if (device.kind !== "switch" || device.site === undefined || !siteNames.includes(device.site)) continue;
+    inside.set(device.id, `site ${device.site}`);
+  }
+  const links: PhysicalLink[] = [];
+  const origin: number[] = [];
+  topology.links.forEach((link, index) => {
+    const a = inside.get(link.a) ?? link.a;
+    const b = inside.get(link.b) ?? link.b;
+    if (a === b) return;
+    links.push({ ...link, a, b });
+    origin.push(index);
+  });
+  const hosts = siteNames.map((site) => {
+    const example = topology.hosts.find((host) => host.site === site)!;
+    return { ...example, id: `site ${site}` as typeof example.id };
+  });
+  const devices = topology.devices.filter((device) => !inside.has(device.id));
+  return { topology: { sites: topology.sites, hosts, devices, links }, origin };
+}
+
+function siteRules(
+  compiled: Compiled,
+  groupOf: Int32Array,
+  count: number,
+  siteOfHost: Int32Array,
+): Compiled["rules"] {
+  const { rules, siteCount } = compiled;
+  const keep = [...rules.bySite.keys()].filter((rule) => rules.bySite[rule] === 1);
+  const renumbered = new Map(keep.map((rule, index) => [rule, index]));
+  const members = Array.from({ length: count }, () => new Map<number, number>());
+  groupOf.forEach((group, unit) => {
+    for (let at = rules.unitStart[unit]!; at < rules.unitStart[unit + 1]!; at += 1) {
+      const rule = renumbered.get(rules.unitRule[at]!);
+      if (rule === undefined) continue;
+      members[group]!.set(rule, (members[group]!.get(rule) ?? 0) + rules.unitMembers[at]!);
+    }
+  });
+  const unitStart = new Int32Array(count + 1);
+  members.forEach((of, group) => (unitStart[group + 1] = unitStart[group]! + of.size));
+  return {
+    source: keep.map((rule) => rules.source[rule]!),
+    apart: Uint8Array.from(keep, (rule) => rules.apart[rule]!),
+    bySite: Uint8Array.from(keep, () => 1),
+    offset: Int32Array.from(keep, (_, index) => index * siteCount),
+    counters: keep.length * siteCount,
+    siteOfHost,
+    unitStart,
+    unitRule: Int32Array.from(members.flatMap((of) => [...of.keys()])),
+    unitMembers: Int32Array.from(members.flatMap((of) => [...of.values()])),
+  };
+}
