@@ -43,9 +43,11 @@ export type LabDownOptions = LabPlace & { readonly machine: LabMachine };
 
 /**
  * Builds the lab, or adopts what there is of it and makes it whole; may be repeated and interrupted at any moment.
+ * The managers are running when it returns, not yet connected: the cluster manager writes "<runDir>/api.json" when its
+ * API answers.
  * @throws conflict when the lab is up with another topology, or bears marks this state directory knows nothing of
  */
-export async function labUp(options: LabUpOptions, signal: AbortSignal): Promise<void> {
+export async function labUp(options: LabUpOptions, signal: AbortSignal): Promise<LabStatus> {
   checkLabName(options.name);
   const { machine, topology } = options;
   const paths = labPaths(options);
@@ -68,6 +70,7 @@ export async function labUp(options: LabUpOptions, signal: AbortSignal): Promise
   );
   await keepPrograms(options, prepared, lock.fd, signal);
   await relaysReady(options.name, layout, machine, signal);
+  return statusOf(options, machine);
 }
 
 async function keepPrograms(
@@ -91,7 +94,12 @@ async function keepPrograms(
 function writeConfigs(options: LabUpOptions, prepared: readonly Prepared[]): void {
   const paths = labPaths(options);
   mkdirSync(paths.runDir, { recursive: true });
-  for (const { configFile, config } of prepared) writeDurably(configFile, JSON.stringify(config));
+  for (const { configFile, config } of prepared) {
+    if ("stateDir" in config) {
+      for (const directory of [config.stateDir, config.runDir]) mkdirSync(directory, { recursive: true });
+    }
+    writeDurably(configFile, JSON.stringify(config));
+  }
   if (!existsSync(paths.tokenFile)) {
     writeDurably(paths.tokenFile, `${options.machine.random.hex(tokenBytes)}\n`, ownerOnly);
   }
