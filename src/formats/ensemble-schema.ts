@@ -7,7 +7,6 @@ import {
   durationSchema,
   labelsSchema,
   listOf,
-  nameExpected,
   nameSchema,
   plainText,
   wholeNumber,
@@ -150,7 +149,7 @@ const placementSchema = z.strictObject(
 
 export const ensembleSchema = z.strictObject(
   {
-    ensemble: nameSchema.describe(`The ensemble's name: ${nameExpected}.`),
+    ensemble: nameSchema.describe("Unique in the cloud."),
     description: z.string({ error: "text" }).max(4096, { error: "at most 4096 characters" }).optional(),
     appliances: z.record(nameSchema, applianceSchema, {
       error: "a map of appliances, such as {web: {command: [sleep, infinity]}}",

@@ -52,7 +52,7 @@ export function buildTopology(document: TopologyDocument): BuiltTopology {
   }
   for (const [index, link] of (document.links ?? []).entries()) {
     const path: Path = ["links", index];
-    if (Array.isArray(link)) build.shortLink(link, path);
+    if (Array.isArray(link)) build.shortLink(link.map(String), path);
     else build.link(link.between[0] ?? "", link.between[1] ?? "", link, path);
   }
   return build.done();

@@ -67,7 +67,7 @@ const linkExpected = "a cable such as [h1, sw1, 1Gbit/s, 50us] or {between: [h1,
 const linkSchema = z.union(
   [
     z
-      .array(z.string({ error: "text" }), { error: linkExpected })
+      .array(z.union([z.string(), z.number()], { error: "text" }), { error: linkExpected })
       .min(2, { error: linkExpected })
       .max(4, { error: linkExpected }),
     z.strictObject({

@@ -1,0 +1,12 @@
+import { ensembleJsonSchema, topologyJsonSchema } from "#formats/json-schema.ts";
+
+/** A file that is made from the code: `path` from the project's root, `content` its whole text. */
+export type Generator = { readonly path: string; readonly content: () => string };
+
+const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
+
+/** All of them: `npm run generate` writes them, generate.test.ts holds the files to them. */
+export const generators: readonly Generator[] = [
+  { path: "docs/reference/ensemble.schema.json", content: () => json(ensembleJsonSchema()) },
+  { path: "docs/reference/topology.schema.json", content: () => json(topologyJsonSchema()) },
+];
