@@ -107,5 +107,8 @@ async function inParallel<Item>(items: readonly Item[], work: (item: Item) => Pr
   const worker = async (): Promise<void> => {
     for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(item);
   };
-  await Promise.all(Array.from({ length: Math.min(parallelMax, items.length) }, worker));
+  const workers = Array.from({ length: Math.min(parallelMax, items.length) }, worker);
+  // Nothing may still be at work when the caller learns of a failure and lets go of the lock.
+  const failed = (await Promise.allSettled(workers)).find(({ status }) => status === "rejected");
+  if (failed?.status === "rejected") throw failed.reason;
 }

@@ -68,7 +68,6 @@ function runOnce(program: Program, place: LabPlace, machine: LabMachine, signal:
       detached: true,
       cwd: "/",
       stdio: ["ignore", log, log],
-      env: { ...process.env, NODE_COMPILE_CACHE: paths.compileCacheDir },
     });
     closeSync(log);
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });

@@ -59,14 +59,16 @@ function prepared(
 ): Prepared {
   const configFile = `${labPaths(options).configsDir}/${name}.json`;
   const identity = [`${options.sourceRoot}/main/${main}`, "--config", configFile];
-  const command = [options.nodePath, ...identity];
-  const inside = node === undefined ? [] : [`--net=${netnsPath(netnsName(options.name, node))}`];
-  const program =
-    node === undefined
-      ? { name, file: options.nodePath, args: identity, identity }
-      : { name, file: "nsenter", args: [...inside, ...command], identity };
+  const inside = node === undefined ? [] : ["nsenter", `--net=${netnsPath(netnsName(options.name, node))}`];
+  // env and nsenter become the program they start: one process, whose command line ends in `identity`.
+  const args = [compileCache(options), ...inside, options.nodePath, ...identity];
+  const program = { name, file: "env", args, identity };
   return { program, configFile, config };
 }
+
+/** For `env`: Node keeps what it compiled there, so the next start of the same source is quicker. */
+export const compileCache = (place: LabPlace): string =>
+  `NODE_COMPILE_CACHE=${labPaths(place).compileCacheDir}`;
 
 function hostConfig(options: ProgramOptions, node: LabNode, layout: LabLayout): HostConfig {
   const paths = labPaths(options);

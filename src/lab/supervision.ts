@@ -6,6 +6,7 @@ import { tryLock, type FileLock } from "#lab/lock.ts";
 import type { LabMachine } from "#lab/machine.ts";
 import { labPaths, type LabPlace } from "#lab/names.ts";
 import { isAlive, isProcessMark, killNow, type ProcessMark } from "#lab/processes.ts";
+import { compileCache } from "#lab/programs.ts";
 import { readJson } from "#lab/record.ts";
 
 /** The supervisor as seen by the commands: started, told of new programs, replaced by the one who removes the lab. */
@@ -35,6 +36,7 @@ export async function startSupervisor(
   const paths = labPaths(place);
   mkdirSync(paths.logsDir, { recursive: true });
   const log = openSync(`${paths.logsDir}/supervisor.log`, "a");
+  const main = `${options.sourceRoot}/main/lab-supervisor.ts`;
   const args = [
     "--lab",
     place.name,
@@ -45,11 +47,10 @@ export async function startSupervisor(
     "--lock-fd",
     "3",
   ];
-  const child = spawn(options.nodePath, [`${options.sourceRoot}/main/lab-supervisor.ts`, ...args], {
+  const child = spawn("env", [compileCache(place), options.nodePath, main, ...args], {
     detached: true,
     cwd: "/",
     stdio: ["ignore", log, log, options.lockFd],
-    env: { ...process.env, NODE_COMPILE_CACHE: paths.compileCacheDir },
   });
   closeSync(log);
   child.unref();
