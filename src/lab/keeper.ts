@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { millis } from "#base/units.ts";
 import type { LabMachine } from "#lab/machine.ts";
@@ -59,27 +60,29 @@ function endsWith(command: readonly string[], identity: readonly string[]): bool
 }
 
 /** Resolves when it has ended. The child is in a session of its own and writes to a file: it outlives us. */
-function runOnce(program: Program, place: LabPlace, machine: LabMachine, signal: AbortSignal): Promise<void> {
+async function runOnce(
+  program: Program,
+  place: LabPlace,
+  machine: LabMachine,
+  signal: AbortSignal,
+): Promise<void> {
   const paths = labPaths(place);
   mkdirSync(paths.logsDir, { recursive: true });
   const log = openSync(`${paths.logsDir}/${program.name}.log`, "a");
-  return new Promise((resolve, reject) => {
-    const child = spawn(program.file, program.args, {
-      detached: true,
-      cwd: "/",
-      stdio: ["ignore", log, log],
-    });
-    closeSync(log);
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    child.once("error", (error) => {
-      machine.log.error("cannot be started", { program: program.name, error });
-      resolve();
-    });
-    child.once("exit", () => resolve());
-    const startTime = child.pid === undefined ? undefined : startTimeOf(child.pid);
-    if (child.pid === undefined || startTime === undefined) return;
+  const child = spawn(program.file, program.args, { detached: true, cwd: "/", stdio: ["ignore", log, log] });
+  closeSync(log);
+  const ended = once(child, "exit", { signal });
+  const startTime = child.pid === undefined ? undefined : startTimeOf(child.pid);
+  if (child.pid !== undefined && startTime !== undefined) {
     notePid(program, place, { pid: child.pid, startTime });
-  });
+  }
+  try {
+    await ended;
+  } catch (error) {
+    child.unref();
+    signal.throwIfAborted();
+    machine.log.error("cannot be started", { program: program.name, error });
+  }
 }
 
 function notePid(program: Program, place: LabPlace, mark: ProcessMark): void {

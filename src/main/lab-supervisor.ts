@@ -6,7 +6,7 @@ import { systemClock } from "#drivers/system/clock.ts";
 import { jsonLog } from "#drivers/system/log.ts";
 import { systemRandom } from "#drivers/system/random.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
-import { supervise } from "#lab/supervisor.ts";
+import { supervise, type Supervision } from "#lab/supervisor.ts";
 
 /** Keeps the managers of one lab running; started, detached, by `consort lab up`. */
 const clock = systemClock();
@@ -36,11 +36,11 @@ try {
   const registered = (): void => {
     if (lockFd !== undefined) closeSync(Number(lockFd));
   };
-  const supervision = supervise(place, machine, registered, stop.signal);
-  if (supervision !== undefined) {
-    process.on("SIGHUP", () => supervision.reload());
-    await supervision.ended;
-  }
+  let supervision: Supervision | undefined;
+  // Before anyone can know of us: unheard, this signal would end us.
+  process.on("SIGHUP", () => supervision?.reload());
+  supervision = supervise(place, machine, registered, stop.signal);
+  if (supervision !== undefined) await supervision.ended;
 } catch (error) {
   log.error(messageOf(error), { error });
   process.exitCode = errorTable[codeOf(error)].exit;

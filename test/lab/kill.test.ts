@@ -93,6 +93,16 @@ test("a program that dies is started again; one that outlives its supervisor is 
   assert.deepEqual(marksOf(place, machine), []);
 });
 
+test("a supervisor that is told to end leaves its programs alone", async () => {
+  await up();
+  const relay = relayPid();
+  process.kill(labStatus(place).supervisor?.pid ?? 0, "SIGTERM");
+  await until("the supervisor ends", () => labStatus(place).supervisor === undefined);
+  assert.equal(relayPid(), relay);
+  await labDown(place, signal);
+  assert.deepEqual(marksOf(place, machine), []);
+});
+
 test("`down` leaves nothing when the supervisor was killed before", async () => {
   await up();
   process.kill(labStatus(place).supervisor?.pid ?? 0, "SIGKILL");
