@@ -56,7 +56,7 @@ export class Factory {
 
   #running(): Child {
     if (this.#child !== undefined) return this.#child;
-    const child = spawn(perl, [supervisorProgram, "factory"], {
+    const child = spawn(perl, [supervisorProgram, "factory", String(process.pid)], {
       stdio: ["pipe", "pipe", "inherit"],
       env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin" },
       cwd: "/",

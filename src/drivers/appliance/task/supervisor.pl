@@ -2,8 +2,8 @@
 # The root side of a task appliance, in the Perl that every Debian has (perl-base, no modules): it makes system
 # calls directly, so that a whole machine costs one clone instead of a dozen programs.
 #
-#   supervisor.pl factory    reads "make" and "release" lines, answers one line each; ends with its input.
-#   supervisor.pl exec ...   joins a running appliance and runs one more program in it.
+#   supervisor.pl factory ...   reads "make" and "release" lines, answers one line each; ends with its input.
+#   supervisor.pl exec ...      joins a running appliance and runs one more program in it.
 #
 #   host manager --pipe--> factory --clone--> supervisor (pid 1 of the appliance) --fork--> the command
 #        |                                        ^   |
@@ -33,18 +33,21 @@ my %call = $machine eq 'aarch64'
 
 umask 022;
 my $mode = shift @ARGV // '';
-if ($mode eq 'factory') { factory() }
+if ($mode eq 'factory') { factory(@ARGV) }
 elsif ($mode eq 'exec') { run_inside(@ARGV) }
-else { die "usage: supervisor.pl factory | exec FIELDS\n" }
+else { die "usage: supervisor.pl factory PARENT | exec FIELDS\n" }
 exit 0;
 
 # ---- factory -----------------------------------------------------------------------------------------------
 
 sub factory {
+    my ($parent) = @_;
     local $SIG{CHLD} = 'IGNORE';
     $| = 1;
     # Never alive beside the next manager's: what it leaves half made, that one clears away.
     sys('prctl', PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    # It died before that.
+    exit 0 if getppid() != $parent;
     while (my $line = <STDIN>) {
         chomp $line;
         my ($verb, $slot, @rest) = fields($line);

@@ -165,8 +165,6 @@ class OpenCgroup implements Cgroup {
     const root = this.#layout.v2;
     if (root !== undefined && existsSync(join(root, this.path, "cgroup.kill"))) {
       this.#write(root, { file: "cgroup.kill", value: "1" });
-      // A v1 freezer keeps even the killed.
-      if (this.#layout.v1.freezer !== undefined && this.#freezerCarrier().dialect === v1) this.thaw();
       return;
     }
     for (const child of this.children()) this.#below(child).killAll();
@@ -177,7 +175,9 @@ class OpenCgroup implements Cgroup {
         if (!isErrno(error, "ESRCH")) throw error;
       }
     }
-    this.thaw();
+    const { dialect, tree } = this.#freezerCarrier();
+    // A group being removed may be gone from some hierarchies already.
+    if (existsSync(join(tree, this.path, dialect.thawed.file))) this.thaw();
   }
 
   pids(): number[] {
