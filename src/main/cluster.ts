@@ -17,7 +17,7 @@ await runManager<ClusterConfig>("cluster", async ({ config, clock, log, signal }
   mkdirSync(config.stateDir, { recursive: true, mode: ownerOnly });
   const store = openEmbeddedStore({ path: join(config.stateDir, "store.db"), clock, random, log });
   const messaging = await openLocalBus({ path: config.bus, address: clusterAddress, clock, log });
-  const mapper = mapperWorker({ seed: config.seed ?? random.integer(2 ** 31), log });
+  const mapper = mapperWorker({ seed: config.seed ?? random.integer(2 ** 31) });
   const cluster = new ClusterManager({
     clock,
     random,
@@ -45,7 +45,7 @@ await runManager<ClusterConfig>("cluster", async ({ config, clock, log, signal }
       await api.close();
     }
   } finally {
-    await Promise.allSettled([mapper.close(), messaging.close(), store.close()]);
+    await Promise.allSettled([messaging.close(), store.close()]);
   }
 });
 
