@@ -1,0 +1,157 @@
+import { existsSync, readFileSync } from "node:fs";
+import { statfs } from "node:fs/promises";
+import { totalmem } from "node:os";
+import { messageOf } from "#base/errors.ts";
+import { bytes, millis } from "#base/units.ts";
+import { Nftables } from "#drivers/network/kernel/nftables.ts";
+import type { Subprocess } from "#drivers/system/port.ts";
+import { capabilities } from "./capabilities.ts";
+import {
+  controllerCapability,
+  controllers,
+  probeController,
+  readLayout,
+  versionFinding,
+} from "./cgroup-probes.ts";
+import { KernelProbes } from "./kernel-probes.ts";
+import { probeKvm } from "./kvm-probe.ts";
+import {
+  availableMemory,
+  clockFinding,
+  diskFinding,
+  memoryFinding,
+  nodeFinding,
+  pidMaxFinding,
+  rootFinding,
+  tunnelFinding,
+} from "./machine.ts";
+import { judge } from "./report.ts";
+import type { Capability, DoctorItem, DoctorReport, Finding } from "./report.ts";
+import { toolFinding, tools } from "./tools.ts";
+
+const toolMsMax = millis(1500);
+const clockSourceFile = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+
+export type DoctorDeps = {
+  readonly subprocess: Subprocess;
+  /** Where Consort keeps its state: its disk and file system are looked at. Must exist. */
+  readonly directory: string;
+  readonly nodeVersion: string;
+  readonly nodePath: string;
+  /** As `process.arch`. */
+  readonly arch: string;
+  readonly uid: number | undefined;
+  readonly pid: number;
+};
+
+/** Tries everything at once, in well under two seconds; leaves nothing. */
+export async function runDoctor(deps: DoctorDeps, signal: AbortSignal): Promise<DoctorReport> {
+  const [kernel, toolItems] = await Promise.all([
+    kernelItems(deps, signal),
+    findTools(deps.subprocess, signal),
+  ]);
+  const ok = (id: string): boolean =>
+    [...kernel, ...toolItems].some((item) => item.id === id && item.status === "ok");
+  const tunnels = judge(
+    capabilities.encryptedTunnels,
+    tunnelFinding({
+      kernelWireGuard: ok(capabilities.wireguardKernel.id),
+      wg: ok("tool-wg"),
+      wireguardGo: ok("tool-wireguard-go"),
+      openvpn: ok("tool-openvpn"),
+      tun: ok(capabilities.tun.id),
+    }),
+  );
+  return {
+    items: [...(await machineItems(deps)), ...cgroupItems(deps.pid), ...kernel, tunnels, ...toolItems],
+  };
+}
+
+async function machineItems(deps: DoctorDeps): Promise<DoctorItem[]> {
+  const disk = await statfs(deps.directory);
+  const pidMax = Number(text("/proc/sys/kernel/pid_max"));
+  const psi = existsSync("/proc/pressure/cpu");
+  return [
+    judge(capabilities.node, nodeFinding(deps.nodeVersion)),
+    judge(capabilities.root, rootFinding(deps.uid)),
+    judge(capabilities.disk, diskFinding(bytes(disk.bavail * disk.bsize), deps.directory)),
+    judge(capabilities.memory, memoryFinding(availableMemory(text("/proc/meminfo")), bytes(totalmem()))),
+    judge(capabilities.pidMax, pidMaxFinding(pidMax)),
+    judge(capabilities.clockSource, clockFinding(text(clockSourceFile).trim())),
+    judge(capabilities.psi, psi ? { status: "ok", found: "on" } : { status: "missing", found: "off" }),
+  ];
+}
+
+function cgroupItems(pid: number): DoctorItem[] {
+  const layout = readLayout();
+  return [
+    judge(capabilities.cgroupVersion, versionFinding(layout)),
+    ...controllers.map((controller) =>
+      judge(controllerCapability(controller), probeController(layout, controller, `consort-doctor-${pid}`)),
+    ),
+  ];
+}
+
+function kernelItems(deps: DoctorDeps, signal: AbortSignal): Promise<DoctorItem[]> {
+  const probes = new KernelProbes(deps.subprocess, signal);
+  const attempts: readonly (readonly [Capability, Promise<Finding>])[] = [
+    [capabilities.netNamespace, probes.namespace("net")],
+    [capabilities.pidNamespace, probes.namespace("pid")],
+    [capabilities.mountNamespace, probes.namespace("mount")],
+    [capabilities.utsNamespace, probes.namespace("uts")],
+    [capabilities.userNamespace, probes.namespace("user")],
+    [capabilities.overlayfs, probes.overlay(deps.directory)],
+    [capabilities.veth, probes.link("probe0", "type", "veth", "peer", "name", "probe1")],
+    [capabilities.bridge, probes.link("probe0", "type", "bridge")],
+    [capabilities.nftBridge, probes.bridgeRules()],
+    [capabilities.libnftables, libraryFinding()],
+    [capabilities.htb, probes.shaping()],
+    [capabilities.ifb, probes.link("probe0", "type", "ifb")],
+    [capabilities.vxlan, probes.link("probe0", "type", "vxlan", "id", "1", "dstport", "4789")],
+    [capabilities.tun, probes.tun()],
+    [capabilities.wireguardKernel, probes.link("probe0", "type", "wireguard")],
+    [capabilities.fifo, probes.fifo()],
+    [capabilities.deadline, probes.deadline()],
+    [capabilities.kvm, probeKvm(deps.subprocess, deps.nodePath, deps.arch, signal)],
+  ];
+  return Promise.all(attempts.map(async ([capability, finding]) => judge(capability, await finding)));
+}
+
+/** Reads only: the rules it asks for are this network namespace's own. */
+async function libraryFinding(): Promise<Finding> {
+  try {
+    const nftables = new Nftables();
+    try {
+      await nftables.transact("list tables");
+    } finally {
+      nftables.close();
+    }
+    return { status: "ok", found: "works" };
+  } catch (cause) {
+    return { status: "missing", found: messageOf(cause) };
+  }
+}
+
+function findTools(subprocess: Subprocess, signal: AbortSignal): Promise<DoctorItem[]> {
+  return Promise.all(
+    tools.map(async (tool) => {
+      const { file, args, ...capability } = tool;
+      const printed = await subprocess
+        .run(file, args, signal, { timeoutMs: toolMsMax })
+        .then(({ stdout, stderr }) => `${stdout}\n${stderr}`)
+        .catch(() => {
+          signal.throwIfAborted();
+          return undefined;
+        });
+      return judge(capability, toolFinding(printed));
+    }),
+  );
+}
+
+function text(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
