@@ -28,9 +28,9 @@ after(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-async function killedAfter(command: "up" | "down", delayMs: number): Promise<void> {
+async function killedAfter(command: "up" | "down", delayMs: number, managers = ""): Promise<void> {
   const args = [`${import.meta.dirname}/lab-command.child.ts`, command, place.name, place.stateRoot];
-  const child = spawn(process.execPath, [...args, place.runRoot], { stdio: "inherit" });
+  const child = spawn(process.execPath, [...args, place.runRoot, managers], { stdio: "inherit" });
   const ended = once(child, "exit");
   const late = machine.clock.sleep(millis(delayMs), signal).then(() => child.kill("SIGKILL"));
   await Promise.all([ended, late]);
@@ -53,6 +53,21 @@ test(`a lab killed at random moments is completed by \`up\` and removed by \`dow
     assert.deepEqual(marksOf(place, machine), [], story);
   }
   assert.deepEqual(await rootNetwork(machine, signal), network);
+});
+
+test(`the same with managers in it (CONSORT_SEED=${seed})`, async () => {
+  const random = seededRandom(seed);
+  for (let round = 0; round < rounds / 6; round += 1) {
+    const delay = random.integer(4 * killWithinMs.up);
+    await killedAfter("up", delay, "managers");
+    if (random.integer(2) === 0) await killedAfter("down", random.integer(killWithinMs.down));
+    await labDown(place, signal);
+    assert.deepEqual(
+      marksOf(place, machine),
+      [],
+      `round ${round}, seed ${seed}: up killed after ${delay} ms`,
+    );
+  }
 });
 
 const relayPid = (): number | undefined => labStatus(place).programs[0]?.process?.pid;
