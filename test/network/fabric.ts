@@ -243,8 +243,16 @@ export class TestHost {
 const networkOf = (guest: Guest) => networkId(ensembleName(guest.ensemble), guest.network);
 const hostAddressOf = (guest: Guest) => ipv4Address(`172.30.0.${guest.host}`);
 export const macOfGuest = (guest: Guest) =>
-  macAddress(`02:c0:00:00:00:${guest.number.toString(16).padStart(2, "0")}`);
-export const addressOfGuest = (guest: Guest) => ipv4Address(`10.77.0.${guest.number}`);
+  macAddress(
+    `02:c0:00:00:${octets(guest.number)
+      .map((octet) => octet.toString(16).padStart(2, "0"))
+      .join(":")}`,
+  );
+export const addressOfGuest = (guest: Guest) => ipv4Address(`10.77.${octets(guest.number).join(".")}`);
+
+function octets(number: number): readonly number[] {
+  return [Math.floor(number / 256), number % 256];
+}
 
 function vniOf(guest: Guest | undefined): number {
   const text = guest === undefined ? "" : networkOf(guest);

@@ -11,7 +11,7 @@ export async function goodput(
 ): Promise<number> {
   const server = fabric.spawnInGuest(to, "iperf3", "-s", "-1", "--forceflush", "-p", String(options.port));
   try {
-    await listening(server.stdout);
+    await untilListening(server.stdout);
     const { stdout, stderr, code } = await fabric.inGuest(
       from,
       ...["iperf3", "-J", "-O", "1", "-t", String(options.seconds), "-p", String(options.port)],
@@ -26,7 +26,8 @@ export async function goodput(
   }
 }
 
-async function listening(output: NodeJS.ReadableStream | null): Promise<void> {
+/** Resolves when iperf3 says that it listens. */
+export async function untilListening(output: NodeJS.ReadableStream | null): Promise<void> {
   let shown = "";
   for await (const chunk of output ?? []) {
     shown += chunk.toString();
