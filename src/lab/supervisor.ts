@@ -35,11 +35,8 @@ export function supervise(
   const paths = labPaths(place);
   const lock = lockOf(paths.supervisorFile, place.name);
   if (lock === undefined) return undefined;
-  const startTime = startTimeOf(process.pid);
-  writeFileSync(paths.supervisorFile, JSON.stringify({ pid: process.pid, startTime }));
   // Not made here if it is missing: then the lab is being removed.
   machine.cgroups.open(managersCgroup(place.name)).attach(process.pid);
-  registered();
   const kept = new Map<string, Promise<void>>();
   const reload = (): void => {
     for (const program of readPrograms(paths.programsFile)) {
@@ -51,6 +48,10 @@ export function supervise(
     }
   };
   reload();
+  // Last, so that who waits for this file finds the programs running.
+  const startTime = startTimeOf(process.pid);
+  writeFileSync(paths.supervisorFile, JSON.stringify({ pid: process.pid, startTime }));
+  registered();
   const end = async (): Promise<void> => {
     await new Promise<void>((resolve) => {
       signal.addEventListener("abort", () => resolve(), { once: true });
