@@ -1,5 +1,5 @@
 import { ConsortError, codeOf } from "#base/errors.ts";
-import { path } from "#cli/client.ts";
+import { route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
 import { ensembleDocument } from "#formats/ensemble-document.ts";
 import type { Ensemble } from "#model/ensemble.ts";
@@ -9,7 +9,7 @@ const waitMs = 2000;
 
 /** Brings an ensemble up, or to its new form; resolves when all of it runs and is connected, rejects when it cannot. */
 export async function bringUp(client: Client, ensemble: Ensemble, signal: AbortSignal): Promise<Operation> {
-  const where = path`/v1/ensembles/${ensemble.name}`;
+  const where = route`/v1/ensembles/${ensemble.name}`;
   return ended(
     client,
     await client.request<Operation>("PUT", where, signal, ensembleDocument(ensemble)),
@@ -21,7 +21,7 @@ export async function bringUp(client: Client, ensemble: Ensemble, signal: AbortS
 export async function takeDown(client: Client, name: string, signal: AbortSignal): Promise<Operation> {
   return ended(
     client,
-    await client.request<Operation>("DELETE", path`/v1/ensembles/${name}`, signal),
+    await client.request<Operation>("DELETE", route`/v1/ensembles/${name}`, signal),
     signal,
   );
 }
@@ -29,7 +29,7 @@ export async function takeDown(client: Client, name: string, signal: AbortSignal
 async function ended(client: Client, accepted: Operation, signal: AbortSignal): Promise<Operation> {
   let operation = accepted;
   while (operation.state === "running") {
-    const where = `${path`/v1/operations/${operation.id}`}?waitMs=${waitMs}`;
+    const where = `${route`/v1/operations/${operation.id}`}?waitMs=${waitMs}`;
     operation = await client.request<Operation>("GET", where, signal);
   }
   if (operation.state === "done") return operation;

@@ -1,6 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
 import type { ErrorCode } from "#base/errors.ts";
-import { path } from "#cli/client.ts";
+import { route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
 
 type ExecLine =
@@ -29,7 +29,7 @@ export async function execIn(
     env,
     ...(stdin === undefined ? {} : { stdinBase64: Buffer.from(stdin).toString("base64") }),
   };
-  const where = path`/v1/ensembles/${ensemble}/appliances/${appliance}/exec`;
+  const where = route`/v1/ensembles/${ensemble}/appliances/${appliance}/exec`;
   for await (const line of client.lines("POST", where, signal, { body })) {
     if (line === "") continue;
     const told = JSON.parse(line) as ExecLine;

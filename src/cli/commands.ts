@@ -1,0 +1,128 @@
+import type { Command } from "#cli/command.ts";
+
+export type CommandEntry = {
+  readonly name: string;
+  /** One line for the overview. */
+  readonly summary: string;
+  readonly group: "Start" | "Ensembles" | "Look" | "Machine" | "Help";
+  /** Loaded when it is called, so that every call starts quickly. */
+  readonly load: () => Promise<{ readonly command: Command }>;
+};
+
+/** Every command, in the order the overview shows them. */
+export const commands: readonly CommandEntry[] = [
+  {
+    name: "doctor",
+    summary: "Find out what this machine can do, with a remedy for what it cannot",
+    group: "Start",
+    load: () => import("#cli/doctor.ts"),
+  },
+  {
+    name: "lab",
+    summary: "Hosts as network namespaces on this machine: up, down, status",
+    group: "Start",
+    load: () => import("#cli/lab.ts"),
+  },
+  {
+    name: "validate",
+    summary: "Check ensemble files, without any manager",
+    group: "Ensembles",
+    load: () => import("#cli/validate.ts"),
+  },
+  {
+    name: "plan",
+    summary: "Show what up would do, where everything would go and why",
+    group: "Ensembles",
+    load: () => import("#cli/plan.ts"),
+  },
+  {
+    name: "up",
+    summary: "Make an ensemble run as its file says",
+    group: "Ensembles",
+    load: () => import("#cli/up.ts"),
+  },
+  {
+    name: "down",
+    summary: "Remove an ensemble and everything of it",
+    group: "Ensembles",
+    load: () => import("#cli/down.ts"),
+  },
+  {
+    name: "export",
+    summary: "Print a running ensemble as the file that would make it",
+    group: "Ensembles",
+    load: () => import("#cli/export.ts"),
+  },
+  {
+    name: "ps",
+    summary: "List ensembles and their appliances",
+    group: "Look",
+    load: () => import("#cli/ps.ts"),
+  },
+  {
+    name: "top",
+    summary: "Watch what appliances and links use",
+    group: "Look",
+    load: () => import("#cli/top.ts"),
+  },
+  {
+    name: "describe",
+    summary: "Everything known of an ensemble, an appliance or a host",
+    group: "Look",
+    load: () => import("#cli/describe.ts"),
+  },
+  {
+    name: "explain",
+    summary: "Why appliances and links are where they are",
+    group: "Look",
+    load: () => import("#cli/explain.ts"),
+  },
+  {
+    name: "events",
+    summary: "What happened, and what happens",
+    group: "Look",
+    load: () => import("#cli/events.ts"),
+  },
+  {
+    name: "logs",
+    summary: "What an appliance wrote",
+    group: "Look",
+    load: () => import("#cli/logs.ts"),
+  },
+  {
+    name: "exec",
+    summary: "Run a program inside an appliance",
+    group: "Look",
+    load: () => import("#cli/exec.ts"),
+  },
+  {
+    name: "hosts",
+    summary: "List hosts with what they have and what is promised of it",
+    group: "Machine",
+    load: () => import("#cli/hosts.ts"),
+  },
+  {
+    name: "operations",
+    summary: "List changes asked for, running and ended",
+    group: "Machine",
+    load: () => import("#cli/operations.ts"),
+  },
+  {
+    name: "completion",
+    summary: "Print completion for bash, zsh or fish",
+    group: "Help",
+    load: () => import("#cli/completion.ts"),
+  },
+  {
+    name: "help",
+    summary: "Explain a command",
+    group: "Help",
+    load: () => import("#cli/help.ts"),
+  },
+  {
+    name: "version",
+    summary: "Print the version, and the manager's",
+    group: "Help",
+    load: () => import("#cli/version.ts"),
+  },
+];

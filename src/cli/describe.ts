@@ -1,0 +1,151 @@
+import { ConsortError } from "#base/errors.ts";
+import { apiOptions } from "#cli/arguments.ts";
+import { connect, route } from "#cli/client.ts";
+import type { Client } from "#cli/client.ts";
+import type { Command } from "#cli/command.ts";
+import { formatAppliances } from "#cli/ps.ts";
+import { age, bandwidth, cpu, size } from "#cli/quantities.ts";
+import { formatFacts, formatTable } from "#cli/table.ts";
+import { didYouMean } from "#formats/suggestion.ts";
+import type { ApplianceStatus, EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
+
+type Described = { readonly value: unknown; readonly text: string };
+
+export const command: Command = {
+  usage: ["describe NAME", "describe NAME/APPLIANCE", "describe host/ID"],
+  options: apiOptions,
+  about: [
+    "Everything known of one thing: its state, what it is promised, what it uses, its networks and links.",
+  ],
+  examples: [
+    { line: "consort describe shop", what: "an ensemble, with its links measured" },
+    { line: "consort describe shop/web-1", what: "one appliance" },
+    { line: "consort describe host/a1", what: "one host" },
+  ],
+  takes: [1, 1],
+  async run(given, context) {
+    const client = await connect(given, context);
+    const subject = given.positionals[0] ?? "";
+    const described = await describe(client, subject, context.clock.now(), context.signal);
+    if (given.has("json")) context.terminal.out(`${JSON.stringify(described.value, undefined, 2)}\n`);
+    else context.terminal.out(described.text);
+    return 0;
+  },
+};
+
+async function describe(
+  client: Client,
+  subject: string,
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<Described> {
+  const [first = "", second] = subject.split("/", 2);
+  if (first === "host" && second !== undefined) {
+    const hosts = await client.request<HostStatus[]>("GET", "/v1/hosts", signal);
+    const host = pick("host", second, hosts, (one) => one.id);
+    return { value: host, text: formatHost(host, nowMs) };
+  }
+  const ensemble = await client.request<EnsembleStatus>("GET", route`/v1/ensembles/${first}`, signal);
+  if (second === undefined) return { value: ensemble, text: formatEnsemble(ensemble, nowMs) };
+  const appliance = pick(`appliance of ${first}`, second, ensemble.appliances, (one) => one.name);
+  const links = ensemble.links.filter((link) =>
+    [link.from, link.to].some((end) => isSame(end, first, second)),
+  );
+  return { value: { ...appliance, links }, text: formatAppliance(appliance, links, nowMs) };
+}
+
+const isSame = (end: string, ensemble: string, appliance: string): boolean =>
+  end === appliance || end === `${ensemble}/${appliance}`;
+
+function pick<One>(what: string, name: string, all: readonly One[], nameOf: (one: One) => string): One {
+  const found = all.find((one) => nameOf(one) === name);
+  if (found !== undefined) return found;
+  const suggestion = didYouMean(name, all.map(nameOf));
+  throw new ConsortError(
+    "not_found",
+    `Cannot describe ${name}: no such ${what}${suggestion === undefined ? "" : `; ${suggestion}`}`,
+  );
+}
+
+export function formatEnsemble(ensemble: EnsembleStatus, nowMs: number): string {
+  const facts = formatFacts([
+    ["ensemble", ensemble.name],
+    ["description", ensemble.description],
+    ["state", ensemble.state],
+    ["message", ensemble.message],
+    ["revision", String(ensemble.revision)],
+    ...ensemble.networks.map(
+      (network) =>
+        [`network ${network.name}`, `${network.subnet}, VXLAN ${network.vni}, MTU ${network.mtu}`] as const,
+    ),
+  ]);
+  return [facts, formatAppliances(ensemble, nowMs), ...linkTable(ensemble.links)].join("\n");
+}
+
+function formatAppliance(appliance: ApplianceStatus, links: readonly LinkStatus[], nowMs: number): string {
+  const facts = formatFacts([
+    ["appliance", `${appliance.ensemble}/${appliance.name}`],
+    ["kind", appliance.kind],
+    ["state", appliance.state],
+    ["message", appliance.message],
+    ["host", appliance.host],
+    ["site", appliance.site],
+    ["running for", appliance.startedAtMs === undefined ? undefined : age(appliance.startedAtMs, nowMs)],
+    ["restarts", String(appliance.restarts)],
+    ["CPU used", cpu(appliance.cpuUsedMilli)],
+    ["CPU promised", appliance.cpuReservedMilli === undefined ? undefined : cpu(appliance.cpuReservedMilli)],
+    ["memory used", size(appliance.memoryUsedBytes)],
+    ["memory limit", appliance.memoryLimitBytes === undefined ? undefined : size(appliance.memoryLimitBytes)],
+    ...appliance.addresses.map(
+      ({ network, address, mac }) => [`network ${network}`, `${address}, ${mac}`] as const,
+    ),
+  ]);
+  return [facts, ...linkTable(links)].join("\n");
+}
+
+function linkTable(links: readonly LinkStatus[]): string[] {
+  if (links.length === 0) return [];
+  return [
+    formatTable<LinkStatus>(
+      [
+        { heading: "LINK", cell: (row) => `${row.from} - ${row.to}` },
+        { heading: "NETWORK", cell: (row) => row.network },
+        { heading: "PROMISED", right: true, cell: (row) => bandwidth(row.bandwidthBps) },
+        { heading: "CEILING", right: true, cell: (row) => bandwidth(row.ceilingBps) },
+        { heading: "THERE", right: true, cell: (row) => bandwidth(row.forwardBps) },
+        { heading: "BACK", right: true, cell: (row) => bandwidth(row.backwardBps) },
+        { heading: "CONNECTION", cell: (row) => row.connection },
+        { heading: "PATH", cell: (row) => row.path.join(" > ") },
+      ],
+      links,
+    ),
+  ];
+}
+
+function formatHost(host: HostStatus, nowMs: number): string {
+  return formatFacts([
+    ["host", host.id],
+    ["site", host.site],
+    ["role", host.role],
+    ["state", host.state],
+    ["address", host.address],
+    ["labels", labelText(host.labels)],
+    ["last seen", `${age(host.lastSeenMs, nowMs)} ago`],
+    ["appliances", String(host.appliances)],
+    ["CPU", `${cpu(host.cpuMilli)}, ${cpu(host.cpuReservedMilli)} promised, ${cpu(host.cpuUsedMilli)} used`],
+    [
+      "memory",
+      `${size(host.memoryBytes)}, ${size(host.memoryReservedBytes)} promised, ${size(host.memoryUsedBytes)} used`,
+    ],
+    ["uplink", bandwidth(host.uplinkBps)],
+    ...host.tunnels.map(
+      ({ peerSite, kind, up }) => [`tunnel to ${peerSite}`, `${kind}, ${up ? "up" : "down"}`] as const,
+    ),
+    ...host.problems.map((problem) => ["problem", problem] as const),
+  ]);
+}
+
+function labelText(labels: Readonly<Record<string, string>>): string | undefined {
+  const pairs = Object.entries(labels).map(([key, value]) => `${key}=${value}`);
+  return pairs.length === 0 ? undefined : pairs.join(" ");
+}

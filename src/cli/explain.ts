@@ -1,0 +1,75 @@
+import { apiOptions } from "#cli/arguments.ts";
+import { connect, route } from "#cli/client.ts";
+import type { Command } from "#cli/command.ts";
+import { formatTable } from "#cli/table.ts";
+import type { Explanation } from "#protocol/http/plan.ts";
+
+type Weighed = Explanation["appliances"][number];
+
+export const command: Command = {
+  usage: ["explain NAME"],
+  options: {
+    ...apiOptions,
+    appliance: { about: "Only this appliance and its links", value: "NAME" },
+  },
+  about: [
+    "For every appliance: the hosts that were weighed, with score (lower is better) and verdict, and what is binding.\nFor every link: the path its frames take, how the two ends are connected, and the physical link with least room left.",
+  ],
+  examples: [
+    { line: "consort explain shop", what: "all of it" },
+    { line: "consort explain shop --appliance web-1", what: "why web-1 is where it is" },
+  ],
+  takes: [1, 1],
+  async run(given, context) {
+    const client = await connect(given, context);
+    const name = given.positionals[0] ?? "";
+    const whole = await client.request<Explanation>(
+      "GET",
+      route`/v1/ensembles/${name}/explanation`,
+      context.signal,
+    );
+    const explanation = only(whole, given.text("appliance"));
+    if (given.has("json")) context.terminal.out(`${JSON.stringify(explanation, undefined, 2)}\n`);
+    else context.terminal.out(formatExplanation(explanation));
+    return 0;
+  },
+};
+
+function only(whole: Explanation, appliance: string | undefined): Explanation {
+  if (appliance === undefined) return whole;
+  const isIt = (id: string): boolean => id === appliance || id === `${whole.ensemble}/${appliance}`;
+  return {
+    ensemble: whole.ensemble,
+    appliances: whole.appliances.filter((entry) => isIt(entry.appliance)),
+    links: whole.links.filter((link) => isIt(link.from) || isIt(link.to)),
+  };
+}
+
+export function formatExplanation(explanation: Explanation): string {
+  const appliances = explanation.appliances.map(formatWeighed);
+  const links = formatTable<Explanation["links"][number]>(
+    [
+      { heading: "LINK", cell: (row) => `${row.from} - ${row.to}` },
+      { heading: "CONNECTION", cell: (row) => row.connection },
+      { heading: "PATH", cell: (row) => row.path.join(" > ") },
+      { heading: "BINDING", cell: (row) => row.binding ?? "-" },
+    ],
+    explanation.links,
+  );
+  return [...appliances, ...(explanation.links.length > 0 ? [links] : [])].join("\n");
+}
+
+function formatWeighed(weighed: Weighed): string {
+  const where = weighed.host === undefined ? "is placed nowhere" : `is on ${weighed.host}`;
+  const binding = weighed.binding === undefined ? "" : `Binding: ${weighed.binding}\n`;
+  const candidates = formatTable<Weighed["candidates"][number]>(
+    [
+      { heading: "", cell: (row) => (row.host === weighed.host ? "*" : "") },
+      { heading: "HOST", cell: (row) => row.host },
+      { heading: "SCORE", right: true, cell: (row) => String(Math.round(row.score * 100) / 100) },
+      { heading: "VERDICT", cell: (row) => row.verdict },
+    ],
+    weighed.candidates,
+  );
+  return `${weighed.appliance} ${where}\n${binding}${candidates}`;
+}

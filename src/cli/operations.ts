@@ -1,0 +1,47 @@
+import { apiOptions } from "#cli/arguments.ts";
+import { connect } from "#cli/client.ts";
+import type { Command } from "#cli/command.ts";
+import { age } from "#cli/quantities.ts";
+import { formatTable } from "#cli/table.ts";
+import { showOrWatch, watchOptions } from "#cli/watch.ts";
+import type { Operation } from "#protocol/http/operation.ts";
+
+export const command: Command = {
+  usage: ["operations"],
+  options: { ...apiOptions, ...watchOptions },
+  about: [
+    "Lists the changes that were asked for: those that run and the latest that ended, with how they ended.",
+  ],
+  examples: [{ line: "consort operations", what: "after consort up --detach" }],
+  takes: [0, 0],
+  async run(given, context) {
+    const client = await connect(given, context);
+    return showOrWatch(
+      given,
+      context,
+      (signal) => client.request<Operation[]>("GET", "/v1/operations", signal),
+      (operations) => formatOperations(operations, context.clock.now()),
+    );
+  },
+};
+
+export function formatOperations(operations: readonly Operation[], nowMs: number): string {
+  return formatTable<Operation>(
+    [
+      { heading: "OPERATION", cell: (row) => row.id },
+      { heading: "WHAT", cell: (row) => `${row.kind} ${row.ensemble}` },
+      { heading: "STATE", cell: (row) => row.state },
+      { heading: "PHASE", cell: (row) => row.phase },
+      { heading: "READY", right: true, cell: (row) => `${row.progress.done}/${row.progress.total}` },
+      { heading: "AGE", right: true, cell: (row) => age(row.createdAtMs, nowMs) },
+      {
+        heading: "TOOK",
+        right: true,
+        cell: (row) =>
+          row.endedAtMs === undefined ? "-" : `${((row.endedAtMs - row.createdAtMs) / 1000).toFixed(2)}s`,
+      },
+      { heading: "MESSAGE", cell: (row) => row.error?.message ?? row.message },
+    ],
+    operations,
+  );
+}

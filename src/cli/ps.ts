@@ -1,0 +1,76 @@
+import { apiOptions } from "#cli/arguments.ts";
+import { connect, route } from "#cli/client.ts";
+import type { Command } from "#cli/command.ts";
+import { age, cpu, size } from "#cli/quantities.ts";
+import { formatTable } from "#cli/table.ts";
+import { showOrWatch, watchOptions } from "#cli/watch.ts";
+import type { ApplianceStatus, EnsembleStatus } from "#protocol/http/status.ts";
+
+export const command: Command = {
+  usage: ["ps [NAME]"],
+  options: { ...apiOptions, ...watchOptions },
+  about: ["Lists all ensembles, or the appliances of one: where each runs, its state, addresses and use."],
+  examples: [
+    { line: "consort ps", what: "all ensembles" },
+    { line: "consort ps shop --watch", what: "the appliances of shop, as they change" },
+    { line: "consort ps shop --json | jq '.appliances[].host'", what: "for programs" },
+  ],
+  takes: [0, 1],
+  async run(given, context) {
+    const client = await connect(given, context);
+    const [name] = given.positionals;
+    if (name === undefined)
+      return showOrWatch(
+        given,
+        context,
+        (signal) => client.request<EnsembleStatus[]>("GET", "/v1/ensembles", signal),
+        formatEnsembles,
+      );
+    return showOrWatch(
+      given,
+      context,
+      (signal) => client.request<EnsembleStatus>("GET", route`/v1/ensembles/${name}`, signal),
+      (ensemble) => formatAppliances(ensemble, context.clock.now()),
+    );
+  },
+};
+
+export function formatEnsembles(ensembles: readonly EnsembleStatus[]): string {
+  if (ensembles.length === 0) return "No ensembles. Start one: consort up FILE\n";
+  return formatTable<EnsembleStatus>(
+    [
+      { heading: "ENSEMBLE", cell: (row) => row.name },
+      { heading: "STATE", cell: (row) => row.state },
+      { heading: "READY", right: true, cell: (row) => `${running(row)}/${row.appliances.length}` },
+      { heading: "NETWORKS", right: true, cell: (row) => String(row.networks.length) },
+      { heading: "LINKS", right: true, cell: (row) => String(row.links.length) },
+      { heading: "HOSTS", cell: (row) => hostsOf(row) },
+      { heading: "MESSAGE", cell: (row) => row.message ?? "" },
+    ],
+    ensembles,
+  );
+}
+
+const running = (ensemble: EnsembleStatus): number =>
+  ensemble.appliances.filter((appliance) => appliance.state === "running").length;
+
+const hostsOf = (ensemble: EnsembleStatus): string =>
+  [...new Set(ensemble.appliances.flatMap((appliance) => appliance.host ?? []))].sort().join(",");
+
+export function formatAppliances(ensemble: EnsembleStatus, nowMs: number): string {
+  return formatTable<ApplianceStatus>(
+    [
+      { heading: "APPLIANCE", cell: (row) => `${row.ensemble}/${row.name}` },
+      { heading: "KIND", cell: (row) => row.kind },
+      { heading: "STATE", cell: (row) => row.state },
+      { heading: "HOST", cell: (row) => row.host ?? "-" },
+      { heading: "AGE", right: true, cell: (row) => age(row.startedAtMs, nowMs) },
+      { heading: "RESTARTS", right: true, cell: (row) => String(row.restarts) },
+      { heading: "CPU", right: true, cell: (row) => cpu(row.cpuUsedMilli) },
+      { heading: "MEMORY", right: true, cell: (row) => size(row.memoryUsedBytes) },
+      { heading: "ADDRESSES", cell: (row) => row.addresses.map(({ address }) => address).join(",") },
+      { heading: "MESSAGE", cell: (row) => row.message ?? "" },
+    ],
+    ensemble.appliances,
+  );
+}

@@ -1,0 +1,87 @@
+import { apiOptions } from "#cli/arguments.ts";
+import { connect } from "#cli/client.ts";
+import type { Client } from "#cli/client.ts";
+import type { Command } from "#cli/command.ts";
+import { bandwidth, cpu, part, size } from "#cli/quantities.ts";
+import { formatTable } from "#cli/table.ts";
+import { showOrWatch, watchOptions } from "#cli/watch.ts";
+import type { ApplianceStatus, EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
+
+type Usage = {
+  readonly hosts: readonly HostStatus[];
+  readonly appliances: readonly ApplianceStatus[];
+  readonly links: readonly (LinkStatus & { readonly ensemble: string })[];
+};
+
+export const command: Command = {
+  usage: ["top"],
+  options: { ...apiOptions, ...watchOptions },
+  about: [
+    "What hosts, appliances and links use now, busiest first, against what is promised to them.\nOn a terminal it goes on until Ctrl-C; elsewhere it prints once, unless --watch.",
+  ],
+  examples: [
+    { line: "consort top", what: "watch it" },
+    { line: "consort top --json --watch --every 5", what: "one JSON line every five seconds" },
+  ],
+  takes: [0, 0],
+  async run(given, context) {
+    const client = await connect(given, context);
+    return showOrWatch(given, context, (signal) => readUsage(client, signal), formatUsage, {
+      always: context.terminal.outIsTerminal && !given.has("json"),
+    });
+  },
+};
+
+async function readUsage(client: Client, signal: AbortSignal): Promise<Usage> {
+  const [hosts, ensembles] = await Promise.all([
+    client.request<HostStatus[]>("GET", "/v1/hosts", signal),
+    client.request<EnsembleStatus[]>("GET", "/v1/ensembles", signal),
+  ]);
+  const links = ensembles.flatMap(({ name, links: all }) => all.map((link) => ({ ensemble: name, ...link })));
+  return {
+    hosts: hosts.toSorted((a, b) => b.cpuUsedMilli - a.cpuUsedMilli),
+    appliances: ensembles
+      .flatMap((ensemble) => ensemble.appliances)
+      .toSorted((a, b) => b.cpuUsedMilli - a.cpuUsedMilli),
+    links: links.toSorted((a, b) => b.forwardBps + b.backwardBps - a.forwardBps - a.backwardBps),
+  };
+}
+
+export function formatUsage(usage: Usage): string {
+  const hosts = formatTable<HostStatus>(
+    [
+      { heading: "HOST", cell: (row) => row.id },
+      { heading: "STATE", cell: (row) => row.state },
+      { heading: "CPU", right: true, cell: (row) => `${cpu(row.cpuUsedMilli)} of ${cpu(row.cpuMilli)}` },
+      { heading: "MEMORY", right: true, cell: (row) => part(row.memoryUsedBytes, row.memoryBytes) },
+    ],
+    usage.hosts,
+  );
+  const appliances = formatTable<ApplianceStatus>(
+    [
+      { heading: "APPLIANCE", cell: (row) => `${row.ensemble}/${row.name}` },
+      { heading: "HOST", cell: (row) => row.host ?? "-" },
+      { heading: "STATE", cell: (row) => row.state },
+      { heading: "CPU", right: true, cell: (row) => cpu(row.cpuUsedMilli) },
+      { heading: "PROMISED", right: true, cell: (row) => cpu(row.cpuReservedMilli) },
+      { heading: "MEMORY", right: true, cell: (row) => size(row.memoryUsedBytes) },
+      { heading: "LIMIT", right: true, cell: (row) => size(row.memoryLimitBytes) },
+    ],
+    usage.appliances,
+  );
+  const links = formatTable<Usage["links"][number]>(
+    [
+      { heading: "LINK", cell: (row) => `${row.ensemble}: ${row.from} - ${row.to}` },
+      { heading: "CONNECTION", cell: (row) => row.connection },
+      { heading: "PROMISED", right: true, cell: (row) => bandwidth(row.bandwidthBps) },
+      { heading: "THERE", right: true, cell: (row) => bandwidth(row.forwardBps) },
+      { heading: "BACK", right: true, cell: (row) => bandwidth(row.backwardBps) },
+    ],
+    usage.links,
+  );
+  return [
+    hosts,
+    ...(usage.appliances.length > 0 ? [appliances] : []),
+    ...(usage.links.length > 0 ? [links] : []),
+  ].join("\n");
+}

@@ -1,0 +1,267 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { consort, json, nowMs, testApi } from "#cli/cli.fixture.ts";
+import { systemClock } from "#drivers/system/clock.ts";
+import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
+import type { Explanation } from "#protocol/http/plan.ts";
+
+const shop: EnsembleStatus = {
+  name: "shop",
+  state: "degraded",
+  message: "db restarts",
+  revision: 3,
+  appliances: [
+    {
+      ensemble: "shop",
+      name: "web-1",
+      kind: "task",
+      host: "a1",
+      site: "alpha",
+      state: "running",
+      restarts: 0,
+      startedAtMs: nowMs - 90_000,
+      addresses: [{ network: "lan", address: "10.77.0.2", mac: "02:c0:00:00:00:01" }],
+      cpuReservedMilli: 250,
+      cpuUsedMilli: 125,
+      memoryLimitBytes: 67_108_864,
+      memoryUsedBytes: 1_048_576,
+    },
+    {
+      ensemble: "shop",
+      name: "db",
+      kind: "task",
+      host: "b1",
+      state: "backoff",
+      message: "exit code 1",
+      restarts: 2,
+      addresses: [],
+      cpuUsedMilli: 0,
+      memoryUsedBytes: 0,
+    },
+  ],
+  networks: [{ name: "lan", subnet: "10.77.0.0/24", vni: 17, mtu: 1370 }],
+  links: [
+    {
+      from: "shop/web-1",
+      to: "shop/db",
+      network: "shop/lan",
+      connection: "inter-router",
+      path: ["a1", "sw-alpha", "gw-alpha", "r", "gw-beta", "sw-beta", "b1"],
+      bandwidthBps: 16_000_000,
+      forwardBps: 15_300_000,
+      backwardBps: 80_000,
+      forwardBytes: 1,
+      backwardBytes: 2,
+    },
+  ],
+};
+
+const a1: HostStatus = {
+  id: "a1",
+  site: "alpha",
+  role: "host",
+  state: "ready",
+  address: "172.30.1.11",
+  labels: { disk: "ssd" },
+  cpuMilli: 500,
+  cpuReservedMilli: 250,
+  cpuUsedMilli: 125,
+  memoryBytes: 1_073_741_824,
+  memoryReservedBytes: 67_108_864,
+  memoryUsedBytes: 1_048_576,
+  uplinkBps: 1_000_000_000,
+  appliances: 1,
+  tunnels: [{ peerSite: "beta", kind: "wireguard", up: true }],
+  lastSeenMs: nowMs - 400,
+  problems: [],
+};
+
+const answers = {
+  "GET /v1/ensembles": json([shop]),
+  "GET /v1/ensembles/shop": json(shop),
+  "GET /v1/hosts": json([a1]),
+};
+
+test("ps lists ensembles with how many of their appliances run", async () => {
+  await using api = await testApi(answers);
+  const { exit, out } = await consort(["ps"], { url: api.url });
+  assert.equal(exit, 0);
+  assert.equal(
+    out,
+    [
+      "ENSEMBLE  STATE     READY  NETWORKS  LINKS  HOSTS  MESSAGE",
+      "shop      degraded    1/2         1      1  a1,b1  db restarts",
+      "",
+    ].join("\n"),
+  );
+});
+
+test("ps NAME lists its appliances, and --json is the API's answer", async () => {
+  await using api = await testApi(answers);
+  const { out } = await consort(["ps", "shop"], { url: api.url });
+  assert.equal(
+    out,
+    [
+      "APPLIANCE   KIND  STATE    HOST    AGE  RESTARTS    CPU  MEMORY  ADDRESSES  MESSAGE",
+      "shop/web-1  task  running  a1    1m30s         0  12.5%    1MiB  10.77.0.2",
+      "shop/db     task  backoff  b1        -         2     0%      0B             exit code 1",
+      "",
+    ].join("\n"),
+  );
+  const machine = await consort(["ps", "shop", "--json"], { url: api.url });
+  assert.deepEqual(JSON.parse(machine.out), shop);
+});
+
+test("hosts shows what is promised and used of each", async () => {
+  await using api = await testApi(answers);
+  const { out } = await consort(["hosts"], { url: api.url });
+  assert.equal(
+    out,
+    [
+      "HOST  SITE   ROLE  STATE  APPLIANCES  CPU  RESERVED  USED  MEMORY  RESERVED  USED   UPLINK  SEEN",
+      "a1    alpha  host  ready           1  50%       50%   25%    1GiB        6%    0%  1Gbit/s    0s",
+      "",
+    ].join("\n"),
+  );
+});
+
+test("describe knows ensembles, appliances and hosts, and suggests names", async () => {
+  await using api = await testApi(answers);
+  const ensemble = await consort(["describe", "shop"], { url: api.url });
+  assert.match(ensemble.out, /network lan: +10\.77\.0\.0\/24, VXLAN 17, MTU 1370/);
+  assert.match(ensemble.out, /shop\/web-1 - shop\/db +shop\/lan +16Mbit\/s +- +15\.3Mbit\/s +80kbit\/s/);
+  const appliance = await consort(["describe", "shop/web-1", "--json"], { url: api.url });
+  assert.deepEqual(JSON.parse(appliance.out), { ...shop.appliances[0], links: shop.links });
+  const host = await consort(["describe", "host/a1"], { url: api.url });
+  assert.match(host.out, /tunnel to beta: +wireguard, up/);
+  const wrong = await consort(["describe", "shop/web1"], { url: api.url });
+  assert.equal(wrong.exit, 1);
+  assert.match(wrong.err, /no such appliance of shop; did you mean "web-1"\?/);
+});
+
+test("top once, without a terminal, shows hosts, appliances and links", async () => {
+  await using api = await testApi(answers);
+  const { exit, out } = await consort(["top"], { url: api.url });
+  assert.equal(exit, 0);
+  assert.match(out, /a1 +ready +12\.5% of 50% +0%/);
+  assert.match(out, /shop\/web-1 +a1 +running +12\.5% +25% +1MiB +64MiB/);
+  assert.match(out, /shop: shop\/web-1 - shop\/db +inter-router +16Mbit\/s +15\.3Mbit\/s +80kbit\/s/);
+});
+
+test("--watch repeats until Ctrl-C, which is its ordinary end; --json gives one line a look", async () => {
+  const stop = new AbortController();
+  let looks = 0;
+  await using api = await testApi({
+    "GET /v1/hosts": (asked, response) => {
+      looks += 1;
+      if (looks === 3) stop.abort(new Error("interrupted"));
+      json([a1])(asked, response);
+    },
+  });
+  const { exit, out } = await consort(["hosts", "--watch", "--json"], {
+    url: api.url,
+    interrupt: stop.signal,
+  });
+  assert.equal(exit, 0);
+  assert.equal(out.trim().split("\n").length, 2);
+});
+
+test("explain marks where an appliance is among the hosts weighed", async () => {
+  const explanation: Explanation = {
+    ensemble: "shop",
+    appliances: [
+      {
+        appliance: "shop/web-1",
+        host: "a1",
+        candidates: [
+          { host: "a1", score: 1.25, verdict: "chosen" },
+          { host: "a2", score: 9, verdict: "CPU: 300m wanted, 100m free" },
+        ],
+        binding: "CPU of a1",
+      },
+    ],
+    links: [
+      { from: "shop/web-1", to: "shop/db", connection: "direct", path: ["a1", "b1"], binding: "a1-b1" },
+    ],
+  };
+  await using api = await testApi({ "GET /v1/ensembles/shop/explanation": json(explanation) });
+  const { out } = await consort(["explain", "shop"], { url: api.url });
+  assert.equal(
+    out,
+    [
+      "shop/web-1 is on a1",
+      "Binding: CPU of a1",
+      "   HOST  SCORE  VERDICT",
+      "*  a1     1.25  chosen",
+      "   a2        9  CPU: 300m wanted, 100m free",
+      "",
+      "LINK                  CONNECTION  PATH     BINDING",
+      "shop/web-1 - shop/db  direct      a1 > b1  a1-b1",
+      "",
+    ].join("\n"),
+  );
+});
+
+test("events prints what is kept and ends; --follow resumes after a break where it was", async () => {
+  const event = (cursor: number): Event => ({
+    cursor,
+    atMs: nowMs,
+    kind: "appliance.running",
+    subject: "shop/web-1",
+    message: "started on a1",
+  });
+  const stop = new AbortController();
+  let streams = 0;
+  await using api = await testApi({
+    "GET /v1/events": ({ url }, response) => {
+      streams += 1;
+      const after = Number(new URL(url, "http://x").searchParams.get("after"));
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      for (const cursor of [after + 1, after + 2])
+        response.write(`id: ${cursor}\nevent: event\ndata: ${JSON.stringify(event(cursor))}\n\n`);
+      if (streams === 2) setImmediate(() => response.destroy());
+    },
+  });
+  const kept = await consort(["events", "--after", "6"], { url: api.url, clock: systemClock() });
+  assert.equal(kept.exit, 0);
+  assert.equal(kept.out.split("\n")[0], "7  15:06:40.000  appliance.running  shop/web-1  started on a1");
+  let told = "";
+  const followed = consort(["events", "--follow", "--json"], { url: api.url, interrupt: stop.signal });
+  while (api.asked.length < 3) await new Promise((resolve) => setImmediate(resolve));
+  stop.abort(new Error("interrupted"));
+  const outcome = await followed;
+  told = outcome.out;
+  assert.equal(outcome.exit, 0);
+  assert.match(api.asked[2]?.url ?? "", /after=2$/);
+  assert.deepEqual(
+    told
+      .trim()
+      .split("\n")
+      .slice(0, 2)
+      .map((line) => (JSON.parse(line) as Event).cursor),
+    [1, 2],
+  );
+});
+
+test("the manager of a lab is found by its api.json, and the token sent", async () => {
+  await using api = await testApi(answers);
+  const runRoot = await mkdtemp(join(tmpdir(), "consort-cli-"));
+  try {
+    await mkdir(join(runRoot, "labs", "red"), { recursive: true });
+    const tokenFile = join(runRoot, "token");
+    await writeFile(tokenFile, "secret\n");
+    await writeFile(join(runRoot, "labs", "red", "api.json"), JSON.stringify({ url: api.url, tokenFile }));
+    const { exit } = await consort(["hosts", "--lab", "red"], { runRoot, url: "http://127.0.0.1:1" });
+    assert.equal(exit, 0);
+    assert.equal(api.asked[0]?.token, "Bearer secret");
+    await rm(tokenFile);
+    const without = await consort(["hosts", "--lab", "red"], { runRoot });
+    assert.equal(without.exit, 1);
+    assert.match(without.err, /Cannot read the access token in .*: there is no such file/);
+  } finally {
+    await rm(runRoot, { recursive: true });
+  }
+});
