@@ -39,20 +39,13 @@ process.on("message", (request: GatewayRequest) => {
 });
 
 async function answer(to: TunnelDriver, request: GatewayRequest): Promise<GatewayAnswer["value"]> {
-  switch (request.do) {
-    case "recover":
-      await to.recover(signal);
-      return undefined;
-    case "publicKey":
-      return to.publicKey(signal);
-    case "observe":
-      return to.observe();
-    case "converge":
-      await to.converge(request.tunnels, signal);
-      return undefined;
-    case "close":
-      await to.close();
-      setImmediate(() => process.disconnect());
-      return undefined;
+  if (request.do === "publicKey") return to.publicKey(signal);
+  if (request.do === "observe") return to.observe();
+  if (request.do === "recover") await to.recover(signal);
+  if (request.do === "converge") await to.converge(request.tunnels, signal);
+  if (request.do === "close") {
+    await to.close();
+    setImmediate(() => process.disconnect());
   }
+  return undefined;
 }

@@ -302,7 +302,8 @@ export class Gateway implements TunnelDriver {
     await this.#ask({ id: this.#next(), do: "recover" });
   }
   async publicKey(): Promise<string> {
-    return String(await this.#ask({ id: this.#next(), do: "publicKey" }));
+    const key = await this.#ask({ id: this.#next(), do: "publicKey" });
+    return typeof key === "string" ? key : "";
   }
   async converge(tunnels: readonly TunnelPlan[]): Promise<void> {
     await this.#ask({ id: this.#next(), do: "converge", tunnels });

@@ -46,10 +46,10 @@ export function wantTunnels(
 
 /** Why a plan cannot become a tunnel yet; its packets are refused meanwhile. */
 export function whatIsMissing(plan: TunnelPlan): string | undefined {
-  if (plan.kind === "wireguard" && !hasPeerKey(plan))
-    return "the peer gateway has not told its public key yet";
-  if (plan.kind === "openvpn" && !hasSharedKey(plan)) return "the plan carries no shared key";
-  return undefined;
+  if (hasPeerKey(plan) || hasSharedKey(plan)) return undefined;
+  return plan.kind === "wireguard"
+    ? "the peer gateway has not told its public key yet"
+    : "the plan carries no shared key";
 }
 
 /** `works` says of a record whether its device is there and its process, if it needs one, runs. */

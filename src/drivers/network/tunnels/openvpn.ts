@@ -2,7 +2,8 @@ import type { TunnelPlan } from "#protocol/host-plan.ts";
 
 export type OpenVpnPlan = TunnelPlan & { readonly sharedKey: string };
 
-export const hasSharedKey = (plan: TunnelPlan): plan is OpenVpnPlan => plan.sharedKey !== undefined;
+export const hasSharedKey = (plan: TunnelPlan): plan is OpenVpnPlan =>
+  plan.kind === "openvpn" && plan.sharedKey !== undefined;
 
 /**
  * A point-to-point OpenVPN with a static key: nothing to negotiate, up with the first packet. Around a packet it

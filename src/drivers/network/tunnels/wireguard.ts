@@ -3,7 +3,8 @@ import type { TunnelPlan } from "#protocol/host-plan.ts";
 
 export type WireGuardPlan = TunnelPlan & { readonly peerPublicKey: string };
 
-export const hasPeerKey = (plan: TunnelPlan): plan is WireGuardPlan => plan.peerPublicKey !== undefined;
+export const hasPeerKey = (plan: TunnelPlan): plan is WireGuardPlan =>
+  plan.kind === "wireguard" && plan.peerPublicKey !== undefined;
 
 const keepaliveSeconds = 5;
 
