@@ -6,8 +6,11 @@ import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { decideNetwork, decideSteps, namesFor } from "#host/decide.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
+import type { ApplianceState } from "#protocol/host-report.ts";
 
 const defaultGraceMs = millis(5000);
+/** Stopped: a removal that was cut short, and is wanted again. */
+const mayStart = new Set<ApplianceState | undefined>(["created", "stopped"]);
 
 /**
  * Carries out what decide.ts decided. One pass at a time; a stop that takes its grace goes on beside later
@@ -84,7 +87,7 @@ export class Converger {
     await Promise.all([
       ...plan.appliances
         .filter(
-          (appliance) => observed.get(appliance.id)?.state === "created" && !this.#busy.has(appliance.id),
+          (appliance) => mayStart.has(observed.get(appliance.id)?.state) && !this.#busy.has(appliance.id),
         )
         .map((appliance) =>
           attempt(`start ${appliance.id}`, () => this.#appliances.start(appliance.id, signal)),

@@ -1,0 +1,279 @@
+import assert from "node:assert/strict";
+import { afterEach, describe, it } from "node:test";
+import { hostId, operationId } from "#base/ids.ts";
+import { bytes, mebibytes, megabitsPerSecond, milliCpu } from "#base/units.ts";
+import { ClusterManager } from "#cluster/manager.ts";
+import { sampleHosts, sampleTopology } from "#cluster/sample.ts";
+import { FakeApplianceDriver, fakeMachine, fakePrograms } from "#drivers/appliance/fake.ts";
+import type { FakeMachine } from "#drivers/appliance/fake.ts";
+import { noAppliances } from "#drivers/appliance/none.ts";
+import { fakeBus } from "#drivers/messaging/fake.ts";
+import { noSegments } from "#drivers/network/none.ts";
+import type { NetworkPlan } from "#drivers/network/port.ts";
+import { fakeStore } from "#drivers/store/fake.ts";
+import type { PlanKeeper } from "#drivers/store/plan-keeper.ts";
+import { systemClock } from "#drivers/system/clock.ts";
+import { silentLog } from "#drivers/system/log.ts";
+import { systemRandom } from "#drivers/system/random.ts";
+import { HostManager } from "#host/manager.ts";
+import type { Ensemble } from "#model/ensemble.ts";
+import { sampleAppliance, sampleEnsemble, sampleLink } from "#model/sample.ts";
+import { solveMapping } from "#planner/mapper.ts";
+import type { HostPlan } from "#protocol/host-plan.ts";
+import type { Operation } from "#protocol/http/operation.ts";
+import { hostAddress, topics } from "#protocol/topics.ts";
+import type { PlanReceipt } from "#protocol/topics.ts";
+
+const clock = systemClock();
+const random = systemRandom();
+const never = new AbortController().signal;
+const stays = fakePrograms.stays();
+
+/** A cluster manager and the host managers of the sample topology, real but for their drivers. */
+class Cloud {
+  readonly bus = fakeBus(silentLog);
+  readonly store = fakeStore({ clock, random, log: silentLog });
+  readonly topology = sampleTopology("vxlan");
+  readonly machines = new Map<string, FakeMachine>();
+  readonly networks = new Map<string, NetworkPlan>();
+  readonly plans = new Map<string, HostPlan>();
+  readonly #lives = new Map<string, AbortController>();
+  cluster!: ClusterManager;
+
+  async startCluster(): Promise<void> {
+    const life = this.#begin("cluster");
+    const messaging = this.bus.connect("cluster");
+    const solve = async (problem: Parameters<typeof solveMapping>[0]) => solveMapping(problem, { seed: 1 });
+    this.cluster = new ClusterManager({
+      clock,
+      random,
+      log: silentLog,
+      store: this.store,
+      messaging,
+      solve,
+      topology: this.topology,
+    });
+    await this.cluster.start(life.signal);
+    void this.cluster.run(life.signal).catch(() => {});
+  }
+
+  startHost(id: string): void {
+    const life = this.#begin(id);
+    const record = sampleHosts().get(hostId(id));
+    assert.ok(record);
+    const machine = this.machines.get(id) ?? fakeMachine();
+    this.machines.set(id, machine);
+    const keeper: PlanKeeper = {
+      load: async () => this.plans.get(id),
+      save: async (plan) => void this.plans.set(id, plan),
+    };
+    const { capabilities: _capabilities, id: host, ...identity } = record;
+    const manager = new HostManager({
+      identity: { host, ...identity },
+      clock,
+      log: silentLog,
+      messaging: this.bus.connect(hostAddress(id)),
+      appliances: record.role === "gateway" ? noAppliances : new FakeApplianceDriver(clock, machine),
+      network: { ...noSegments, converge: async (plan) => void this.networks.set(id, plan) },
+      keeper,
+    });
+    void manager.run(life.signal).catch(() => {});
+  }
+
+  async start(): Promise<void> {
+    await this.startCluster();
+    for (const id of sampleHosts().keys()) this.startHost(id);
+    for (;;) {
+      const hosts = await this.cluster.hosts(never);
+      if (hosts.filter((host) => host.state === "ready").length === sampleHosts().size) return;
+      await clock.sleep(1 as never, never);
+    }
+  }
+
+  /** As kill -9 does: nothing is told, nothing is tidied. */
+  kill(name: string): void {
+    this.#lives.get(name)?.abort(new Error("killed"));
+    this.bus.cut(name === "cluster" ? name : hostAddress(name));
+  }
+
+  stop(): void {
+    for (const life of this.#lives.values()) life.abort(new Error("the test has ended"));
+  }
+
+  async ended(operation: Operation): Promise<Operation> {
+    for (;;) {
+      const now = await this.cluster.operation(operationId(operation.id), never);
+      if (now.state !== "running") return now;
+      await clock.sleep(1 as never, never);
+    }
+  }
+
+  async up(ensemble: Ensemble): Promise<Operation> {
+    return this.ended(await this.cluster.up(ensemble, never));
+  }
+
+  /** Ids of what runs anywhere, with what they were started as. */
+  running(): string[] {
+    return [...this.machines]
+      .flatMap(([host, machine]) => [...machine.appliances.keys()].map((id) => `${id}@${host}`))
+      .sort();
+  }
+
+  #begin(name: string): AbortController {
+    const life = new AbortController();
+    this.#lives.set(name, life);
+    return life;
+  }
+}
+
+const shop = sampleEnsemble("shop", {
+  appliances: [
+    sampleAppliance("web", { command: stays, placement: { labels: {}, hosts: [hostId("a1")] } }),
+    sampleAppliance("db", { command: stays, placement: { labels: {}, hosts: [hostId("a2")] } }),
+  ],
+  links: [sampleLink("web", "db", { bandwidthBps: megabitsPerSecond(100) })],
+});
+
+describe("a cloud of real managers on fake drivers", () => {
+  let cloud = new Cloud();
+  afterEach(() => {
+    cloud.stop();
+    cloud = new Cloud();
+  });
+
+  it("brings an ensemble up where it belongs, with its link shaped on both hosts", async () => {
+    await cloud.start();
+    assert.equal((await cloud.up(shop)).state, "done");
+    assert.deepEqual(cloud.running(), ["shop/db@a2", "shop/web@a1"]);
+    assert.equal(cloud.networks.get("a1")?.shapedPairs[0]?.rateBps, 1e8);
+    assert.equal(cloud.networks.get("a2")?.ports[0]?.interface.name, "eth0");
+    assert.equal((await cloud.cluster.ensemble("shop", never)).state, "running");
+  });
+
+  it("refuses what the hosts cannot keep, says what is binding, and changes nothing", async () => {
+    await cloud.start();
+    const greedy = sampleEnsemble("greedy", {
+      appliances: [sampleAppliance("hog", { memoryBytes: mebibytes(4096), command: stays })],
+    });
+    await assert.rejects(cloud.cluster.up(greedy, never), { code: "unsatisfiable", message: /hog|memory/i });
+    assert.deepEqual(await cloud.cluster.ensembles(never), []);
+    assert.deepEqual(cloud.running(), []);
+  });
+
+  it("removes an ensemble to the last record", async () => {
+    await cloud.start();
+    await cloud.up(shop);
+    const down = await cloud.ended(await cloud.cluster.down("shop", never));
+    assert.equal(down.state, "done");
+    while ((await cloud.cluster.ensembles(never)).length > 0) await clock.sleep(1 as never, never);
+    assert.deepEqual(cloud.running(), []);
+    assert.deepEqual(cloud.networks.get("a1"), { segments: [], ports: [], shapedPairs: [] });
+    assert.deepEqual((await cloud.store.list("ensemble/", never)).entries, []);
+  });
+
+  it("changes a running ensemble without touching what stays the same", async () => {
+    await cloud.start();
+    await cloud.up(shop);
+    const before = cloud.machines.get("a1")?.appliances.values().next().value?.startedAt;
+    const share = { kind: "share", shareMilli: milliCpu(100), limitMilli: milliCpu(200) } as const;
+    const changed = sampleEnsemble("shop", {
+      ...shop,
+      appliances: [
+        ...shop.appliances,
+        sampleAppliance("cache", { command: stays, cpu: share, memoryBytes: bytes(1 << 20) }),
+      ],
+      links: [],
+    });
+    assert.equal((await cloud.up(changed)).state, "done");
+    assert.equal(cloud.running().length, 3);
+    assert.equal(cloud.machines.get("a1")?.appliances.values().next().value?.startedAt, before);
+    assert.deepEqual(cloud.networks.get("a1")?.shapedPairs, []);
+  });
+
+  it("loses nothing when the cluster manager dies right after it acknowledged", async () => {
+    await cloud.start();
+    const accepted = await cloud.cluster.up(shop, never);
+    cloud.kill("cluster");
+    await cloud.startCluster();
+    assert.equal((await cloud.ended(accepted)).state, "done");
+    assert.deepEqual(cloud.running(), ["shop/db@a2", "shop/web@a1"]);
+  });
+
+  it("adopts what runs when a host manager was killed, and gives it what it missed", async () => {
+    await cloud.start();
+    await cloud.up(shop);
+    cloud.kill("a1");
+    const moreOnA1 = sampleEnsemble("more", {
+      appliances: [
+        sampleAppliance("late", { command: stays, placement: { labels: {}, hosts: [hostId("a1")] } }),
+      ],
+    });
+    const accepted = await cloud.cluster.up(moreOnA1, never);
+    cloud.startHost("a1");
+    assert.equal((await cloud.ended(accepted)).state, "done");
+    assert.deepEqual(cloud.running(), ["more/late@a1", "shop/db@a2", "shop/web@a1"]);
+  });
+
+  it("never obeys an older epoch", async () => {
+    await cloud.start();
+    await cloud.up(shop);
+    const newest = cloud.plans.get("a1");
+    assert.ok(newest);
+    const stale: HostPlan = { ...newest, epoch: newest.epoch - 1, revision: 999, appliances: [] };
+    const ghost = cloud.bus.connect("ghost");
+    while (!ghost.present().includes(hostAddress("a1"))) await clock.sleep(1 as never, never);
+    const receipt = (await ghost.request(hostAddress("a1"), topics.plan, stale, never)) as PlanReceipt;
+    assert.deepEqual(receipt, { accepted: false, epoch: newest.epoch, revision: newest.revision });
+    assert.deepEqual(cloud.running(), ["shop/db@a2", "shop/web@a1"]);
+  });
+
+  it("goes back to what was desired before when an up is cancelled", async () => {
+    await cloud.start();
+    await cloud.up(shop);
+    cloud.kill("a1");
+    const bigger = sampleEnsemble("shop", {
+      ...shop,
+      appliances: [
+        ...shop.appliances,
+        sampleAppliance("cache", { command: stays, placement: { labels: {}, hosts: [hostId("a1")] } }),
+      ],
+    });
+    const accepted = await cloud.cluster.up(bigger, never);
+    const cancelled = await cloud.cluster.cancel(operationId(accepted.id), never);
+    assert.equal(cancelled.state, "cancelled");
+    cloud.startHost("a1");
+    while ((await cloud.cluster.ensemble("shop", never)).state !== "running")
+      await clock.sleep(1 as never, never);
+    assert.deepEqual(cloud.running(), ["shop/db@a2", "shop/web@a1"]);
+    await assert.rejects(cloud.cluster.cancel(operationId(accepted.id), never), { code: "conflict" });
+  });
+
+  it("fails the operation of an appliance that ends badly, and says which", async () => {
+    await cloud.start();
+    const broken = sampleEnsemble("broken", {
+      appliances: [
+        sampleAppliance("bad", {
+          command: fakePrograms.ends(3),
+          restart: { when: "never", backoffMsMin: 1 as never, backoffMsMax: 1 as never },
+        }),
+      ],
+    });
+    const ended = await cloud.up(broken);
+    assert.equal(ended.state, "failed");
+    assert.match(ended.message, /broken\/bad/);
+  });
+
+  it("tells events in order, and lets a reader resume after the last one it saw", async () => {
+    await cloud.start();
+    const from = cloud.cluster.lastCursor();
+    await cloud.up(shop);
+    const stop = new AbortController();
+    const kinds: string[] = [];
+    for await (const event of cloud.cluster.events(from, stop.signal)) {
+      kinds.push(event.kind);
+      if (event.kind === "operation.done") break;
+    }
+    assert.equal(kinds[0], "ensemble.up");
+    assert.ok(kinds.includes("appliance.running"));
+  });
+});
