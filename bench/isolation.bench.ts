@@ -64,8 +64,12 @@ async function alternate(fabric: Fabric, from: Guest, to: Guest, signal: AbortSi
   await untilListening(server.stdout);
   const client = fabric.spawnInGuest(
     from,
-    ...(["iperf3", "--forceflush", "-f", "m", "-t", "600", "-i", String(intervalSeconds)] as const),
-    ...["-c", addressOfGuest(to)],
+    "iperf3",
+    "--forceflush",
+    "-fm",
+    "-t600",
+    `-i${intervalSeconds}`,
+    `-c${addressOfGuest(to)}`,
   );
   const losses: number[] = [];
   const rates: Record<State, number[]> = { on: [], off: [] };

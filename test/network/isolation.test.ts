@@ -35,9 +35,9 @@ async function echoesSeen(namespace: string): Promise<number> {
 }
 
 async function arrives(namespace: string, ...ping: readonly string[]): Promise<boolean> {
-  const before = await echoesSeen(namespace);
+  const earlier = await echoesSeen(namespace);
   await fabric.inGuest(attacker, "ping", "-c1", "-W1", ...ping);
-  return (await echoesSeen(namespace)) > before;
+  return (await echoesSeen(namespace)) > earlier;
 }
 
 const ipInGuest = async (...args: readonly string[]): Promise<void> => {

@@ -49,23 +49,23 @@ async function first(): Promise<TestHost> {
 
 test("an empty plan leaves nothing behind", async () => {
   const host = await first();
-  const before = await kernelState(host);
+  const earlier = await kernelState(host);
   await fabric.converge(all, promised);
-  assert.notEqual(await kernelState(host), before);
+  assert.notEqual(await kernelState(host), earlier);
   await fabric.converge([]);
-  assert.equal(await kernelState(host), before);
+  assert.equal(await kernelState(host), earlier);
 });
 
 test("an unchanged plan changes nothing, also after the driver was killed and started again", async () => {
   const host = await first();
   await fabric.converge(all, promised);
-  const before = await kernelState(host);
+  const earlier = await kernelState(host);
   await fabric.converge(all, promised);
-  assert.equal(await kernelState(host), before);
+  assert.equal(await kernelState(host), earlier);
   await host.killDriver();
   await host.startDriver();
   await fabric.converge(all, promised);
-  assert.equal(await kernelState(host), before);
+  assert.equal(await kernelState(host), earlier);
 });
 
 test("traffic flows without a pause while the driver is killed, started again and converges", async () => {
@@ -86,12 +86,12 @@ test("class numbers stay the same over a restart while pairs come and go", async
   const host = await first();
   const classes = async (): Promise<string> => host.run("nft", "list", "map", "bridge", "consort", "classes");
   await fabric.converge(all, { shaped: [shaped(a1, a2, 50e6), shaped(a3, a2, 60e6)] });
-  const before = await classes();
+  const earlier = await classes();
   await host.killDriver();
   await host.startDriver();
   await fabric.converge(all, { shaped: [shaped(a3, a2, 60e6)] });
   const number = /02:c0:00:00:00:03 \. 02:c0:00:00:00:02 : (\S+)/;
-  assert.equal(number.exec(await classes())?.[1], number.exec(before)?.[1]);
+  assert.equal(number.exec(await classes())?.[1], number.exec(earlier)?.[1]);
   assert.equal((await classes()).includes("02:c0:00:00:00:01"), false);
 });
 

@@ -77,9 +77,9 @@ test("shaped frames leave the host with the code point that switches prefer", as
   assert.ok(await fabric.reaches(bulk, sink));
   const marked = async (): Promise<number> =>
     Number(/packets (\d+)/.exec(await other.run("nft", "list", "chain", "ip", "probe", "in"))?.[1]);
-  const before = await marked();
-  assert.ok(before >= 1, "the shaped pair's frame");
+  const earlier = await marked();
+  assert.ok(earlier >= 1, "the shaped pair's frame");
   assert.ok(await fabric.reaches(web, client));
-  assert.equal(await marked(), before, "best effort is not marked");
+  assert.equal(await marked(), earlier, "best effort is not marked");
   await other.run("nft", "delete", "table", "ip", "probe");
 });

@@ -14,8 +14,12 @@ export async function goodput(
     await untilListening(server.stdout);
     const { stdout, stderr, code } = await fabric.inGuest(
       from,
-      ...["iperf3", "-J", "-O", "1", "-t", String(options.seconds), "-p", String(options.port)],
-      ...["-c", addressOfGuest(to)],
+      "iperf3",
+      "-J",
+      "-O1",
+      `-t${options.seconds}`,
+      `-p${options.port}`,
+      `-c${addressOfGuest(to)}`,
     );
     if (code !== 0) throw new Error(`iperf3 failed: ${stderr}${stdout}`);
     return (JSON.parse(stdout) as { end: { sum_received: { bits_per_second: number } } }).end.sum_received
