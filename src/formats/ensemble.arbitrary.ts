@@ -21,7 +21,10 @@ const optional = <Key extends string, T>(
   key: Key,
   value: fc.Arbitrary<T>,
 ): fc.Arbitrary<{ [K in Key]?: T }> =>
-  fc.option(value).map((found) => (found === null ? {} : ({ [key]: found } as Record<Key, T>)));
+  fc.oneof(
+    fc.constant({}),
+    value.map((found) => Object.fromEntries([[key, found]]) as { [K in Key]?: T }),
+  );
 
 const cpu: fc.Arbitrary<CpuRequest> = fc.oneof(
   fc.tuple(fc.integer({ min: 1, max: 9000 }), fc.integer({ min: 0, max: 9000 })).map(([share, more]) => ({
