@@ -24,7 +24,7 @@ await runManager<ClusterConfig>("cluster", async ({ config, clock, log, signal }
     log,
     store,
     messaging,
-    solve: mapper.solve,
+    solve: (problem, stop) => mapper.solve(problem, stop),
     topology: config.topology,
   });
   try {

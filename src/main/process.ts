@@ -25,7 +25,7 @@ export async function runManager<Config>(
   const asked = new ConsortError("cancelled", "The manager was told to stop");
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort(asked));
   try {
-    await manage({ config: readConfig(), clock, log, signal: stop.signal });
+    await manage({ config: readConfig() as Config, clock, log, signal: stop.signal });
   } catch (cause) {
     if (stop.signal.aborted) return;
     log.error(messageOf(cause), { cause });
@@ -34,9 +34,9 @@ export async function runManager<Config>(
 }
 
 /** The configuration is written by this same program (lab/config.ts), so its form is trusted. */
-function readConfig<Config>(): Config {
+function readConfig(): unknown {
   const { values } = parseArgs({ options: { config: { type: "string" } } });
   if (values.config === undefined)
     throw new ConsortError("bad_input", "Cannot start: --config FILE is missing");
-  return JSON.parse(readFileSync(values.config, "utf8")) as Config;
+  return JSON.parse(readFileSync(values.config, "utf8"));
 }
