@@ -113,21 +113,33 @@ test("an appliance has its name, its neighbours' names, its files, and loopback"
   assert.notEqual((await inside(host, "getent hosts web")).code, 0);
 });
 
-test("an appliance on an image of its own sees that, and not the host's", async () => {
+test("an appliance on an image of its own sees that, and not the host's root", async () => {
   await using host = await taskHost();
-  const plan = conformancePlan({ command: ["/bin/true"], image: `dir://${host.options.stateDir}/none` });
-  await host.driver.create(plan, none, signal);
-  await host.driver.start(plan.id, signal);
-  const seen = await whenSeen(host.driver, plan.id, (one) => one.state === "failed");
+  // The host's programs and libraries make a root that works, and that has no /usr in it.
+  await running(host, { command: ["/bin/sleep", "1000"], image: "dir:///usr" });
+  assert.equal((await inside(host, "ls -d /bin /usr 2>/dev/null")).output, "/bin");
+  assert.equal((await inside(host, "touch /bin/x")).code, 1);
+});
+
+test("an image that is not there, not a directory, or not to be seen, is told by name", async () => {
+  await using host = await taskHost();
+  const { driver, options } = host;
+  const withImage = (name: string, image: string): AppliancePlan =>
+    conformancePlan({
+      id: applianceId(ensembleName("a"), applianceName(name)),
+      command: ["/bin/true"],
+      image,
+    });
+  const missing = withImage("missing", "dir:///var/tmp/consort-test-task-none");
+  await driver.create(missing, none, signal);
+  await driver.start(missing.id, signal);
+  const seen = await whenSeen(driver, missing.id, (one) => one.state === "failed");
   assert.match(seen.message ?? "", /Cannot set up its machine: mount .*root/);
-  await assert.rejects(
-    host.driver.create(
-      { ...plan, id: applianceId(ensembleName("a"), applianceName("b")), image: "tar.gz" },
-      none,
-      signal,
-    ),
-    { code: "unsupported" },
-  );
+  const refused = { "tar.gz": "unsupported", "dir:///root": "forbidden", "dir:///etc/../root": "forbidden" };
+  for (const [image, code] of Object.entries({ ...refused, [`dir://${options.stateDir}`]: "forbidden" })) {
+    await assert.rejects(driver.create(withImage("refused", image), none, signal), { code }, image);
+  }
+  assert.equal(driver.observe().length, 1);
 });
 
 test("a command that is not there has failed, and is named", async () => {

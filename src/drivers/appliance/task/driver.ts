@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { ConsortError, messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
@@ -12,6 +12,7 @@ import { readOutput, rotateOutput } from "#drivers/appliance/task/output.ts";
 import { SlotPool } from "#drivers/appliance/task/pool.ts";
 import { readRecord } from "#drivers/appliance/task/record.ts";
 import type { TaskRecord } from "#drivers/appliance/task/record.ts";
+import { hiddenBelow, hostRoot, rootOf } from "#drivers/appliance/task/roots.ts";
 import { runInside } from "#drivers/appliance/task/run-inside.ts";
 import { Slot } from "#drivers/appliance/task/slot.ts";
 import type { SlotPlace } from "#drivers/appliance/task/slot.ts";
@@ -51,7 +52,6 @@ const defaults = {
 /** Slots per host; uids, namespaces and groups are numbered by them. */
 const slotsMax = 10_000;
 const outputCheckMs = millis(2_000);
-const hostRoot = "/";
 
 /** Lightweight machines of namespaces and control groups. The files beside this one hold the parts. */
 export class TaskDriver implements ApplianceDriver {
@@ -59,6 +59,7 @@ export class TaskDriver implements ApplianceDriver {
   readonly capabilities = new Set(["exec", "resize", "suspend"] as const);
   readonly #options: TaskDriverOptions;
   readonly #place: SlotPlace;
+  readonly #hidden: readonly string[];
   readonly #factory = new Factory();
   readonly #pool: SlotPool;
   readonly #tasks = new Map<ApplianceId, Task>();
@@ -69,6 +70,7 @@ export class TaskDriver implements ApplianceDriver {
 
   constructor(options: TaskDriverOptions) {
     this.#options = options;
+    this.#hidden = [...(options.maskedPaths ?? defaults.maskedPaths), options.stateDir];
     this.#place = {
       slotsDirectory: join(options.stateDir, "slots"),
       cgroupParent: options.cgroupParent,
@@ -144,13 +146,13 @@ export class TaskDriver implements ApplianceDriver {
           `Cannot create ${plan.id}: another generation of it is here, which must be destroyed first`,
         );
       }
-      const root = rootOf(plan);
-      const spare = root === hostRoot ? this.#pool.take() : undefined;
+      const { image } = this.#rootFor(plan);
+      const spare = image === hostRoot ? this.#pool.take() : undefined;
       const slot = spare ?? this.#reserveSlot();
       const task = this.#taskIn(slot, newRecord(plan));
       try {
         task.save({});
-        if (spare?.adopt(task.listener) !== true) await this.#make(slot, root, task);
+        if (spare?.adopt(task.listener) !== true) await this.#make(slot, plan, task);
         task.prepare(names);
       } catch (cause) {
         await slot.remove(this.#factory, this.#closing.signal);
@@ -277,18 +279,23 @@ export class TaskDriver implements ApplianceDriver {
       log: this.#options.log,
       pidsMax: this.#options.pidsMax ?? defaults.pidsMax,
       onChange: () => this.#onChange(),
-      remake: (task) => this.#make(task.slot, rootOf(task.record.plan), task),
+      remake: (task) => this.#make(task.slot, task.record.plan, task),
     });
   }
 
-  #make(slot: Slot, image: string, task: Task): Promise<void> {
-    return slot.make(this.#factory, { image, masks: this.#masksFor(image) }, task.listener);
+  #make(slot: Slot, plan: AppliancePlan, task: Task): Promise<void> {
+    return slot.make(this.#factory, this.#rootFor(plan), task.listener);
   }
 
-  /** Only the host's own root has anything to hide. */
-  #masksFor(image: string): readonly string[] {
-    if (image !== hostRoot) return [];
-    return [...(this.#options.maskedPaths ?? defaults.maskedPaths), this.#options.stateDir];
+  /** Refused with `forbidden` where an image would show what appliances are not to see. */
+  #rootFor(plan: AppliancePlan): { image: string; masks: readonly string[] } {
+    const image = resolved(rootOf(plan));
+    const masks = hiddenBelow(image, this.#hidden);
+    if (masks !== undefined) return { image, masks };
+    throw new ConsortError(
+      "forbidden",
+      `Cannot create ${plan.id}: its image is in ${image}, which appliances are not to see`,
+    );
   }
 
   #reserveSlot(): Slot {
@@ -308,7 +315,7 @@ export class TaskDriver implements ApplianceDriver {
       if (!this.#pool.drop(slot)) return;
       void slot.remove(this.#factory, this.#closing.signal).then(() => this.#taken.delete(slot.index));
     };
-    const root = { image: hostRoot, masks: this.#masksFor(hostRoot) };
+    const root = { image: hostRoot, masks: this.#hidden };
     await slot.make(this.#factory, root, { onEvent: () => {}, onDeath: discard });
     return slot;
   }
@@ -346,14 +353,13 @@ function newRecord(plan: AppliancePlan): TaskRecord {
   return { plan, phase: "created", run: 0, restarts: 0, oomKills: 0, suspended: false };
 }
 
-function rootOf(plan: AppliancePlan): string {
-  if (plan.image === undefined) return hostRoot;
-  const path = /^dir:\/\/(\/[^:,\\]*)$/.exec(plan.image)?.[1];
-  if (path !== undefined) return path;
-  throw new ConsortError(
-    "unsupported",
-    `Cannot create ${plan.id}: its image is ${plan.image}, "dir:///path" was wanted for a task appliance`,
-  );
+/** A directory that is not there is told of when it is mounted. */
+function resolved(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
 }
 
 function filesIn(directory: string): string[] {
