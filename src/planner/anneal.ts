@@ -13,6 +13,8 @@ export type Schedule = {
   readonly focus: number;
   /** What a violation of one average demand may cost at most, in hops of an average link. */
   readonly penaltyMost: number;
+  /** Ends as soon as every promise is kept. */
+  readonly untilKept?: boolean;
 };
 
 /** Looked at between sweeps; the search ends with the best so far. */
@@ -61,6 +63,9 @@ export class Snapshot {
 const memberLimit = 12;
 const pushedMost = 4;
 const refugesTried = 12;
+/** Up to so many hosts a partner is drawn from all units, beyond from those on the host. */
+const fewHosts = 8;
+const scanned = 32;
 /** Links a unit may have without being held back. */
 const freelyMoved = 24;
 
@@ -102,6 +107,7 @@ export class Annealer {
         this.#propose(temperature, violated && this.#random.next() < schedule.focus);
       }
       best.offer(state);
+      if (schedule.untilKept === true && best.violation === 0) return;
       temperature *= cooling;
       if (state.violation > 0) state.penalty = Math.min(schedule.penaltyMost, state.penalty * 1.01);
       else state.penalty = Math.max(4, state.penalty * 0.99);
@@ -162,7 +168,7 @@ export class Annealer {
     const state = this.#state;
     let found = -1;
     let seen = 0;
-    for (let other = state.firstOn[host]!; other >= 0; other = state.nextOn[other]!) {
+    for (let other = state.firstOn[host]!; other >= 0 && seen < scanned; other = state.nextOn[other]!) {
       if (other === unit || this.#movable[other] !== 1 || this.#isSkipped(other)) continue;
       seen += 1;
       if (this.#random.integer(seen) === 0) found = other;
@@ -239,9 +245,18 @@ export class Annealer {
   /** Someone on the host with whom the unit can change places; -1: nobody. */
   #partner(unit: number, host: number): number {
     const state = this.#state;
+    if (this.#compiled.hostCount <= fewHosts) {
+      for (let attempt = 0; attempt < 2 * fewHosts; attempt += 1) {
+        const other = this.#units[this.#random.integer(this.#units.length)]!;
+        if (state.hostOf[other] === host && state.canSwap(unit, other)) return other;
+      }
+      return -1;
+    }
     let found = -1;
     let seen = 0;
-    for (let other = state.firstOn[host]!; other >= 0; other = state.nextOn[other]!) {
+    let looked = 0;
+    for (let other = state.firstOn[host]!; other >= 0 && looked < scanned; other = state.nextOn[other]!) {
+      looked += 1;
       if (this.#movable[other] !== 1 || !state.canSwap(unit, other) || this.#isSkipped(other)) continue;
       seen += 1;
       if (this.#random.integer(seen) === 0) found = other;

@@ -26,32 +26,110 @@ export function chooseSites(
   proposals: number,
   shouldStop: ShouldStop,
 ): SiteChoice {
-  const { groupOf, count } = groupUnits(compiled);
-  const coarse = coarsen(compiled, groupOf, count);
-  const state = new MapperState(coarse, random, 0);
-  const locality = localityOf(coarse);
-  const groups = [...new Set(units.map((unit) => groupOf[unit]!))].filter(
-    (group) => coarse.choices[coarse.unitChoice[group]!]!.list.length > 0,
-  );
-  placeGreedily(state, groups, locality);
-  const best = new Snapshot(coarse);
-  new Annealer(state, random, locality, groups).run(
-    { iterations: proposals, warmest: 2, coldest: 0.02, focus: 0.2, penaltyMost: 20 },
-    best,
+  const near = groupUnits(compiled);
+  const bunched = bunch(compiled, near);
+  const rough = assign(
+    compiled,
+    bunched,
+    units,
+    random,
+    { proposals: proposals / 2, warmest: 8 },
     shouldStop,
   );
-  best.restore(state);
+  const fine = { proposals: proposals / 2, warmest: 1, start: rough };
+  const siteOfUnit = assign(compiled, near, units, random, fine, shouldStop);
   const hosts = Int32Array.from({ length: compiled.hostCount }, (_, host) => host);
   return {
-    siteOfUnit: groupOf.map((group) => state.hostOf[group]!),
+    siteOfUnit,
     hostsOfSite: Array.from({ length: compiled.siteCount }, (_, site) =>
       hosts.filter((host) => compiled.siteOfHost[host] === site),
     ),
   };
 }
 
+type Grouping = { readonly groupOf: Int32Array; readonly count: number };
+type Effort = { readonly proposals: number; readonly warmest: number; readonly start?: Int32Array };
+
+/** Site of each unit, with groups of units kept whole; from the sites of `start` where there are some. */
+function assign(
+  compiled: Compiled,
+  { groupOf, count }: Grouping,
+  units: readonly number[],
+  random: Random,
+  effort: Effort,
+  shouldStop: ShouldStop,
+): Int32Array {
+  const coarse = coarsen(compiled, groupOf, count);
+  const state = new MapperState(coarse, random, 0);
+  const locality = localityOf(coarse);
+  const groups = [...new Set(units.map((unit) => groupOf[unit]!))].filter(
+    (group) => coarse.choices[coarse.unitChoice[group]!]!.list.length > 0,
+  );
+  if (effort.start === undefined) placeGreedily(state, groups, locality);
+  else {
+    for (const unit of units) {
+      const group = groupOf[unit]!;
+      if (state.hostOf[group] !== -1 || effort.start[unit] === -1) continue;
+      state.begin();
+      state.move(group, effort.start[unit]!);
+      state.route();
+    }
+    placeGreedily(
+      state,
+      groups.filter((group) => state.hostOf[group] === -1),
+      locality,
+    );
+  }
+  const best = new Snapshot(coarse);
+  new Annealer(state, random, locality, groups).run(
+    { iterations: effort.proposals, warmest: effort.warmest, coldest: 0.05, focus: 0.2, penaltyMost: 20 },
+    best,
+    shouldStop,
+  );
+  best.restore(state);
+  return groupOf.map((group) => state.hostOf[group]!);
+}
+
+/** Share of an average site that units drawn together by heavy links may take. */
+const bunchShare = 1 / 48;
+
+/** Heaviest links first, groups grow together as long as they stay small. */
+function bunch(compiled: Compiled, near: Grouping): Grouping {
+  const { cpuFree, memoryFree, unitCpu, unitMemory, siteCount, bandwidth, linkFrom, linkTo } = compiled;
+  const average = (free: Float64Array): number =>
+    Math.max(1, free.reduce((sum, one) => sum + Math.max(0, one), 0) / siteCount);
+  const cpuShare = average(cpuFree);
+  const memoryShare = average(memoryFree);
+  const parent = Int32Array.from({ length: near.count }, (_, group) => group);
+  const size = new Float64Array(near.count);
+  near.groupOf.forEach((group, unit) => {
+    size[group]! += Math.max(unitCpu[unit]! / cpuShare, unitMemory[unit]! / memoryShare, 1e-6);
+  });
+  const root = (group: number): number => {
+    let at = group;
+    while (parent[at] !== at) at = parent[at]!;
+    return at;
+  };
+  for (const link of Int32Array.from(bandwidth.keys()).sort(
+    (a, b) => bandwidth[b]! - bandwidth[a]! || a - b,
+  )) {
+    const one = root(near.groupOf[linkFrom[link]!]!);
+    const other = root(near.groupOf[linkTo[link]!]!);
+    if (one === other || size[one]! + size[other]! > bunchShare) continue;
+    parent[other] = one;
+    size[one]! += size[other]!;
+  }
+  const number = new Map<number, number>();
+  const groupOf = near.groupOf.map((group) => {
+    const top = root(group);
+    if (!number.has(top)) number.set(top, number.size);
+    return number.get(top)!;
+  });
+  return { groupOf, count: number.size };
+}
+
 /** Units that low-latency links tie together belong to one site. */
-function groupUnits(compiled: Compiled): { groupOf: Int32Array; count: number } {
+function groupUnits(compiled: Compiled): Grouping {
   const { unitCount, adjacentStart, adjacent, linkFrom, linkTo, lowLatency } = compiled;
   const groupOf = new Int32Array(unitCount).fill(-1);
   let count = 0;

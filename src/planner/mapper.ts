@@ -20,7 +20,9 @@ export type SolveOptions = {
 
 /** Far above any gain in distance: a running appliance moves only for a promise. */
 const settledWeight = 1000;
-const repairRounds = 6;
+const repairRounds = 12;
+/** Where it starts to cool, in turn: what is left may take a nudge or a rearrangement. */
+const repairWarmth = [0.4, 1.5, 6];
 
 export function solveMapping(problem: MappingProblem, options: SolveOptions): Mapping {
   const random = seededRandom(options.seed);
@@ -73,7 +75,22 @@ function explore(search: Search, units: readonly number[]): void {
     best.restore(state);
     state.penalty = 10;
     annealer.run(
-      { iterations: iterations / 2, warmest: 1, coldest: 0.05, focus: 0.5, penaltyMost: 20 * 2 ** round },
+      {
+        iterations: iterations / 3,
+        warmest: repairWarmth[round % repairWarmth.length]!,
+        coldest: 0.05,
+        focus: 0.5,
+        penaltyMost: 20 * 2 ** (round / 2),
+        untilKept: true,
+      },
+      best,
+      shouldStop,
+    );
+    if (best.violation > 0) continue;
+    // Kept at last, but in a hurry: what is left is to bring close what talks much.
+    best.restore(state);
+    annealer.run(
+      { iterations: iterations / 2, warmest: 0.5, coldest: 0.02, focus: 0.3, penaltyMost: 40 },
       best,
       shouldStop,
     );
@@ -81,7 +98,7 @@ function explore(search: Search, units: readonly number[]): void {
 }
 
 function proposalsFor(units: number): number {
-  return 20_000 + 1500 * units;
+  return 20_000 + 800 * units;
 }
 
 /** Puts what runs back where it runs, if that is still allowed. Returns how many. */

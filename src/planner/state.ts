@@ -9,6 +9,9 @@ export const bestEffortWeight = 0.05;
 export const latencyWeight = 0.25;
 export const balanceWeight = 0.05;
 
+/** What an exceeded capacity counts however small the excess, in average demands. */
+const crowdedWeight = 0.25;
+
 const interRouter = connectionTypes.indexOf("inter-router");
 const trivial = -1;
 const unconnected = -2;
@@ -36,6 +39,8 @@ export class MapperState {
   overCpu = 0;
   overMemory = 0;
   overLink = 0;
+  /** Hosts (for CPU and for memory) and physical links over their capacity. */
+  crowded = 0;
   brokenRules = 0;
   brokenLatency = 0;
   unreachable = 0;
@@ -100,6 +105,7 @@ export class MapperState {
       this.overCpu / meanCpu +
       this.overMemory / meanMemory +
       this.overLink / meanBandwidth +
+      crowdedWeight * this.crowded +
       this.brokenRules +
       this.brokenLatency +
       this.unreachable
@@ -232,8 +238,10 @@ export class MapperState {
     if (from >= 0) {
       this.overCpu -= Math.min(unitCpu[unit]!, Math.max(0, -this.cpuFree[from]!));
       this.overMemory -= Math.min(unitMemory[unit]!, Math.max(0, -this.memoryFree[from]!));
+      this.crowded -= this.#crowdedOn(from);
       this.cpuFree[from]! += unitCpu[unit]!;
       this.memoryFree[from]! += unitMemory[unit]!;
+      this.crowded += this.#crowdedOn(from);
       this.#rebalance(from, -unitNominal[unit]!, cpuCapacity[from]!);
       if (home >= 0 && from !== home) this.moved -= homeMembers;
       this.#unlink(unit, from);
@@ -243,8 +251,10 @@ export class MapperState {
     if (host < 0) return;
     this.overCpu += Math.min(unitCpu[unit]!, Math.max(0, unitCpu[unit]! - this.cpuFree[host]!));
     this.overMemory += Math.min(unitMemory[unit]!, Math.max(0, unitMemory[unit]! - this.memoryFree[host]!));
+    this.crowded -= this.#crowdedOn(host);
     this.cpuFree[host]! -= unitCpu[unit]!;
     this.memoryFree[host]! -= unitMemory[unit]!;
+    this.crowded += this.#crowdedOn(host);
     this.#rebalance(host, unitNominal[unit]!, cpuCapacity[host]!);
     if (home >= 0 && host !== home) this.moved += homeMembers;
     this.nextOn[unit] = this.firstOn[host]!;
@@ -252,6 +262,10 @@ export class MapperState {
     if (this.firstOn[host]! >= 0) this.#previousOn[this.firstOn[host]!] = unit;
     this.firstOn[host] = unit;
     this.#count(unit, host, 1);
+  }
+
+  #crowdedOn(host: number): number {
+    return (this.cpuFree[host]! < 0 ? 1 : 0) + (this.memoryFree[host]! < 0 ? 1 : 0);
   }
 
   #rebalance(host: number, change: number, capacity: number): void {
@@ -327,18 +341,16 @@ export class MapperState {
     }
   }
 
-  /** Takes the path if it is the best so far; true if it overloads nothing. */
+  /** Takes the path if it is the best so far; true if nothing between the uplinks is overloaded. */
   #consider(link: number, from: number, to: number, middle: number): boolean {
     const paths = this.#paths;
     const rate = this.#rate(link, middle);
     const start = paths.pathStart[middle]!;
     const end = start + paths.pathLength[middle]!;
-    let over = 0;
-    if (rate > 0) {
-      over = exceeded(this.linkFree[from]!, rate);
-      if (to >= 0) over += exceeded(this.linkFree[to]!, rate);
-      for (let at = start; at < end; at += 1) over += exceeded(this.linkFree[paths.pool[at]!]!, rate);
-    }
+    let over = exceeded(this.linkFree[from]!, rate);
+    if (to >= 0) over += exceeded(this.linkFree[to]!, rate);
+    const ends = over;
+    for (let at = start; at < end; at += 1) over += exceeded(this.linkFree[paths.pool[at]!]!, rate);
     const length = end - start + (to >= 0 ? 2 : 1);
     const late = this.compiled.lowLatency[link] === 1 && paths.pathType[middle] === interRouter ? 1 : 0;
     const { meanBandwidth, bandwidth } = this.compiled;
@@ -350,7 +362,7 @@ export class MapperState {
       this.#chosenTo = to;
       this.#chosenMiddle = middle;
     }
-    return over === 0;
+    return over === ends;
   }
 
   #rate(link: number, middle: number): number {
@@ -414,13 +426,17 @@ export class MapperState {
   }
 
   #take(physical: number, rate: number): void {
-    this.overLink += exceeded(this.linkFree[physical]!, rate);
-    this.linkFree[physical]! -= rate;
+    const free = this.linkFree[physical]!;
+    this.overLink += exceeded(free, rate);
+    this.linkFree[physical] = free - rate;
+    if (free >= 0 && free < rate) this.crowded += 1;
   }
 
   #give(physical: number, rate: number): void {
-    this.linkFree[physical]! += rate;
-    this.overLink -= exceeded(this.linkFree[physical]!, rate);
+    const free = this.linkFree[physical]! + rate;
+    this.linkFree[physical] = free;
+    this.overLink -= exceeded(free, rate);
+    if (free >= 0 && free < rate) this.crowded -= 1;
   }
 }
 
@@ -428,6 +444,6 @@ const unreachablePath = -3;
 
 /** How much of `rate` does not fit into what is free. */
 function exceeded(free: number, rate: number): number {
-  if (free >= rate) return 0;
+  if (free >= rate || rate === 0) return 0;
   return free > 0 ? rate - free : rate;
 }

@@ -1,46 +1,53 @@
 import { Worker } from "node:worker_threads";
 import { ConsortError } from "#base/errors.ts";
-import { appliancesOf } from "#model/appliances.ts";
-import { solveMapping } from "#planner/mapper.ts";
 import type { Mapping, MappingProblem } from "#planner/mapping.ts";
 
-/** Below this many appliance × host pairs a mapping takes less time than starting a thread does. */
-const inlinePairsMax = 2000;
+export type MapperRequest = {
+  readonly problem: MappingProblem;
+  readonly seed: number;
+  readonly effort: number;
+  /** One 32-bit word; not 0: end with the best so far. */
+  readonly stop: SharedArrayBuffer;
+};
+
+export type WorkerSolveOptions = { readonly seed: number; readonly effort?: number };
 
 /**
- * Solves mappings: small ones at once, large ones in a thread, so that the manager goes on answering meanwhile.
- * The same problem and seed give the same mapping either way.
+ * `solveMapping` in a thread of its own, so that the manager answers meanwhile. Same problem, seed and effort: same
+ * mapping. An abort ends the thread and rejects with the signal's reason; a crash rejects with `internal`.
  */
-export function mapperWorker(options: { readonly seed: number }): {
-  solve(problem: MappingProblem, signal: AbortSignal): Promise<Mapping>;
-} {
-  return {
-    async solve(problem, signal) {
-      signal.throwIfAborted();
-      const appliances = problem.ensembles.reduce((sum, one) => sum + appliancesOf(one).length, 0);
-      if (appliances * problem.topology.hosts.length <= inlinePairsMax) {
-        return solveMapping(problem, { seed: options.seed });
-      }
-      return inThread(problem, options.seed, signal);
-    },
+export async function solveMappingInWorker(
+  problem: MappingProblem,
+  options: WorkerSolveOptions,
+  signal: AbortSignal,
+): Promise<Mapping> {
+  signal.throwIfAborted();
+  const stop = new SharedArrayBuffer(4);
+  const request: MapperRequest = { problem, seed: options.seed, effort: options.effort ?? 1, stop };
+  const worker = new Worker(new URL("./mapper.worker.ts", import.meta.url), { workerData: request });
+  const abandon = (): void => {
+    Atomics.store(new Int32Array(stop), 0, 1);
+    void worker.terminate();
   };
-}
-
-function inThread(problem: MappingProblem, seed: number, signal: AbortSignal): Promise<Mapping> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL("mapper.worker.ts", import.meta.url), {
-      workerData: { problem, seed },
+  signal.addEventListener("abort", abandon, { once: true });
+  try {
+    return await new Promise<Mapping>((resolve, reject) => {
+      worker.once("message", (mapping: Mapping) => resolve(mapping));
+      worker.once("error", (cause) =>
+        reject(
+          new ConsortError("internal", `Cannot place appliances: the mapper failed: ${String(cause)}`, {
+            cause,
+          }),
+        ),
+      );
+      worker.once("exit", (code) => {
+        if (signal.aborted) reject(signal.reason);
+        else
+          reject(new ConsortError("internal", `Cannot place appliances: the mapper ended with code ${code}`));
+      });
     });
-    const stop = (): void => {
-      reject(signal.reason);
-      void worker.terminate();
-    };
-    signal.addEventListener("abort", stop, { once: true });
-    worker.once("message", (mapping: Mapping) => resolve(mapping));
-    worker.once("error", reject);
-    worker.once("exit", () => {
-      signal.removeEventListener("abort", stop);
-      reject(new ConsortError("internal", "Cannot map: the mapper's thread ended without an answer"));
-    });
-  });
+  } finally {
+    signal.removeEventListener("abort", abandon);
+    await worker.terminate();
+  }
 }

@@ -1,7 +1,13 @@
 import { parentPort, workerData } from "node:worker_threads";
+import type { MapperRequest } from "#drivers/system/mapper-worker.ts";
 import { solveMapping } from "#planner/mapper.ts";
-import type { MappingProblem } from "#planner/mapping.ts";
 
-/** One problem in, one mapping out, in a thread of its own. */
-const { problem, seed } = workerData as { problem: MappingProblem; seed: number };
-parentPort?.postMessage(solveMapping(problem, { seed }));
+/** The thread's side: one problem in, one mapping out. */
+const request = workerData as MapperRequest;
+const stop = new Int32Array(request.stop);
+const mapping = solveMapping(request.problem, {
+  seed: request.seed,
+  effort: request.effort,
+  shouldStop: () => Atomics.load(stop, 0) !== 0,
+});
+parentPort?.postMessage(mapping, []);

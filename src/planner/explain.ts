@@ -1,0 +1,171 @@
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import { seededRandom } from "#base/seeded-random.ts";
+import { bitsPerSecond, bytes, formatBandwidth, formatBytes, formatCpu, milliCpu } from "#base/units.ts";
+import type { BitsPerSecond } from "#base/units.ts";
+import type { HostSpec } from "#model/topology.ts";
+import { compileProblem } from "#planner/compile.ts";
+import type { Compiled } from "#planner/compile.ts";
+import { hasDriver, hostAllows } from "#planner/demand.ts";
+import type { LinkPath, Mapping, MappingProblem } from "#planner/mapping.ts";
+import { MapperState } from "#planner/state.ts";
+
+/** Why everything is where it is: `consort explain` and the reasons in `consort plan`. */
+export type MappingExplanation = {
+  readonly appliances: readonly ApplianceExplanation[];
+  readonly links: readonly LinkExplanation[];
+};
+
+export type ApplianceExplanation = {
+  readonly appliance: ApplianceId;
+  /** Absent: no host may take it. */
+  readonly host?: HostId;
+  /** Best first; the chosen one is among them. */
+  readonly candidates: readonly Candidate[];
+};
+
+export type Candidate = {
+  readonly host: HostId;
+  readonly chosen: boolean;
+  /** What the whole placement would cost more with the appliance here and all else as it is; absent: not allowed here. */
+  readonly costChange?: number;
+  readonly reason: string;
+};
+
+export type LinkExplanation = {
+  readonly path: LinkPath;
+  /** The physical link of its path with the least left, with all that is placed; absent when it uses none. */
+  readonly binding?: {
+    readonly a: string;
+    readonly b: string;
+    readonly capacityBps: BitsPerSecond;
+    readonly freeBps: BitsPerSecond;
+  };
+  readonly reason: string;
+};
+
+export function explainMapping(problem: MappingProblem, mapping: Mapping): MappingExplanation {
+  const compiled = compileProblem(problem);
+  const state = new MapperState(compiled, seededRandom(1), problem.moveWeight ?? 1);
+  const hostIndex = new Map(problem.topology.hosts.map((host, index) => [host.id, index]));
+  compiled.appliances.forEach((appliance, index) => {
+    const unit = compiled.unitOf[index]!;
+    const host = hostIndex.get(mapping.placements.get(appliance.id) ?? ("" as never));
+    if (host === undefined || state.hostOf[unit] === host) return;
+    state.begin();
+    state.move(unit, host);
+    state.route();
+  });
+  return {
+    appliances: compiled.appliances.map((_, index) => explainAppliance(problem, compiled, state, index)),
+    links: explainLinks(compiled, mapping),
+  };
+}
+
+function explainAppliance(
+  problem: MappingProblem,
+  compiled: Compiled,
+  state: MapperState,
+  index: number,
+): ApplianceExplanation {
+  const { id, spec } = compiled.appliances[index]!;
+  const unit = compiled.unitOf[index]!;
+  const at = state.hostOf[unit]!;
+  const candidates = problem.topology.hosts.map((host, position): Candidate => {
+    const chosen = position === at;
+    if (!hostAllows(problem, host, spec))
+      return { host: host.id, chosen, reason: whyNotAllowed(problem, host, compiled, index) };
+    if (chosen) return { host: host.id, chosen, costChange: 0, reason: "chosen" };
+    return { host: host.id, chosen, ...tryHost(compiled, state, unit, position) };
+  });
+  candidates.sort(
+    (one, other) => (one.costChange ?? Infinity) - (other.costChange ?? Infinity) || (one.chosen ? -1 : 0),
+  );
+  const host = problem.topology.hosts[at]?.id;
+  return { appliance: id, ...(host === undefined ? {} : { host }), candidates };
+}
+
+function whyNotAllowed(problem: MappingProblem, host: HostSpec, compiled: Compiled, index: number): string {
+  const { spec } = compiled.appliances[index]!;
+  if (!hasDriver(problem, host, spec.kind)) return `no driver for kind ${spec.kind}`;
+  if (problem.unusableHosts?.has(host.id) === true) return "the host is not usable now";
+  const { hosts, sites, labels } = spec.placement;
+  if (hosts !== undefined && !hosts.includes(host.id)) return `must be on ${hosts.join(" or ")}`;
+  if (sites !== undefined && !sites.includes(host.site)) return `must be in site ${sites.join(" or ")}`;
+  const missing = Object.entries(labels).filter(([name, value]) => host.labels[name] !== value);
+  return `lacks ${missing.map(([name, value]) => `label ${name}=${value}`).join(", ")}`;
+}
+
+function tryHost(compiled: Compiled, state: MapperState, unit: number, host: number) {
+  const cpuFree = state.cpuFree[host]!;
+  const memoryFree = state.memoryFree[host]!;
+  const before = {
+    ...violationParts(state),
+    preference: state.preference,
+    cost: state.cost,
+    violation: state.violation,
+  };
+  state.begin();
+  state.move(unit, host);
+  state.route();
+  const after = {
+    ...violationParts(state),
+    preference: state.preference,
+    cost: state.cost,
+    violation: state.violation,
+  };
+  state.undo();
+  const costChange = after.cost - before.cost;
+  const problems: string[] = [];
+  if (after.cpu > before.cpu) {
+    const wanted = formatCpu(milliCpu(compiled.unitCpu[unit]!));
+    problems.push(`CPU: ${formatCpu(milliCpu(Math.max(0, cpuFree)))} free, wanted ${wanted}`);
+  }
+  if (after.memory > before.memory) {
+    const wanted = formatBytes(bytes(compiled.unitMemory[unit]!));
+    problems.push(`memory: ${formatBytes(bytes(Math.max(0, memoryFree)))} free, wanted ${wanted}`);
+  }
+  if (after.link > before.link) {
+    const missing = formatBandwidth(bitsPerSecond(after.link - before.link));
+    problems.push(`bandwidth: ${missing} missing on its paths`);
+  }
+  if (after.rules > before.rules) problems.push("a placement rule would be broken");
+  if (after.latency > before.latency) problems.push("a low-latency link would cross a router");
+  if (after.unreachable > before.unreachable) problems.push("a link would have no path");
+  if (problems.length > 0) return { costChange, reason: problems.join("; ") };
+  const change = after.preference - before.preference;
+  const rounded = Math.round(Math.abs(change) * 1000) / 1000;
+  const reason = change >= 0 ? `possible, costs ${rounded} more` : `possible, costs ${rounded} less`;
+  return { costChange, reason };
+}
+
+function violationParts(state: MapperState) {
+  return {
+    cpu: state.overCpu,
+    memory: state.overMemory,
+    link: state.overLink,
+    rules: state.brokenRules,
+    latency: state.brokenLatency,
+    unreachable: state.unreachable,
+  };
+}
+
+function explainLinks(compiled: Compiled, mapping: Mapping): LinkExplanation[] {
+  const { topology } = compiled.problem;
+  const free = compiled.linkFree.slice();
+  for (const path of mapping.paths)
+    for (const physical of path.physicalLinks) free[physical]! -= path.wireBps;
+  return mapping.paths.map((path): LinkExplanation => {
+    let tightest = path.physicalLinks[0];
+    if (tightest === undefined) return { path, reason: "both appliances are on one host" };
+    for (const physical of path.physicalLinks) if (free[physical]! < free[tightest]!) tightest = physical;
+    const { a, b, bandwidthBps } = topology.links[tightest]!;
+    const left = bitsPerSecond(free[tightest]!);
+    const binding = { a, b, capacityBps: bandwidthBps, freeBps: left };
+    const have = `${formatBandwidth(bitsPerSecond(Math.max(0, left)))} of ${formatBandwidth(bandwidthBps)}`;
+    return {
+      path,
+      binding,
+      reason: `${path.connection} over ${path.nodes.join(" – ")}; tightest between ${a} and ${b}, ${have} left each way`,
+    };
+  });
+}

@@ -1,0 +1,164 @@
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import { bitsPerSecond } from "#base/units.ts";
+import { appliancesOf, linksOf } from "#model/appliances.ts";
+import type { ConnectionType, Topology } from "#model/topology.ts";
+import { wireRate } from "#model/wire.ts";
+import { coveredBy, cpuDemandMilli, hostAllows } from "#planner/demand.ts";
+import type { LinkPath, Mapping, MappingProblem, Placements } from "#planner/mapping.ts";
+
+export type LintFinding = { readonly about: string; readonly message: string };
+
+/**
+ * Checks a mapping against its problem from the plain data alone, sharing none of the solver's arithmetic: what
+ * the manager runs before it acts, and the oracle of the tests. Empty: the mapping may be carried out.
+ */
+export function lintMapping(
+  problem: MappingProblem,
+  mapping: Pick<Mapping, "placements" | "paths">,
+): LintFinding[] {
+  return [
+    ...lintPlacements(problem, mapping.placements),
+    ...lintCapacities(problem, mapping),
+    ...lintPaths(problem, mapping),
+    ...lintRules(problem, mapping.placements),
+  ];
+}
+
+function lintPlacements(problem: MappingProblem, placements: Placements): LintFinding[] {
+  const hosts = new Map(problem.topology.hosts.map((host) => [host.id, host]));
+  const known = new Set<ApplianceId>();
+  const findings: LintFinding[] = [];
+  for (const { id, spec } of problem.ensembles.flatMap(appliancesOf)) {
+    known.add(id);
+    const chosen = placements.get(id);
+    const host = chosen === undefined ? undefined : hosts.get(chosen);
+    if (host === undefined) findings.push({ about: id, message: `${id} has no host` });
+    else if (!hostAllows(problem, host, spec)) {
+      findings.push({ about: id, message: `${id} may not be on ${host.id}` });
+    }
+  }
+  for (const id of placements.keys()) {
+    if (!known.has(id)) findings.push({ about: id, message: `${id} is placed but was not asked for` });
+  }
+  return findings;
+}
+
+function lintCapacities(
+  problem: MappingProblem,
+  { placements, paths }: Pick<Mapping, "placements" | "paths">,
+) {
+  const findings: LintFinding[] = [];
+  const cpu = new Map<HostId, number>();
+  const memory = new Map<HostId, number>();
+  const carried = new Map<number, number>();
+  const touched = new Set<HostId | number>();
+  const add = <Key>(map: Map<Key, number>, key: Key, amount: number): void => {
+    map.set(key, (map.get(key) ?? 0) + amount);
+  };
+  const take = (ensembles: MappingProblem["ensembles"], where: Placements, isNew: boolean): void => {
+    for (const { id, spec } of ensembles.flatMap(appliancesOf)) {
+      const host = where.get(id);
+      if (host === undefined) continue;
+      add(cpu, host, cpuDemandMilli(spec));
+      add(memory, host, spec.memoryBytes ?? 0);
+      if (isNew) touched.add(host);
+    }
+  };
+  const carry = (list: readonly LinkPath[], isNew: boolean): void => {
+    for (const path of list) {
+      for (const physical of path.physicalLinks) {
+        add(carried, physical, path.wireBps);
+        if (isNew && path.wireBps > 0) touched.add(physical);
+      }
+    }
+  };
+  take(problem.ensembles, placements, true);
+  carry(paths, true);
+  for (const placed of problem.existing) {
+    take([placed.ensemble], placed.placements, false);
+    carry(placed.paths ?? [], false);
+  }
+  for (const host of problem.topology.hosts) {
+    if (!touched.has(host.id)) continue;
+    if ((cpu.get(host.id) ?? 0) > host.cpuMilli)
+      findings.push({ about: host.id, message: `${host.id}: CPU exceeded` });
+    if ((memory.get(host.id) ?? 0) > host.memoryBytes) {
+      findings.push({ about: host.id, message: `${host.id}: memory exceeded` });
+    }
+  }
+  problem.topology.links.forEach((link, index) => {
+    if (!touched.has(index) || (carried.get(index) ?? 0) <= link.bandwidthBps) return;
+    findings.push({ about: `${link.a} – ${link.b}`, message: `${link.a} – ${link.b}: bandwidth exceeded` });
+  });
+  return findings;
+}
+
+function lintPaths(problem: MappingProblem, { placements, paths }: Pick<Mapping, "placements" | "paths">) {
+  const findings: LintFinding[] = [];
+  const key = (link: LinkPath["link"]): string => `${link.from} ${link.to} ${link.network}`;
+  const byLink = new Map(paths.map((path) => [key(path.link), path]));
+  for (const link of problem.ensembles.flatMap(linksOf)) {
+    const about = `${link.from} – ${link.to}`;
+    const path = byLink.get(key(link));
+    if (path === undefined) {
+      findings.push({ about, message: `${about} has no path` });
+      continue;
+    }
+    const wanted = bitsPerSecond(Math.ceil(link.spec.bandwidthBps ?? 0));
+    if (path.nodes[0] !== placements.get(link.from) || path.nodes.at(-1) !== placements.get(link.to)) {
+      findings.push({ about, message: `${about}: the path does not join the two hosts` });
+    }
+    if (!connects(problem.topology, path)) findings.push({ about, message: `${about}: the path is broken` });
+    if (path.connection !== connectionOf(problem.topology, path.nodes)) {
+      findings.push({ about, message: `${about}: the connection is not ${path.connection}` });
+    }
+    if (path.wireBps !== wireRate(wanted, path.connection)) {
+      findings.push({
+        about,
+        message: `${about}: takes ${path.wireBps} bit/s, which is not what was promised`,
+      });
+    }
+    if (path.connection === "inter-router" && link.spec.latency === "low") {
+      findings.push({ about, message: `${about}: low latency over a router` });
+    }
+  }
+  return findings;
+}
+
+function connects(topology: Topology, path: LinkPath): boolean {
+  if (path.nodes.length !== path.physicalLinks.length + 1) return false;
+  const hosts = new Set<string>(topology.hosts.map((host) => host.id));
+  if (path.nodes.slice(1, -1).some((node) => hosts.has(node))) return false;
+  return path.physicalLinks.every((physical, at) => {
+    const link = topology.links[physical];
+    const [from, to] = [path.nodes[at], path.nodes[at + 1]];
+    return link !== undefined && ((link.a === from && link.b === to) || (link.b === from && link.a === to));
+  });
+}
+
+function connectionOf(topology: Topology, nodes: readonly string[]): ConnectionType {
+  if (nodes.length <= 1) return "trivial";
+  if (nodes.length === 2) return "direct";
+  const devices = new Map(topology.devices.map((device) => [device.id, device]));
+  const between = nodes.slice(1, -1).map((node) => devices.get(node));
+  const sites = new Set(between.flatMap((device) => device?.site ?? []));
+  if (sites.size > 1 || between.some((device) => device?.kind === "router")) return "inter-router";
+  return between.length === 1 ? "intra-switch" : "inter-switch";
+}
+
+function lintRules(problem: MappingProblem, placements: Placements): LintFinding[] {
+  const siteOf = new Map(problem.topology.hosts.map((host) => [host.id, host.site]));
+  return problem.ensembles.flatMap((ensemble) =>
+    ensemble.placement.flatMap((rule): LintFinding[] => {
+      const places = [...coveredBy(rule, ensemble)].flatMap((id) => {
+        const host = placements.get(id);
+        return host === undefined ? [] : [rule.scope === "host" ? host : siteOf.get(host)];
+      });
+      const distinct = new Set(places).size;
+      const kept = rule.rule === "together" ? distinct <= 1 : distinct === places.length;
+      return kept
+        ? []
+        : [{ about: ensemble.name, message: `${rule.appliances.join(", ")}: not ${rule.rule}` }];
+    }),
+  );
+}
