@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { millis } from "#base/units.ts";
+import { runDoctor } from "#drivers/system/doctor/doctor.ts";
+import { formatDoctor } from "#drivers/system/doctor/format.ts";
+import { summarise } from "#drivers/system/doctor/report.ts";
+import { systemSubprocess } from "#drivers/system/subprocess.ts";
+
+const { signal } = new AbortController();
+const subprocess = systemSubprocess();
+
+async function examine(): Promise<Awaited<ReturnType<typeof runDoctor>>> {
+  const directory = mkdtempSync(join(tmpdir(), "doctor-test-"));
+  try {
+    const { version, execPath, arch, pid } = process;
+    const deps = { subprocess, directory, nodeVersion: version, nodePath: execPath, arch, pid };
+    const report = await runDoctor({ ...deps, uid: process.getuid?.() }, signal);
+    assert.deepEqual(readdirSync(directory), [], "left behind in the state directory");
+    return report;
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** Our links, mounts, groups and files; other programs of the machine come and go meanwhile. */
+async function traces(): Promise<string[]> {
+  const links = await subprocess.check("ip", ["-br", "link"], signal);
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8");
+  const rules = await subprocess.check("nft", ["list", "tables"], signal, { timeoutMs: millis(5000) });
+  const groups = [...mounts.matchAll(/ (\/sys\/fs\/cgroup\S*) /g)].flatMap(([, point]) =>
+    readdirSync(point ?? "/"),
+  );
+  const files = readdirSync(tmpdir());
+  return [...links.split("\n"), ...mounts.split("\n"), ...rules.split("\n"), ...groups, ...files].filter(
+    (line) => /probe[01]|consort-doctor/.test(line),
+  );
+}
+
+test("the machine that runs these tests can run Consort, and the doctor knows", async () => {
+  const report = await examine();
+  assert.deepEqual(summarise(report).blocking, [], formatDoctor(report));
+  const ids = new Set(report.items.map((item) => item.id));
+  for (const id of ["node", "cgroup-cpu", "nft-bridge", "htb", "kvm", "tool-ip"]) assert.ok(ids.has(id), id);
+});
+
+test("the doctor leaves nothing behind", async () => {
+  await examine();
+  assert.deepEqual(await traces(), []);
+});
+
+test("a doctor who is called away stops", async () => {
+  const { version, execPath, arch, pid } = process;
+  const deps = { subprocess, directory: tmpdir(), nodeVersion: version, nodePath: execPath, arch, pid };
+  await assert.rejects(
+    runDoctor({ ...deps, uid: 0 }, AbortSignal.abort(new Error("called away"))),
+    /called away/,
+  );
+});
