@@ -109,9 +109,9 @@ class HostNetwork implements NetworkDriver {
       if (network !== undefined) for (const mac of local) networkOf.set(mac, network);
     }
     const counters: PairCounter[] = [];
-    for (const { from, to, packets, bytes } of this.#pairs("pairs")) {
+    for (const { from, to, packets, bytes } of this.#pairs("pairs", true)) {
       const network = networkOf.get(from);
-      if (network === undefined || packets === 0) continue;
+      if (network === undefined) continue;
       counters.push({
         network,
         fromMac: from as PairCounter["fromMac"],
@@ -315,8 +315,8 @@ class HostNetwork implements NetworkDriver {
       .flatMap((message) => tunnelEntryOf(message, index) ?? []);
   }
 
-  #pairs(set: "pairs" | "classes"): ReturnType<typeof pairElements> {
-    return pairElements(this.#netfilter.dump(showElements(tableName, set)));
+  #pairs(set: "pairs" | "classes", usedOnly = false): ReturnType<typeof pairElements> {
+    return pairElements(this.#netfilter.dump(showElements(tableName, set)), { usedOnly });
   }
 }
 

@@ -139,13 +139,17 @@ export function textOf(payload: Buffer | undefined): string {
   return payload.toString("utf8", 0, end === -1 ? payload.length : end);
 }
 
+const octetText = Array.from({ length: 256 }, (_each, octet) => octet.toString(16).padStart(2, "0"));
+
 /** "02:c0:00:00:00:01" → six bytes. */
 export function macBytes(mac: string): Buffer {
   return Buffer.from(mac.replaceAll(":", ""), "hex");
 }
 
 export function macText(bytes: Buffer): string {
-  return (bytes.toString("hex", 0, 6).match(/../g) ?? []).join(":");
+  let out = octetText[bytes.readUInt8(0)] ?? "";
+  for (let at = 1; at < 6; at += 1) out += `:${octetText[bytes.readUInt8(at)] ?? ""}`;
+  return out;
 }
 
 /** "10.1.2.3" → four bytes. */

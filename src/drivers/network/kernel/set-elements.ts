@@ -31,26 +31,42 @@ export function showElements(table: string, set: string): KernelRequest {
   };
 }
 
-function eachElement(message: NetlinkMessage, each: (parts: ReadonlyMap<number, Buffer>) => void): void {
+type ElementParts = { key?: Buffer; data?: Buffer; expression?: Buffer };
+
+function eachElement(message: NetlinkMessage, each: (parts: ElementParts) => void): void {
   const list = attributesOf(message.body, 4).get(listAttribute);
-  if (list !== undefined) eachAttribute(list, 0, (_type, payload) => each(attributesOf(payload, 0)));
+  if (list === undefined) return;
+  eachAttribute(list, 0, (_type, payload) => {
+    const parts: ElementParts = {};
+    eachAttribute(payload, 0, (type, part) => {
+      if (type === element.key) parts.key = part;
+      else if (type === element.data) parts.data = part;
+      else if (type === element.expression) parts.expression = part;
+    });
+    each(parts);
+  });
 }
 
 const value = (data: Buffer | undefined): Buffer | undefined =>
   data === undefined ? undefined : attributesOf(data, 0).get(1);
 
-/** Concatenated parts each start on four bytes: a MAC takes eight. */
-export function pairElements(messages: readonly NetlinkMessage[]): readonly PairElement[] {
+/** Concatenated parts each start on four bytes: a MAC takes eight. `usedOnly` leaves out pairs without a frame. */
+export function pairElements(
+  messages: readonly NetlinkMessage[],
+  options: { readonly usedOnly: boolean },
+): readonly PairElement[] {
   const found: PairElement[] = [];
   for (const message of messages) {
     eachElement(message, (parts) => {
-      const key = value(parts.get(element.key));
+      const counter = counterOf(parts.expression);
+      if (options.usedOnly && counter.packets === 0) return;
+      const key = value(parts.key);
       if (key === undefined || key.length < 14) return;
-      const classId = value(parts.get(element.data));
+      const classId = value(parts.data);
       found.push({
         from: macText(key),
         to: macText(key.subarray(8)),
-        ...counterOf(parts.get(element.expression)),
+        ...counter,
         ...(classId === undefined ? {} : { classId: classId.readUInt32LE(0) }),
       });
     });
@@ -62,7 +78,7 @@ export function sourceElements(messages: readonly NetlinkMessage[]): readonly So
   const found: SourceElement[] = [];
   for (const message of messages) {
     eachElement(message, (parts) => {
-      const key = value(parts.get(element.key));
+      const key = value(parts.key);
       if (key === undefined || key.length < 28) return;
       found.push({
         port: textOf(key.subarray(0, 16)),
@@ -75,11 +91,14 @@ export function sourceElements(messages: readonly NetlinkMessage[]): readonly So
 }
 
 function counterOf(expression: Buffer | undefined): { packets: number; bytes: number } {
-  const data = expression === undefined ? undefined : attributesOf(expression, 0).get(2);
-  if (data === undefined) return { packets: 0, bytes: 0 };
-  const counter = attributesOf(data, 0);
-  return {
-    bytes: Number(counter.get(1)?.readBigUInt64BE(0) ?? 0n),
-    packets: Number(counter.get(2)?.readBigUInt64BE(0) ?? 0n),
-  };
+  const counter = { packets: 0, bytes: 0 };
+  if (expression === undefined) return counter;
+  eachAttribute(expression, 0, (part, data) => {
+    if (part !== 2) return;
+    eachAttribute(data, 0, (type, amount) => {
+      if (type === 1) counter.bytes = Number(amount.readBigUInt64BE(0));
+      else if (type === 2) counter.packets = Number(amount.readBigUInt64BE(0));
+    });
+  });
+  return counter;
 }
