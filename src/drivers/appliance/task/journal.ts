@@ -34,12 +34,3 @@ export function parseJournal(text: string): JournalEntry[] {
     ];
   });
 }
-
-/** How the given run stands: its last entry, and when its program took over. */
-export function standingOf(
-  entries: readonly JournalEntry[],
-  run: number,
-): { last: JournalEntry | undefined; runningSince: Millis | undefined } {
-  const own = entries.filter((entry) => entry.run === run);
-  return { last: own.at(-1), runningSince: own.find((entry) => entry.what === "running")?.at };
-}
