@@ -1,0 +1,21 @@
+import { aboutRoutes } from "#api/about.ts";
+import { applianceRoutes } from "#api/appliances.ts";
+import { ensembleRoutes } from "#api/ensembles.ts";
+import { eventRoutes } from "#api/events.ts";
+import { hostRoutes } from "#api/hosts.ts";
+import { metricsRoutes } from "#api/metrics.ts";
+import { operationRoutes } from "#api/operations.ts";
+import { planRoutes } from "#api/plans.ts";
+import type { Route } from "#api/route.ts";
+
+/** Everything the API answers. */
+export const apiRoutes: readonly Route[] = [
+  ...aboutRoutes,
+  ...ensembleRoutes,
+  ...planRoutes,
+  ...applianceRoutes,
+  ...hostRoutes,
+  ...operationRoutes,
+  ...eventRoutes,
+  ...metricsRoutes,
+];
