@@ -1,5 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { ConsortError } from "#base/errors.ts";
+import { solveMapping } from "#planner/mapper.ts";
 import type { Mapping, MappingProblem } from "#planner/mapping.ts";
 
 export type MapperRequest = {
@@ -12,16 +13,34 @@ export type MapperRequest = {
 
 export type WorkerSolveOptions = { readonly seed: number; readonly effort?: number };
 
+/** Up to so many declared appliances a thread takes longer to start than the answer. */
+const inlineSpecs = 16;
+const inlineReplicas = 32;
+
+/** A mapper that does not hold up the manager: small problems at once, others in a thread of their own. */
+export function mapperWorker(options: WorkerSolveOptions): {
+  solve(problem: MappingProblem, signal: AbortSignal): Promise<Mapping>;
+} {
+  return {
+    async solve(problem, signal) {
+      signal.throwIfAborted();
+      const specs = problem.ensembles.flatMap((ensemble) => ensemble.appliances);
+      const replicas = specs.reduce((sum, spec) => sum + spec.replicas, 0);
+      const small = specs.length <= inlineSpecs && replicas <= inlineReplicas;
+      return small ? solveMapping(problem, options) : solveInThread(problem, options, signal);
+    },
+  };
+}
+
 /**
- * `solveMapping` in a thread of its own, so that the manager answers meanwhile. Same problem, seed and effort: same
- * mapping. An abort ends the thread and rejects with the signal's reason; a crash rejects with `internal`.
+ * `solveMapping` in a thread. Same problem, seed and effort: same mapping. An abort ends the thread and rejects
+ * with the signal's reason; a crash rejects with `internal`.
  */
-export async function solveMappingInWorker(
+async function solveInThread(
   problem: MappingProblem,
   options: WorkerSolveOptions,
   signal: AbortSignal,
 ): Promise<Mapping> {
-  signal.throwIfAborted();
   const stop = new SharedArrayBuffer(4);
   const request: MapperRequest = { problem, seed: options.seed, effort: options.effort ?? 1, stop };
   const worker = new Worker(new URL("./mapper.worker.ts", import.meta.url), { workerData: request });
