@@ -45,7 +45,7 @@ export function layerOf(path: string): string | undefined {
 export const isTest = (path: string): boolean => path.endsWith(".test.ts");
 
 /** A driver's conformance suite and its fakes are for tests, wherever they are. */
-const isTestSupport = (path: string): boolean =>
+export const isTestSupport = (path: string): boolean =>
   isTest(path) || /(?:^|[/.-])(?:conformance|fixtures?)\b/.test(path);
 
 /** Where an import leads inside the project, or undefined for a package. */

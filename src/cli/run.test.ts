@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { commands } from "#cli/commands.ts";
 import { consort, json, refuse, testApi } from "#cli/cli.fixture.ts";
@@ -40,6 +41,12 @@ test("every command explains itself, with an example", async () => {
     assert.ok(command.examples.length > 0, name);
     assert.equal((await consort(["help", name])).out, out);
   }
+});
+
+test("docs/reference/cli.md is what the commands say", async () => {
+  const page = await readFile(new URL("../../docs/reference/cli.md", import.meta.url), "utf8");
+  const { out } = await consort(["help", "--markdown"]);
+  assert.equal(page, out, "run: bin/consort help --markdown > docs/reference/cli.md");
 });
 
 test("without a command the overview lists all of them and the exit code is 2", async () => {
