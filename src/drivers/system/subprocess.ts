@@ -37,11 +37,17 @@ function run(
       stdio: ["pipe", "pipe", "pipe", ...(options.inherit ?? [])] as unknown as ["pipe", "pipe", "pipe"],
       ...(options.env === undefined ? {} : { env: { ...process.env, ...options.env } }),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      ...(options.timeoutMs === undefined
-        ? {}
-        : { timeout: options.timeoutMs, killSignal: "SIGKILL" as const }),
       signal,
     });
+    let overdue = false;
+    // Not spawn's own `timeout`: when the program does not exist, its timer holds the process until it fires.
+    const timer =
+      options.timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            overdue = true;
+            child.kill("SIGKILL");
+          }, options.timeoutMs);
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
@@ -49,12 +55,14 @@ function run(
     // A program that does not read its input closes the pipe early; its exit code tells the story.
     child.stdin.on("error", () => {});
     child.once("error", (cause) => {
+      clearTimeout(timer);
       if (signal.aborted) reject(signal.reason);
       else reject(new ConsortError("driver_failed", `Cannot start ${file}: ${cause.message}`, { cause }));
     });
     child.once("close", (code, killedBy) => {
+      clearTimeout(timer);
       if (signal.aborted) return reject(signal.reason);
-      if (code === null && child.killed) {
+      if (code === null && overdue) {
         return reject(
           new ConsortError("timeout", `Cannot finish ${file}: still running after ${options.timeoutMs} ms`),
         );
