@@ -8,7 +8,6 @@ import { decideNetwork, decideSteps, namesFor } from "#host/decide.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
 import type { ApplianceState } from "#protocol/host-report.ts";
 
-const defaultGraceMs = millis(5000);
 /** Stopped: a removal that was cut short, and is wanted again. */
 const mayStart = new Set<ApplianceState | undefined>(["created", "stopped"]);
 
@@ -55,7 +54,7 @@ export class Converger {
     };
 
     const steps = decideSteps(plan, this.#appliances.observe(), this.#busy);
-    for (const id of steps.destroy) this.#destroy(id, plan, signal);
+    for (const id of steps.destroy) this.#destroy(id, signal);
     await Promise.all(
       steps.create.map((appliance) => {
         const names = namesFor(plan, appliance);
@@ -92,8 +91,8 @@ export class Converger {
         .map((appliance) =>
           attempt(`start ${appliance.id}`, () => this.#appliances.start(appliance.id, signal)),
         ),
-      ...resizes.map(({ id, ...size }) =>
-        attempt(`resize ${id}`, () => this.#appliances.resize(id, size, signal)),
+      ...resizes.map(({ id, settings }) =>
+        attempt(`resize ${id}`, () => this.#appliances.resize(id, settings, signal)),
       ),
       ...plan.appliances
         .filter((appliance) => observed.has(appliance.id) && !this.#busy.has(appliance.id))
@@ -109,8 +108,8 @@ export class Converger {
     ]);
   }
 
-  #destroy(id: ApplianceId, plan: HostPlan, signal: AbortSignal): void {
-    const grace = plan.appliances.find((appliance) => appliance.id === id)?.stopGraceMs ?? defaultGraceMs;
+  #destroy(id: ApplianceId, signal: AbortSignal): void {
+    const grace = this.#appliances.observe().find((one) => one.id === id)?.stopGraceMs ?? millis(0);
     this.#busy.add(id);
     const work = async (): Promise<void> => {
       try {

@@ -30,6 +30,8 @@ const seen = (name: string, fields: Partial<ApplianceObservation> = {}): Applian
   cpuUsedMs: millis(0),
   memoryBytes: bytes(0),
   netns: `/run/netns/${name}`,
+  restart: { when: "always", backoffMsMin: millis(1), backoffMsMax: millis(1) },
+  stopGraceMs: millis(1),
   ...fields,
 });
 
@@ -74,7 +76,15 @@ describe("decideSteps()", () => {
       [seen("web", { cpu: share, memoryLimitBytes: mebibytes(64) })],
       new Set(),
     );
-    assert.deepEqual(steps, { ...nothing, resize: [{ id: id("web"), cpu }] });
+    assert.deepEqual(steps, { ...nothing, resize: [{ id: id("web"), settings: { cpu } }] });
+  });
+});
+
+describe("decideSteps() on a changed restart policy", () => {
+  it("tells the running appliance, without a restart", () => {
+    const restart = { when: "never", backoffMsMin: millis(1), backoffMsMax: millis(1) } as const;
+    const steps = decideSteps(plan(wanted("web", { restart })), [seen("web")], new Set());
+    assert.deepEqual(steps, { ...nothing, resize: [{ id: id("web"), settings: { restart } }] });
   });
 });
 

@@ -1,8 +1,7 @@
 import type { ApplianceId } from "#base/ids.ts";
-import type { Bytes } from "#base/units.ts";
-import type { ApplianceObservation } from "#drivers/appliance/port.ts";
+import { digest } from "#base/digest.ts";
+import type { ApplianceObservation, LiveSettings } from "#drivers/appliance/port.ts";
 import type { NetworkPlan, PortPlan } from "#drivers/network/port.ts";
-import type { CpuRequest } from "#model/ensemble.ts";
 import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
 
 /** What a host manager does next; every choice is made here, and the executor only carries it out. */
@@ -10,7 +9,7 @@ export type HostSteps = {
   /** No longer wanted, or wanted in another generation: made anew once it is gone. */
   readonly destroy: readonly ApplianceId[];
   readonly create: readonly AppliancePlan[];
-  readonly resize: readonly { id: ApplianceId; cpu?: CpuRequest; memoryBytes?: Bytes }[];
+  readonly resize: readonly { readonly id: ApplianceId; readonly settings: LiveSettings }[];
 };
 
 /**
@@ -33,35 +32,26 @@ export function decideSteps(
     resize: idle.flatMap((observation) => {
       const appliance = desired.get(observation.id);
       if (appliance === undefined || appliance.generation !== observation.generation) return [];
-      return sizeChange(appliance, observation);
+      return liveChange(appliance, observation);
     }),
   };
 }
 
-function sizeChange(
-  appliance: AppliancePlan,
-  observation: ApplianceObservation,
-): { id: ApplianceId; cpu?: CpuRequest; memoryBytes?: Bytes }[] {
-  const cpuChanged = appliance.cpu !== undefined && !sameCpu(appliance.cpu, observation.cpu);
-  const memoryChanged =
-    appliance.memoryBytes !== undefined && appliance.memoryBytes !== observation.memoryLimitBytes;
-  if (!cpuChanged && !memoryChanged) return [];
-  return [
-    {
-      id: appliance.id,
-      ...(cpuChanged && appliance.cpu !== undefined ? { cpu: appliance.cpu } : {}),
-      ...(memoryChanged && appliance.memoryBytes !== undefined ? { memoryBytes: appliance.memoryBytes } : {}),
-    },
-  ];
+/** Which settings of a running appliance differ from the plan. A limit the plan does not speak of needs a new generation. */
+function liveChange(
+  { id, cpu, memoryBytes, restart, stopGraceMs }: AppliancePlan,
+  now: ApplianceObservation,
+): HostSteps["resize"] {
+  const settings: LiveSettings = {
+    ...(cpu === undefined || same(cpu, now.cpu) ? {} : { cpu }),
+    ...(memoryBytes === undefined || memoryBytes === now.memoryLimitBytes ? {} : { memoryBytes }),
+    ...(same(restart, now.restart) ? {} : { restart }),
+    ...(stopGraceMs === now.stopGraceMs ? {} : { stopGraceMs }),
+  };
+  return Object.keys(settings).length === 0 ? [] : [{ id, settings }];
 }
 
-function sameCpu(a: CpuRequest, b: CpuRequest | undefined): boolean {
-  if (b === undefined) return false;
-  if (a.kind === "share") {
-    return b.kind === "share" && a.shareMilli === b.shareMilli && a.limitMilli === b.limitMilli;
-  }
-  return b.kind === "reservation" && a.periodUs === b.periodUs && a.executionUs === b.executionUs;
-}
+const same = (a: unknown, b: unknown): boolean => digest(a) === digest(b);
 
 /** The network of a host as its plan wants it, with a port for every wanted interface whose namespace exists. */
 export function decideNetwork(plan: HostPlan, observed: readonly ApplianceObservation[]): NetworkPlan {

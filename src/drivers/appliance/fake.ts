@@ -2,10 +2,14 @@ import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { Clock } from "#base/runtime.ts";
 import { bytes, millis } from "#base/units.ts";
-import type { Bytes, Millis } from "#base/units.ts";
-import type { ApplianceDriver, ApplianceObservation, ExecRequest } from "#drivers/appliance/port.ts";
+import type { Millis } from "#base/units.ts";
+import type {
+  ApplianceDriver,
+  ApplianceObservation,
+  ExecRequest,
+  LiveSettings,
+} from "#drivers/appliance/port.ts";
 import { nextRestart } from "#drivers/appliance/task/next-restart.ts";
-import type { CpuRequest } from "#model/ensemble.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { ApplianceState } from "#protocol/host-report.ts";
 
@@ -91,13 +95,9 @@ export class FakeApplianceDriver implements ApplianceDriver {
     this.#listener();
   }
 
-  async resize(
-    id: ApplianceId,
-    size: { cpu?: CpuRequest; memoryBytes?: Bytes },
-    _signal: AbortSignal,
-  ): Promise<void> {
+  async resize(id: ApplianceId, settings: LiveSettings, _signal: AbortSignal): Promise<void> {
     const one = this.#known("resize", id);
-    one.plan = { ...one.plan, ...size };
+    one.plan = { ...one.plan, ...settings };
   }
 
   async suspend(id: ApplianceId, _signal: AbortSignal): Promise<void> {
@@ -215,6 +215,8 @@ function observation(one: FakeAppliance): ApplianceObservation {
     restarts,
     cpuUsedMs: millis(0),
     memoryBytes: bytes(0),
+    restart: plan.restart,
+    stopGraceMs: plan.stopGraceMs,
     netns: `/run/netns/fake.${plan.id.replaceAll("/", ".")}`,
     ...(startedAt === undefined ? {} : { startedAt }),
     ...(exitCode === undefined ? {} : { exitCode }),

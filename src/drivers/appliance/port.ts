@@ -1,6 +1,6 @@
 import type { ApplianceId } from "#base/ids.ts";
 import type { Bytes, Millis } from "#base/units.ts";
-import type { ApplianceKind, CpuRequest } from "#model/ensemble.ts";
+import type { ApplianceKind, CpuRequest, RestartPolicy } from "#model/ensemble.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { ApplianceState } from "#protocol/host-report.ts";
 
@@ -23,7 +23,12 @@ export type ApplianceObservation = {
   /** What it is limited to now. */
   readonly cpu?: CpuRequest;
   readonly memoryLimitBytes?: Bytes;
+  readonly restart: RestartPolicy;
+  readonly stopGraceMs: Millis;
 };
+
+/** What may change while it runs. */
+export type LiveSettings = Partial<Pick<AppliancePlan, "cpu" | "memoryBytes" | "restart" | "stopGraceMs">>;
 
 export type ExecRequest = {
   readonly command: readonly string[];
@@ -51,12 +56,8 @@ export interface ApplianceDriver {
   stop(id: ApplianceId, graceMs: Millis, signal: AbortSignal): Promise<void>;
   /** Leave nothing of it behind; stops it first if need be. */
   destroy(id: ApplianceId, signal: AbortSignal): Promise<void>;
-  /** Change limits while it runs. */
-  resize(
-    id: ApplianceId,
-    size: { cpu?: CpuRequest; memoryBytes?: Bytes },
-    signal: AbortSignal,
-  ): Promise<void>;
+  /** Change its limits, or what is done when it ends, while it runs; what is absent stays. */
+  resize(id: ApplianceId, settings: LiveSettings, signal: AbortSignal): Promise<void>;
   /** Hold all its processes where they are, and let them go on. Refused with `conflict` unless it runs. */
   suspend(id: ApplianceId, signal: AbortSignal): Promise<void>;
   resume(id: ApplianceId, signal: AbortSignal): Promise<void>;

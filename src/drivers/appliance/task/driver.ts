@@ -5,7 +5,12 @@ import type { ApplianceId } from "#base/ids.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import type { Bytes, Millis } from "#base/units.ts";
-import type { ApplianceDriver, ApplianceObservation, ExecRequest } from "#drivers/appliance/port.ts";
+import type {
+  ApplianceDriver,
+  ApplianceObservation,
+  ExecRequest,
+  LiveSettings,
+} from "#drivers/appliance/port.ts";
 import { Factory } from "#drivers/appliance/task/factory.ts";
 import { netnsDirectory, slotOfGroup, slotOfNetns } from "#drivers/appliance/task/names.ts";
 import { readOutput, rotateOutput } from "#drivers/appliance/task/output.ts";
@@ -17,7 +22,6 @@ import { runInside } from "#drivers/appliance/task/run-inside.ts";
 import { Slot } from "#drivers/appliance/task/slot.ts";
 import type { SlotPlace } from "#drivers/appliance/task/slot.ts";
 import { Task } from "#drivers/appliance/task/task.ts";
-import type { CpuRequest } from "#model/ensemble.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { Cgroups } from "#drivers/system/cgroups/port.ts";
 
@@ -195,13 +199,9 @@ export class TaskDriver implements ApplianceDriver {
     });
   }
 
-  async resize(
-    id: ApplianceId,
-    size: { cpu?: CpuRequest; memoryBytes?: Bytes },
-    _signal: AbortSignal,
-  ): Promise<void> {
+  async resize(id: ApplianceId, settings: LiveSettings, _signal: AbortSignal): Promise<void> {
     const task = this.#task("resize", id);
-    const plan = { ...task.record.plan, ...size };
+    const plan = { ...task.record.plan, ...settings };
     task.applySize(plan.cpu, plan.memoryBytes);
     task.save({ plan });
   }

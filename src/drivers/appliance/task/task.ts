@@ -95,6 +95,8 @@ export class Task {
       cpuUsedMs: usage.cpuUsedMs,
       memoryBytes: usage.memoryBytes,
       netns: this.slot.netns,
+      restart: plan.restart,
+      stopGraceMs: plan.stopGraceMs,
       ...(began === undefined ? {} : { startedAt: began }),
       ...(ended === undefined ? {} : { exitCode: ended.code }),
       ...(ended?.message === undefined ? {} : { message: ended.message }),
