@@ -209,7 +209,7 @@ test("docs/reference/limits.md names every limit and nothing else", () => {
     ...readProjectFile("docs/reference/limits.md").matchAll(/^\| `(\w+)` \| \S.* \| \S.* \|$/gm),
   ];
   assert.deepEqual(
-    named.map((row) => row[1]).sort(),
+    named.map((row) => row[1] ?? "").sort(),
     [...Object.keys(limits), ...Object.keys(formatLimits)].sort(),
   );
 });

@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { consort, json, nowMs, refuse, testApi } from "#cli/cli.fixture.ts";
 import { newPart } from "#cli/logs.ts";
+import { defaultLabTopology, topologyDocument } from "#formats/topology.ts";
+import type { OfflinePlan } from "#planner/offline.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { PlanResult } from "#protocol/http/plan.ts";
 
@@ -166,6 +168,26 @@ test("plan shows changes, placements, paths and refusals, and exits with 3 when 
       "",
     ].join("\n"),
   );
+});
+
+test("plan --topology places on a described cluster without a manager, and exits with 3 when it does not fit", async () => {
+  await inFolder(async (folder) => {
+    const topology = join(folder, "rack.yaml");
+    await writeFile(topology, JSON.stringify(topologyDocument(defaultLabTopology(1, 2))));
+    const file = join(folder, "pair.yaml");
+    const pair = (rate: string): string =>
+      `${shop}  db:\n    command: [sleep, inf]\nlinks:\n  - between: [web, db]\n    bandwidth: ${rate}\nplacement:\n  - apart: [web, db]\n`;
+    await writeFile(file, pair("100Mbit/s"));
+    const fits = await consort(["plan", "--topology", topology, file, "--json", "--seed", "7"]);
+    assert.equal(fits.exit, 0, fits.err);
+    const plan = JSON.parse(fits.out) as OfflinePlan;
+    assert.deepEqual(Object.values(plan.placement).sort(), ["a1", "a2"]);
+    assert.equal(plan.paths[0]?.connection, "intra-switch");
+    await writeFile(file, pair("2Gbit/s"));
+    const refused = await consort(["plan", "--topology", topology, file]);
+    assert.equal(refused.exit, 3);
+    assert.match(refused.out, /Cannot be kept:\n {2}x .*\n {6}remedy: /);
+  });
 });
 
 test("validate needs no manager, tells every problem with its place and exits with 2", async () => {

@@ -24,6 +24,12 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("#cli/lab.ts"),
   },
   {
+    name: "tour",
+    summary: "What npm start runs: a lab and the contention experiment, measured",
+    group: "Start",
+    load: () => import("#cli/tour.ts"),
+  },
+  {
     name: "validate",
     summary: "Check ensemble files, without any manager",
     group: "Ensembles",

@@ -1,4 +1,4 @@
-import { errorTable } from "#base/errors.ts";
+import { ConsortError, errorTable } from "#base/errors.ts";
 import { apiOptions } from "#cli/arguments.ts";
 import { connect } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
@@ -8,14 +8,34 @@ import { ensembleDocument } from "#formats/ensemble-document.ts";
 import type { PlanResult } from "#protocol/http/plan.ts";
 
 export const command: Command = {
-  usage: ["plan FILE"],
-  options: apiOptions,
+  usage: ["plan FILE", "plan --topology TOPOLOGY FILE…"],
+  options: {
+    ...apiOptions,
+    topology: {
+      about: "Place on the cluster this file describes, empty; no manager is asked",
+      value: "TOPOLOGY",
+    },
+    seed: { about: "With --topology: another seed may give another equally good answer (1)", value: "N" },
+  },
   about: [
     "Asks the manager what up would do, through the same code and without doing it: what would be created, changed or\nremoved, on which host and why, over which cables, and what would be refused. Exit code 3 when it would be refused.",
   ],
-  examples: [{ line: "consort plan shop.yaml", what: "before consort up shop.yaml" }],
-  takes: [1, 1],
+  examples: [
+    { line: "consort plan shop.yaml", what: "before consort up shop.yaml" },
+    { line: "consort plan --topology rack.yaml shop.yaml --json", what: "would it fit there? for programs" },
+  ],
+  takes: [1, Number.MAX_SAFE_INTEGER],
   async run(given, context) {
+    const topologyFile = given.text("topology");
+    if (topologyFile !== undefined) {
+      const { planOnTopology } = await import("#cli/plan-offline.ts");
+      return planOnTopology(topologyFile, given, context);
+    }
+    if (given.positionals.length > 1)
+      throw new ConsortError(
+        "bad_input",
+        `Cannot plan ${given.positionals.length} files at once: the manager takes one; several only with --topology`,
+      );
     const ensemble = await readEnsemble(given.positionals[0] ?? "", context);
     const client = await connect(given, context);
     const plan = await client.request<PlanResult>(
