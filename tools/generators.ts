@@ -1,3 +1,4 @@
+import { openApiDocument } from "#api/openapi.ts";
 import { ensembleJsonSchema, topologyJsonSchema } from "#formats/json-schema.ts";
 
 /** A file that is made from the code: `path` from the project's root, `content` its whole text. */
@@ -9,4 +10,5 @@ const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}
 export const generators: readonly Generator[] = [
   { path: "docs/reference/ensemble.schema.json", content: () => json(ensembleJsonSchema()) },
   { path: "docs/reference/topology.schema.json", content: () => json(topologyJsonSchema()) },
+  { path: "docs/reference/openapi.json", content: () => json(openApiDocument()) },
 ];

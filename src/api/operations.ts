@@ -59,12 +59,9 @@ export const operationRoutes: readonly Route[] = [
         .max(apiLimits.waitMsMax)
         .default(0)
         .meta({ description: "Answer when it has changed or ended, after this long at the latest." }),
-      since: z
-        .string()
-        .optional()
-        .meta({
-          description: "The ETag of the state already known; absent: the state at the time of asking.",
-        }),
+      since: z.string().optional().meta({
+        description: "The ETag of the state already known; absent: the state at the time of asking.",
+      }),
     }),
     answer: jsonAnswer("The operation; its ETag names this state of it.", operationSchema),
     handle: async ({ params, query, signal }, parts) => {

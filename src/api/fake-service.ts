@@ -1,0 +1,175 @@
+import { ConsortError } from "#base/errors.ts";
+import type { OperationId } from "#base/ids.ts";
+import type { ClusterService } from "#cluster/service.ts";
+import type { Ensemble } from "#model/ensemble.ts";
+import type { Operation } from "#protocol/http/operation.ts";
+import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
+import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
+
+type Exec = Parameters<ClusterService["exec"]>;
+
+/** A cluster manager in memory that places nothing: for tests of what is on top of it. */
+export class FakeService implements ClusterService {
+  readonly declaredEnsembles = new Map<string, Ensemble>();
+  hostList: HostStatus[] = [];
+  /** The oldest event kept has the cursor after this. */
+  forgottenCursor = 0;
+  /** What `exec` does; tests replace it. */
+  onExec: (...call: Exec) => Promise<number> = async () => 0;
+  readonly #operations = new Map<string, Operation>();
+  readonly #events: Event[] = [];
+  #wake = Promise.withResolvers<void>();
+
+  async up(ensemble: Ensemble): Promise<Operation> {
+    this.declaredEnsembles.set(ensemble.name, ensemble);
+    return this.#begin("up", ensemble.name);
+  }
+
+  async down(name: string): Promise<Operation> {
+    this.#find(name);
+    this.declaredEnsembles.delete(name);
+    return this.#begin("down", name);
+  }
+
+  async plan(ensemble: Ensemble): Promise<PlanResult> {
+    const changes = ensemble.appliances.map(({ name }) => ({
+      action: "create" as const,
+      subject: name,
+      detail: "new",
+    }));
+    return { ensemble: ensemble.name, satisfiable: true, changes, placements: [], links: [], refusals: [] };
+  }
+
+  async explain(name: string): Promise<Explanation> {
+    this.#find(name);
+    return { ensemble: name, appliances: [], links: [] };
+  }
+
+  async declared(name: string): Promise<Ensemble> {
+    return this.#find(name);
+  }
+
+  async ensembles(): Promise<EnsembleStatus[]> {
+    return [...this.declaredEnsembles.values()].map(statusOf);
+  }
+
+  async ensemble(name: string): Promise<EnsembleStatus> {
+    return statusOf(this.#find(name));
+  }
+
+  async hosts(): Promise<HostStatus[]> {
+    return this.hostList;
+  }
+
+  async operations(): Promise<Operation[]> {
+    return [...this.#operations.values()];
+  }
+
+  async operation(id: OperationId): Promise<Operation> {
+    const operation = this.#operations.get(id);
+    if (operation === undefined) {
+      throw new ConsortError("not_found", `Cannot show operation ${id}: there is none`);
+    }
+    return operation;
+  }
+
+  async cancel(id: OperationId): Promise<Operation> {
+    const operation = await this.operation(id);
+    if (operation.state !== "running") {
+      throw new ConsortError("conflict", `Cannot cancel operation ${id}: it is ${operation.state}`);
+    }
+    return this.change({ ...operation, state: "cancelled", message: "cancelled" });
+  }
+
+  /** Replaces what is known of an operation. */
+  change(operation: Operation): Operation {
+    this.#operations.set(operation.id, operation);
+    return operation;
+  }
+
+  append(kind: string, subject: string, message: string): void {
+    this.#events.push({ cursor: this.lastCursor() + 1, atMs: 0, kind, subject, message });
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers<void>();
+  }
+
+  async *events(afterCursor: number, signal: AbortSignal): AsyncIterable<Event> {
+    if (afterCursor < this.forgottenCursor) {
+      throw new ConsortError("gone", `Cannot resume after event ${afterCursor}: it is forgotten`);
+    }
+    const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    let cursor = afterCursor;
+    while (!signal.aborted) {
+      const next = this.#events.find((event) => event.cursor > cursor);
+      if (next === undefined) await Promise.race([this.#wake.promise, aborted]);
+      else {
+        cursor = next.cursor;
+        yield next;
+      }
+    }
+  }
+
+  lastCursor(): number {
+    return this.#events.length;
+  }
+
+  async exec(...call: Exec): Promise<number> {
+    return this.onExec(...call);
+  }
+
+  async log(name: string, appliance: string, maxBytes: number): Promise<string> {
+    this.#find(name);
+    return `the last ${maxBytes} bytes of ${name}/${appliance}\n`;
+  }
+
+  #begin(kind: "up" | "down", ensemble: string): Operation {
+    return this.change({
+      id: `op-${this.#operations.size + 1}`,
+      kind,
+      ensemble,
+      state: "running",
+      phase: "accepted",
+      progress: { done: 0, total: 1 },
+      message: "accepted",
+      createdAtMs: 0,
+    });
+  }
+
+  #find(name: string): Ensemble {
+    const ensemble = this.declaredEnsembles.get(name);
+    if (ensemble !== undefined) return ensemble;
+    throw new ConsortError("not_found", `Cannot find ${name}: there is no such ensemble`);
+  }
+}
+
+function statusOf(ensemble: Ensemble): EnsembleStatus {
+  return {
+    name: ensemble.name,
+    state: "running",
+    revision: 1,
+    appliances: ensemble.appliances.map(({ name, kind }) => ({
+      ensemble: ensemble.name,
+      name,
+      kind,
+      host: "a1",
+      state: "running",
+      restarts: 2,
+      addresses: [],
+      cpuUsedMilli: 250,
+      memoryUsedBytes: 1024,
+    })),
+    networks: [],
+    links: ensemble.links.map(({ from, to }) => ({
+      from,
+      to,
+      network: "lan",
+      connection: "trivial",
+      path: ["a1"],
+      bandwidthBps: 600e6,
+      forwardBps: 8000,
+      backwardBps: 80,
+      forwardBytes: 1000,
+      backwardBytes: 10,
+    })),
+  };
+}
