@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { metricsText } from "#api/metrics-text.ts";
+import type { Measured } from "#api/metrics-text.ts";
+
+const measured: Measured = {
+  version: "1.2.3",
+  hosts: [
+    {
+      id: 'a"1\\\n',
+      site: "a",
+      role: "host",
+      state: "lost",
+      address: "172.30.1.2",
+      labels: {},
+      cpuMilli: 1500,
+      cpuReservedMilli: 250,
+      cpuUsedMilli: 0,
+      memoryBytes: 2048,
+      memoryReservedBytes: 0,
+      memoryUsedBytes: 0,
+      uplinkBps: 1e9,
+      appliances: 1,
+      tunnels: [{ peerSite: "b", kind: "wireguard", up: true }],
+      lastSeenMs: 0,
+      problems: [],
+    },
+  ],
+  ensembles: [
+    {
+      name: "shop",
+      state: "running",
+      revision: 1,
+      appliances: ["running", "running", "failed"].map((state, n) => ({
+        ensemble: "shop",
+        name: `web-${n}`,
+        kind: "task",
+        state,
+        restarts: n,
+        addresses: [],
+        cpuUsedMilli: 500,
+        memoryUsedBytes: 64,
+      })),
+      networks: [],
+      links: [
+        {
+          from: "web",
+          to: "db",
+          network: "lan",
+          connection: "trivial",
+          path: [],
+          forwardBps: 8,
+          backwardBps: 16,
+          forwardBytes: 1,
+          backwardBytes: 2,
+        },
+      ],
+    },
+  ],
+  operations: [],
+};
+
+describe("metricsText()", () => {
+  const text = metricsText(measured);
+  const lines = text.split("\n");
+
+  it("counts appliances by state", () => {
+    assert.ok(lines.includes('consort_appliances{ensemble="shop",state="running"} 2'));
+    assert.ok(lines.includes('consort_appliances{ensemble="shop",state="failed"} 1'));
+  });
+
+  it("gives bytes of a link in each direction, and a promise only where there is one", () => {
+    assert.ok(lines.includes('consort_link_bytes_total{ensemble="shop",network="lan",from="web",to="db"} 1'));
+    assert.ok(lines.includes('consort_link_bytes_total{ensemble="shop",network="lan",from="db",to="web"} 2'));
+    assert.ok(!lines.some((line) => line.startsWith("consort_link_promised_bits_per_second{")));
+  });
+
+  it("escapes labels and uses base units", () => {
+    const labels = '{host="a\\"1\\\\\\n",site="a",role="host"}';
+    assert.ok(lines.includes(`consort_host_cpu_cores${labels} 1.5`), text);
+    assert.ok(lines.includes(`consort_host_up${labels} 0`));
+  });
+
+  it("is in the text format throughout: each family described once, each sample a number", () => {
+    assert.ok(text.endsWith("\n"));
+    const sample = /^[a-z_]+\{([a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)*\} -?[0-9.e+]+$/;
+    for (const line of lines.slice(0, -1)) {
+      assert.ok(/^# (HELP|TYPE) [a-z_]+ \S/.test(line) || sample.test(line), line);
+    }
+    const types = lines.filter((line) => line.startsWith("# TYPE"));
+    assert.equal(new Set(types).size, types.length);
+    assert.ok(types.length > 15);
+  });
+});
