@@ -16,7 +16,7 @@ import { LinkExecutor } from "./link-executor.ts";
 import { linkSteps, wantedLinks } from "./link-steps.ts";
 import type { LinkStep } from "./link-steps.ts";
 import { tunnelName } from "./names.ts";
-import { pairOf, recoveredSegment, turnPage } from "./permissions.ts";
+import { movedPairs, pairOf, recoveredSegment, turnPage } from "./permissions.ts";
 import type { Pair, PermissionBook, SegmentPermissions } from "./permissions.ts";
 import type { NetworkDriver, NetworkPlan } from "./port.ts";
 import { baseRuleset, elementCommands, removeRuleset, tableName } from "./ruleset.ts";
@@ -109,7 +109,7 @@ class HostNetwork implements NetworkDriver {
       if (network !== undefined) for (const mac of local) networkOf.set(mac, network);
     }
     const counters: PairCounter[] = [];
-    for (const { from, to, packets, bytes } of this.#pairs("pairs", true)) {
+    for (const { from, to, packets, bytes } of this.#pairs(true)) {
       const network = networkOf.get(from);
       if (network === undefined) continue;
       counters.push({
@@ -204,12 +204,11 @@ class HostNetwork implements NetworkDriver {
   async #changeRules(plan: NetworkPlan, shaping: Shaping, known: Known): Promise<void> {
     const { mark, uplink } = this.#options;
     const { book, change } = turnPage(mark, known.book, plan);
-    const cleared = [...known.numbers.keys()].filter((pair) => !shaping.numbers.has(pair));
-    const set = new Map([...shaping.numbers].filter(([pair]) => !known.numbers.has(pair)));
+    const moved = movedPairs(book, change.addedPairs, known.numbers, shaping.numbers);
     const isFirst = plan.segments.length > 0 && known.rules !== "current";
     const commands = [
       isFirst ? baseRuleset({ mark, uplink: uplink.interface, minorMin, minorMax }) : "",
-      elementCommands(change, { cleared, set }),
+      elementCommands(change, { numbers: shaping.numbers, moved, sharedMinor: bestEffortMinor }),
     ].filter((text) => text !== "");
     if (commands.length > 0) await this.#nft.transact(commands.join("\n"));
     known.book = book;
@@ -264,21 +263,21 @@ class HostNetwork implements NetworkDriver {
 
   #readBack(): Known {
     const { mark } = this.#options;
-    const pairs = this.#pairs("pairs").map(({ from, to }) => pairOf(from, to));
+    const elements = this.#pairs(false);
+    const pairs = elements.map(({ from, to }) => pairOf(from, to));
     const sources = sourceElements(this.#netfilter.dump(showElements(tableName, "sources"))).map(
       ({ port, mac, address }) => `${port} . ${mac} . ${address}`,
     );
-    const classes = this.#pairs("classes").map(({ from, to, classId = 0 }): [Pair, number] => [
-      pairOf(from, to),
-      classId & 0xffff,
-    ]);
+    const numbers = elements
+      .map(({ from, to, classId = 0 }): [Pair, number] => [pairOf(from, to), classId & 0xffff])
+      .filter(([, minor]) => minor >= minorMin);
     const bridges = [...this.#links.observe(new Map()).values()].filter((link) => link.kind === "bridge");
     this.#segments = bridges.flatMap(({ alias }) => (alias === "" ? [] : [alias as NetworkId]));
     this.#options.log.debug("read the network back", { mark, segments: bridges.length, pairs: pairs.length });
     return {
       ...this.#readUplink(),
       book: new Map([[recoveredSegment, recoveredPermissions(pairs, sources)]]),
-      numbers: new Map(classes),
+      numbers: new Map(numbers),
       classes: new Map(readClasses(this.#route)),
       forwarding: new Map(),
       rules: "unknown",
@@ -315,8 +314,8 @@ class HostNetwork implements NetworkDriver {
       .flatMap((message) => tunnelEntryOf(message, index) ?? []);
   }
 
-  #pairs(set: "pairs" | "classes", usedOnly = false): ReturnType<typeof pairElements> {
-    return pairElements(this.#netfilter.dump(showElements(tableName, set)), { usedOnly });
+  #pairs(usedOnly: boolean): ReturnType<typeof pairElements> {
+    return pairElements(this.#netfilter.dump(showElements(tableName, "pairs")), { usedOnly });
   }
 }
 

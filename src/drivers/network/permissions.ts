@@ -75,6 +75,23 @@ export function turnPage(
   };
 }
 
+/** Pairs permitted before and after whose class number is another one now. */
+export function movedPairs(
+  book: PermissionBook,
+  added: readonly Pair[],
+  before: ReadonlyMap<Pair, number>,
+  after: ReadonlyMap<Pair, number>,
+): readonly Pair[] {
+  const changed = [
+    ...[...before.keys()].filter((pair) => !after.has(pair)),
+    ...[...after].filter(([pair, number]) => before.get(pair) !== number).map(([pair]) => pair),
+  ];
+  if (changed.length === 0) return [];
+  const isNew = new Set(added);
+  const segments = [...book.values()];
+  return changed.filter((pair) => !isNew.has(pair) && segments.some((each) => each.pairs.has(pair)));
+}
+
 function keyOf(segment: SegmentPlan, local: ReadonlyMap<MacAddress, string>): string {
   const here = [...local].map(([mac, address]) => `${mac} ${address}`);
   const members = segment.members.map((member) => member.mac);

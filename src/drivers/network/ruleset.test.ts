@@ -5,26 +5,30 @@ import { baseRuleset, elementCommands } from "./ruleset.ts";
 const nothing = { addedPairs: [], removedPairs: [], addedSources: [], removedSources: [] };
 const base = baseRuleset({ mark: "cst", uplink: "uplink", minorMin: 0x10, minorMax: 0xffff });
 
+const classes = { numbers: new Map([["a . b", 0x10]]), moved: [], sharedMinor: 2 };
+
 test("nothing changed means nothing to say to the kernel", () => {
-  assert.equal(elementCommands(nothing, { set: new Map(), cleared: [] }), "");
+  assert.equal(elementCommands(nothing, classes), "");
 });
 
-test("classes are cleared before and set after the permissions of a transaction", () => {
-  const commands = elementCommands(
-    { ...nothing, addedPairs: ["a . b"], removedPairs: ["c . d"] },
-    { set: new Map([["a . b", 0x10]]), cleared: ["c . d"] },
-  ).split("\n");
-  assert.deepEqual(commands, [
-    "delete element bridge consort classes { c . d }",
+test("pairs are permitted together with their class, and removed before others are added", () => {
+  const change = { ...nothing, addedPairs: ["a . b", "e . f"], removedPairs: ["c . d"] };
+  assert.deepEqual(elementCommands(change, classes).split("\n"), [
     "delete element bridge consort pairs { c . d }",
-    "add element bridge consort pairs { a . b }",
-    "add element bridge consort classes { a . b : c057:10 }",
+    "add element bridge consort pairs { a . b : c057:10, e . f : c057:2 }",
+  ]);
+});
+
+test("a pair that gets another class is replaced", () => {
+  assert.deepEqual(elementCommands(nothing, { ...classes, moved: ["a . b"] }).split("\n"), [
+    "delete element bridge consort pairs { a . b }",
+    "add element bridge consort pairs { a . b : c057:10 }",
   ]);
 });
 
 test("ten thousand elements are spread over commands the kernel takes", () => {
   const addedPairs = Array.from({ length: 10_000 }, (_each, at) => `a . ${at}`);
-  const commands = elementCommands({ ...nothing, addedPairs }, { set: new Map(), cleared: [] }).split("\n");
+  const commands = elementCommands({ ...nothing, addedPairs }, classes).split("\n");
   assert.equal(commands.length, 20);
   assert.equal(commands.join("").match(/a \. \d+/g)?.length, 10_000);
 });

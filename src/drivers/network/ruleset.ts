@@ -1,11 +1,11 @@
 import type { Pair, SetChange } from "./permissions.ts";
 
 /**
- * The nft commands. Every frame passes the same few rules whatever the number of appliances: members, pairs and
- * classes are looked up in hashed sets, so the cost per frame does not grow.
+ * The nft commands. Every frame passes the same few rules whatever the number of appliances: members and pairs
+ * with their classes are looked up in hashed sets, so the cost per frame does not grow.
  *
  *   from a tunnel ─────────────────────────────┐
- *   from an appliance ─ verify: is it who it ─ admit: class of the pair, then is the pair permitted? ─ accept
+ *   from an appliance ─ verify: is it who it ─ admit: is the pair permitted? its class ─────────────── accept
  *                       says (port, MAC, IPv4)?           broadcast (ARP, IPv4): within its bridge ─── accept
  *   to or from the host itself ─ drop           anything else ─ drop
  */
@@ -21,10 +21,11 @@ export const htbMajor = 0xc057;
 const bridgePriority = -200;
 
 export type ClassChange = {
-  /** Pair → minor class number. */
-  readonly set: ReadonlyMap<Pair, number>;
-  /** Pairs whose element must go or is replaced. */
-  readonly cleared: readonly Pair[];
+  /** Pair → minor class number; pairs that are not in it share one class. */
+  readonly numbers: ReadonlyMap<Pair, number>;
+  /** Pairs permitted before and after that get another class; their counters start again. */
+  readonly moved: readonly Pair[];
+  readonly sharedMinor: number;
 };
 
 const minorHex = (minor: number): string => `${htbMajor.toString(16)}:${minor.toString(16)}`;
@@ -44,15 +45,13 @@ export function baseRuleset(options: {
   return [
     `add table ${table}`,
     `add set ${table} sources { type ifname . ether_addr . ipv4_addr; }`,
-    `add set ${table} pairs { type ether_addr . ether_addr; counter; }`,
-    `add map ${table} classes { type ether_addr . ether_addr : classid; }`,
+    `add map ${table} pairs { type ether_addr . ether_addr : classid; counter; }`,
     chain("admit"),
     chain("verify"),
     chain("forward", "forward"),
     chain("input", "input"),
     chain("output", "output"),
-    rule("admit", `meta priority set ether saddr . ether daddr map @classes`),
-    rule("admit", `ether saddr . ether daddr @pairs accept`),
+    rule("admit", `meta priority set ether saddr . ether daddr map @pairs accept`),
     rule("admit", `ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 ether type { ip, arp } accept`),
     rule("admit", "drop"),
     rule("verify", `ether type ip iifname . ether saddr . ip saddr @sources goto admit`),
@@ -90,18 +89,13 @@ const elementsPerCommand = 500;
 
 /** Commands for one transaction; "" when nothing changed. */
 export function elementCommands(change: SetChange, classes: ClassChange): string {
-  const add = (name: string, elements: readonly string[]): string[] => command("add", name, elements);
-  const remove = (name: string, elements: readonly string[]): string[] => command("delete", name, elements);
+  const withClass = (pair: Pair): string =>
+    `${pair} : ${minorHex(classes.numbers.get(pair) ?? classes.sharedMinor)}`;
   return [
-    ...remove("classes", classes.cleared),
-    ...remove("pairs", change.removedPairs),
-    ...remove("sources", change.removedSources),
-    ...add("sources", change.addedSources),
-    ...add("pairs", change.addedPairs),
-    ...add(
-      "classes",
-      [...classes.set].map(([pair, minor]) => `${pair} : ${minorHex(minor)}`),
-    ),
+    ...command("delete", "pairs", [...change.removedPairs, ...classes.moved]),
+    ...command("delete", "sources", change.removedSources),
+    ...command("add", "sources", change.addedSources),
+    ...command("add", "pairs", [...change.addedPairs, ...classes.moved].map(withClass)),
   ].join("\n");
 }
 
