@@ -4,6 +4,9 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { errorTable } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
+import { apiLimits } from "#api/limits.ts";
+import { messagingLimits } from "#drivers/messaging/limits.ts";
+import { storeLimits } from "#drivers/store/limits.ts";
 import { formatLimits } from "#formats/limits.ts";
 import { bannedFolders, bannedWords, bans } from "./banned.ts";
 import { arrowProblem, isTest, isTestSupport, layerOf } from "./layers.ts";
@@ -210,6 +213,6 @@ test("docs/reference/limits.md names every limit and nothing else", () => {
   ];
   assert.deepEqual(
     named.map((row) => row[1] ?? "").sort(),
-    [...Object.keys(limits), ...Object.keys(formatLimits)].sort(),
+    [limits, formatLimits, storeLimits, messagingLimits, apiLimits].flatMap(Object.keys).sort(),
   );
 });

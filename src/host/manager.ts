@@ -12,7 +12,7 @@ import { Reporter } from "#host/reporter.ts";
 import type { HostIdentity } from "#host/reporter.ts";
 import { isOlder } from "#protocol/host-plan.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
-import { topics } from "#protocol/topics.ts";
+import { clusterAddress, topics } from "#protocol/topics.ts";
 import type { ExecBody, ExecResult, LogBody, LogResult, PlanReceipt } from "#protocol/topics.ts";
 
 export type HostManagerParts = {
@@ -93,6 +93,10 @@ export class HostManager {
 
   #answer(signal: AbortSignal): void {
     const { messaging, appliances } = this.#parts;
+    // A cluster manager that comes (back) learns of this host at once, not at the next heartbeat.
+    messaging.onPresence(({ address, present }) => {
+      if (present && address === clusterAddress) this.#reporter.soon();
+    });
     messaging.answer(topics.plan, ({ body }) => this.#receive(body as HostPlan, signal));
     messaging.answer(topics.exec, async ({ body }, asked): Promise<ExecResult> => {
       const request = body as ExecBody;

@@ -11,7 +11,7 @@ export const messagingLimits = {
   helloMsMax: millis(5000),
   /** First pause before connecting again; doubles up to the longest. Each is shortened by up to half, by chance. */
   reconnectMsMin: millis(20),
-  reconnectMsMax: millis(250),
+  reconnectMsMax: millis(100),
   /** The pause of a client whose place another one took, or whose address was refused. */
   refusedMs: millis(5000),
 } as const;
