@@ -11,7 +11,7 @@ import { fakeBus } from "#drivers/messaging/fake.ts";
 import { noSegments } from "#drivers/network/none.ts";
 import type { NetworkPlan } from "#drivers/network/port.ts";
 import { fakeStore } from "#drivers/store/fake.ts";
-import type { PlanKeeper } from "#drivers/store/plan-keeper.ts";
+import type { PlanKeeper } from "#drivers/store/port.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { systemRandom } from "#drivers/system/random.ts";

@@ -7,7 +7,7 @@ import type { Messaging } from "#drivers/messaging/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { Converger } from "#host/converge.ts";
 
-import type { PlanKeeper } from "#drivers/store/plan-keeper.ts";
+import type { PlanKeeper } from "#drivers/store/port.ts";
 import { Reporter } from "#host/reporter.ts";
 import type { HostIdentity } from "#host/reporter.ts";
 import { isOlder } from "#protocol/host-plan.ts";

@@ -30,7 +30,7 @@ export type LabStatus = {
   readonly supervisor?: ProcessMark;
   readonly programs: readonly { readonly name: string; readonly process?: ProcessMark }[];
   /** What the cluster manager wrote of where its API listens. */
-  readonly api?: { readonly address: string; readonly port: number };
+  readonly api?: { readonly url: string };
 };
 
 /** Looks, changes nothing. */
@@ -80,14 +80,11 @@ export function statusOf(place: LabPlace, machine: LabMachine): LabStatus {
 const groupExists = (lab: string, machine: LabMachine): boolean =>
   machine.cgroups.open(labCgroup(lab)).exists();
 
-function readApi(file: string): { address: string; port: number } | undefined {
+function readApi(file: string): { url: string } | undefined {
   try {
     const value: unknown = JSON.parse(readFileSync(file, "utf8"));
-    if (typeof value !== "object" || value === null || !("address" in value) || !("port" in value)) {
-      return undefined;
-    }
-    const { address, port } = value;
-    return typeof address === "string" && typeof port === "number" ? { address, port } : undefined;
+    if (typeof value !== "object" || value === null || !("url" in value)) return undefined;
+    return typeof value.url === "string" ? { url: value.url } : undefined;
   } catch {
     return undefined;
   }

@@ -1,7 +1,7 @@
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { ConsortError } from "#base/errors.ts";
-import type { PlanKeeper } from "#drivers/store/plan-keeper.ts";
+import type { PlanKeeper } from "#drivers/store/port.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
 
 /** Keeps a host's plan in one file, replaced whole: a death at any moment leaves the old one or the new one. */

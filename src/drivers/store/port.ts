@@ -1,4 +1,5 @@
 import type { Millis } from "#base/units.ts";
+import type { HostPlan } from "#protocol/host-plan.ts";
 
 /** A JSON value under a key, with the revision of the commit that wrote it. */
 export type StoreEntry = { readonly key: string; readonly value: unknown; readonly revision: number };
@@ -45,4 +46,11 @@ export interface Store {
   renewLease(lease: string, signal: AbortSignal): Promise<boolean>;
   revokeLease(lease: string, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Where a host keeps the newest plan it accepted, so that it obeys it from its first moment, and no older one ever. */
+export interface PlanKeeper {
+  load(signal: AbortSignal): Promise<HostPlan | undefined>;
+  /** Durable when it resolves. */
+  save(plan: HostPlan, signal: AbortSignal): Promise<void>;
 }
