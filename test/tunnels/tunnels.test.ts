@@ -2,9 +2,13 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { seededRandom } from "#base/seeded-random.ts";
+import { millis } from "#base/units.ts";
+import { systemClock } from "#drivers/system/clock.ts";
 import type { TunnelPlan } from "#protocol/host-plan.ts";
 import { TwoSites } from "./two-sites.ts";
 
+const clock = systemClock();
 const kinds = [
   { kind: "wireguard", mtu: 1420 },
   { kind: "openvpn", mtu: 1400 },
@@ -120,6 +124,26 @@ for (const { kind, mtu } of kinds) {
       for (const name of existsSync(runDir) ? readdirSync(runDir) : []) {
         if (name.endsWith(".conf")) assert.equal(statSync(join(runDir, name)).mode & 0o777, 0o600);
       }
+    });
+
+    test("killed at any moment of setting up, the next manager finds and removes everything", async () => {
+      const gateway = sites.gateways.a;
+      const random = seededRandom(mtu);
+      await gateway.converge([]);
+      for (let round = 0; round < 12; round += 1) {
+        await gateway.recover();
+        const cut = gateway.converge([plans.a]).catch(() => undefined);
+        await clock.sleep(millis(random.integer(100)), new AbortController().signal);
+        await gateway.kill();
+        await cut;
+        await gateway.recover();
+        await gateway.converge([]);
+        assert.equal(await sites.leftovers("a"), "", `round ${round}`);
+        assert.deepEqual(await gateway.daemons(), [], `round ${round}`);
+        assert.deepEqual(gateway.files(), ["wireguard.key"], `round ${round}`);
+      }
+      await gateway.converge([plans.a]);
+      await bothUp();
     });
 
     test("no longer wanted: nothing is left but the gateway's own key", async () => {
