@@ -81,6 +81,8 @@ export class Annealer {
   readonly #here = new Int32Array(memberLimit);
   readonly #there = new Int32Array(memberLimit);
   readonly #octaves: number;
+  /** May units change sites? */
+  roams = true;
 
   constructor(state: MapperState, random: Random, locality: Locality, units: readonly number[]) {
     this.#state = state;
@@ -123,7 +125,7 @@ export class Annealer {
     // A hub drags all its links along: it is tried as much less often as it costs more.
     if (from < 0 || this.#isSkipped(unit)) return;
     if (dice < 0.03) return this.#reroute(unit, temperature);
-    if (host === from || host < 0) return;
+    if (host === from || host < 0 || this.#isAbroad(from, host)) return;
     const before = state.cost;
     state.begin();
     if (dice < 0.07) {
@@ -182,9 +184,14 @@ export class Annealer {
     if (choices[unitChoice[unit]!]!.mask[origin] === 1 && !state.lacksRoom(unit, origin)) return origin;
     for (let attempt = 0; attempt < refugesTried; attempt += 1) {
       const host = this.#target(unit);
-      if (host >= 0 && host !== state.hostOf[unit] && !state.lacksRoom(unit, host)) return host;
+      if (host >= 0 && host !== origin && !this.#isAbroad(origin, host) && !state.lacksRoom(unit, host))
+        return host;
     }
     return -1;
+  }
+
+  #isAbroad(from: number, host: number): boolean {
+    return !this.roams && this.#compiled.siteOfHost[from] !== this.#compiled.siteOfHost[host];
   }
 
   #isSkipped(unit: number): boolean {

@@ -9,10 +9,15 @@ import { PathTable } from "#planner/path-table.ts";
 import { MapperState } from "#planner/state.ts";
 
 /** Which site each unit should go to, decided before any host is. */
-export type SiteChoice = { readonly siteOfUnit: Int32Array; readonly hostsOfSite: readonly Int32Array[] };
+export type SiteChoice = {
+  /** Every promise between sites can be kept so. */
+  readonly kept: boolean;
+  readonly siteOfUnit: Int32Array;
+  readonly hostsOfSite: readonly Int32Array[];
+};
 
-/** Left over when hosts of a site are filled with whole units. */
-const usableShare = 0.96;
+/** Part of what would stay free on average that one site may take more than its share of. */
+const unevenShare = 0.3;
 
 /**
  * With several sites the first question is what goes where: links between sites are the scarcest, and a chain of
@@ -28,19 +33,15 @@ export function chooseSites(
 ): SiteChoice {
   const near = groupUnits(compiled);
   const bunched = bunch(compiled, near);
-  const rough = assign(
-    compiled,
-    bunched,
-    units,
-    random,
-    { proposals: proposals / 2, warmest: 8 },
-    shouldStop,
-  );
-  const fine = { proposals: proposals / 2, warmest: 1, start: rough };
-  const siteOfUnit = assign(compiled, near, units, random, fine, shouldStop);
+  let chosen = assign(compiled, bunched, units, random, { proposals: proposals / 2, warmest: 8 }, shouldStop);
+  for (const warmest of [1, 3, 6]) {
+    const effort = { proposals: proposals / 2, warmest, start: chosen.siteOfUnit };
+    chosen = assign(compiled, near, units, random, effort, shouldStop);
+    if (chosen.kept) break;
+  }
   const hosts = Int32Array.from({ length: compiled.hostCount }, (_, host) => host);
   return {
-    siteOfUnit,
+    ...chosen,
     hostsOfSite: Array.from({ length: compiled.siteCount }, (_, site) =>
       hosts.filter((host) => compiled.siteOfHost[host] === site),
     ),
@@ -58,7 +59,7 @@ function assign(
   random: Random,
   effort: Effort,
   shouldStop: ShouldStop,
-): Int32Array {
+): Pick<SiteChoice, "siteOfUnit" | "kept"> {
   const coarse = coarsen(compiled, groupOf, count);
   const state = new MapperState(coarse, random, 0);
   const locality = localityOf(coarse);
@@ -87,7 +88,7 @@ function assign(
     shouldStop,
   );
   best.restore(state);
-  return groupOf.map((group) => state.hostOf[group]!);
+  return { siteOfUnit: groupOf.map((group) => state.hostOf[group]!), kept: best.violation === 0 };
 }
 
 /** Share of an average site that units drawn together by heavy links may take. */
@@ -172,10 +173,10 @@ function coarsen(compiled: Compiled, groupOf: Int32Array, count: number): Compil
     paths: new PathTable(collapsed.topology),
     hostCount: siteCount,
     siteOfHost: identity,
-    cpuFree: perSite(compiled.cpuFree, usableShare),
-    memoryFree: perSite(compiled.memoryFree, usableShare),
+    cpuFree: perSite(compiled.cpuFree, usableShare(compiled.cpuFree, compiled.unitCpu)),
+    memoryFree: perSite(compiled.memoryFree, usableShare(compiled.memoryFree, compiled.unitMemory)),
     cpuCapacity: perSite(compiled.cpuCapacity, 1),
-    linkFree: Float64Array.from(collapsed.origin, (link) => compiled.linkFree[link]!),
+    linkFree: collapsed.free,
     unitCount: count,
     unitCpu: perGroup(compiled.unitCpu),
     unitNominal: perGroup(compiled.unitNominal),
@@ -189,6 +190,13 @@ function coarsen(compiled: Compiled, groupOf: Int32Array, count: number): Compil
     ...adjacency(count, linkFrom, linkTo),
     rules: siteRules(compiled, groupOf, count, identity),
   };
+}
+
+/** Sites filled alike leave each the room that whole units need to fit into hosts. */
+function usableShare(free: Float64Array, wanted: Float64Array): number {
+  const total = free.reduce((sum, one) => sum + Math.max(0, one), 0);
+  const share = Math.min(1, wanted.reduce((sum, one) => sum + one, 0) / Math.max(1, total));
+  return share + unevenShare * (1 - share);
 }
 
 function siteChoices(compiled: Compiled, groupOf: Int32Array, count: number): HostChoice[] {
@@ -209,8 +217,8 @@ function siteChoices(compiled: Compiled, groupOf: Int32Array, count: number): Ho
   }));
 }
 
-/** Sites as hosts; what lies between them stays; each link keeps its capacity. */
-function collapseSites(compiled: Compiled): { topology: Topology; origin: number[] } {
+/** Sites as hosts; what lies between them stays; links side by side become one. */
+function collapseSites(compiled: Compiled): { topology: Topology; free: Float64Array } {
   const { topology } = compiled.problem;
   const siteNames = [...new Set(topology.hosts.map((host) => host.site))];
   const inside = new Map<string, string>(topology.hosts.map((host) => [host.id, `site ${host.site}`]));
@@ -219,20 +227,23 @@ function collapseSites(compiled: Compiled): { topology: Topology; origin: number
     inside.set(device.id, `site ${device.site}`);
   }
   const links: PhysicalLink[] = [];
-  const origin: number[] = [];
+  const free: number[] = [];
+  const known = new Map<string, number>();
   topology.links.forEach((link, index) => {
     const a = inside.get(link.a) ?? link.a;
     const b = inside.get(link.b) ?? link.b;
     if (a === b) return;
-    links.push({ ...link, a, b });
-    origin.push(index);
+    const key = a < b ? `${a} ${b}` : `${b} ${a}`;
+    const at = known.get(key) ?? links.push({ ...link, a, b }) - 1;
+    known.set(key, at);
+    free[at] = (free[at] ?? 0) + compiled.linkFree[index]!;
   });
   const hosts = siteNames.map((site) => {
     const example = topology.hosts.find((host) => host.site === site)!;
     return { ...example, id: `site ${site}` as typeof example.id };
   });
   const devices = topology.devices.filter((device) => !inside.has(device.id));
-  return { topology: { sites: topology.sites, hosts, devices, links }, origin };
+  return { topology: { sites: topology.sites, hosts, devices, links }, free: Float64Array.from(free) };
 }
 
 function siteRules(

@@ -43,7 +43,16 @@ export function solveMapping(problem: MappingProblem, options: SolveOptions): Ma
   placeGreedily(state, unsettled, locality, sites);
   const best = new Snapshot(compiled);
   best.offer(state);
-  const search = { compiled, state, locality, random, best, shouldStop, effort };
+  const search = {
+    compiled,
+    state,
+    locality,
+    random,
+    best,
+    shouldStop,
+    effort,
+    sitesKept: sites?.kept === true,
+  };
   // With nothing running the whole of it is open; otherwise first what is new, then, if need be, the rest.
   if (settled === 0) explore(search, units);
   else {
@@ -63,6 +72,8 @@ type Search = {
   readonly best: Snapshot;
   readonly shouldStop: ShouldStop;
   readonly effort: number;
+  /** The sites were chosen so that nothing between them is broken. */
+  readonly sitesKept: boolean;
 };
 
 /** Cools once from warm; then, while promises are broken, again and again from the best, aimed at what is broken. */
@@ -70,10 +81,12 @@ function explore(search: Search, units: readonly number[]): void {
   const { state, random, locality, best, shouldStop, effort } = search;
   const annealer = new Annealer(state, random, locality, units);
   const iterations = Math.round(effort * proposalsFor(units.length));
+  annealer.roams = !search.sitesKept;
   annealer.run({ iterations, warmest: 1, coldest: 0.02, focus: 0.3, penaltyMost: 20 }, best, shouldStop);
   for (let round = 0; round < repairRounds && best.violation > 0 && !shouldStop(); round += 1) {
     best.restore(state);
     state.penalty = 10;
+    annealer.roams = !search.sitesKept || round >= repairWarmth.length;
     annealer.run(
       {
         iterations: iterations / 3,
