@@ -1,7 +1,6 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
-import { millis } from "#base/units.ts";
+import { exactly, isFlag, isNumber, isText, listOf, mapOf, oneOf, optional, shape } from "#base/shape.ts";
 import type { Millis } from "#base/units.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 
@@ -37,34 +36,32 @@ export type RunEnd = {
   readonly restartAt?: Millis | undefined;
 };
 
-const time = z.number().transform(millis);
-const schema = z.strictObject({
-  plan: z
-    .looseObject({
-      id: z.string(),
-      generation: z.string(),
-      command: z.array(z.string()),
-      env: z.record(z.string(), z.string()),
-      files: z.array(z.strictObject({ path: z.string(), content: z.string(), mode: z.number() })),
-      restart: z.strictObject({ when: z.string(), backoffMsMin: z.number(), backoffMsMax: z.number() }),
-    })
-    // Written by ourselves from a checked plan: what is checked here is that the file is whole and is one of ours.
-    .transform((plan) => plan as unknown as AppliancePlan),
-  phase: z.enum(["created", "running", "stopped", "destroying"]),
-  run: z.number(),
-  restarts: z.number(),
-  lastDelayMs: time.optional(),
-  oomKills: z.number(),
-  suspended: z.boolean(),
-  end: z
-    .strictObject({
-      run: z.number(),
-      code: z.number(),
-      at: time,
-      message: z.string().optional(),
-      restartAt: time.optional(),
-    })
-    .optional(),
+/** Written by ourselves from a checked plan: what is checked here is that the file is whole and is one of ours. */
+const isPlan = shape({
+  id: isText,
+  generation: isText,
+  command: listOf(isText),
+  env: mapOf(isText),
+  files: listOf(exactly({ path: isText, content: isText, mode: isNumber })),
+  restart: exactly({ when: isText, backoffMsMin: isNumber, backoffMsMax: isNumber }),
+});
+const isRecord = exactly({
+  plan: isPlan,
+  phase: oneOf("created", "running", "stopped", "destroying"),
+  run: isNumber,
+  restarts: isNumber,
+  lastDelayMs: optional(isNumber),
+  oomKills: isNumber,
+  suspended: isFlag,
+  end: optional(
+    exactly({
+      run: isNumber,
+      code: isNumber,
+      at: isNumber,
+      message: optional(isText),
+      restartAt: optional(isNumber),
+    }),
+  ),
 });
 
 const fileName = "appliance.json";
@@ -85,7 +82,8 @@ export function readRecord(directory: string): TaskRecord | undefined {
     return undefined;
   }
   try {
-    return schema.parse(JSON.parse(text));
+    const record: unknown = JSON.parse(text);
+    return isRecord(record) ? (record as unknown as TaskRecord) : undefined;
   } catch {
     return undefined;
   }

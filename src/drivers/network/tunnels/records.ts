@@ -1,15 +1,15 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
+import { exactly, isNumber, isText, listOf, oneOf, optional } from "#base/shape.ts";
 import type { TunnelRecord } from "./decide.ts";
 
-const schema = z.array(
-  z.strictObject({
-    device: z.string(),
-    peerSite: z.string(),
-    kind: z.enum(["wireguard", "openvpn"]),
-    generation: z.string().optional(),
-    process: z.strictObject({ pid: z.number(), startTime: z.string() }).optional(),
+const isRecords = listOf(
+  exactly({
+    device: isText,
+    peerSite: isText,
+    kind: oneOf("wireguard", "openvpn"),
+    generation: optional(isText),
+    process: optional(exactly({ pid: isNumber, startTime: isText })),
   }),
 );
 
@@ -31,7 +31,8 @@ export function writeRecords(stateDir: string, records: readonly TunnelRecord[])
 export function readRecords(stateDir: string): readonly TunnelRecord[] {
   rmSync(`${fileIn(stateDir)}.new`, { force: true });
   try {
-    return schema.parse(JSON.parse(readFileSync(fileIn(stateDir), "utf8"))) as readonly TunnelRecord[];
+    const records: unknown = JSON.parse(readFileSync(fileIn(stateDir), "utf8"));
+    return isRecords(records) ? (records as unknown as readonly TunnelRecord[]) : [];
   } catch {
     return [];
   }

@@ -1,18 +1,18 @@
-import { z } from "zod";
+import { isNumber, isText, listOf, optional, readJson, shape } from "#base/shape.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 import type { TunnelPlan } from "#protocol/host-plan.ts";
 import { filterTable, filterText, readRoute, routeProtocol, routeTable, ruleArguments } from "./routing.ts";
 import type { Route } from "./routing.ts";
 
-const shownRoutes = z.array(
-  z.looseObject({
-    type: z.string().optional(),
-    dst: z.string(),
-    dev: z.string().optional(),
-    metric: z.number().optional(),
+const areRoutes = listOf(
+  shape({
+    type: optional(isText),
+    dst: isText,
+    dev: optional(isText),
+    metric: optional(isNumber),
   }),
 );
-const shownRules = z.array(z.looseObject({ table: z.string().optional(), protocol: z.string().optional() }));
+const areRules = listOf(shape({ table: optional(isText), protocol: optional(isText) }));
 
 /** Our routing table as it is; a table nobody has used yet counts as empty. */
 export async function presentRoutes(subprocess: Subprocess, signal: AbortSignal): Promise<Route[]> {
@@ -22,14 +22,14 @@ export async function presentRoutes(subprocess: Subprocess, signal: AbortSignal)
   // Without any route iproute2 says nothing, or "[", or "[ ]", by version.
   const text = stdout.trim();
   if (text.length < 3) return [];
-  return shownRoutes.parse(JSON.parse(text)).flatMap((shown) => readRoute(shown) ?? []);
+  return readJson(text, areRoutes, "ip route").flatMap((shown) => readRoute(shown) ?? []);
 }
 
 async function ruleCount(subprocess: Subprocess, signal: AbortSignal): Promise<number> {
   const text = await subprocess.check("ip", ["-j", "-d", "rule", "show"], signal);
-  const ours = shownRules
-    .parse(JSON.parse(text))
-    .filter((rule) => rule.table === String(routeTable) && rule.protocol === String(routeProtocol));
+  const ours = readJson(text, areRules, "ip rule").filter(
+    (rule) => rule.table === String(routeTable) && rule.protocol === String(routeProtocol),
+  );
   return ours.length;
 }
 

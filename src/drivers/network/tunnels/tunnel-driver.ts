@@ -1,7 +1,7 @@
 import { createSocket } from "node:dgram";
-import { z } from "zod";
 import { messageOf } from "#base/errors.ts";
 import type { Clock, Log } from "#base/runtime.ts";
+import { isText, listOf, optional, readJson, shape } from "#base/shape.ts";
 import { millis } from "#base/units.ts";
 import type { TunnelDriver } from "#drivers/network/port.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
@@ -25,7 +25,7 @@ const watchMs = { up: millis(5000), waiting: millis(500) };
 /** Nothing listens on it: the peer's answer, a refusal, is all we want. */
 const probePort = 9;
 
-const shownLinks = z.array(z.looseObject({ ifname: z.string(), ifalias: z.string().optional() }));
+const areLinks = listOf(shape({ ifname: isText, ifalias: optional(isText) }));
 
 export type TunnelDriverOptions = {
   /** Letters that begin the name of every device of ours. */
@@ -71,8 +71,10 @@ class GatewayTunnels implements TunnelDriver {
     return this.#inTurn(async () => {
       const { mark, stateDir, subprocess } = this.#options;
       const recorded = readRecords(stateDir);
-      const links = shownLinks.parse(
-        JSON.parse(await subprocess.check("ip", ["-j", "-d", "link", "show"], signal)),
+      const links = readJson(
+        await subprocess.check("ip", ["-j", "-d", "link", "show"], signal),
+        areLinks,
+        "ip link",
       );
       const strays = links.flatMap((link): TunnelRecord[] => {
         const kind = kindOfDevice(mark, link.ifname);
