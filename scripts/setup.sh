@@ -5,18 +5,19 @@ set -eu
 
 usage() {
   cat <<'TEXT'
-Usage: sh scripts/setup.sh [--quiet] [--for-tests] [--packages-only]
+Usage: sh scripts/setup.sh [--quiet] [--for-tour | --for-tests] [--packages-only]
   --quiet          say nothing unless something is missing
-  --for-tests      also what the examples, tests and benchmarks use
+  --for-tour       also what the tour and the examples run: a web server, a load generator ...
+  --for-tests      all that, and what tests and benchmarks use
   --packages-only  Debian packages only (for sudo, when npm runs as yourself)
 TEXT
 }
 
-quiet=no for_tests=no packages_only=no
+quiet=no purpose= packages_only=no
 for argument in "$@"; do
   case $argument in
     --quiet) quiet=yes ;;
-    --for-tests) for_tests=yes ;;
+    --for-tour | --for-tests) purpose=$argument ;;
     --packages-only) packages_only=yes ;;
     --help | -h) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
@@ -43,7 +44,8 @@ am_root() { [ "$(id -u)" -eq 0 ]; }
 
 listed_packages() {
   set -- scripts/debian-packages.txt
-  [ "$for_tests" = no ] || set -- "$@" scripts/debian-packages-tests.txt
+  [ -z "$purpose" ] || set -- "$@" scripts/debian-packages-tour.txt
+  [ "$purpose" != --for-tests ] || set -- "$@" scripts/debian-packages-tests.txt
   cat "$@" | while read -r package _; do
     case $package in '' | '#'*) ;; *) printf '%s\n' "$package" ;; esac
   done
@@ -140,7 +142,7 @@ want_packages() {
   [ -n "$missing" ] || return 0
   if ! am_root; then
     flags=--packages-only
-    [ "$for_tests" = no ] || flags="$flags --for-tests"
+    [ -z "$purpose" ] || flags="$flags $purpose"
     case " $missing" in
       *" npm "*)
         fail "missing Debian packages: $missing" "Get them with: sudo apt-get install -y --no-install-recommends npm && sudo sh $root/scripts/setup.sh $flags" ;;
