@@ -1,6 +1,7 @@
 import type { Random } from "#base/runtime.ts";
 import { connectionTypes } from "#model/topology.ts";
 import type { Compiled } from "#planner/compile.ts";
+import { HostLoads } from "#planner/host-loads.ts";
 import { directPath } from "#planner/path-table.ts";
 import type { PathTable } from "#planner/path-table.ts";
 
@@ -21,14 +22,7 @@ const unconnected = -2;
  * nothing here allocates after construction. Physical links carry the same load both ways, as every promise holds
  * in both directions over one path, so one number per link admits both.
  */
-export class MapperState {
-  readonly compiled: Compiled;
-  readonly hostOf: Int32Array;
-  /** Units on each host as doubly linked lists. */
-  readonly firstOn: Int32Array;
-  readonly nextOn: Int32Array;
-  readonly cpuFree: Float64Array;
-  readonly memoryFree: Float64Array;
+export class MapperState extends HostLoads {
   readonly linkFree: Float64Array;
   /** Per link of the ensembles: its two uplinks (-1: none) and middle path (or trivial, unconnected). */
   readonly uplinkFrom: Int32Array;
@@ -36,27 +30,17 @@ export class MapperState {
   readonly middle: Int32Array;
 
   /** Exact sums of what exceeds capacity, and counts. */
-  overCpu = 0;
-  overMemory = 0;
   overLink = 0;
-  /** Hosts (for CPU and for memory) and physical links over their capacity. */
-  crowded = 0;
-  brokenRules = 0;
   brokenLatency = 0;
   unreachable = 0;
   bandwidthHops = 0;
   hops = 0;
   lowLatencyHops = 0;
-  moved = 0;
-  balance = 0;
   /** Price of a violation against distance; the search raises it. */
   penalty = 10;
   moveWeight: number;
 
-  readonly #previousOn: Int32Array;
-  readonly #nominal: Float64Array;
   readonly #paths: PathTable;
-  readonly #counters: Int32Array;
   readonly #random: Random;
   readonly #journalLink: Int32Array;
   readonly #journalFrom: Int32Array;
@@ -72,21 +56,13 @@ export class MapperState {
   #chosenCost = 0;
 
   constructor(compiled: Compiled, random: Random, moveWeight: number) {
-    const { unitCount, hostCount, links } = compiled;
+    super(compiled);
+    const { unitCount, links } = compiled;
     const journal = compiled.adjacent.length + 1;
-    this.compiled = compiled;
     this.moveWeight = moveWeight;
     this.#random = random;
     this.#paths = compiled.paths;
-    this.hostOf = new Int32Array(unitCount).fill(-1);
-    this.firstOn = new Int32Array(hostCount).fill(-1);
-    this.nextOn = new Int32Array(unitCount).fill(-1);
-    this.#previousOn = new Int32Array(unitCount).fill(-1);
-    this.cpuFree = compiled.cpuFree.slice();
-    this.memoryFree = compiled.memoryFree.slice();
     this.linkFree = compiled.linkFree.slice();
-    this.#nominal = new Float64Array(hostCount);
-    this.#counters = new Int32Array(compiled.rules.counters);
     this.uplinkFrom = new Int32Array(links.length).fill(-1);
     this.uplinkTo = new Int32Array(links.length).fill(-1);
     this.middle = new Int32Array(links.length).fill(unconnected);
@@ -163,7 +139,7 @@ export class MapperState {
     this.#journalUnit[this.#units] = unit;
     this.#journalHost[this.#units] = this.hostOf[unit]!;
     this.#units += 1;
-    this.#relocate(unit, host);
+    this.relocate(unit, host);
   }
 
   /** Takes a link off its path, to be routed anew. */
@@ -180,7 +156,7 @@ export class MapperState {
   undo(): void {
     for (let at = 0; at < this.#links; at += 1) this.#remove(this.#journalLink[at]!);
     for (let at = this.#units - 1; at >= 0; at -= 1) {
-      this.#relocate(this.#journalUnit[at]!, this.#journalHost[at]!);
+      this.relocate(this.#journalUnit[at]!, this.#journalHost[at]!);
     }
     for (let at = 0; at < this.#links; at += 1) {
       const link = this.#journalLink[at]!;
@@ -228,74 +204,6 @@ export class MapperState {
     this.#journalMiddle[this.#links] = this.middle[link]!;
     this.#links += 1;
     this.#remove(link);
-  }
-
-  #relocate(unit: number, host: number): void {
-    const { unitCpu, unitMemory, unitNominal, unitHome, unitHomeMembers, cpuCapacity } = this.compiled;
-    const from = this.hostOf[unit]!;
-    const homeMembers = unitHomeMembers[unit]!;
-    const home = unitHome[unit]!;
-    if (from >= 0) {
-      this.overCpu -= Math.min(unitCpu[unit]!, Math.max(0, -this.cpuFree[from]!));
-      this.overMemory -= Math.min(unitMemory[unit]!, Math.max(0, -this.memoryFree[from]!));
-      this.crowded -= this.#crowdedOn(from);
-      this.cpuFree[from]! += unitCpu[unit]!;
-      this.memoryFree[from]! += unitMemory[unit]!;
-      this.crowded += this.#crowdedOn(from);
-      this.#rebalance(from, -unitNominal[unit]!, cpuCapacity[from]!);
-      if (home >= 0 && from !== home) this.moved -= homeMembers;
-      this.#unlink(unit, from);
-      this.#count(unit, from, -1);
-    }
-    this.hostOf[unit] = host;
-    if (host < 0) return;
-    this.overCpu += Math.min(unitCpu[unit]!, Math.max(0, unitCpu[unit]! - this.cpuFree[host]!));
-    this.overMemory += Math.min(unitMemory[unit]!, Math.max(0, unitMemory[unit]! - this.memoryFree[host]!));
-    this.crowded -= this.#crowdedOn(host);
-    this.cpuFree[host]! -= unitCpu[unit]!;
-    this.memoryFree[host]! -= unitMemory[unit]!;
-    this.crowded += this.#crowdedOn(host);
-    this.#rebalance(host, unitNominal[unit]!, cpuCapacity[host]!);
-    if (home >= 0 && host !== home) this.moved += homeMembers;
-    this.nextOn[unit] = this.firstOn[host]!;
-    this.#previousOn[unit] = -1;
-    if (this.firstOn[host]! >= 0) this.#previousOn[this.firstOn[host]!] = unit;
-    this.firstOn[host] = unit;
-    this.#count(unit, host, 1);
-  }
-
-  #crowdedOn(host: number): number {
-    return (this.cpuFree[host]! < 0 ? 1 : 0) + (this.memoryFree[host]! < 0 ? 1 : 0);
-  }
-
-  #rebalance(host: number, change: number, capacity: number): void {
-    const before = this.#nominal[host]! / capacity;
-    this.#nominal[host]! += change;
-    const after = this.#nominal[host]! / capacity;
-    this.balance += after * after - before * before;
-  }
-
-  #unlink(unit: number, host: number): void {
-    const before = this.#previousOn[unit]!;
-    const after = this.nextOn[unit]!;
-    if (before >= 0) this.nextOn[before] = after;
-    else this.firstOn[host] = after;
-    if (after >= 0) this.#previousOn[after] = before;
-  }
-
-  #count(unit: number, host: number, sign: number): void {
-    const { unitStart, unitRule, unitMembers, apart, bySite, offset, siteOfHost } = this.compiled.rules;
-    for (let at = unitStart[unit]!; at < unitStart[unit + 1]!; at += 1) {
-      const rule = unitRule[at]!;
-      const counter = offset[rule]! + (bySite[rule] === 1 ? siteOfHost[host]! : host);
-      const before = this.#counters[counter]!;
-      const after = before + sign * unitMembers[at]!;
-      this.#counters[counter] = after;
-      this.brokenRules +=
-        apart[rule] === 1
-          ? Math.max(0, after - 1) - Math.max(0, before - 1)
-          : (after > 0 ? 1 : 0) - (before > 0 ? 1 : 0);
-    }
   }
 
   #connect(link: number): void {
