@@ -6,6 +6,7 @@ import type { Topology } from "#model/topology.ts";
 import { makeBudgets } from "#lab/budgets.ts";
 import { buildNetwork } from "#lab/build.ts";
 import { layOut } from "#lab/layout.ts";
+import { fillCompileCache } from "#lab/compile-cache.ts";
 import { relaysReady } from "#lab/latency/ready.ts";
 import { lockLab } from "#lab/lock.ts";
 import type { LabMachine } from "#lab/machine.ts";
@@ -88,6 +89,7 @@ async function keepPrograms(
   options.progress?.(`${Math.max(kept, prepared.length)} programs`);
   if (writes) writeConfigs(options, prepared);
   const { machine, nodePath = process.execPath } = options;
+  await fillCompileCache({ nodePath, sourceRoot }, machine, signal);
   await startSupervisor(options, { nodePath, sourceRoot, lockFd }, machine, signal);
 }
 

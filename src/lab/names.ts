@@ -28,7 +28,6 @@ export type LabPaths = {
   readonly tokenFile: string;
   readonly bus: string;
   readonly apiFile: string;
-  readonly compileCacheDir: string;
 };
 
 export function labPaths(place: LabPlace): LabPaths {
@@ -47,7 +46,6 @@ export function labPaths(place: LabPlace): LabPaths {
     tokenFile: `${stateDir}/token`,
     bus: `${runDir}/bus.sock`,
     apiFile: `${runDir}/api.json`,
-    compileCacheDir: `${place.stateRoot}/compile-cache`,
   };
 }
 

@@ -1,5 +1,6 @@
 import { ipv4Address } from "#base/ids.ts";
 import { bytes, milliCpu } from "#base/units.ts";
+import { compileCacheSetting } from "#lab/compile-cache.ts";
 import type { ClusterConfig, HostConfig } from "#lab/config.ts";
 import type { RelayConfig } from "#lab/latency/relay.ts";
 import type { LabLayout, LabNode } from "#lab/layout.ts";
@@ -33,6 +34,10 @@ export type ProgramOptions = LabPlace & {
   readonly seed?: number;
 };
 
+const hostMain = "host.ts";
+/** A host manager's rubbish is small, and its memory is promised. */
+const hostFlags = ["--max-semi-space-size=1"];
+
 /** One relay a router that delays; with `managers`, one host manager a host and gateway, and one cluster manager. */
 export function preparePrograms(options: ProgramOptions, layout: LabLayout): readonly Prepared[] {
   const relays = layout.nodes
@@ -45,7 +50,7 @@ export function preparePrograms(options: ProgramOptions, layout: LabLayout): rea
   const hosts = layout.nodes
     .filter(({ kind }) => kind === "host" || kind === "gateway")
     .map((node) =>
-      prepared(options, `host-${node.id}`, "host.ts", hostConfig(options, node, layout), node.id),
+      prepared(options, `host-${node.id}`, hostMain, hostConfig(options, node, layout), node.id),
     );
   return [...relays, prepared(options, "cluster", "cluster.ts", clusterConfig(options)), ...hosts];
 }
@@ -59,16 +64,13 @@ function prepared(
 ): Prepared {
   const configFile = `${labPaths(options).configsDir}/${name}.json`;
   const identity = [`${options.sourceRoot}/main/${main}`, "--config", configFile];
+  const flags = main === hostMain ? hostFlags : [];
   const inside = node === undefined ? [] : ["nsenter", `--net=${netnsPath(netnsName(options.name, node))}`];
   // env and nsenter become the program they start: one process, whose command line ends in `identity`.
-  const args = [compileCache(options), ...inside, options.nodePath, ...identity];
+  const args = [compileCacheSetting(options.sourceRoot), ...inside, options.nodePath, ...flags, ...identity];
   const program = { name, file: "env", args, identity };
   return { program, configFile, config };
 }
-
-/** For `env`: Node keeps what it compiled there, so the next start of the same source is quicker. */
-export const compileCache = (place: LabPlace): string =>
-  `NODE_COMPILE_CACHE=${labPaths(place).compileCacheDir}`;
 
 function hostConfig(options: ProgramOptions, node: LabNode, layout: LabLayout): HostConfig {
   const paths = labPaths(options);

@@ -2,11 +2,11 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { ConsortError } from "#base/errors.ts";
 import { millis } from "#base/units.ts";
+import { compileCacheSetting } from "#lab/compile-cache.ts";
 import { tryLock, type FileLock } from "#lab/lock.ts";
 import type { LabMachine } from "#lab/machine.ts";
 import { labPaths, type LabPlace } from "#lab/names.ts";
 import { isAlive, isProcessMark, killNow, type ProcessMark } from "#lab/processes.ts";
-import { compileCache } from "#lab/programs.ts";
 import { readJson } from "#lab/record.ts";
 
 /** The supervisor as seen by the commands: started, told of new programs, replaced by the one who removes the lab. */
@@ -47,7 +47,7 @@ export async function startSupervisor(
     "--lock-fd",
     "3",
   ];
-  const child = spawn("env", [compileCache(place), options.nodePath, main, ...args], {
+  const child = spawn("env", [compileCacheSetting(options.sourceRoot), options.nodePath, main, ...args], {
     detached: true,
     cwd: "/",
     stdio: ["ignore", log, log, options.lockFd],

@@ -8,11 +8,14 @@ import { mapperWorker } from "#drivers/system/mapper-worker.ts";
 import { systemRandom } from "#drivers/system/random.ts";
 import type { ClusterConfig } from "#lab/config.ts";
 import { runManager } from "#main/process.ts";
+import type { Manager } from "#main/process.ts";
 import { clusterAddress } from "#protocol/topics.ts";
 
 const ownerOnly = 0o700;
 
-await runManager<ClusterConfig>("cluster", async ({ config, clock, log, signal }) => {
+if (import.meta.main) await runManager<ClusterConfig>("cluster", manageCluster);
+
+async function manageCluster({ config, clock, log, signal }: Manager<ClusterConfig>): Promise<void> {
   const random = systemRandom();
   mkdirSync(config.stateDir, { recursive: true, mode: ownerOnly });
   const store = openEmbeddedStore({ path: join(config.stateDir, "store.db"), clock, random, log });
@@ -47,7 +50,7 @@ await runManager<ClusterConfig>("cluster", async ({ config, clock, log, signal }
   } finally {
     await Promise.allSettled([messaging.close(), store.close()]);
   }
-});
+}
 
 /** Where the command line finds the API; replaced whole, so that a reader never sees half of it. */
 function announce(path: string, where: { url: string; tokenFile: string }): void {

@@ -22,7 +22,9 @@ const firstUid = 200_000;
 /** Lab hosts share one machine's user ids: each has this many, numbered by its address. */
 const uidsPerHost = 10_000;
 
-await runManager<HostConfig>("host", async (manager) => {
+if (import.meta.main) await runManager<HostConfig>("host", manageHost);
+
+async function manageHost(manager: Manager<HostConfig>): Promise<void> {
   const { config, clock, log, signal } = manager;
   const gateway = config.role === "gateway";
   const appliances = gateway ? noAppliances : taskDriver(manager);
@@ -60,7 +62,7 @@ await runManager<HostConfig>("host", async (manager) => {
   } finally {
     await Promise.allSettled([messaging.close(), appliances.close(), network.close(), tunnels?.close()]);
   }
-});
+}
 
 function taskDriver({ config, clock, log }: Manager<HostConfig>): ApplianceDriver {
   return new TaskDriver({

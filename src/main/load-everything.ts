@@ -1,0 +1,12 @@
+/**
+ * Loads whatever a manager loads, and does nothing: Node then has it in its compile cache (lab/compile-cache.ts).
+ * The programs among them run only when they are started themselves.
+ */
+await Promise.all([
+  import("#main/lab-supervisor.ts"),
+  import("#main/lab-latency.ts"),
+  import("#main/cluster.ts"),
+  import("#main/host.ts"),
+  import("#drivers/network/host-network.ts"),
+  import("#drivers/network/tunnels/tunnel-driver.ts"),
+]);
