@@ -62,6 +62,7 @@ export class Snapshot {
 
 const memberLimit = 12;
 const pushedMost = 4;
+const gatheredMost = 8;
 const refugesTried = 12;
 /** Up to so many hosts a partner is drawn from all units, beyond from those on the host. */
 const fewHosts = 8;
@@ -128,7 +129,9 @@ export class Annealer {
     if (host === from || host < 0 || this.#isAbroad(from, host)) return;
     const before = state.cost;
     state.begin();
-    if (dice < 0.07) {
+    if (focused && dice > 0.92) {
+      if (!this.#gather(unit, host)) return this.#abandon();
+    } else if (dice < 0.07) {
       if (!this.#exchangeHosts(from, host)) return;
     } else if (state.lacksRoom(unit, host) || dice < 0.15) {
       const other = this.#partner(unit, host);
@@ -156,9 +159,31 @@ export class Annealer {
     const state = this.#state;
     const origin = state.hostOf[unit]!;
     state.move(unit, host);
+    return this.#makeRoom(unit, host, origin, pushedMost);
+  }
+
+  /** A unit and some it talks to come together on one host: the only cure where their links exceed any uplink. */
+  #gather(unit: number, host: number): boolean {
+    const { adjacentStart, adjacent, linkFrom, linkTo, choices, unitChoice } = this.#compiled;
+    const state = this.#state;
+    const origin = state.hostOf[unit]!;
+    state.move(unit, host);
+    for (let at = adjacentStart[unit]!; at < adjacentStart[unit + 1]!; at += 1) {
+      const link = adjacent[at]!;
+      const other = linkFrom[link] === unit ? linkTo[link]! : linkFrom[link]!;
+      const from = state.hostOf[other]!;
+      if (from === host || from < 0 || this.#movable[other] !== 1 || this.#isSkipped(other)) continue;
+      if (this.#isAbroad(from, host) || choices[unitChoice[other]!]!.mask[host] !== 1) continue;
+      if (this.#random.next() < 0.6) state.move(other, host);
+    }
+    return this.#makeRoom(unit, host, origin, gatheredMost);
+  }
+
+  #makeRoom(unit: number, host: number, origin: number, most: number): boolean {
+    const state = this.#state;
     for (let pushed = 0; state.cpuFree[host]! < 0 || state.memoryFree[host]! < 0; pushed += 1) {
       const other = this.#anyOther(unit, host);
-      if (pushed === pushedMost || other < 0) return false;
+      if (pushed === most || other < 0) return false;
       const refuge = this.#refuge(other, origin);
       if (refuge < 0) return false;
       state.move(other, refuge);
