@@ -13,7 +13,7 @@ const pair = sampleEnsemble("shop", {
   links: [sampleLink("web", "client", { bandwidthBps: megabitsPerSecond(160) })],
 });
 
-const tunnel: TunnelRecord = { index: 3, sharedKey: "secret" };
+const tunnel: TunnelRecord = { index: 3, sharedKey: "secret", guarded: true };
 
 const bodies = (
   records: EnsembleRecord[],
@@ -61,7 +61,8 @@ describe("hostPlanBodies()", () => {
 
   it("asks both gateways for a tunnel only while a network spans their sites", () => {
     const tunnels: [string, TunnelRecord][] = [["alpha~beta", tunnel]];
-    const near = bodies([sampleRecord(pair, { web: "a1", client: "a2" })], { tunnels });
+    const idle: [string, TunnelRecord][] = [["alpha~beta", { ...tunnel, guarded: false }]];
+    const near = bodies([sampleRecord(pair, { web: "a1", client: "a2" })], { tunnels: idle });
     assert.deepEqual(near.get(hostId("gw-alpha"))?.tunnels, []);
     const far = bodies([sampleRecord(pair, { web: "a1", client: "b1" })], { tunnels });
     const [alpha] = far.get(hostId("gw-alpha"))?.tunnels ?? [];
@@ -70,6 +71,33 @@ describe("hostPlanBodies()", () => {
     assert.equal(alpha?.localTunnelAddress, beta?.peerTunnelAddress);
     assert.equal(alpha?.peerTunnelAddress, beta?.localTunnelAddress);
     assert.deepEqual(alpha?.peerSubnets, ["172.30.2.0/24"]);
+  });
+
+  it("tells hosts of members at the other site only once both gateways guard the way", () => {
+    const record = sampleRecord(pair, { web: "a1", client: "b1" });
+    const seenFromA1 = (guarded: boolean) => {
+      const tunnels: [string, TunnelRecord][] = [["alpha~beta", { ...tunnel, guarded }]];
+      const segment = bodies([record], { tunnels }).get(hostId("a1"))?.segments[0];
+      return [segment?.members.map((member) => member.name), segment?.peers.length];
+    };
+    assert.deepEqual(seenFromA1(false), [["web"], 0]);
+    assert.deepEqual(seenFromA1(true), [["web", "client"], 1]);
+  });
+
+  it("has the gateways guard the way before the peer's key is known, and after the last user is gone", () => {
+    const tunnels: [string, TunnelRecord][] = [["alpha~beta", { ...tunnel, guarded: false }]];
+    const hosts = sampleHosts();
+    const beta = hosts.get(hostId("gw-beta"));
+    assert.ok(beta);
+    const { tunnelPublicKey: _key, ...keyless } = beta;
+    hosts.set(beta.id, keyless);
+    const far = sampleRecord(pair, { web: "a1", client: "b1" });
+    const cloud = { ensembles: [far], hosts, tunnels: new Map(tunnels), topology: sampleTopology() };
+    const [plan] = hostPlanBodies(cloud).get(hostId("gw-alpha"))?.tunnels ?? [];
+    assert.ok(plan);
+    assert.equal(plan.peerPublicKey, undefined);
+    const left = bodies([], { tunnels: [["alpha~beta", tunnel]] });
+    assert.equal(left.get(hostId("gw-alpha"))?.tunnels.length, 1);
   });
 
   it("keeps the mtu of a segment within what its tunnels carry", () => {

@@ -1,10 +1,11 @@
 import { digest } from "#base/digest.ts";
 import { networkId } from "#base/ids.ts";
-import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { ApplianceId, HostId, SiteName } from "#base/ids.ts";
 import { parseNetwork } from "#base/ipv4.ts";
 import { bitsPerSecond } from "#base/units.ts";
 import {
   segmentMtu,
+  sitesOfPair,
   sitePair,
   sitesByNetwork,
   tunnelKind,
@@ -55,8 +56,7 @@ export function hostPlanBodies(cloud: DesiredCloud): ReadonlyMap<HostId, HostPla
     for (const [id, draft] of drafts) {
       for (const segment of segments) {
         if (!segment.members.some((member) => member.host === id)) continue;
-        const here = cloud.hosts.get(id)?.address;
-        draft.segments.push({ ...segment, peers: segment.peers.filter((peer) => peer !== here) });
+        draft.segments.push(segmentSeenFrom(id, segment, cloud));
       }
       draft.shapedPairs.push(...shapedPairs(record, id));
     }
@@ -95,6 +95,27 @@ function appliancePlan({ id, spec }: Appliance, record: EnsembleRecord): Applian
     ...(spec.memoryBytes === undefined ? {} : { memoryBytes: spec.memoryBytes }),
   };
   return { ...plan, generation: generationOf(plan) };
+}
+
+/**
+ * A segment as one host is told of it: members at other sites only where a tunnel carries their frames, or where the
+ * sites' policy is to do without.
+ */
+function segmentSeenFrom(host: HostId, segment: SegmentPlan, cloud: DesiredCloud): SegmentPlan {
+  const here = cloud.hosts.get(host);
+  const reachable = (member: SegmentMember): boolean => {
+    const there = cloud.hosts.get(member.host)?.site;
+    if (here === undefined || there === undefined || there === here.site) return true;
+    if (tunnelKind(cloud.topology, here.site, there) === "vxlan") return true;
+    return cloud.tunnels.get(sitePair(here.site, there))?.guarded === true;
+  };
+  const members = segment.members.filter(reachable);
+  const addresses = new Set(members.map((member) => member.hostAddress));
+  return {
+    ...segment,
+    members,
+    peers: segment.peers.filter((peer) => peer !== here?.address && addresses.has(peer)),
+  };
 }
 
 /** Every network of an ensemble with all its members; `peers` still holds every host. */
@@ -162,12 +183,21 @@ function shapedPairs(record: EnsembleRecord, host: HostId): ShapedPair[] {
   });
 }
 
+/** Needed by what is desired, or still guarding what hosts have not let go of yet. */
+function tunnelsWanted(cloud: DesiredCloud): ReadonlyMap<string, readonly [SiteName, SiteName]> {
+  const wanted = new Map(tunnelsNeeded(cloud.ensembles, cloud.hosts, cloud.topology));
+  for (const [pair, record] of cloud.tunnels) {
+    if (record.guarded && !wanted.has(pair)) wanted.set(pair, sitesOfPair(pair));
+  }
+  return wanted;
+}
+
 function tunnelPlans(cloud: DesiredCloud): ReadonlyMap<HostId, TunnelPlan[]> {
   const gateways = new Map(
     [...cloud.hosts.values()].filter((one) => one.role === "gateway").map((one) => [one.site, one]),
   );
   const plans = new Map<HostId, TunnelPlan[]>();
-  for (const [a, b] of tunnelsNeeded(cloud.ensembles, cloud.hosts, cloud.topology).values()) {
+  for (const [a, b] of tunnelsWanted(cloud).values()) {
     const record = cloud.tunnels.get(sitePair(a, b));
     const kind = tunnelKind(cloud.topology, a, b);
     if (record === undefined || kind === "vxlan") continue;

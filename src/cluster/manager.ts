@@ -11,8 +11,10 @@ import { Dispatcher } from "#cluster/dispatcher.ts";
 import { EventLog } from "#cluster/event-log.ts";
 import { explanationOf, placementReasons } from "#cluster/explanation.ts";
 import { hostPlanBodies } from "#cluster/host-plans.ts";
+import type { DesiredCloud } from "#cluster/host-plans.ts";
 import { HostsSeen, hostRecordOf } from "#cluster/hosts-seen.ts";
 import { Operations } from "#cluster/operations.ts";
+import { unguardedPairs } from "#cluster/tunnels.ts";
 import { downProgress, upProgress } from "#cluster/progress.ts";
 import type { Observed, Progress } from "#cluster/progress.ts";
 import { keys } from "#cluster/records.ts";
@@ -20,7 +22,7 @@ import type { EnsembleRecord } from "#cluster/records.ts";
 import { relayExec, relayLog } from "#cluster/relay.ts";
 import type { ClusterService } from "#cluster/service.ts";
 import { ClusterState } from "#cluster/state.ts";
-import { newTunnelRecords } from "#cluster/tunnel-records.ts";
+import { tunnelRecordWrites } from "#cluster/tunnel-records.ts";
 import { digest } from "#base/digest.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { Store } from "#drivers/store/port.ts";
@@ -120,18 +122,10 @@ export class ClusterManager implements ClusterService {
 
   async #pass(signal: AbortSignal): Promise<void> {
     const dispatcher = this.#manage();
+    await this.#stepTunnels(dispatcher, signal);
     if (this.#dirty) {
       this.#dirty = false;
-      await this.#ensureTunnelRecords(signal);
-      dispatcher.update(
-        hostPlanBodies({
-          ensembles: this.#state.ensembles(),
-          hosts: this.#state.hosts(),
-          tunnels: this.#state.tunnels(),
-          topology: this.#parts.topology,
-        }),
-        signal,
-      );
+      dispatcher.update(hostPlanBodies(this.#desired()), signal);
     }
     dispatcher.retry(signal);
     for (const record of this.#state.ensembles()) {
@@ -148,17 +142,23 @@ export class ClusterManager implements ClusterService {
     this.#wake.now();
   }
 
-  async #ensureTunnelRecords(signal: AbortSignal): Promise<void> {
-    const writes = newTunnelRecords(
-      {
-        ensembles: this.#state.ensembles(),
-        hosts: this.#state.hosts(),
-        tunnels: this.#state.tunnels(),
-        topology: this.#parts.topology,
-      },
-      this.#parts.random,
-    );
-    if (writes.length > 0) await this.#state.commit(writes, signal);
+  async #stepTunnels(dispatcher: Dispatcher, signal: AbortSignal): Promise<void> {
+    const reports = [...this.#seen.fresh().values()];
+    const allMatch = !this.#dirty && reports.every((report) => dispatcher.matches(report));
+    const writes = tunnelRecordWrites(this.#desired(), { reports, allMatch }, this.#parts.random);
+    if (writes.length === 0) return;
+    await this.#state.commit(writes, signal);
+    this.#dirty = true;
+    this.#wake.now();
+  }
+
+  #desired(): DesiredCloud {
+    return {
+      ensembles: this.#state.ensembles(),
+      hosts: this.#state.hosts(),
+      tunnels: this.#state.tunnels(),
+      topology: this.#parts.topology,
+    };
   }
 
   async #hear(report: HostReport): Promise<void> {
@@ -369,6 +369,7 @@ export class ClusterManager implements ClusterService {
       bodies: dispatcher.bodies(),
       reports,
       matches: (host) => !this.#dirty && dispatcher.matches(reports.get(host)),
+      unguarded: unguardedPairs(record, this.#desired()),
     };
     return record.state === "removing" ? downProgress(record, observed) : upProgress(record, observed);
   }

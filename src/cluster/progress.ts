@@ -22,6 +22,8 @@ export type Observed = {
   readonly reports: ReadonlyMap<HostId, HostReport>;
   /** Whether a host has reported that it matches the newest plan made for it. */
   readonly matches: (host: HostId) => boolean;
+  /** Pairs of sites ("alpha and beta") whose tunnel its networks need and that is not guarded yet. */
+  readonly unguarded: readonly string[];
 };
 
 /** Every appliance runs in its newest generation, and every host concerned matches its plan, tunnels included. */
@@ -44,6 +46,7 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
   const done = appliances.length - waiting.length - failures.length;
   const hosts = new Set([...Object.values(record.placements), ...gatewaysOf(record, observed)]);
   const behind = [...hosts].filter((host) => !observed.matches(host));
+  const noTunnel = observed.unguarded.map((pair) => `the tunnel between ${pair}`);
   const tunnelsDown = [...hosts].flatMap((host) =>
     (observed.reports.get(host)?.tunnels ?? [])
       .filter((tunnel) => !tunnel.up)
@@ -53,7 +56,11 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
       ),
   );
   const complete =
-    waiting.length === 0 && failures.length === 0 && behind.length === 0 && tunnelsDown.length === 0;
+    waiting.length === 0 &&
+    failures.length === 0 &&
+    behind.length === 0 &&
+    tunnelsDown.length === 0 &&
+    noTunnel.length === 0;
   return {
     done,
     total: appliances.length,
@@ -64,6 +71,7 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
       : shortList([
           ...failures,
           ...waiting,
+          ...noTunnel,
           ...tunnelsDown,
           ...behind.map((host) => describeBehind(host, observed)),
         ]),

@@ -67,4 +67,9 @@ export type TunnelRecord = {
   readonly index: number;
   /** OpenVPN's static key; made once, also when WireGuard is used now. */
   readonly sharedKey: string;
+  /**
+   * Both gateways hold packets for the other site back from any way but the tunnel. Hosts are told of members at the
+   * other site only then, and the tunnel stays until no host speaks of them any more: nothing ever crosses in clear.
+   */
+  readonly guarded: boolean;
 };

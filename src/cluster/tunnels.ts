@@ -1,3 +1,4 @@
+import { siteName } from "#base/ids.ts";
 import type { HostId, SiteName } from "#base/ids.ts";
 import { addressText, parseNetwork } from "#base/ipv4.ts";
 import type { EnsembleRecord, HostRecord, TunnelRecord } from "#cluster/records.ts";
@@ -24,6 +25,11 @@ export function sitePair(a: SiteName, b: SiteName): string {
   return a < b ? `${a}~${b}` : `${b}~${a}`;
 }
 
+export function sitesOfPair(pair: string): readonly [SiteName, SiteName] {
+  const [a = "", b = ""] = pair.split("~");
+  return [siteName(a), siteName(b)];
+}
+
 /** The kind of tunnel two sites use: the stricter of their policies (openvpn, then wireguard, then vxlan). */
 export function tunnelKind(topology: Topology, a: SiteName, b: SiteName): TunnelKind {
   const kinds = topology.sites
@@ -43,7 +49,7 @@ export function segmentMtu(topology: Topology, sites: readonly SiteName[]): numb
   return mtu - vxlanHeaderBytes;
 }
 
-/** Site pairs that some present ensemble's network spans and whose policy asks for a tunnel. */
+/** Site pairs that some network spans, of an ensemble that is there or not yet gone, and whose policy asks for a tunnel. */
 export function tunnelsNeeded(
   records: readonly EnsembleRecord[],
   hosts: ReadonlyMap<HostId, HostRecord>,
@@ -51,7 +57,6 @@ export function tunnelsNeeded(
 ): ReadonlyMap<string, readonly [SiteName, SiteName]> {
   const needed = new Map<string, readonly [SiteName, SiteName]>();
   for (const record of records) {
-    if (record.state !== "present") continue;
     for (const sites of sitesByNetwork(record, hosts).values()) {
       for (const a of sites) {
         for (const b of sites) {
@@ -61,6 +66,21 @@ export function tunnelsNeeded(
     }
   }
   return needed;
+}
+
+/** Pairs of sites, for people, that an ensemble's networks span and whose tunnel does not guard its frames yet. */
+export function unguardedPairs(
+  record: EnsembleRecord,
+  cloud: {
+    readonly hosts: ReadonlyMap<HostId, HostRecord>;
+    readonly tunnels: ReadonlyMap<string, TunnelRecord>;
+    readonly topology: Topology;
+  },
+): string[] {
+  const needed = tunnelsNeeded([record], cloud.hosts, cloud.topology);
+  return [...needed]
+    .filter(([pair]) => cloud.tunnels.get(pair)?.guarded !== true)
+    .map(([, sites]) => sites.join(" and "));
 }
 
 /** The sites each network of an ensemble has members in. */
@@ -80,7 +100,10 @@ export function sitesByNetwork(
   return sites;
 }
 
-/** One gateway's end of the tunnel to a peer site; undefined until the peer gateway has told what is needed. */
+/**
+ * One gateway's end of the tunnel to a peer site; undefined until the peer gateway is known. Without the peer's key the
+ * gateway already holds packets back.
+ */
 export function tunnelPlan(
   here: SiteName,
   peer: HostRecord,
@@ -88,7 +111,6 @@ export function tunnelPlan(
   kind: Exclude<TunnelKind, "vxlan">,
 ): TunnelPlan | undefined {
   if (peer.outsideAddress === undefined) return undefined;
-  if (kind === "wireguard" && peer.tunnelPublicKey === undefined) return undefined;
   const first = tunnelAddresses.base + record.index * 4 + 1;
   const lower = here < peer.site;
   return {
