@@ -6,6 +6,7 @@ import { removeBudgets } from "#lab/budgets.ts";
 import type { LabMachine } from "#lab/machine.ts";
 import { labCgroup, labPaths, type LabPlace } from "#lab/names.ts";
 import { markedNamespaces, removeNamespaces } from "#lab/namespaces.ts";
+import { removeTunnelSockets } from "#lab/tunnel-sockets.ts";
 import { killNow, processesIn } from "#lab/processes.ts";
 
 const killWaitMsMax = millis(10_000);
@@ -32,6 +33,7 @@ export async function removeEverything(
       `Cannot remove lab ${place.name}: namespaces ${left.join(", ")} remain`,
     );
   }
+  removeTunnelSockets(paths.stateDir);
   // The directory with the lock goes last, so that who waits for the lock finds nothing when its turn comes.
   for (const directory of [paths.runDir, paths.stateDir]) {
     rmSync(directory, { recursive: true, force: true });
