@@ -101,14 +101,16 @@ export class Dispatcher {
         const receipt = answer as PlanReceipt;
         if (receipt.epoch > epoch) this.#superseded = true;
         outgoing.accepted = receipt.accepted;
+        this.#parts.onDelivered();
       } catch (cause) {
+        // A host that has just come back answers nothing yet; its first report, or the next heartbeat, is the time
+        // to try again.
         if (!signal.aborted) log.warn(`Cannot hand ${host} its plan: ${messageOf(cause)}`);
       } finally {
         outgoing.sending = false;
         deadline.abort();
         await overdue;
       }
-      this.#parts.onDelivered();
     };
     void deliver();
   }

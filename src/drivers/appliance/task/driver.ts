@@ -312,12 +312,23 @@ export class TaskDriver implements ApplianceDriver {
   async #makeSpare(): Promise<Slot> {
     const slot = this.#reserveSlot();
     const discard = (): void => {
-      if (!this.#pool.drop(slot)) return;
-      void slot.remove(this.#factory, this.#closing.signal).then(() => this.#taken.delete(slot.index));
+      if (this.#pool.drop(slot)) void this.#discardSpare(slot);
     };
     const root = { image: hostRoot, masks: this.#hidden };
     await slot.make(this.#factory, root, { onEvent: () => {}, onDeath: discard });
     return slot;
+  }
+
+  /** One that died before it was used. What cannot be cleared away now, the next recovery does. */
+  async #discardSpare(slot: Slot): Promise<void> {
+    try {
+      await slot.remove(this.#factory, this.#closing.signal);
+      this.#taken.delete(slot.index);
+      this.#pool.refill(this.#closing.signal);
+    } catch (cause) {
+      if (this.#closing.signal.aborted) return;
+      this.#options.log.warn(`Cannot clear away task slot ${slot.index}: ${messageOf(cause)}`, { cause });
+    }
   }
 
   async #watchOutput(): Promise<void> {
