@@ -13,7 +13,7 @@ export type AdmissionFacts = {
   readonly topology: Topology;
   readonly hosts: ReadonlyMap<HostId, HostRecord>;
   readonly records: readonly EnsembleRecord[];
-  readonly isFresh: (host: HostId) => boolean;
+  readonly isThere: (host: HostId) => boolean;
 };
 
 /** The question "where could this ensemble run", with everything else left where it is. */
@@ -29,7 +29,7 @@ export function mappingProblem(ensemble: Ensemble, facts: AdmissionFacts): Mappi
         placements: placementsOf(record),
         paths: record.paths,
       })),
-    unusableHosts: new Set(facts.topology.hosts.map((host) => host.id).filter((id) => !facts.isFresh(id))),
+    unusableHosts: new Set(facts.topology.hosts.map((host) => host.id).filter((id) => !facts.isThere(id))),
     capabilities: new Map([...facts.hosts.values()].map((host) => [host.id, kindsOf(host)])),
     ...(before === undefined || before.state === "removing" ? {} : { previous: placementsOf(before) }),
   };

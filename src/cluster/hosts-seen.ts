@@ -19,6 +19,8 @@ type Seen = {
 export class HostsSeen {
   readonly #clock: Clock;
   readonly #seen = new Map<HostId, Seen>();
+  /** Hosts known from before this manager, which have had no time to tell yet. */
+  readonly #expected = new Map<HostId, Millis>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -56,6 +58,19 @@ export class HostsSeen {
   isFresh(host: HostId): boolean {
     const seen = this.#seen.get(host);
     return seen !== undefined && this.#clock.monotonic() - seen.atMonotonic < limits.hostSilenceMsMax;
+  }
+
+  /** They were there before this manager was: until they have had time to tell, they count as there. */
+  expect(hosts: Iterable<HostId>): void {
+    const now = this.#clock.monotonic();
+    for (const host of hosts) this.#expected.set(host, now);
+  }
+
+  /** Heard of lately, or not yet due to be. */
+  isThere(host: HostId): boolean {
+    const since = this.#expected.get(host);
+    const early = since !== undefined && this.#clock.monotonic() - since < limits.hostSilenceMsMax;
+    return early || this.isFresh(host);
   }
 
   lastSeen(host: HostId): Millis | undefined {

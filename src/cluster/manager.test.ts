@@ -199,6 +199,17 @@ describe("a cloud of real managers on fake drivers", () => {
     assert.deepEqual(cloud.running(), ["shop/db@a2", "shop/web@a1"]);
   });
 
+  it("places appliances as soon as it is back, before any host has told again that it is there", async () => {
+    await cloud.start();
+    cloud.kill("cluster");
+    await cloud.startCluster();
+    assert.deepEqual(
+      (await cloud.cluster.hosts(never)).map((host) => host.state),
+      Array.from(sampleHosts().keys(), () => "converging"),
+    );
+    assert.equal((await cloud.up(shop)).state, "done");
+  });
+
   it("adopts what runs when a host manager was killed, and gives it what it missed", async () => {
     await cloud.start();
     await cloud.up(shop);

@@ -83,6 +83,7 @@ export class ClusterManager implements ClusterService {
     const epoch = await takeEpoch(store, signal);
     await this.#state.load(signal);
     await this.#events.load(signal);
+    this.#seen.expect(this.#state.hosts().keys());
     this.#dispatcher = new Dispatcher({ messaging, clock, log, epoch, onDelivered: () => this.#wake.now() });
     this.#life = signal;
     messaging.answer(topics.report, async ({ body }) => {
@@ -345,7 +346,7 @@ export class ClusterManager implements ClusterService {
       topology: this.#parts.topology,
       hosts: this.#state.hosts(),
       records: this.#state.ensembles(),
-      isFresh: (host: HostId) => this.#seen.isFresh(host),
+      isThere: (host: HostId) => this.#seen.isThere(host),
     };
   }
 

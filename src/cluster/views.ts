@@ -122,7 +122,7 @@ export function hostView(host: HostRecord, sources: ViewSources): HostStatus {
     id: host.id,
     site: host.site,
     role: host.role,
-    state: !sources.seen.isFresh(host.id) ? "lost" : problems.length > 0 ? "converging" : "ready",
+    state: hostState(host.id, sources.seen, problems),
     address: host.address,
     labels: { ...host.labels },
     cpuMilli: host.capacity.cpuMilli,
@@ -137,4 +137,9 @@ export function hostView(host: HostRecord, sources: ViewSources): HostStatus {
     lastSeenMs: sources.seen.lastSeen(host.id) ?? 0,
     problems,
   };
+}
+
+function hostState(host: HostId, seen: HostsSeen, problems: readonly string[]): HostStatus["state"] {
+  if (!seen.isThere(host)) return "lost";
+  return seen.isFresh(host) && problems.length === 0 ? "ready" : "converging";
 }

@@ -59,7 +59,7 @@ export class HostManager {
 
   /** Runs until the signal aborts; leaves every appliance running. Rejects only when it cannot begin. */
   async run(signal: AbortSignal): Promise<void> {
-    const { appliances, network, tunnels, keeper, log } = this.#parts;
+    const { appliances, network, tunnels, keeper, messaging, log } = this.#parts;
     this.#plan = await keeper.load(signal);
     if (this.#plan !== undefined) this.#reporter.accepted(this.#plan);
     await Promise.all([appliances.recover(signal), network.recover(signal), tunnels?.recover(signal)]);
@@ -68,6 +68,9 @@ export class HostManager {
       this.#reporter.soon();
     });
     this.#answer(signal);
+    messaging.onPresence(({ address, present }) => {
+      if (present && address === clusterAddress) this.#reporter.soon();
+    });
     log.info("Host manager ready", { epoch: this.#plan?.epoch ?? 0, revision: this.#plan?.revision ?? 0 });
     const settled = await Promise.allSettled([this.#converge(signal), this.#reporter.run(signal)]);
     for (const one of settled) {
