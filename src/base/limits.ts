@@ -22,6 +22,8 @@ export const limits = {
   eventsKept: 10_000,
   /** Events a reader may be behind before it is told to read the state again. */
   eventBacklogMax: 10_000,
+  /** Hosts listed for one appliance in an explanation, best first. */
+  candidatesShown: 10,
   /** Bytes of an appliance's log handed out in one answer. */
   logBytesMax: 1024 * 1024,
 } as const;

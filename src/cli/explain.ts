@@ -66,7 +66,11 @@ function formatWeighed(weighed: Weighed): string {
     [
       { heading: "", cell: (row) => (row.host === weighed.host ? "*" : "") },
       { heading: "HOST", cell: (row) => row.host },
-      { heading: "SCORE", right: true, cell: (row) => String(Math.round(row.score * 100) / 100) },
+      {
+        heading: "SCORE",
+        right: true,
+        cell: (row) => (row.score === undefined ? "-" : String(Math.round(row.score * 100) / 100)),
+      },
       { heading: "VERDICT", cell: (row) => row.verdict },
     ],
     weighed.candidates,

@@ -51,6 +51,20 @@ describe("allocate()", () => {
     );
   });
 
+  it("gives a network that joins an ensemble nothing that the ensemble's other networks have or had", () => {
+    const on = (...networks: string[]): Ensemble =>
+      sampleEnsemble("shop", {
+        appliances: [sampleAppliance("a", { networks })],
+        networks: networks.map((name) => ({ name })),
+      });
+    const before = recordOf(on("lan", "old"), []);
+    const after = allocate(on("new", "lan"), before, []);
+    const all = [after.networks["new"], before.networks["lan"], before.networks["old"]];
+    assert.equal(new Set(all.map((network) => network?.vni)).size, 3);
+    assert.equal(new Set(all.map((network) => network?.subnet)).size, 3);
+    assert.deepEqual(after.networks["lan"], before.networks["lan"]);
+  });
+
   it("keeps what an appliance has when others come and go", () => {
     const three = sampleEnsemble("shop", {
       appliances: ["a", "b", "c"].map((name) => sampleAppliance(name)),

@@ -32,7 +32,8 @@ export function allocate(
   before: Allocation | undefined,
   others: readonly EnsembleRecord[],
 ): Allocation {
-  const held = others.flatMap((record) => Object.values(record.networks));
+  // Also what it has itself, wanted further or not: hosts may still be removing it.
+  const held = [...others, before].flatMap((record) => Object.values(record?.networks ?? {}));
   const vnis = new Set(held.map((network) => network.vni));
   const subnets = held.map((network) => parseNetwork(network.subnet));
   const networks: Record<string, NetworkAllocation> = {};

@@ -57,7 +57,10 @@ export const explanationSchema = z.strictObject({
     z.strictObject({
       appliance: z.string(),
       host: z.string().optional(),
-      candidates: z.array(z.strictObject({ host: z.string(), score: z.number(), verdict: z.string() })),
+      /** Best first. `score`: what all of it would cost more with the appliance there; absent: not allowed there. */
+      candidates: z.array(
+        z.strictObject({ host: z.string(), score: z.number().optional(), verdict: z.string() }),
+      ),
       binding: z.string().optional(),
     }),
   ),
