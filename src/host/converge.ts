@@ -116,11 +116,12 @@ export class Converger {
         await this.#appliances.stop(id, grace, signal);
         await this.#appliances.destroy(id, signal);
         this.#names.delete(id);
-      } catch (cause) {
-        if (!signal.aborted) this.#log.warn(`Cannot destroy ${id}`, { cause });
-      } finally {
         this.#busy.delete(id);
         this.#onSettled();
+      } catch (cause) {
+        // Tried again with the next pass, not at once: what failed now would fail again.
+        this.#busy.delete(id);
+        if (!signal.aborted) this.#log.warn(`Cannot destroy ${id}`, { cause });
       }
     };
     void work();

@@ -110,7 +110,7 @@ export class Reporter {
           : [`appliance:${appliances.kind}`, ...appliances.capabilities],
       epoch: this.#epoch,
       acceptedRevision: this.#acceptedRevision,
-      convergedRevision: this.#converged.epoch === this.#epoch ? this.#converged.revision : 0,
+      convergedRevision: this.#durablyConverged(),
       appliances: observed.map(applianceReport),
       pairs: this.#counters,
       pairsReadAt: this.#countersAt,
@@ -118,6 +118,12 @@ export class Reporter {
       usage: this.#usage,
       problems: this.#problems,
     };
+  }
+
+  /** A plan that is obeyed but not yet kept would be forgotten with this process. */
+  #durablyConverged(): number {
+    const { epoch, revision } = this.#converged;
+    return epoch === this.#epoch ? Math.min(revision, this.#acceptedRevision) : 0;
   }
 
   async #count(signal: AbortSignal): Promise<void> {

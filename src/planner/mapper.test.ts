@@ -120,6 +120,19 @@ describe("solveMapping()", () => {
     }
   });
 
+  test("moves what runs for a rule that is new, and no more than it takes", () => {
+    const apart = { rule: "apart" as const, scope: "host" as const, appliances: ["a0", "a1"] };
+    const problem = bare(3, { placement: [apart] });
+    const [home] = problem.topology.hosts;
+    const ids = problem.ensembles[0]!.appliances.map((spec) =>
+      applianceId(problem.ensembles[0]!.name, spec.name as never),
+    );
+    const previous = new Map(ids.map((id) => [id, home!.id]));
+    const mapping = solveMapping({ ...problem, previous }, { seed: 1 });
+    assert.deepEqual(mapping.violations, []);
+    assert.equal(mapping.cost.moved, 1);
+  });
+
   test("counts what other ensembles hold", () => {
     const { topology, ensembles } = bare(3, {}, 800);
     const other = { ...ensembles[0]!, name: ensembleName("other") };

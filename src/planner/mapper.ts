@@ -20,6 +20,8 @@ export type SolveOptions = {
 
 /** Far above any gain in distance: a running appliance moves only for a promise. */
 const settledWeight = 1000;
+/** While a promise is broken: below what that weighs, or nothing would ever move for it. Needless moves are undone last. */
+const unsettledWeight = 2;
 const repairRounds = 12;
 /** Where it starts to cool, in turn: what is left may take a nudge or a rearrangement. */
 const repairWarmth = [0.4, 1.5, 6];
@@ -57,7 +59,11 @@ export function solveMapping(problem: MappingProblem, options: SolveOptions): Ma
   if (settled === 0) explore(search, units);
   else {
     if (unsettled.length > 0) explore(search, unsettled);
-    if (best.violation > 0 || problem.moveWeight !== undefined) explore(search, units);
+    if (best.violation > 0 || problem.moveWeight !== undefined) {
+      state.moveWeight = problem.moveWeight ?? unsettledWeight;
+      explore(search, units);
+      state.moveWeight = problem.moveWeight ?? settledWeight;
+    }
   }
   best.restore(state);
   if (settled > 0) sendHome(state, units);

@@ -115,7 +115,8 @@ export class TaskDriver implements ApplianceDriver {
 
   /** False: there is nothing worth keeping of it. */
   #adopt(slot: Slot, record: TaskRecord): boolean {
-    if (record.phase === "destroying") return false;
+    // The second of one name is what a failed creation could not clear away.
+    if (record.phase === "destroying" || this.#tasks.has(record.plan.id)) return false;
     const task = this.#taskIn(slot, record);
     const lives = slot.adopt(task.listener);
     if (!lives && record.phase === "created") return false;

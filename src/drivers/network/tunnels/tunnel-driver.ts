@@ -3,6 +3,8 @@ import { messageOf } from "#base/errors.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { isText, listOf, optional, readJson, shape } from "#base/shape.ts";
 import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
+import { Wake } from "#base/wake.ts";
 import type { TunnelDriver } from "#drivers/network/port.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 import type { TunnelPlan } from "#protocol/host-plan.ts";
@@ -21,7 +23,8 @@ import { deviceRoutes, guardRoutes, routeLines } from "./routing.ts";
 
 /** Routes, rules and filter are put right at least this often, whoever changed them. */
 const fullPassMs = millis(30_000);
-const watchMs = { up: millis(5000), waiting: millis(500) };
+/** While one is not up: soon after anything was changed, then each time twice as long after. */
+const watchMs = { up: millis(5000), soon: millis(10), waiting: millis(500) };
 /** Nothing listens on it: the peer's answer, a refusal, is all we want. */
 const probePort = 9;
 
@@ -57,10 +60,17 @@ class GatewayTunnels implements TunnelDriver {
   #fullPassAt = Number.NEGATIVE_INFINITY;
   #turn: Promise<void> = Promise.resolve();
   #watching = false;
+  /** Ends the watch's rest: what was just set up is not up yet. */
+  readonly #setUpAgain: Wake;
+  #onChange: () => void = () => {};
+  /** Told when there is something new to watch. */
+  readonly #wake: Wake;
 
   constructor(options: TunnelDriverOptions) {
     this.#options = options;
+    this.#wake = new Wake(options.clock);
     this.#devices = new TunnelDevices(options);
+    this.#setUpAgain = new Wake(options.clock);
     this.#probe.on("error", () => {
       // A refusal, or no way there just now: the count of received bytes tells.
     });
@@ -126,6 +136,7 @@ class GatewayTunnels implements TunnelDriver {
     this.#guarded = guardKey(plans);
     if (failures.length > 0) throw failures[0];
     this.#fullPassAt = clock.monotonic();
+    if (decision.setUp.length > 0) this.#wake.now();
     if (plans.length > 0) this.#watch();
   }
 
@@ -158,6 +169,7 @@ class GatewayTunnels implements TunnelDriver {
     );
     this.#keep([...others, { ...record, generation: tunnel.generation }]);
     if (known === undefined) this.#pulses.set(device, { receivedBytes: 0 });
+    this.#setUpAgain.now();
     this.#options.log.info(`Tunnel to ${plan.peerSite} set up`, { device, kind: plan.kind });
   }
 
@@ -191,6 +203,10 @@ class GatewayTunnels implements TunnelDriver {
     });
   }
 
+  onChange(listener: () => void): void {
+    this.#onChange = listener;
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#turn;
@@ -203,10 +219,19 @@ class GatewayTunnels implements TunnelDriver {
     this.#watching = true;
     const signal = this.#closing.signal;
     const run = async (): Promise<void> => {
+      let pause: Millis = watchMs.soon;
+      let before = "";
       while (this.#plans.length > 0) {
         await this.#inTurn(() => this.#sample(signal));
-        const allUp = this.observe().every((report) => report.up);
-        await this.#options.clock.sleep(allUp ? watchMs.up : watchMs.waiting, signal);
+        const reports = this.observe();
+        const now = reports.map(({ peerSite, up }) => `${peerSite} ${up}`).join();
+        if (now !== before) {
+          pause = watchMs.soon;
+          this.#onChange();
+        }
+        before = now;
+        await this.#wake.wait(reports.every((report) => report.up) ? watchMs.up : pause, signal);
+        pause = millis(Math.min(2 * pause, watchMs.waiting));
         await this.#inTurn(() => this.#pass(this.#plans, signal)).catch((cause: unknown) => {
           signal.throwIfAborted();
           this.#options.log.warn("Cannot mend a tunnel", { cause });
