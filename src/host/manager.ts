@@ -67,6 +67,7 @@ export class HostManager {
       this.#wake.now();
       this.#reporter.soon();
     });
+    tunnels?.onChange(() => this.#reporter.soon());
     this.#answer(signal);
     messaging.onPresence(({ address, present }) => {
       if (present && address === clusterAddress) this.#reporter.soon();

@@ -42,5 +42,7 @@ export interface TunnelDriver {
   /** Tunnels not in the list are taken down. */
   converge(tunnels: readonly TunnelPlan[], signal: AbortSignal): Promise<void>;
   observe(): readonly TunnelReport[];
+  /** Called when a tunnel came up or went down by itself. */
+  onChange(listener: () => void): void;
   close(): Promise<void>;
 }

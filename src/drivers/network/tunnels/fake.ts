@@ -42,6 +42,9 @@ export class FakeTunnelDriver implements TunnelDriver {
     });
   }
 
+  /** Its tunnels change only when they are told to. */
+  onChange(): void {}
+
   close(): Promise<void> {
     return Promise.resolve();
   }
