@@ -1,6 +1,6 @@
 import { bitsPerSecond } from "#base/units.ts";
 import type { BitsPerSecond } from "#base/units.ts";
-import type { ConnectionType } from "#model/topology.ts";
+import type { ConnectionType, Topology } from "#model/topology.ts";
 
 /** An appliance's full frame where frames travel in VXLAN: 1450 bytes of payload and the Ethernet header. */
 const frameBytes = 1464;
@@ -26,4 +26,38 @@ export function wireRate(bandwidthBps: BitsPerSecond, connection: ConnectionType
     default:
       return connection satisfies never;
   }
+}
+
+/**
+ * A host sends a little slower than its link could: queues then form in the host, where promised traffic is told
+ * apart, and not in the switch behind it, where it waits with the rest.
+ */
+const hostPaceShare = 0.99;
+/** Of the link; names are resolved and managers heard also when everything is promised. */
+const bestEffortShare = 0.01;
+
+export type LinkShares = {
+  /** What the host lets through at most. */
+  readonly paceBps: BitsPerSecond;
+  /** What traffic without a promise may always use. */
+  readonly bestEffortBps: BitsPerSecond;
+  /** What may be promised in all, with headers. */
+  readonly promisableBps: BitsPerSecond;
+};
+
+export function linkShares(linkBps: BitsPerSecond): LinkShares {
+  return {
+    paceBps: bitsPerSecond(linkBps * hostPaceShare),
+    bestEffortBps: bitsPerSecond(linkBps * bestEffortShare),
+    promisableBps: bitsPerSecond(linkBps * (hostPaceShare - bestEffortShare)),
+  };
+}
+
+/** A topology with each link's promisable bandwidth in place of its nominal one: what admission may give away. */
+export function promisableTopology(topology: Topology): Topology {
+  const links = topology.links.map((link) => ({
+    ...link,
+    bandwidthBps: linkShares(link.bandwidthBps).promisableBps,
+  }));
+  return { ...topology, links };
 }

@@ -28,7 +28,6 @@ export type ContentionOptions = {
   readonly progress: (line: string) => void;
 };
 
-const connections = 10;
 const bulkStreams = 4;
 /** Bulk data flows this long before the first request is measured. */
 const bulkHeadStartS = 1;
@@ -67,7 +66,10 @@ async function underBulk(
   return { name, responseMs, bulkBps: iperfReceivedBps(checked("iperf3", await bulk)) };
 }
 
-/** Requests at a steady rate over kept connections, from inside the client appliance; response times in ms. */
+/**
+ * Requests at a steady rate over one kept connection, from inside the client appliance; response times in ms. More
+ * connections would ask in step with each other and measure their own queue.
+ */
 async function httpLoad(
   cloud: ContentionCloud,
   { seconds, requestsPerSecond }: ContentionOptions,
@@ -75,7 +77,9 @@ async function httpLoad(
   warmUpS = 1,
 ): Promise<number[]> {
   const log = "/tmp/responses.tsv";
-  const options = `--h1 --clients ${connections} --rps ${requestsPerSecond / connections} --duration ${seconds}`;
+  // h2load adds to the log of an earlier run.
+  checked("rm", await cloud.exec("client", ["rm", "-f", log], signal));
+  const options = `--h1 --clients 1 --rps ${requestsPerSecond} --duration ${seconds}`;
   const load = ["h2load", ...options.split(" "), "--warm-up-time", String(warmUpS), "--log-file", log];
   checked("h2load", await cloud.exec("client", [...load, "http://web:8080/page"], signal));
   return responseTimesMs(checked("cat", await cloud.exec("client", ["cat", log], signal)));

@@ -1,6 +1,6 @@
 import { bitsPerSecond } from "#base/units.ts";
 import type { BitsPerSecond } from "#base/units.ts";
-import { wireRate } from "#model/wire.ts";
+import { linkShares, wireRate } from "#model/wire.ts";
 import type { ShapedPair } from "#protocol/host-plan.ts";
 import type { HtbClass } from "./kernel/queueing.ts";
 import { portName } from "./names.ts";
@@ -31,8 +31,6 @@ export type Shaping = {
   readonly classes: WantedClasses;
 };
 
-/** What traffic without a promise may always use, of the uplink's bandwidth: names are resolved and managers heard. */
-const bestEffortShare = 0.01;
 const bestEffortPriority = 7;
 
 export type ShapingSurroundings = {
@@ -53,15 +51,13 @@ export function wantedShaping(
   const pairs = relevant.map((pair) => pairOf(pair.fromMac, pair.toMac));
   const numbers = assignNumbers(pairs, previous);
   const classes = new Map<string, Map<number, WantedClass>>();
+  const { paceBps } = linkShares(around.uplink.bandwidthBps);
   relevant.forEach((pair, at) => {
     const number = numbers.get(pairs[at] ?? "");
     if (number === undefined) return;
     const link = local.has(pair.toMac) ? portName(around.mark, pair.toMac) : around.uplink.interface;
     const onLink = classes.get(link) ?? new Map<number, WantedClass>();
-    onLink.set(
-      number,
-      local.has(pair.toMac) ? ceilingClass(pair) : uplinkClass(pair, around.uplink.bandwidthBps),
-    );
+    onLink.set(number, local.has(pair.toMac) ? ceilingClass(pair) : uplinkClass(pair, paceBps));
     classes.set(link, onLink);
   });
   return { numbers, classes };
@@ -88,10 +84,10 @@ export function assignNumbers(
   return numbers;
 }
 
-function uplinkClass(pair: ShapedPair, linkBps: BitsPerSecond): WantedClass {
-  const rateBps = Math.min(wireRate(pair.rateBps, "intra-switch"), linkBps);
+function uplinkClass(pair: ShapedPair, paceBps: BitsPerSecond): WantedClass {
+  const rateBps = Math.min(wireRate(pair.rateBps, "intra-switch"), paceBps);
   const ceilBps =
-    pair.ceilingBps === undefined ? linkBps : Math.min(wireRate(pair.ceilingBps, "intra-switch"), linkBps);
+    pair.ceilingBps === undefined ? paceBps : Math.min(wireRate(pair.ceilingBps, "intra-switch"), paceBps);
   return classFor(bitsPerSecond(rateBps), bitsPerSecond(Math.max(rateBps, ceilBps)), pair.priority);
 }
 
@@ -102,9 +98,10 @@ function ceilingClass(pair: ShapedPair): WantedClass {
 
 /** The class all others are in, and the one for traffic without a promise. */
 export function uplinkFrame(linkBps: BitsPerSecond): ReadonlyMap<number, WantedClass> {
+  const { paceBps, bestEffortBps } = linkShares(linkBps);
   return new Map([
-    [rootMinor, classFor(linkBps, linkBps, 0)],
-    [bestEffortMinor, classFor(bitsPerSecond(linkBps * bestEffortShare), linkBps, bestEffortPriority)],
+    [rootMinor, classFor(paceBps, paceBps, 0)],
+    [bestEffortMinor, classFor(bestEffortBps, paceBps, bestEffortPriority)],
   ]);
 }
 
