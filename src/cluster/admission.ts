@@ -2,6 +2,7 @@ import type { HostId } from "#base/ids.ts";
 import type { EnsembleRecord, HostRecord } from "#cluster/records.ts";
 import type { ApplianceKind, Ensemble } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
+import { promisableTopology } from "#model/wire.ts";
 import { planDiff } from "#planner/diff.ts";
 import type { Mapping, MappingProblem, Placements, Violation } from "#planner/mapping.ts";
 import type { PlanResult } from "#protocol/http/plan.ts";
@@ -20,7 +21,7 @@ export type AdmissionFacts = {
 export function mappingProblem(ensemble: Ensemble, facts: AdmissionFacts): MappingProblem {
   const before = facts.records.find((record) => record.ensemble.name === ensemble.name);
   return {
-    topology: facts.topology,
+    topology: promisableTopology(facts.topology),
     ensembles: [ensemble],
     existing: facts.records
       .filter((record) => record.ensemble.name !== ensemble.name)
