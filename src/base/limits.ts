@@ -14,14 +14,18 @@ export const limits = {
   planDeliveryMsMax: millis(5000),
   /** An operation that has not converged by then ends as failed; the desired state stays. */
   operationMsMax: millis(120_000),
+  /** The cluster manager must have answered a host's report within this time; then the host sends a newer one. */
+  reportMsMax: millis(5000),
+  /** An appliance that was restarted must run this long before it counts as running. */
+  settledRunMs: millis(1000),
   /** Restarts after which an appliance that keeps ending fails the operation that started it. */
   restartsBeforeFailure: 3,
   /** Finished operations kept for reading. */
   operationsKept: 200,
   /** Events kept for readers that come back. */
   eventsKept: 10_000,
-  /** Events a reader may be behind before it is told to read the state again. */
-  eventBacklogMax: 10_000,
+  /** Events written at once; more wait for the next commit. */
+  eventsPerCommit: 1000,
   /** Hosts listed for one appliance in an explanation, best first. */
   candidatesShown: 10,
   /** Bytes of an appliance's log handed out in one answer. */

@@ -1,9 +1,11 @@
+import { ConsortError } from "#base/errors.ts";
 import type { HostId } from "#base/ids.ts";
 import type { EnsembleRecord, HostRecord } from "#cluster/records.ts";
 import type { ApplianceKind, Ensemble } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
 import { promisableTopology } from "#model/wire.ts";
 import { planDiff } from "#planner/diff.ts";
+import { lintMapping } from "#planner/lint.ts";
 import type { Mapping, MappingProblem, Placements, Violation } from "#planner/mapping.ts";
 import type { PlanResult } from "#protocol/http/plan.ts";
 
@@ -34,6 +36,19 @@ export function mappingProblem(ensemble: Ensemble, facts: AdmissionFacts): Mappi
     capabilities: new Map([...facts.hosts.values()].map((host) => [host.id, kindsOf(host)])),
     ...(before === undefined || before.state === "removing" ? {} : { previous: placementsOf(before) }),
   };
+}
+
+/** Throws `conflict` when an ensemble's earlier form cannot be had again, as others hold what it held. */
+export function checkHolds(before: EnsembleRecord, facts: AdmissionFacts): void {
+  const { name } = before.ensemble;
+  // A host that is silent now is no reason: it gets its plan when it is back.
+  const problem = { ...mappingProblem(before.ensemble, facts), unusableHosts: new Set<HostId>() };
+  const finding = lintMapping(problem, { placements: placementsOf(before), paths: before.paths })[0];
+  if (finding === undefined) return;
+  throw new ConsortError(
+    "conflict",
+    `Cannot cancel: what was desired of ${name} before does not fit any more (${finding.message}); bring up another form of it, or take it down`,
+  );
 }
 
 export function placementsOf(record: EnsembleRecord | undefined): Placements {

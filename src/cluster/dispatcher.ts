@@ -18,7 +18,7 @@ type Outgoing = { body: HostPlanBody; digest: string; revision: number; accepted
 export class Dispatcher {
   readonly #parts: { messaging: Messaging; clock: Clock; log: Log; epoch: number; onDelivered: () => void };
   readonly #outgoing = new Map<HostId, Outgoing>();
-  #superseded = false;
+  #supersededBy: number | undefined;
 
   constructor(parts: {
     messaging: Messaging;
@@ -30,9 +30,9 @@ export class Dispatcher {
     this.#parts = parts;
   }
 
-  /** Another cluster manager, with a later epoch, has been seen by a host: this one must stop acting. */
-  get superseded(): boolean {
-    return this.#superseded;
+  /** A host has seen this later epoch, another cluster manager's: this one must stop acting. */
+  get supersededBy(): number | undefined {
+    return this.#supersededBy;
   }
 
   bodies(): ReadonlyMap<HostId, HostPlanBody> {
@@ -47,19 +47,22 @@ export class Dispatcher {
       if (before?.digest === fingerprint) continue;
       const revision = (before?.revision ?? 0) + 1;
       this.#outgoing.set(host, { body, digest: fingerprint, revision, accepted: false, sending: false });
-      this.#send(host, signal);
     }
+    this.retry(signal);
   }
 
   /** Sends again what was not accepted, to hosts that are there. */
   retry(signal: AbortSignal): void {
-    for (const host of this.#outgoing.keys()) this.#send(host, signal);
+    const behind = [...this.#outgoing].filter(([, one]) => !one.accepted && !one.sending);
+    if (behind.length === 0) return;
+    const present = new Set(this.#parts.messaging.present());
+    for (const [host] of behind) if (present.has(hostAddress(host))) this.#send(host, signal);
   }
 
   /** A host told what it holds: less than it was given means it must be given it again. */
   heard(report: HostReport, signal: AbortSignal): void {
     const outgoing = this.#outgoing.get(report.host);
-    if (report.epoch > this.#parts.epoch) this.#superseded = true;
+    this.#noteEpoch(report.epoch);
     if (outgoing === undefined) return;
     const holds = report.epoch === this.#parts.epoch && report.acceptedRevision >= outgoing.revision;
     if (holds) outgoing.accepted = true;
@@ -79,8 +82,8 @@ export class Dispatcher {
   #send(host: HostId, signal: AbortSignal): void {
     const outgoing = this.#outgoing.get(host);
     const { messaging, epoch, log } = this.#parts;
-    if (outgoing === undefined || outgoing.accepted || outgoing.sending || this.#superseded) return;
-    if (!messaging.present().includes(hostAddress(host))) return;
+    if (outgoing === undefined || outgoing.accepted || outgoing.sending) return;
+    if (this.#supersededBy !== undefined) return;
     outgoing.sending = true;
     const deliver = async (): Promise<void> => {
       const deadline = new AbortController();
@@ -99,9 +102,9 @@ export class Dispatcher {
           AbortSignal.any([signal, deadline.signal]),
         );
         const receipt = answer as PlanReceipt;
-        if (receipt.epoch > epoch) this.#superseded = true;
+        this.#noteEpoch(receipt.epoch);
         outgoing.accepted = receipt.accepted;
-        this.#parts.onDelivered();
+        if (receipt.accepted) this.#parts.onDelivered();
       } catch (cause) {
         // A host that has just come back answers nothing yet; its first report, or the next heartbeat, is the time
         // to try again.
@@ -113,5 +116,9 @@ export class Dispatcher {
       }
     };
     void deliver();
+  }
+
+  #noteEpoch(seen: number): void {
+    if (seen > this.#parts.epoch) this.#supersededBy = Math.max(seen, this.#supersededBy ?? 0);
   }
 }

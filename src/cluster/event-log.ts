@@ -1,59 +1,57 @@
-import { ConsortError } from "#base/errors.ts";
+import { ConsortError, messageOf } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
-import type { Clock } from "#base/runtime.ts";
+import type { Clock, Log } from "#base/runtime.ts";
 import { Wake } from "#base/wake.ts";
 import { keys } from "#cluster/records.ts";
 import type { Store, StoreWrite } from "#drivers/store/port.ts";
 import type { Event } from "#protocol/http/status.ts";
 
 /**
- * What happened, in order, for readers who may come back. Written behind: an event may be lost when the manager
- * dies within the moment, a change never is (that is in the store before it is acknowledged). Cursors are never
- * used twice: a restart skips ahead by more than can have been unwritten.
+ * What happened, in order, for readers who may come back. An event is shown once it is durable, so no cursor is ever
+ * seen with two meanings. One that happened right before the manager died may be untold; that a manager started is an
+ * event of its own, and hosts tell again how they are. A reader that would miss one that was told is refused (`gone`).
+ *
+ *   append ──► #unwritten ──(a commit, some at once)──► #kept ──(beyond eventsKept)──► forgotten
  */
 export class EventLog {
   readonly #store: Store;
   readonly #clock: Clock;
+  readonly #log: Log;
   readonly #wake: Wake;
   #kept: Event[] = [];
   #unwritten: Event[] = [];
   #cursor = 0;
+  /** The newest cursor that is kept no more. */
+  #forgotten = 0;
   readonly #readers = new Set<() => void>();
 
-  constructor(store: Store, clock: Clock) {
-    this.#store = store;
-    this.#clock = clock;
-    this.#wake = new Wake(clock);
+  constructor(parts: { readonly store: Store; readonly clock: Clock; readonly log: Log }) {
+    this.#store = parts.store;
+    this.#clock = parts.clock;
+    this.#log = parts.log;
+    this.#wake = new Wake(parts.clock);
   }
 
   async load(signal: AbortSignal): Promise<void> {
     const { entries } = await this.#store.list(keys.prefix.event, signal);
     this.#kept = entries.map((entry) => entry.value as Event);
-    this.#cursor = (this.#kept.at(-1)?.cursor ?? 0) + limits.eventBacklogMax;
+    this.#cursor = this.#kept.at(-1)?.cursor ?? 0;
+    this.#forgotten = (this.#kept[0]?.cursor ?? 1) - 1;
   }
 
   append(kind: string, subject: string, message: string): void {
     this.#cursor += 1;
-    const event = { cursor: this.#cursor, atMs: this.#clock.now(), kind, subject, message };
-    this.#kept.push(event);
-    this.#unwritten.push(event);
+    this.#unwritten.push({ cursor: this.#cursor, atMs: this.#clock.now(), kind, subject, message });
     this.#wake.now();
-    for (const reader of this.#readers) reader();
   }
 
+  /** Of the newest event there is to read. */
   lastCursor(): number {
-    return this.#cursor;
+    return this.#kept.at(-1)?.cursor ?? this.#forgotten;
   }
 
   async *read(afterCursor: number, signal: AbortSignal): AsyncIterable<Event> {
-    const oldest = this.#kept[0]?.cursor ?? this.#cursor + 1;
-    if (afterCursor > 0 && afterCursor < oldest - limits.eventBacklogMax - 1) {
-      throw new ConsortError(
-        "gone",
-        `Cannot resume after event ${afterCursor}: the oldest kept is ${oldest}`,
-      );
-    }
-    let cursor = afterCursor;
+    let cursor = afterCursor === 0 ? this.#forgotten : afterCursor;
     const wake = new Wake(this.#clock);
     const tell = (): void => wake.now();
     this.#readers.add(tell);
@@ -70,27 +68,62 @@ export class EventLog {
     }
   }
 
-  /** Writes what was appended, until the signal aborts. */
+  /** Writes what was appended, until the signal aborts; what cannot be written now waits. */
   async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+    for (;;) {
       await this.#wake.wait(limits.heartbeatMs, signal);
-      await this.#write(signal);
+      try {
+        while (this.#unwritten.length > 0) await this.#write(signal);
+      } catch (cause) {
+        signal.throwIfAborted();
+        this.#log.error(`Cannot keep events: ${messageOf(cause)}`, {
+          cause,
+          waiting: this.#unwritten.length,
+        });
+        this.#giveUpOldest();
+        await this.#clock.sleep(limits.heartbeatMs, signal);
+      }
     }
   }
 
   async #write(signal: AbortSignal): Promise<void> {
-    const batch = this.#unwritten;
-    if (batch.length === 0) return;
-    this.#unwritten = [];
-    const excess = this.#kept.splice(0, Math.max(0, this.#kept.length - limits.eventsKept));
+    const batch = this.#unwritten.slice(0, limits.eventsPerCommit);
+    const excess = this.#kept.slice(0, Math.max(0, this.#kept.length + batch.length - limits.eventsKept));
     const writes: StoreWrite[] = [
       ...batch.map((event) => ({ put: keys.event(event.cursor), value: event })),
-      ...excess.map((event) => ({ delete: keys.event(event.cursor) })),
+      ...excess.slice(0, limits.eventsPerCommit).map((event) => ({ delete: keys.event(event.cursor) })),
     ];
     await this.#store.commit(writes, [], signal);
+    this.#unwritten.splice(0, batch.length);
+    this.#kept.push(...batch);
+    for (const event of this.#kept.splice(0, Math.min(excess.length, limits.eventsPerCommit)))
+      this.#forgotten = event.cursor;
+    for (const reader of this.#readers) reader();
+  }
+
+  /** A store that fails for long must not fill the memory. */
+  #giveUpOldest(): void {
+    const excess = this.#unwritten.splice(0, Math.max(0, this.#unwritten.length - limits.eventsKept));
+    const last = excess.at(-1);
+    if (last === undefined) return;
+    // What is kept from before the gap would read as if nothing had been between.
+    this.#forgotten = last.cursor;
+    this.#kept = [];
   }
 
   #after(cursor: number): readonly Event[] {
+    if (cursor < this.#forgotten) {
+      throw new ConsortError(
+        "gone",
+        `Cannot resume after event ${cursor}: only those after ${this.#forgotten} are kept, read the state again`,
+      );
+    }
+    if (cursor > this.lastCursor()) {
+      throw new ConsortError(
+        "gone",
+        `Cannot resume after event ${cursor}: the newest is ${this.lastCursor()}, read the state again`,
+      );
+    }
     let low = 0;
     let high = this.#kept.length;
     while (low < high) {

@@ -26,8 +26,8 @@ export class HostsSeen {
     this.#clock = clock;
   }
 
-  /** Takes a report in; resolves what changed for appliances, as (before, after) pairs by id. */
-  take(report: HostReport): { before: ApplianceReport | undefined; after: ApplianceReport }[] {
+  /** Takes a report in: what changed for appliances, and whether it tells anything but newer measurements. */
+  take(report: HostReport): { changes: ApplianceChange[]; news: boolean } {
     const previous = this.#seen.get(report.host);
     const now = this.#clock.monotonic();
     const counted = previous === undefined || previous.report.pairsReadAt !== report.pairsReadAt;
@@ -39,9 +39,11 @@ export class HostsSeen {
       cpuMilli: cpuUse(previous, report, now),
     });
     const old = new Map((previous?.report.appliances ?? []).map((one) => [one.id, one]));
-    return report.appliances
+    const changes = report.appliances
       .map((after) => ({ before: old.get(after.id), after }))
       .filter(({ before, after }) => before?.state !== after.state || before.restarts !== after.restarts);
+    const news = changes.length > 0 || previous === undefined || !sameWorld(previous.report, report);
+    return { changes, news };
   }
 
   report(host: HostId): HostReport | undefined {
@@ -53,6 +55,11 @@ export class HostsSeen {
     return new Map(
       [...this.#seen].filter(([host]) => this.isFresh(host)).map(([host, seen]) => [host, seen.report]),
     );
+  }
+
+  /** The newest report of a host, unless it is silent. */
+  freshReport(host: HostId): HostReport | undefined {
+    return this.isFresh(host) ? this.report(host) : undefined;
   }
 
   isFresh(host: HostId): boolean {
@@ -89,6 +96,22 @@ export class HostsSeen {
   cpuMilli(host: HostId, appliance: string): number {
     return this.#seen.get(host)?.cpuMilli.get(appliance) ?? 0;
   }
+}
+
+export type ApplianceChange = { before: ApplianceReport | undefined; after: ApplianceReport };
+
+/** Whether two reports, with appliances in the same states, differ in measurements alone. */
+function sameWorld(a: HostReport, b: HostReport): boolean {
+  return (
+    a.epoch === b.epoch &&
+    a.acceptedRevision === b.acceptedRevision &&
+    a.convergedRevision === b.convergedRevision &&
+    a.problems.join("\n") === b.problems.join("\n") &&
+    a.appliances.length === b.appliances.length &&
+    a.appliances.every((one, index) => one.generation === b.appliances[index]?.generation) &&
+    a.tunnels.length === b.tunnels.length &&
+    a.tunnels.every((one, index) => one.up === b.tunnels[index]?.up)
+  );
 }
 
 /** The part of a report that is about the host itself and worth keeping. */

@@ -1,13 +1,16 @@
-import { ConsortError } from "#base/errors.ts";
+import { isDeepStrictEqual } from "node:util";
+import { ConsortError, messageOf } from "#base/errors.ts";
 import type { HostId, OperationId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log, Random } from "#base/runtime.ts";
+import { together } from "#base/together.ts";
 import { Wake } from "#base/wake.ts";
 import { ensembleView, hostView } from "#cluster/views.ts";
-import { mappingProblem, planResult } from "#cluster/admission.ts";
+import { checkHolds, mappingProblem, planResult } from "#cluster/admission.ts";
 import type { Solve } from "#cluster/admission.ts";
 import { allocate } from "#cluster/allocation.ts";
 import { Dispatcher } from "#cluster/dispatcher.ts";
+import { noteEpoch, takeEpoch } from "#cluster/epoch.ts";
 import { EventLog } from "#cluster/event-log.ts";
 import { explanationOf, placementReasons } from "#cluster/explanation.ts";
 import { hostPlanBodies } from "#cluster/host-plans.ts";
@@ -22,8 +25,7 @@ import type { EnsembleRecord } from "#cluster/records.ts";
 import { relayExec, relayLog } from "#cluster/relay.ts";
 import type { ClusterService } from "#cluster/service.ts";
 import { ClusterState } from "#cluster/state.ts";
-import { tunnelRecordWrites } from "#cluster/tunnel-records.ts";
-import { digest } from "#base/digest.ts";
+import { tunnelRecordWrites, tunnelsSettled } from "#cluster/tunnel-records.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { Store } from "#drivers/store/port.ts";
 import type { Ensemble } from "#model/ensemble.ts";
@@ -62,7 +64,10 @@ export class ClusterManager implements ClusterService {
   readonly #operations: Operations;
   readonly #wake: Wake;
   #dispatcher: Dispatcher | undefined;
-  #dirty = true;
+  /** The version of the desired state the host plans were made from. */
+  #planned = -1;
+  /** The version at which no tunnel's record had a step to go. */
+  #tunnelsSettled = -1;
   #admitting: Promise<unknown> = Promise.resolve();
   #life: AbortSignal = AbortSignal.abort(
     new ConsortError("unavailable", "Cannot answer yet: the cluster manager is starting"),
@@ -72,7 +77,7 @@ export class ClusterManager implements ClusterService {
     this.#parts = parts;
     this.#state = new ClusterState(parts.store);
     this.#seen = new HostsSeen(parts.clock);
-    this.#events = new EventLog(parts.store, parts.clock);
+    this.#events = new EventLog(parts);
     this.#wake = new Wake(parts.clock);
     this.#operations = new Operations(parts, this.#state, this.#events);
   }
@@ -98,24 +103,29 @@ export class ClusterManager implements ClusterService {
       );
       this.#wake.now();
     });
+    this.#events.append("cluster.started", "cluster", `the cluster manager started, in epoch ${epoch}`);
     log.info("Cluster manager ready", { epoch, ensembles: this.#state.ensembles().length });
   }
 
-  /** Reconciles until the signal aborts. */
+  /** Reconciles until the signal aborts. Throws `unavailable` when hosts obey a later cluster manager. */
   async run(signal: AbortSignal): Promise<void> {
-    const settled = await Promise.allSettled([this.#reconcile(signal), this.#events.run(signal)]);
-    for (const one of settled) {
-      if (one.status === "rejected" && !signal.aborted) throw one.reason;
-    }
+    await together([(stop) => this.#reconcile(stop), (stop) => this.#events.run(stop)], signal);
   }
 
   async #reconcile(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+    const { clock, log, store } = this.#parts;
+    for (;;) {
+      const newer = this.#dispatcher?.supersededBy;
+      if (newer !== undefined) {
+        await noteEpoch(store, newer, signal);
+        throw new ConsortError("unavailable", `Cannot go on: hosts obey epoch ${newer}, a later manager's`);
+      }
       try {
         await this.#pass(signal);
       } catch (cause) {
         signal.throwIfAborted();
-        this.#parts.log.error("A reconcile pass failed", { cause });
+        log.error(`A reconcile pass failed: ${messageOf(cause)}`, { cause });
+        await clock.sleep(limits.heartbeatMs, signal);
       }
       await this.#wake.wait(limits.heartbeatMs, signal);
     }
@@ -124,33 +134,35 @@ export class ClusterManager implements ClusterService {
   async #pass(signal: AbortSignal): Promise<void> {
     const dispatcher = this.#manage();
     await this.#stepTunnels(dispatcher, signal);
-    if (this.#dirty) {
-      this.#dirty = false;
+    const version = this.#state.version();
+    if (this.#planned !== version) {
       dispatcher.update(hostPlanBodies(this.#desired()), signal);
+      this.#planned = version;
     }
     dispatcher.retry(signal);
-    for (const record of this.#state.ensembles()) {
-      const progress = this.#progress(record);
-      await this.#operations.observe(record, progress, signal);
-      if (record.state === "removing" && progress.complete) await this.#forget(record, signal);
+    const awaited = this.#state.ensembles().filter((record) => this.#operations.isAwaited(record));
+    if (awaited.length === 0) return;
+    const observed = this.#observed();
+    for (const record of awaited) {
+      await this.#operations.observe(record, this.#progress(record, observed), signal);
     }
-  }
-
-  async #forget(record: EnsembleRecord, signal: AbortSignal): Promise<void> {
-    await this.#state.commit([{ delete: keys.ensemble(record.ensemble.name) }], signal);
-    this.#events.append("ensemble.removed", record.ensemble.name, "nothing of it is left");
-    this.#dirty = true;
-    this.#wake.now();
+    if (this.#planned !== this.#state.version()) this.#wake.now();
   }
 
   async #stepTunnels(dispatcher: Dispatcher, signal: AbortSignal): Promise<void> {
-    const reports = [...this.#seen.fresh().values()];
-    const allMatch = !this.#dirty && reports.every((report) => dispatcher.matches(report));
-    const writes = tunnelRecordWrites(this.#desired(), { reports, allMatch }, this.#parts.random);
-    if (writes.length === 0) return;
-    await this.#state.commit(writes, signal);
-    this.#dirty = true;
-    this.#wake.now();
+    const version = this.#state.version();
+    if (this.#tunnelsSettled === version) return;
+    const written = await this.#state.change(() => {
+      const desired = this.#desired();
+      const reports = [...this.#seen.fresh().values()];
+      // A silent host may still send what only a tunnel may carry.
+      const allMatch =
+        this.#planned === this.#state.version() &&
+        [...desired.hosts.keys()].every((host) => dispatcher.matches(this.#seen.freshReport(host)));
+      const writes = tunnelRecordWrites(desired, { reports, allMatch }, this.#parts.random);
+      return { writes, result: writes.length > 0 };
+    }, signal);
+    if (!written && tunnelsSettled(this.#desired())) this.#tunnelsSettled = version;
   }
 
   #desired(): DesiredCloud {
@@ -165,19 +177,21 @@ export class ClusterManager implements ClusterService {
   async #hear(report: HostReport): Promise<void> {
     const dispatcher = this.#manage();
     const wasFresh = this.#seen.isFresh(report.host);
-    const changes = this.#seen.take(report);
+    const { changes, news } = this.#seen.take(report);
     dispatcher.heard(report, this.#life);
-    const record = hostRecordOf(report);
-    if (digest(record) !== digest(this.#state.hosts().get(report.host))) {
-      await this.#state.commit([{ put: keys.host(report.host), value: record }], this.#life);
-      this.#dirty = true;
-    }
     if (!wasFresh)
       this.#events.append("host.ready", `host/${report.host}`, `${report.host} in ${report.site} reports`);
     for (const { after } of changes) {
       const why = after.message === undefined ? "" : `: ${after.message}`;
       this.#events.append(`appliance.${after.state}`, after.id, `${after.state} on ${report.host}${why}`);
     }
+    if (news || !wasFresh) this.#wake.now();
+    const record = hostRecordOf(report);
+    if (isDeepStrictEqual(record, this.#state.hosts().get(report.host))) return;
+    await this.#state.change(
+      () => ({ writes: [{ put: keys.host(report.host), value: record }], result: undefined }),
+      this.#life,
+    );
     this.#wake.now();
   }
 
@@ -203,47 +217,41 @@ export class ClusterManager implements ClusterService {
           },
         );
       }
-      const others = this.#state.ensembles().filter((record) => record.ensemble.name !== ensemble.name);
-      const draft = {
-        ensemble,
-        state: "present" as const,
-        placements: Object.fromEntries(mapping.placements) as EnsembleRecord["placements"],
-        paths: mapping.paths,
-        ...allocate(ensemble, before, others),
-        revision: (before?.revision ?? 0) + 1,
-      };
-      return this.#accept("up", draft, before);
+      return this.#accept("up", () => ({
+        record: {
+          ensemble,
+          state: "present",
+          placements: Object.fromEntries(mapping.placements) as EnsembleRecord["placements"],
+          paths: mapping.paths,
+          ...allocate(ensemble, before, this.#holders(ensemble.name)),
+          revision: (before?.revision ?? 0) + 1,
+        },
+        undo: before,
+      }));
     });
+  }
+
+  /** Whoever else holds network identifiers and subnets, or would again if its `up` were cancelled. */
+  #holders(name: string): EnsembleRecord[] {
+    const all = [...this.#state.ensembles(), ...this.#operations.undoable()];
+    return all.filter((record) => record.ensemble.name !== name);
   }
 
   down(name: string, _signal: AbortSignal): Promise<Operation> {
     return this.#admitInTurn(async () => {
-      const before = this.#known(name);
-      if (before.state === "removing") {
-        const running = this.#state.operation(before.operation)?.operation;
-        if (running?.state === "running") return running;
-      }
-      return this.#accept("down", { ...before, state: "removing", revision: before.revision + 1 }, undefined);
+      const removing = this.#known(name);
+      const running = this.#state.operation(removing.operation)?.operation;
+      if (removing.state === "removing" && running?.state === "running") return running;
+      return this.#accept("down", () => {
+        const before = this.#known(name);
+        return { record: { ...before, state: "removing", revision: before.revision + 1 } };
+      });
     });
   }
 
-  async #accept(
-    kind: Operation["kind"],
-    draft: Omit<EnsembleRecord, "operation">,
-    undo: EnsembleRecord | undefined,
-  ): Promise<Operation> {
-    const { operation, writes } = this.#operations.begin(kind, draft.ensemble, undo);
-    const record: EnsembleRecord = { ...draft, operation: operation.id };
-    await this.#state.commit(
-      [{ put: keys.ensemble(draft.ensemble.name), value: record }, ...writes],
-      this.#life,
-    );
-    this.#events.append(
-      `ensemble.${kind}`,
-      draft.ensemble.name,
-      `${kind} accepted as revision ${record.revision}`,
-    );
-    this.#dirty = true;
+  async #accept(kind: Operation["kind"], draft: Parameters<Operations["accept"]>[1]): Promise<Operation> {
+    const { operation, revision } = await this.#operations.accept(kind, draft, this.#life);
+    this.#events.append(`ensemble.${kind}`, operation.ensemble, `${kind} accepted as revision ${revision}`);
     this.#wake.now();
     return operation;
   }
@@ -270,7 +278,8 @@ export class ClusterManager implements ClusterService {
 
   ensembles(_signal: AbortSignal): Promise<EnsembleStatus[]> {
     this.#manage();
-    return Promise.resolve(this.#state.ensembles().map((record) => this.#view(record)));
+    const [observed, sources] = [this.#observed(), this.#sources()];
+    return Promise.resolve(this.#state.ensembles().map((record) => this.#view(record, observed, sources)));
   }
 
   ensemble(name: string, _signal: AbortSignal): Promise<EnsembleStatus> {
@@ -292,8 +301,11 @@ export class ClusterManager implements ClusterService {
 
   cancel(id: OperationId, _signal: AbortSignal): Promise<Operation> {
     return this.#admitInTurn(async () => {
-      const cancelled = await this.#operations.cancel(id, this.#life);
-      this.#dirty = true;
+      const cancelled = await this.#operations.cancel(
+        id,
+        (before) => checkHolds(before, this.#facts()),
+        this.#life,
+      );
       this.#wake.now();
       return cancelled;
     });
@@ -327,7 +339,7 @@ export class ClusterManager implements ClusterService {
 
   #manage(): Dispatcher {
     if (this.#dispatcher === undefined) this.#life.throwIfAborted();
-    if (this.#dispatcher === undefined || this.#dispatcher.superseded) {
+    if (this.#dispatcher === undefined || this.#dispatcher.supersededBy !== undefined) {
       throw new ConsortError("unavailable", "Cannot act: another cluster manager has taken over");
     }
     return this.#dispatcher;
@@ -359,33 +371,23 @@ export class ClusterManager implements ClusterService {
     };
   }
 
-  #view(record: EnsembleRecord): EnsembleStatus {
-    return ensembleView(record, this.#progress(record), this.#sources());
+  #view(record: EnsembleRecord, observed = this.#observed(), sources = this.#sources()): EnsembleStatus {
+    return ensembleView(record, this.#progress(record, observed), sources);
   }
 
-  #progress(record: EnsembleRecord): Progress {
+  #progress(record: EnsembleRecord, observed: Omit<Observed, "unguarded">): Progress {
+    const all = { ...observed, unguarded: unguardedPairs(record, this.#desired()) };
+    return record.state === "removing" ? downProgress(record, all) : upProgress(record, all);
+  }
+
+  #observed(): Omit<Observed, "unguarded"> {
     const dispatcher = this.#manage();
     const reports = this.#seen.fresh();
-    const observed: Observed = {
+    const isPlanned = this.#planned === this.#state.version();
+    return {
       bodies: dispatcher.bodies(),
       reports,
-      matches: (host) => !this.#dirty && dispatcher.matches(reports.get(host)),
-      unguarded: unguardedPairs(record, this.#desired()),
+      matches: (host) => isPlanned && dispatcher.matches(reports.get(host)),
     };
-    return record.state === "removing" ? downProgress(record, observed) : upProgress(record, observed);
-  }
-}
-
-/** Raises the epoch, durably, before anything is sent under it. */
-async function takeEpoch(store: Store, signal: AbortSignal): Promise<number> {
-  for (;;) {
-    const entry = await store.get(keys.epoch, signal);
-    const epoch = (typeof entry?.value === "number" ? entry.value : 0) + 1;
-    const result = await store.commit(
-      [{ put: keys.epoch, value: epoch }],
-      [{ key: keys.epoch, revision: entry?.revision ?? 0 }],
-      signal,
-    );
-    if (result.committed) return epoch;
   }
 }

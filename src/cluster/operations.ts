@@ -1,6 +1,8 @@
 import { ConsortError } from "#base/errors.ts";
+import type { ErrorCode } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Random } from "#base/runtime.ts";
+import type { Millis } from "#base/units.ts";
 import type { EventLog } from "#cluster/event-log.ts";
 import type { Progress } from "#cluster/progress.ts";
 import { keys } from "#cluster/records.ts";
@@ -8,7 +10,6 @@ import type { EnsembleRecord, OperationRecord } from "#cluster/records.ts";
 import type { ClusterState } from "#cluster/state.ts";
 import type { StoreWrite } from "#drivers/store/port.ts";
 import { appliancesOf } from "#model/appliances.ts";
-import type { Ensemble } from "#model/ensemble.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 
 /** Every change from its acceptance to its end; each ends: done, failed with a reason, or cancelled. */
@@ -17,7 +18,7 @@ export class Operations {
   readonly #state: ClusterState;
   readonly #events: EventLog;
   /** How far running operations are; memory only, as it is observed anew after a restart. */
-  readonly #live = new Map<string, Pick<Operation, "progress" | "message">>();
+  readonly #live = new Map<string, Pick<Operation, "progress" | "message"> & { readonly since: Millis }>();
 
   constructor(parts: { clock: Clock; random: Random }, state: ClusterState, events: EventLog) {
     this.#parts = parts;
@@ -25,30 +26,46 @@ export class Operations {
     this.#events = events;
   }
 
-  /** A new operation and the writes that make it durable, to be committed with what it changes. */
-  begin(
+  /**
+   * Makes a change of an ensemble durable, with the operation that tells how it goes. `draft` is asked in the change's
+   * turn; it gives the new record and, for an `up`, the one a cancel goes back to. One that runs on the ensemble is
+   * replaced.
+   */
+  async accept(
     kind: Operation["kind"],
-    ensemble: Ensemble,
-    undo: EnsembleRecord | undefined,
-  ): { operation: Operation; writes: StoreWrite[] } {
-    const operation: Operation = {
-      id: this.#parts.random.hex(8),
-      kind,
-      ensemble: ensemble.name,
-      state: "running",
-      phase: "converging",
-      progress: { done: 0, total: appliancesOf(ensemble).length },
-      message: "accepted",
-      createdAtMs: this.#parts.clock.now(),
-    };
-    const record: OperationRecord = { operation, ...(kind === "up" ? { undo: undo ?? null } : {}) };
-    const superseded = this.#runningOn(ensemble.name).map((one) =>
-      this.#ending(one, "cancelled", `replaced by operation ${operation.id}`),
-    );
-    return {
-      operation,
-      writes: [{ put: keys.operation(operation.id), value: record }, ...superseded, ...this.#oldest()],
-    };
+    draft: () => { record: Omit<EnsembleRecord, "operation">; undo?: EnsembleRecord | undefined },
+    signal: AbortSignal,
+  ): Promise<{ operation: Operation; revision: number }> {
+    const id = this.#parts.random.hex(8);
+    const ending: Ending = { state: "cancelled", message: `replaced by operation ${id}` };
+    const { operation, revision, replaced } = await this.#state.change(() => {
+      const { record, undo } = draft();
+      const { name } = record.ensemble;
+      const started: Operation = {
+        id,
+        kind,
+        ensemble: name,
+        state: "running",
+        phase: "converging",
+        progress: { done: 0, total: appliancesOf(record.ensemble).length },
+        message: "accepted",
+        createdAtMs: this.#parts.clock.now(),
+      };
+      const kept: OperationRecord = {
+        operation: started,
+        ...(kind === "up" ? { undo: undo ?? null } : {}),
+      };
+      const superseded = this.#runningOn(name);
+      const writes: StoreWrite[] = [
+        { put: keys.ensemble(name), value: { ...record, operation: id } satisfies EnsembleRecord },
+        { put: keys.operation(id), value: kept },
+        ...superseded.map((one) => this.#ended(one, ending)),
+        ...this.#oldest(),
+      ];
+      return { writes, result: { operation: started, revision: record.revision, replaced: superseded } };
+    }, signal);
+    for (const one of replaced) this.#tell(one.operation, ending);
+    return { operation, revision };
   }
 
   get(id: string): Operation {
@@ -66,59 +83,74 @@ export class Operations {
       .sort((a, b) => b.createdAtMs - a.createdAtMs);
   }
 
-  /** Ends the ensemble's running operation when the world is as desired, or will not be. */
+  /**
+   * Ends the ensemble's running operation when the world is as desired, or will not be, and with it the record of an
+   * ensemble of which nothing is left. What changed since `record` was looked at is left for the next look.
+   */
   async observe(record: EnsembleRecord, progress: Progress, signal: AbortSignal): Promise<void> {
-    const running = this.#state.operation(record.operation);
-    if (running === undefined || running.operation.state !== "running") return;
-    const { id, createdAtMs } = running.operation;
-    this.#live.set(id, {
-      progress: { done: progress.done, total: progress.total },
-      message: progress.message,
-    });
-    const overdue = this.#parts.clock.now() - createdAtMs > limits.operationMsMax;
-    const state = progress.complete ? "done" : progress.failed || overdue ? "failed" : undefined;
-    if (state === undefined) return;
-    const message =
-      overdue && !progress.complete ? `not converged in time: ${progress.message}` : progress.message;
-    await this.#state.commit([this.#ending(running, state, message)], signal);
-    this.#live.delete(id);
-    this.#events.append(
-      `operation.${state}`,
-      `operation/${id}`,
-      `${running.operation.kind} ${record.ensemble.name}: ${message}`,
-    );
+    const running = this.#runningAs(record);
+    const ending = running === undefined ? undefined : this.#verdict(running, progress);
+    const gone = record.state === "removing" && progress.complete;
+    if (ending === undefined && !gone) return;
+    const name = record.ensemble.name;
+    const held = await this.#state.change(() => {
+      const current = this.#runningAs(record);
+      if (this.#state.ensemble(name) !== record || current !== running) return { writes: [], result: false };
+      const writes: StoreWrite[] = gone ? [{ delete: keys.ensemble(name) }] : [];
+      if (running !== undefined && ending !== undefined) writes.push(this.#ended(running, ending));
+      return { writes, result: true };
+    }, signal);
+    if (!held) return;
+    if (gone) this.#events.append("ensemble.removed", name, "nothing of it is left");
+    if (running !== undefined && ending !== undefined) this.#tell(running.operation, ending);
   }
 
-  /** Ends it; an `up` goes back to the desired state before it. */
-  async cancel(id: string, signal: AbortSignal): Promise<Operation> {
-    const record = this.#state.operation(id);
-    if (record === undefined)
-      throw new ConsortError("not_found", `Cannot cancel operation "${id}": no such operation is kept`);
-    const { operation, undo } = record;
-    if (operation.state !== "running") {
-      throw new ConsortError("conflict", `Cannot cancel operation ${id}: it has ended (${operation.state})`);
-    }
-    const current = this.#state.ensemble(operation.ensemble);
-    const writes: StoreWrite[] = [this.#ending(record, "cancelled", "cancelled by the user")];
-    if (operation.kind === "up" && undo !== undefined && current?.operation === id) {
-      const back: EnsembleRecord =
-        undo === null
-          ? { ...current, state: "removing", revision: current.revision + 1 }
-          : { ...undo, operation: id, revision: current.revision + 1 };
-      writes.push({ put: keys.ensemble(operation.ensemble), value: back });
-    }
-    await this.#state.commit(writes, signal);
-    this.#events.append(
-      "operation.cancelled",
-      `operation/${id}`,
-      `${operation.kind} ${operation.ensemble} cancelled`,
-    );
+  /** Ends it; an `up` goes back to the desired state before it, if `holds` agrees to that. */
+  async cancel(id: string, holds: (before: EnsembleRecord) => void, signal: AbortSignal): Promise<Operation> {
+    const ending: Ending = { state: "cancelled", message: "cancelled by the user" };
+    const cancelled = await this.#state.change(() => {
+      const record = this.#state.operation(id);
+      if (record === undefined)
+        throw new ConsortError("not_found", `Cannot cancel operation "${id}": no such operation is kept`);
+      const { operation, undo } = record;
+      if (operation.state !== "running") {
+        throw new ConsortError(
+          "conflict",
+          `Cannot cancel operation ${id}: it has ended (${operation.state})`,
+        );
+      }
+      const current = this.#state.ensemble(operation.ensemble);
+      const writes: StoreWrite[] = [this.#ended(record, ending)];
+      if (operation.kind === "up" && undo !== undefined && current?.operation === id) {
+        if (undo !== null) holds(undo);
+        const back: EnsembleRecord =
+          undo === null
+            ? { ...current, state: "removing", revision: current.revision + 1 }
+            : { ...undo, operation: id, revision: current.revision + 1 };
+        writes.push({ put: keys.ensemble(operation.ensemble), value: back });
+      }
+      return { writes, result: operation };
+    }, signal);
+    this.#tell(cancelled, ending);
     return this.get(id);
+  }
+
+  /** Forms of ensembles that a cancelled `up` would go back to: what they hold is not free yet. */
+  undoable(): EnsembleRecord[] {
+    return this.#state
+      .operations()
+      .flatMap(({ operation, undo }) => (operation.state === "running" && undo ? [undo] : []));
+  }
+
+  /** Whether anything waits for how this ensemble does. */
+  isAwaited(record: EnsembleRecord): boolean {
+    return record.state === "removing" || this.#runningAs(record) !== undefined;
   }
 
   #shown(operation: Operation): Operation {
     const live = operation.state === "running" ? this.#live.get(operation.id) : undefined;
-    return live === undefined ? operation : { ...operation, ...live };
+    if (live === undefined) return operation;
+    return { ...operation, progress: live.progress, message: live.message };
   }
 
   #runningOn(ensemble: string): OperationRecord[] {
@@ -127,7 +159,24 @@ export class Operations {
       .filter(({ operation }) => operation.ensemble === ensemble && operation.state === "running");
   }
 
-  #ending(record: OperationRecord, state: "done" | "failed" | "cancelled", message: string): StoreWrite {
+  #runningAs(record: EnsembleRecord): OperationRecord | undefined {
+    const newest = this.#state.operation(record.operation);
+    return newest?.operation.state === "running" ? newest : undefined;
+  }
+
+  /** How it ends now, if it does; notes how far it is. */
+  #verdict({ operation }: OperationRecord, progress: Progress): Ending | undefined {
+    const now = this.#parts.clock.monotonic();
+    const since = this.#live.get(operation.id)?.since ?? now;
+    const { done, total, message } = progress;
+    this.#live.set(operation.id, { progress: { done, total }, message, since });
+    if (progress.complete) return { state: "done", message };
+    if (progress.failed) return { state: "failed", code: "driver_failed", message };
+    if (now - since <= limits.operationMsMax) return undefined;
+    return { state: "failed", code: "timeout", message: `not converged in time: ${message}` };
+  }
+
+  #ended(record: OperationRecord, { state, message, code }: Ending): StoreWrite {
     const live = this.#live.get(record.operation.id);
     const progress =
       state === "done" ? fullOf(record.operation) : (live?.progress ?? record.operation.progress);
@@ -137,9 +186,15 @@ export class Operations {
       message,
       progress,
       endedAtMs: this.#parts.clock.now(),
-      ...(state === "failed" ? { error: { code: "driver_failed", message } } : {}),
+      ...(code === undefined ? {} : { error: { code, message } }),
     };
     return { put: keys.operation(operation.id), value: { operation } satisfies OperationRecord };
+  }
+
+  /** It has ended, durably. */
+  #tell({ id, kind, ensemble }: Operation, { state, message }: Ending): void {
+    this.#live.delete(id);
+    this.#events.append(`operation.${state}`, `operation/${id}`, `${kind} ${ensemble}: ${message}`);
   }
 
   #oldest(): StoreWrite[] {
@@ -147,6 +202,13 @@ export class Operations {
     return ended.slice(limits.operationsKept).map((operation) => ({ delete: keys.operation(operation.id) }));
   }
 }
+
+type Ending = {
+  readonly state: "done" | "failed" | "cancelled";
+  readonly message: string;
+  /** Of a failure. */
+  readonly code?: ErrorCode;
+};
 
 function fullOf(operation: Operation): Operation["progress"] {
   return { done: operation.progress.total, total: operation.progress.total };

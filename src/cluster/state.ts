@@ -4,19 +4,19 @@ import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord, HostRecord, OperationRecord, TunnelRecord } from "#cluster/records.ts";
 import type { Store, StoreCondition, StoreWrite } from "#drivers/store/port.ts";
 
-type Kept<Value> = { readonly value: Value; readonly revision: number };
-
 /**
  * What is desired, as it is in the store, held in memory for reading. The store is written first; memory follows
- * only what is durable.
+ * only what is durable. The maps are live: they show what is, also after the next change.
  */
 export class ClusterState {
   readonly #store: Store;
-  readonly #ensembles = new Map<string, Kept<EnsembleRecord>>();
-  readonly #hosts = new Map<string, Kept<HostRecord>>();
-  readonly #operations = new Map<string, Kept<OperationRecord>>();
-  readonly #tunnels = new Map<string, Kept<TunnelRecord>>();
-  #writing: Promise<void> = Promise.resolve();
+  readonly #ensembles = new Map<string, EnsembleRecord>();
+  readonly #hosts = new Map<HostId, HostRecord>();
+  readonly #operations = new Map<string, OperationRecord>();
+  readonly #tunnels = new Map<string, TunnelRecord>();
+  readonly #revisions = new Map<string, number>();
+  #version = 0;
+  #writing: Promise<unknown> = Promise.resolve();
 
   constructor(store: Store) {
     this.#store = store;
@@ -30,36 +30,53 @@ export class ClusterState {
     }
   }
 
+  /** Grows with every change of an ensemble, a host or a tunnel: what was computed at the same version still holds. */
+  version(): number {
+    return this.#version;
+  }
+
   ensembles(): EnsembleRecord[] {
-    return [...this.#ensembles.values()].map((kept) => kept.value);
+    return [...this.#ensembles.values()];
   }
   ensemble(name: string): EnsembleRecord | undefined {
-    return this.#ensembles.get(name)?.value;
+    return this.#ensembles.get(name);
   }
   operations(): OperationRecord[] {
-    return [...this.#operations.values()].map((kept) => kept.value);
+    return [...this.#operations.values()];
   }
   operation(id: string): OperationRecord | undefined {
-    return this.#operations.get(id)?.value;
+    return this.#operations.get(id);
   }
   hosts(): ReadonlyMap<HostId, HostRecord> {
-    return new Map([...this.#hosts.values()].map((kept) => [kept.value.id, kept.value]));
+    return this.#hosts;
   }
   tunnels(): ReadonlyMap<string, TunnelRecord> {
-    return new Map([...this.#tunnels].map(([pair, kept]) => [pair, kept.value]));
+    return this.#tunnels;
   }
 
-  /** Writes all or nothing, each on condition that nobody else wrote its key. Throws `conflict` when somebody did. */
-  async commit(writes: readonly StoreWrite[], signal: AbortSignal): Promise<void> {
-    const turn = this.#writing.then(() => this.#commitNow(writes, signal));
+  /**
+   * Decides and writes in one turn: `decide` sees what all changes before it made, and what it returns is written
+   * before the next one is asked. All writes or none; what it throws is thrown, and nothing is written. Throws
+   * `conflict` when another process wrote one of the keys.
+   */
+  change<Result>(
+    decide: () => { readonly writes: readonly StoreWrite[]; readonly result: Result },
+    signal: AbortSignal,
+  ): Promise<Result> {
+    const turn = this.#writing.then(async () => {
+      const { writes, result } = decide();
+      await this.#commit(writes, signal);
+      return result;
+    });
     this.#writing = turn.catch(() => {});
-    await turn;
+    return turn;
   }
 
-  async #commitNow(writes: readonly StoreWrite[], signal: AbortSignal): Promise<void> {
+  async #commit(writes: readonly StoreWrite[], signal: AbortSignal): Promise<void> {
+    if (writes.length === 0) return;
     const conditions = writes.map((write): StoreCondition => {
-      const key = "put" in write ? write.put : write.delete;
-      return { key, revision: this.#revision(key) };
+      const key = keyOf(write);
+      return { key, revision: this.#revisions.get(key) ?? 0 };
     });
     const result = await this.#store.commit(writes, conditions, signal);
     if (!result.committed) {
@@ -74,29 +91,29 @@ export class ClusterState {
     }
   }
 
-  #revision(key: string): number {
-    const [table, name] = this.#locate(key);
-    return table?.get(name)?.revision ?? 0;
-  }
-
   #remember(key: string, value: unknown, revision: number): void {
+    this.#revisions.set(key, revision);
     const [table, name] = this.#locate(key);
-    table?.set(name, { value, revision });
+    table?.set(name, value);
   }
 
   #forget(key: string): void {
+    this.#revisions.delete(key);
     const [table, name] = this.#locate(key);
     table?.delete(name);
   }
 
-  #locate(key: string): [Map<string, Kept<unknown>> | undefined, string] {
-    const tables: readonly [string, Map<string, Kept<unknown>>][] = [
+  #locate(key: string): [Map<string, unknown> | undefined, string] {
+    const tables: readonly [string, Map<string, unknown>][] = [
       [keys.prefix.ensemble, this.#ensembles],
       [keys.prefix.host, this.#hosts],
       [keys.prefix.operation, this.#operations],
       [keys.prefix.tunnel, this.#tunnels],
     ];
     const found = tables.find(([prefix]) => key.startsWith(prefix));
+    if (found?.[0] !== keys.prefix.operation) this.#version += 1;
     return [found?.[1], found === undefined ? key : key.slice(found[0].length)];
   }
 }
+
+const keyOf = (write: StoreWrite): string => ("put" in write ? write.put : write.delete);

@@ -13,7 +13,7 @@ const staticKeyLineBytes = 16;
 /** What the gateways and hosts tell, as far as tunnels follow from it. */
 export type TunnelWitness = {
   readonly reports: readonly HostReport[];
-  /** Every host that is heard of matches its newest plan. */
+  /** Every known host is heard of, and matches its newest plan. */
   readonly allMatch: boolean;
 };
 
@@ -47,6 +47,13 @@ export function tunnelRecordWrites(
     if (record.guarded && !needed.has(pair) && witness.allMatch) put(pair, { ...record, guarded: false });
   }
   return writes;
+}
+
+/** No record has a step to go until the desired state changes. */
+export function tunnelsSettled(cloud: DesiredCloud): boolean {
+  const needed = tunnelsNeeded(cloud.ensembles, cloud.hosts, cloud.topology);
+  const guarded = [...cloud.tunnels].filter(([, record]) => record.guarded).map(([pair]) => pair);
+  return guarded.length === needed.size && guarded.every((pair) => needed.has(pair));
 }
 
 /** A gateway that lists a tunnel, up or not, lets nothing for that site pass beside it. */
