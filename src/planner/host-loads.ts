@@ -13,6 +13,10 @@ export class HostLoads {
   /** Exact sums of what exceeds capacity, and counts. */
   overCpu = 0;
   overMemory = 0;
+  /** What each host's excess counts beyond once, and the sums so weighed. */
+  readonly hostExtra: Float64Array;
+  extraCpu = 0;
+  extraMemory = 0;
   /** Hosts (for CPU and for memory) and physical links over their capacity. */
   crowded = 0;
   brokenRules = 0;
@@ -32,6 +36,7 @@ export class HostLoads {
     this.#previousOn = new Int32Array(unitCount).fill(-1);
     this.cpuFree = compiled.cpuFree.slice();
     this.memoryFree = compiled.memoryFree.slice();
+    this.hostExtra = new Float64Array(hostCount);
     this.#nominal = new Float64Array(hostCount);
     this.#counters = new Int32Array(compiled.rules.counters);
   }
@@ -43,8 +48,11 @@ export class HostLoads {
     const homeMembers = unitHomeMembers[unit]!;
     const home = unitHome[unit]!;
     if (from >= 0) {
-      this.overCpu -= Math.min(unitCpu[unit]!, Math.max(0, -this.cpuFree[from]!));
-      this.overMemory -= Math.min(unitMemory[unit]!, Math.max(0, -this.memoryFree[from]!));
+      this.#exceed(
+        from,
+        -Math.min(unitCpu[unit]!, Math.max(0, -this.cpuFree[from]!)),
+        -Math.min(unitMemory[unit]!, Math.max(0, -this.memoryFree[from]!)),
+      );
       this.crowded -= this.#crowdedOn(from);
       this.cpuFree[from]! += unitCpu[unit]!;
       this.memoryFree[from]! += unitMemory[unit]!;
@@ -56,8 +64,11 @@ export class HostLoads {
     }
     this.hostOf[unit] = host;
     if (host < 0) return;
-    this.overCpu += Math.min(unitCpu[unit]!, Math.max(0, unitCpu[unit]! - this.cpuFree[host]!));
-    this.overMemory += Math.min(unitMemory[unit]!, Math.max(0, unitMemory[unit]! - this.memoryFree[host]!));
+    this.#exceed(
+      host,
+      Math.min(unitCpu[unit]!, Math.max(0, unitCpu[unit]! - this.cpuFree[host]!)),
+      Math.min(unitMemory[unit]!, Math.max(0, unitMemory[unit]! - this.memoryFree[host]!)),
+    );
     this.crowded -= this.#crowdedOn(host);
     this.cpuFree[host]! -= unitCpu[unit]!;
     this.memoryFree[host]! -= unitMemory[unit]!;
@@ -69,6 +80,77 @@ export class HostLoads {
     if (this.firstOn[host]! >= 0) this.#previousOn[this.firstOn[host]!] = unit;
     this.firstOn[host] = unit;
     this.#count(unit, host, 1);
+  }
+
+  /** CPU and memory that would be exceeded if the unit came, beyond what is exceeded now. */
+  lacksRoom(unit: number, host: number): boolean {
+    return (
+      this.cpuFree[host]! < this.compiled.unitCpu[unit]! ||
+      this.memoryFree[host]! < this.compiled.unitMemory[unit]!
+    );
+  }
+
+  /** Would both fit after changing places? */
+  canSwap(one: number, other: number): boolean {
+    const { unitCpu, unitMemory, unitChoice, choices } = this.compiled;
+    const left = this.hostOf[one]!;
+    const right = this.hostOf[other]!;
+    const cpu = unitCpu[one]! - unitCpu[other]!;
+    const memory = unitMemory[one]! - unitMemory[other]!;
+    return (
+      this.cpuFree[right]! >= cpu &&
+      this.memoryFree[right]! >= memory &&
+      this.cpuFree[left]! >= -cpu &&
+      this.memoryFree[left]! >= -memory &&
+      choices[unitChoice[other]!]!.mask[left] === 1
+    );
+  }
+
+  /** What the ensembles take of a host's CPU beyond its capacity. */
+  excessCpu(host: number): number {
+    return Math.max(0, -this.cpuFree[host]!) - Math.max(0, -this.compiled.cpuFree[host]!);
+  }
+
+  excessMemory(host: number): number {
+    return Math.max(0, -this.memoryFree[host]!) - Math.max(0, -this.compiled.memoryFree[host]!);
+  }
+
+  /** Is a rule about the unit broken where it is? */
+  breaksRule(unit: number): boolean {
+    const { unitStart, unitRule, apart, bySite, offset, siteOfHost } = this.compiled.rules;
+    const host = this.hostOf[unit]!;
+    for (let at = unitStart[unit]!; at < unitStart[unit + 1]!; at += 1) {
+      const rule = unitRule[at]!;
+      const counted = this.#counters[offset[rule]! + (bySite[rule] === 1 ? siteOfHost[host]! : host)]!;
+      if (apart[rule] === 1 ? counted > 1 : counted < this.compiled.rules.source[rule]!.covered.size)
+        return true;
+    }
+    return false;
+  }
+
+  protected weighHosts(): void {
+    for (let host = 0; host < this.cpuFree.length; host += 1) {
+      if (this.cpuFree[host]! >= 0 && this.memoryFree[host]! >= 0) continue;
+      const cpu = this.excessCpu(host);
+      const memory = this.excessMemory(host);
+      if (cpu <= 0 && memory <= 0) continue;
+      this.hostExtra[host]! += 1;
+      this.extraCpu += cpu;
+      this.extraMemory += memory;
+    }
+  }
+
+  protected forgetHostWeights(): void {
+    this.hostExtra.fill(0);
+    this.extraCpu = 0;
+    this.extraMemory = 0;
+  }
+
+  #exceed(host: number, cpu: number, memory: number): void {
+    this.overCpu += cpu;
+    this.overMemory += memory;
+    this.extraCpu += cpu * this.hostExtra[host]!;
+    this.extraMemory += memory * this.hostExtra[host]!;
   }
 
   #crowdedOn(host: number): number {

@@ -8,6 +8,7 @@ import { localityOf, placeGreedily } from "#planner/greedy.ts";
 import type { Locality } from "#planner/greedy.ts";
 import { mappingOf } from "#planner/mapping-result.ts";
 import type { Mapping, MappingProblem } from "#planner/mapping.ts";
+import { Repairer } from "#planner/repair.ts";
 import { MapperState } from "#planner/state.ts";
 
 export type SolveOptions = {
@@ -22,9 +23,12 @@ export type SolveOptions = {
 const settledWeight = 1000;
 /** While a promise is broken: below what that weighs, or nothing would ever move for it. Needless moves are undone last. */
 const unsettledWeight = 2;
-const repairRounds = 12;
+const repairRounds = 8;
+const repairSteps = 2000;
 /** Where it starts to cool, in turn: what is left may take a nudge or a rearrangement. */
 const repairWarmth = [0.4, 1.5, 6];
+/** Share of its preference a placement may lose to its repair without being improved again. */
+const worsenedMost = 0.02;
 
 export function solveMapping(problem: MappingProblem, options: SolveOptions): Mapping {
   const random = seededRandom(options.seed);
@@ -82,38 +86,47 @@ type Search = {
   readonly sitesKept: boolean;
 };
 
-/** Cools once from warm; then, while promises are broken, again and again from the best, aimed at what is broken. */
+/**
+ * Cools once from warm; then, while promises are broken, mends what is broken and, where that alone does not help,
+ * shakes all of it a little between.
+ */
 function explore(search: Search, units: readonly number[]): void {
   const { state, random, locality, best, shouldStop, effort } = search;
   const annealer = new Annealer(state, random, locality, units);
+  const repairer = new Repairer(state, random, locality, units);
   const iterations = Math.round(effort * proposalsFor(units.length));
+  const steps = Math.ceil(effort * repairSteps);
   annealer.roams = !search.sitesKept;
   annealer.run({ iterations, warmest: 1, coldest: 0.02, focus: 0.3, penaltyMost: 20 }, best, shouldStop);
+  const { preference } = best;
   for (let round = 0; round < repairRounds && best.violation > 0 && !shouldStop(); round += 1) {
     best.restore(state);
-    state.penalty = 10;
-    annealer.roams = !search.sitesKept || round >= repairWarmth.length;
-    annealer.run(
-      {
-        iterations: iterations / 3,
-        warmest: repairWarmth[round % repairWarmth.length]!,
-        coldest: 0.05,
-        focus: 0.5,
-        penaltyMost: 20 * 2 ** (round / 2),
-        untilKept: true,
-      },
-      best,
-      shouldStop,
-    );
-    if (best.violation > 0) continue;
-    // Kept at last, but in a hurry: what is left is to bring close what talks much.
-    best.restore(state);
-    annealer.run(
-      { iterations: iterations / 2, warmest: 0.5, coldest: 0.02, focus: 0.3, penaltyMost: 40 },
-      best,
-      shouldStop,
-    );
+    if (round > 0) {
+      state.penalty = 10;
+      annealer.roams = !search.sitesKept || round >= repairWarmth.length;
+      annealer.run(
+        {
+          iterations: iterations / 3,
+          warmest: repairWarmth[round % repairWarmth.length]!,
+          coldest: 0.05,
+          focus: 0.5,
+          penaltyMost: 20 * 2 ** (round / 2),
+          untilKept: true,
+        },
+        best,
+        shouldStop,
+      );
+    }
+    repairer.run(steps, best, shouldStop);
   }
+  if (best.violation > 0 || best.preference <= preference * (1 + worsenedMost)) return;
+  // Kept at last, but in a hurry: what is left is to bring close what talks much.
+  best.restore(state);
+  annealer.run(
+    { iterations: iterations / 3, warmest: 0.3, coldest: 0.02, focus: 0.3, penaltyMost: 40 },
+    best,
+    shouldStop,
+  );
 }
 
 function proposalsFor(units: number): number {

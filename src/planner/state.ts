@@ -31,6 +31,9 @@ export class MapperState extends HostLoads {
 
   /** Exact sums of what exceeds capacity, and counts. */
   overLink = 0;
+  /** What `weigh` has made each physical link's excess count beyond once, and the sum so weighed. */
+  readonly linkExtra: Float64Array;
+  extraLink = 0;
   brokenLatency = 0;
   unreachable = 0;
   bandwidthHops = 0;
@@ -63,6 +66,7 @@ export class MapperState extends HostLoads {
     this.#random = random;
     this.#paths = compiled.paths;
     this.linkFree = compiled.linkFree.slice();
+    this.linkExtra = new Float64Array(compiled.linkFree.length);
     this.uplinkFrom = new Int32Array(links.length).fill(-1);
     this.uplinkTo = new Int32Array(links.length).fill(-1);
     this.middle = new Int32Array(links.length).fill(unconnected);
@@ -103,28 +107,35 @@ export class MapperState extends HostLoads {
     return this.preference + this.penalty * this.violation;
   }
 
-  /** CPU and memory that would be exceeded if the unit came, beyond what is exceeded now. */
-  lacksRoom(unit: number, host: number): boolean {
-    return (
-      this.cpuFree[host]! < this.compiled.unitCpu[unit]! ||
-      this.memoryFree[host]! < this.compiled.unitMemory[unit]!
-    );
+  /** Cost with what stayed broken counting more and more. */
+  get weighedCost(): number {
+    const { meanCpu, meanMemory, meanBandwidth } = this.compiled;
+    const extra = this.extraCpu / meanCpu + this.extraMemory / meanMemory + this.extraLink / meanBandwidth;
+    return this.cost + this.penalty * extra;
   }
 
-  /** Would both fit after changing places? */
-  canSwap(one: number, other: number): boolean {
-    const { unitCpu, unitMemory, unitChoice, choices } = this.compiled;
-    const left = this.hostOf[one]!;
-    const right = this.hostOf[other]!;
-    const cpu = unitCpu[one]! - unitCpu[other]!;
-    const memory = unitMemory[one]! - unitMemory[other]!;
-    return (
-      this.cpuFree[right]! >= cpu &&
-      this.memoryFree[right]! >= memory &&
-      this.cpuFree[left]! >= -cpu &&
-      this.memoryFree[left]! >= -memory &&
-      choices[unitChoice[other]!]!.mask[left] === 1
-    );
+  /** What the ensembles take of a physical link beyond its capacity. */
+  excessOfLink(physical: number): number {
+    return Math.max(0, -this.linkFree[physical]!) - Math.max(0, -this.compiled.linkFree[physical]!);
+  }
+
+  /** Makes every excess there is now count once more. */
+  weigh(): void {
+    for (let physical = 0; physical < this.linkFree.length; physical += 1) {
+      if (this.linkFree[physical]! >= 0) continue;
+      const excess = this.excessOfLink(physical);
+      if (excess <= 0) continue;
+      this.linkExtra[physical]! += 1;
+      this.extraLink += excess;
+    }
+    this.weighHosts();
+  }
+
+  /** Every excess counts once again. */
+  forgetWeights(): void {
+    this.linkExtra.fill(0);
+    this.extraLink = 0;
+    this.forgetHostWeights();
   }
 
   begin(): void {
@@ -172,6 +183,17 @@ export class MapperState extends HostLoads {
     if (middle !== unconnected) this.#add(link, from, to, middle);
   }
 
+  /** Does the link's path lead over the physical link? */
+  crosses(link: number, physical: number): boolean {
+    const middle = this.middle[link]!;
+    if (middle < 0) return false;
+    if (this.uplinkFrom[link] === physical || this.uplinkTo[link] === physical) return true;
+    const start = this.#paths.pathStart[middle]!;
+    const end = start + this.#paths.pathLength[middle]!;
+    for (let at = start; at < end; at += 1) if (this.#paths.pool[at] === physical) return true;
+    return false;
+  }
+
   /** Some physical link of its path carries more than it can. */
   isCrowded(link: number): boolean {
     const middle = this.middle[link]!;
@@ -182,6 +204,10 @@ export class MapperState extends HostLoads {
     const end = start + this.#paths.pathLength[middle]!;
     for (let at = start; at < end; at += 1) if (this.linkFree[this.#paths.pool[at]!]! < 0) return true;
     return false;
+  }
+
+  isUnreachable(link: number): boolean {
+    return this.middle[link] === unreachablePath;
   }
 
   isTooFar(link: number): boolean {
@@ -255,10 +281,10 @@ export class MapperState extends HostLoads {
     const rate = this.#rate(link, middle);
     const start = paths.pathStart[middle]!;
     const end = start + paths.pathLength[middle]!;
-    let over = exceeded(this.linkFree[from]!, rate);
-    if (to >= 0) over += exceeded(this.linkFree[to]!, rate);
+    let over = this.#weighedExcess(from, rate);
+    if (to >= 0) over += this.#weighedExcess(to, rate);
     const ends = over;
-    for (let at = start; at < end; at += 1) over += exceeded(this.linkFree[paths.pool[at]!]!, rate);
+    for (let at = start; at < end; at += 1) over += this.#weighedExcess(paths.pool[at]!, rate);
     const length = end - start + (to >= 0 ? 2 : 1);
     const late = this.compiled.lowLatency[link] === 1 && paths.pathType[middle] === interRouter ? 1 : 0;
     const { meanBandwidth, bandwidth } = this.compiled;
@@ -271,6 +297,11 @@ export class MapperState extends HostLoads {
       this.#chosenMiddle = middle;
     }
     return over === ends;
+  }
+
+  #weighedExcess(physical: number, rate: number): number {
+    const free = this.linkFree[physical]!;
+    return free >= rate ? 0 : exceeded(free, rate) * (1 + this.linkExtra[physical]!);
   }
 
   #rate(link: number, middle: number): number {
@@ -335,16 +366,22 @@ export class MapperState extends HostLoads {
 
   #take(physical: number, rate: number): void {
     const free = this.linkFree[physical]!;
-    this.overLink += exceeded(free, rate);
     this.linkFree[physical] = free - rate;
-    if (free >= 0 && free < rate) this.crowded += 1;
+    if (free >= rate) return;
+    const excess = exceeded(free, rate);
+    this.overLink += excess;
+    this.extraLink += excess * this.linkExtra[physical]!;
+    if (free >= 0) this.crowded += 1;
   }
 
   #give(physical: number, rate: number): void {
     const free = this.linkFree[physical]! + rate;
     this.linkFree[physical] = free;
-    this.overLink -= exceeded(free, rate);
-    if (free >= 0 && free < rate) this.crowded -= 1;
+    if (free >= rate) return;
+    const excess = exceeded(free, rate);
+    this.overLink -= excess;
+    this.extraLink -= excess * this.linkExtra[physical]!;
+    if (free >= 0) this.crowded -= 1;
   }
 }
 
