@@ -10,6 +10,9 @@ export function failureOf(error: unknown): { status: number; code: ErrorCode; bo
   if (code !== "internal") return answer(code, messageOf(error), detailsOf(error));
   const status = statusOf(error);
   if (status === 413) return answer("limit_exceeded", `Cannot take the request: ${messageOf(error)}`, {});
+  if (status === 415) {
+    return answer("bad_input", "Cannot take the request: wanted a body of content-type application/json", {});
+  }
   if (status !== undefined && status >= 400 && status < 500) {
     return answer("bad_input", `Cannot take the request: ${messageOf(error)}`, {});
   }

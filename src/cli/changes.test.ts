@@ -119,7 +119,32 @@ test("a failed operation gives its error and that error's exit code", async () =
     "PUT /v1/ensembles/shop": json(operation({ state: "failed", error }), 202),
   });
   const outcome = await inFolder((folder) => consort(["up", join(folder, "shop.yaml")], { url: api.url }));
-  assert.deepEqual(outcome, { exit: 3, out: "", err: `consort: ${error.message}\n` });
+  const next = "shop is left as it is: see consort ps shop, consort logs; consort down shop removes it";
+  assert.deepEqual(outcome, { exit: 3, out: "", err: `consort: ${error.message}\n${next}\n` });
+});
+
+test("up tells every refusal with its remedy, and down takes a file for the ensemble in it", async () => {
+  const refusals = [
+    {
+      subject: "a1",
+      message: "Cannot reserve memory on a1: it has 1GiB, wanted 2GiB",
+      remedy: "Ask for less",
+    },
+  ];
+  const refused = { code: "unsatisfiable", message: "Cannot bring up shop", details: { refusals } };
+  await using api = await testApi({
+    "PUT /v1/ensembles/shop": json({ error: refused }, 422),
+    "DELETE /v1/ensembles/shop": json(operation({ kind: "down", state: "done" }), 202),
+  });
+  await inFolder(async (folder) => {
+    const up = await consort(["up", join(folder, "shop.yaml")], { url: api.url });
+    assert.equal(up.exit, 3);
+    assert.match(up.err, /x a1: Cannot reserve memory .*\n +remedy: Ask for less\n/);
+    const down = await consort(["down", join(folder, "shop.yaml")], { url: api.url });
+    assert.equal(down.exit, 0);
+    const nothing = await consort(["down", join(folder, "none.yaml")], { url: api.url });
+    assert.match(nothing.err, /none\.yaml: there is no such file/);
+  });
 });
 
 test("up --detach returns once it is accepted, and down --json prints the operation", async () => {
@@ -194,7 +219,7 @@ test("validate needs no manager, tells every problem with its place and exits wi
   await inFolder(async (folder) => {
     const good = await consort(["validate", join(folder, "shop.yaml")]);
     assert.equal(good.exit, 0);
-    assert.match(good.out, /ensemble shop is valid: 1 appliances/);
+    assert.match(good.out, /ensemble shop is valid: 1 appliance, /);
     const file = join(folder, "bad.yaml");
     await writeFile(file, `${shop}links:\n  - between: [web, dbb]\n`);
     const bad = await consort(["validate", join(folder, "shop.yaml"), file]);

@@ -14,6 +14,10 @@ export type Terminal = {
   readonly readInput: () => Promise<Uint8Array>;
 };
 
+/** Room for a line of text: what is not for a terminal has no end. */
+export const lineWidth = (terminal: Terminal): number =>
+  terminal.outIsTerminal ? terminal.columns() : Number.POSITIVE_INFINITY;
+
 /** What the environment says; read in src/main/cli.ts only. */
 export type Surroundings = {
   readonly apiUrl?: string;

@@ -2,12 +2,17 @@ import { ConsortError } from "#base/errors.ts";
 import { apiOptions } from "#cli/arguments.ts";
 import { connect, route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
+import { lineWidth } from "#cli/command.ts";
 import type { Command } from "#cli/command.ts";
+import { linkName, shortName } from "#cli/names.ts";
 import { formatAppliances } from "#cli/ps.ts";
 import { age, bandwidth, cpu, size } from "#cli/quantities.ts";
 import { formatFacts, formatTable } from "#cli/table.ts";
 import { didYouMean } from "#formats/suggestion.ts";
 import type { ApplianceStatus, EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
+
+/** When and for which width of a terminal it is written. */
+type View = { readonly nowMs: number; readonly width: number };
 
 type Described = { readonly value: unknown; readonly text: string };
 
@@ -26,7 +31,8 @@ export const command: Command = {
   async run(given, context) {
     const client = await connect(given, context);
     const subject = given.positionals[0] ?? "";
-    const described = await describe(client, subject, context.clock.now(), context.signal);
+    const view = { nowMs: context.clock.now(), width: lineWidth(context.terminal) };
+    const described = await describe(client, subject, view, context.signal);
     if (given.has("json")) context.terminal.out(`${JSON.stringify(described.value, undefined, 2)}\n`);
     else context.terminal.out(described.text);
     return 0;
@@ -36,22 +42,22 @@ export const command: Command = {
 async function describe(
   client: Client,
   subject: string,
-  nowMs: number,
+  view: View,
   signal: AbortSignal,
 ): Promise<Described> {
   const [first = "", second] = subject.split("/", 2);
   if (first === "host" && second !== undefined) {
     const hosts = await client.request<HostStatus[]>("GET", "/v1/hosts", signal);
     const host = pick("host", second, hosts, (one) => one.id);
-    return { value: host, text: formatHost(host, nowMs) };
+    return { value: host, text: formatHost(host, view.nowMs) };
   }
   const ensemble = await client.request<EnsembleStatus>("GET", route`/v1/ensembles/${first}`, signal);
-  if (second === undefined) return { value: ensemble, text: formatEnsemble(ensemble, nowMs) };
+  if (second === undefined) return { value: ensemble, text: formatEnsemble(ensemble, view) };
   const appliance = pick(`appliance of ${first}`, second, ensemble.appliances, (one) => one.name);
   const links = ensemble.links.filter((link) =>
     [link.from, link.to].some((end) => isSame(end, first, second)),
   );
-  return { value: { ...appliance, links }, text: formatAppliance(appliance, links, nowMs) };
+  return { value: { ...appliance, links }, text: formatAppliance(appliance, links, view) };
 }
 
 const isSame = (end: string, ensemble: string, appliance: string): boolean =>
@@ -67,7 +73,7 @@ function pick<One>(what: string, name: string, all: readonly One[], nameOf: (one
   );
 }
 
-export function formatEnsemble(ensemble: EnsembleStatus, nowMs: number): string {
+export function formatEnsemble(ensemble: EnsembleStatus, { nowMs, width }: View): string {
   const facts = formatFacts([
     ["ensemble", ensemble.name],
     ["description", ensemble.description],
@@ -79,10 +85,14 @@ export function formatEnsemble(ensemble: EnsembleStatus, nowMs: number): string 
         [`network ${network.name}`, `${network.subnet}, VXLAN ${network.vni}, MTU ${network.mtu}`] as const,
     ),
   ]);
-  return [facts, formatAppliances(ensemble, nowMs), ...linkTable(ensemble.links)].join("\n");
+  return [facts, formatAppliances(ensemble, nowMs, width), ...linkTable(ensemble.links, width)].join("\n");
 }
 
-function formatAppliance(appliance: ApplianceStatus, links: readonly LinkStatus[], nowMs: number): string {
+function formatAppliance(
+  appliance: ApplianceStatus,
+  links: readonly LinkStatus[],
+  { nowMs, width }: View,
+): string {
   const facts = formatFacts([
     ["appliance", `${appliance.ensemble}/${appliance.name}`],
     ["kind", appliance.kind],
@@ -100,24 +110,25 @@ function formatAppliance(appliance: ApplianceStatus, links: readonly LinkStatus[
       ({ network, address, mac }) => [`network ${network}`, `${address}, ${mac}`] as const,
     ),
   ]);
-  return [facts, ...linkTable(links)].join("\n");
+  return [facts, ...linkTable(links, width)].join("\n");
 }
 
-function linkTable(links: readonly LinkStatus[]): string[] {
+function linkTable(links: readonly LinkStatus[], width: number): string[] {
   if (links.length === 0) return [];
   return [
     formatTable<LinkStatus>(
       [
-        { heading: "LINK", cell: (row) => `${row.from} - ${row.to}` },
-        { heading: "NETWORK", cell: (row) => row.network },
+        { heading: "LINK", cell: linkName },
+        { heading: "NETWORK", cell: (row) => shortName(row.network) },
         { heading: "PROMISED", right: true, cell: (row) => bandwidth(row.bandwidthBps) },
-        { heading: "CEILING", right: true, cell: (row) => bandwidth(row.ceilingBps) },
+        { heading: "CEILING", right: true, optional: true, cell: (row) => bandwidth(row.ceilingBps) },
         { heading: "THERE", right: true, cell: (row) => bandwidth(row.forwardBps) },
         { heading: "BACK", right: true, cell: (row) => bandwidth(row.backwardBps) },
         { heading: "CONNECTION", cell: (row) => row.connection },
         { heading: "PATH", cell: (row) => row.path.join(" > ") },
       ],
       links,
+      width,
     ),
   ];
 }

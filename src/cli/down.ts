@@ -1,11 +1,12 @@
 import { apiOptions } from "#cli/arguments.ts";
 import { connect, route } from "#cli/client.ts";
-import type { Command } from "#cli/command.ts";
+import type { Command, CommandContext } from "#cli/command.ts";
+import { readEnsemble } from "#cli/ensemble-file.ts";
 import { conclude, follow } from "#cli/follow.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 
 export const command: Command = {
-  usage: ["down NAME"],
+  usage: ["down NAME", "down FILE"],
   options: {
     ...apiOptions,
     detach: { about: "Return as soon as the manager has accepted it", short: "d" },
@@ -16,12 +17,13 @@ export const command: Command = {
   ],
   examples: [
     { line: "consort down shop", what: "remove it" },
+    { line: "consort down shop.yaml", what: "the ensemble that this file declares" },
     { line: "consort export shop > shop.yaml", what: "keep its description first" },
   ],
   takes: [1, 1],
   async run(given, context) {
     const client = await connect(given, context);
-    const name = given.positionals[0] ?? "";
+    const name = await nameIn(given.positionals[0] ?? "", context);
     const accepted = await client.request<Operation>(
       "DELETE",
       route`/v1/ensembles/${name}`,
@@ -36,3 +38,8 @@ export const command: Command = {
     return conclude(await follow(client, accepted, context, { quiet: json }), json, context);
   },
 };
+
+/** The name itself, or that of the ensemble in the file: names have no dots and slashes. */
+async function nameIn(given: string, context: CommandContext): Promise<string> {
+  return /[./]/.test(given) ? (await readEnsemble(given, context)).name : given;
+}

@@ -11,8 +11,19 @@ export async function readTextFile(file: string, context: CommandContext): Promi
   try {
     return await readFile(file, "utf8");
   } catch (cause) {
-    throw new ConsortError("bad_input", `Cannot read ${file}: ${messageOf(cause)}`, { cause });
+    throw new ConsortError("bad_input", `Cannot read ${file}: ${reasonOf(cause)}`, { cause });
   }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EISDIR: "it is a folder, wanted a file",
+  EACCES: "you may not",
+};
+
+function reasonOf(cause: unknown): string {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  return reasons[code] ?? messageOf(cause);
 }
 
 /** The ensemble a file declares. Throws `bad_input` with all problems. */

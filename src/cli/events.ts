@@ -9,6 +9,9 @@ import type { Event } from "#protocol/http/status.ts";
 
 /** Without --follow: what is kept has come when nothing more did for this long. */
 const quietMs = millis(300);
+/** The usual widths; what is longer moves its line only. */
+const kindWidth = "appliance.suspended".length;
+const subjectWidth = 16;
 /** Before a lost stream is taken up again. */
 const reconnectMs = millis(500);
 
@@ -40,7 +43,17 @@ export const command: Command = {
 /** "1201  12:30:01.250  appliance.running  shop/web-1  started on a1" */
 export function eventLine(event: Event): string {
   const time = new Date(event.atMs).toISOString().slice(11, 23);
-  return `${[event.cursor, time, event.kind, event.subject, event.message].map((part) => printable(String(part))).join("  ")}\n`;
+  const parts = [
+    event.cursor,
+    time,
+    event.kind.padEnd(kindWidth),
+    event.subject.padEnd(subjectWidth),
+    event.message,
+  ];
+  return `${parts
+    .map((part) => printable(String(part)))
+    .join("  ")
+    .trimEnd()}\n`;
 }
 
 /** Events of a server-sent stream after the cursor. */
@@ -97,15 +110,16 @@ async function followEvents(
   print: (event: Event) => void,
 ): Promise<void> {
   let cursor = after;
+  let opened = false;
   while (!context.signal.aborted) {
     try {
-      for await (const event of eventsAfter(client, cursor, context.signal)) {
+      for await (const event of eventsAfter(client, cursor, context.signal, () => (opened = true))) {
         cursor = event.cursor;
         print(event);
       }
     } catch (error) {
       if (context.signal.aborted) return;
-      if (codeOf(error) !== "unavailable" || cursor === after) throw error;
+      if (codeOf(error) !== "unavailable" || !opened) throw error;
     }
     await context.clock.sleep(reconnectMs, context.signal).catch(() => {});
   }

@@ -1,6 +1,8 @@
 import { apiOptions } from "#cli/arguments.ts";
 import { connect, route } from "#cli/client.ts";
+import { lineWidth } from "#cli/command.ts";
 import type { Command } from "#cli/command.ts";
+import { linkName } from "#cli/names.ts";
 import { formatTable } from "#cli/table.ts";
 import type { Explanation } from "#protocol/http/plan.ts";
 
@@ -30,7 +32,7 @@ export const command: Command = {
     );
     const explanation = only(whole, given.text("appliance"));
     if (given.has("json")) context.terminal.out(`${JSON.stringify(explanation, undefined, 2)}\n`);
-    else context.terminal.out(formatExplanation(explanation));
+    else context.terminal.out(formatExplanation(explanation, lineWidth(context.terminal)));
     return 0;
   },
 };
@@ -45,21 +47,22 @@ function only(whole: Explanation, appliance: string | undefined): Explanation {
   };
 }
 
-export function formatExplanation(explanation: Explanation): string {
-  const appliances = explanation.appliances.map(formatWeighed);
+export function formatExplanation(explanation: Explanation, width?: number): string {
+  const appliances = explanation.appliances.map((one) => formatWeighed(one, width));
   const links = formatTable<Explanation["links"][number]>(
     [
-      { heading: "LINK", cell: (row) => `${row.from} - ${row.to}` },
+      { heading: "LINK", cell: linkName },
       { heading: "CONNECTION", cell: (row) => row.connection },
-      { heading: "PATH", cell: (row) => row.path.join(" > ") },
       { heading: "BINDING", cell: (row) => row.binding ?? "-" },
+      { heading: "PATH", cell: (row) => row.path.join(" > ") },
     ],
     explanation.links,
+    width,
   );
   return [...appliances, ...(explanation.links.length > 0 ? [links] : [])].join("\n");
 }
 
-function formatWeighed(weighed: Weighed): string {
+function formatWeighed(weighed: Weighed, width: number | undefined): string {
   const where = weighed.host === undefined ? "is placed nowhere" : `is on ${weighed.host}`;
   const binding = weighed.binding === undefined ? "" : `Binding: ${weighed.binding}\n`;
   const candidates = formatTable<Weighed["candidates"][number]>(
@@ -74,6 +77,7 @@ function formatWeighed(weighed: Weighed): string {
       { heading: "VERDICT", cell: (row) => row.verdict },
     ],
     weighed.candidates,
+    width,
   );
   return `${weighed.appliance} ${where}\n${binding}${candidates}`;
 }

@@ -4,6 +4,7 @@ import { route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
 import type { CommandContext } from "#cli/command.ts";
 import { operationLine, progressOn } from "#cli/progress.ts";
+import { printable } from "#cli/table.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 
 const waitMs = 500;
@@ -74,6 +75,15 @@ export function conclude(operation: Operation, json: boolean, context: CommandCo
     return 0;
   }
   if (state === "failed" && !json)
-    err(`consort: ${error?.message ?? `Cannot ${kind} ${ensemble}: ${operation.message}`}\n`);
+    err(
+      `consort: ${whyFailed(operation)}\n${ensemble} is left as it is: see consort ps ${ensemble}, consort logs; consort down ${ensemble} removes it\n`,
+    );
   return state === "failed" ? errorTable[codeOf(error)].exit : errorTable.cancelled.exit;
+}
+
+function whyFailed({ kind, ensemble, error, message }: Operation): string {
+  const why = printable(error?.message ?? message);
+  return why.startsWith("Cannot ")
+    ? why
+    : `Cannot ${kind === "up" ? "bring up" : "remove"} ${ensemble}: ${why}`;
 }

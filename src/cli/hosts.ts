@@ -1,7 +1,7 @@
 import { apiOptions } from "#cli/arguments.ts";
 import { connect } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
-import { age, bandwidth, cpu, part, size } from "#cli/quantities.ts";
+import { age, cpu, size } from "#cli/quantities.ts";
 import { formatTable } from "#cli/table.ts";
 import { showOrWatch, watchOptions } from "#cli/watch.ts";
 import type { HostStatus } from "#protocol/http/status.ts";
@@ -10,7 +10,7 @@ export const command: Command = {
   usage: ["hosts"],
   options: { ...apiOptions, ...watchOptions },
   about: [
-    "Lists hosts and site gateways: what each has, what is promised of it (RESERVED) and what is used now.",
+    "Lists hosts and site gateways: CPU and memory promised of what there is, and what is used now. CPU is in parts of\na core: 150% is one and a half.",
   ],
   examples: [
     { line: "consort hosts", what: "all hosts" },
@@ -23,28 +23,44 @@ export const command: Command = {
       given,
       context,
       (signal) => client.request<HostStatus[]>("GET", "/v1/hosts", signal),
-      (hosts) => formatHosts(hosts, context.clock.now()),
+      (hosts, width) => formatHosts(hosts, context.clock.now(), width),
     );
   },
 };
 
-export function formatHosts(hosts: readonly HostStatus[], nowMs: number): string {
+export function formatHosts(hosts: readonly HostStatus[], nowMs: number, width?: number): string {
   return formatTable<HostStatus>(
     [
       { heading: "HOST", cell: (row) => row.id },
       { heading: "SITE", cell: (row) => row.site },
       { heading: "ROLE", cell: (row) => row.role },
-      { heading: "STATE", cell: (row) => row.state },
-      { heading: "APPLIANCES", right: true, cell: (row) => String(row.appliances) },
-      { heading: "CPU", right: true, cell: (row) => cpu(row.cpuMilli) },
-      { heading: "RESERVED", right: true, cell: (row) => part(row.cpuReservedMilli, row.cpuMilli) },
-      { heading: "USED", right: true, cell: (row) => part(row.cpuUsedMilli, row.cpuMilli) },
-      { heading: "MEMORY", right: true, cell: (row) => size(row.memoryBytes) },
-      { heading: "RESERVED", right: true, cell: (row) => part(row.memoryReservedBytes, row.memoryBytes) },
-      { heading: "USED", right: true, cell: (row) => part(row.memoryUsedBytes, row.memoryBytes) },
-      { heading: "UPLINK", right: true, cell: (row) => bandwidth(row.uplinkBps) },
-      { heading: "SEEN", right: true, cell: (row) => age(row.lastSeenMs, nowMs) },
+      { heading: "STATE", cell: (row) => (row.state === "lost" ? lost(row, nowMs) : row.state) },
+      { heading: "RUNS", right: true, cell: (row) => onHost(row, String(row.appliances)) },
+      {
+        heading: "CPU",
+        right: true,
+        cell: (row) => onHost(row, `${cpu(row.cpuReservedMilli)} of ${cpu(row.cpuMilli)}`),
+      },
+      { heading: "USED", right: true, cell: (row) => onHost(row, cpu(row.cpuUsedMilli)) },
+      {
+        heading: "MEMORY",
+        right: true,
+        cell: (row) => onHost(row, `${size(row.memoryReservedBytes)} of ${size(row.memoryBytes)}`),
+      },
+      { heading: "USED", right: true, cell: (row) => onHost(row, size(row.memoryUsedBytes)) },
     ],
-    hosts,
+    inOrder(hosts),
+    width,
   );
 }
+
+/** Site by site, hosts before gateways. */
+function inOrder(hosts: readonly HostStatus[]): HostStatus[] {
+  const key = ({ site, role, id }: HostStatus): string => `${site}\n${role === "gateway" ? 1 : 0}\n${id}`;
+  return hosts.toSorted((a, b) => key(a).localeCompare(key(b), "en", { numeric: true }));
+}
+
+/** Gateways carry frames, no appliances. */
+const onHost = (host: HostStatus, text: string): string => (host.role === "gateway" ? "-" : text);
+
+const lost = (host: HostStatus, nowMs: number): string => `lost ${age(host.lastSeenMs, nowMs)}`;

@@ -2,7 +2,10 @@ import { ConsortError } from "#base/errors.ts";
 import { millis } from "#base/units.ts";
 import { apiOptions } from "#cli/arguments.ts";
 import { connect, route } from "#cli/client.ts";
+import type { Client } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
+import { printable } from "#cli/table.ts";
+import type { EnsembleStatus } from "#protocol/http/status.ts";
 
 const firstBytes = 64 * 1024;
 const followBytes = 256 * 1024;
@@ -32,12 +35,15 @@ export const command: Command = {
         route`/v1/ensembles/${ensemble}/appliances/${appliance}/log?maxBytes=${String(maxBytes)}`,
         signal,
       );
-    let shown = await read(given.number("max-bytes") ?? firstBytes);
+    const wantedBytes = given.number("max-bytes") ?? firstBytes;
+    // What is followed must be there again in the next look from its start, as long as the log is not longer.
+    let shown = await read(given.has("follow") ? Math.max(followBytes, wantedBytes) : wantedBytes);
     if (given.has("json")) {
       terminal.out(`${JSON.stringify({ ensemble, appliance, log: shown }, undefined, 2)}\n`);
       return 0;
     }
-    terminal.out(shown);
+    terminal.out(endOf(shown, wantedBytes));
+    if (shown === "") terminal.err(await silence(client, ensemble, appliance, signal));
     if (!given.has("follow")) return 0;
     try {
       for (;;) {
@@ -52,6 +58,28 @@ export const command: Command = {
     }
   },
 };
+
+/** The last lines of a text, in at most this many bytes; of a longer line its end. */
+function endOf(text: string, bytes: number): string {
+  const all = Buffer.from(text);
+  if (all.length <= bytes) return text;
+  const end = all.subarray(all.length - bytes).toString();
+  const at = end.indexOf("\n");
+  return at < 0 || at === end.length - 1 ? end : end.slice(at + 1);
+}
+
+/** Why there may be nothing to read. */
+async function silence(
+  client: Client,
+  ensemble: string,
+  appliance: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const status = await client.request<EnsembleStatus>("GET", route`/v1/ensembles/${ensemble}`, signal);
+  const one = status.appliances.find(({ name }) => name === appliance);
+  const why = one?.message === undefined ? "" : `: ${printable(one.message)}`;
+  return `${ensemble}/${appliance} has written nothing; it is ${one?.state ?? "gone"}${why}\n`;
+}
 
 /** "shop/web-1" → ["shop", "web-1"]. Throws `bad_input`. */
 export function applianceIn(text: string): [ensemble: string, appliance: string] {

@@ -20,18 +20,18 @@ export const command: Command = {
       given,
       context,
       (signal) => client.request<Operation[]>("GET", "/v1/operations", signal),
-      (operations) => formatOperations(operations, context.clock.now()),
+      (operations, width) => formatOperations(operations, context.clock.now(), width),
     );
   },
 };
 
-export function formatOperations(operations: readonly Operation[], nowMs: number): string {
+export function formatOperations(operations: readonly Operation[], nowMs: number, width?: number): string {
   return formatTable<Operation>(
     [
       { heading: "OPERATION", cell: (row) => row.id },
       { heading: "WHAT", cell: (row) => `${row.kind} ${row.ensemble}` },
       { heading: "STATE", cell: (row) => row.state },
-      { heading: "PHASE", cell: (row) => row.phase },
+      { heading: "PHASE", cell: (row) => (row.state === "running" ? row.phase : "-"), optional: true },
       { heading: "READY", right: true, cell: (row) => `${row.progress.done}/${row.progress.total}` },
       { heading: "AGE", right: true, cell: (row) => age(row.createdAtMs, nowMs) },
       {
@@ -43,5 +43,6 @@ export function formatOperations(operations: readonly Operation[], nowMs: number
       { heading: "MESSAGE", cell: (row) => row.error?.message ?? row.message },
     ],
     operations,
+    width,
   );
 }

@@ -2,9 +2,10 @@ import { errorTable } from "#base/errors.ts";
 import { formatDuration, micros, millis } from "#base/units.ts";
 import type { Micros } from "#base/units.ts";
 import type { Arguments } from "#cli/arguments.ts";
+import { lineWidth } from "#cli/command.ts";
 import type { CommandContext } from "#cli/command.ts";
 import { parsed, readEnsemble, readTextFile } from "#cli/ensemble-file.ts";
-import { bandwidth } from "#cli/quantities.ts";
+import { bandwidth, count } from "#cli/quantities.ts";
 import { formatTable, printable } from "#cli/table.ts";
 import { parseTopology } from "#formats/topology.ts";
 import { planOffline } from "#planner/offline.ts";
@@ -27,11 +28,11 @@ export async function planOnTopology(
   });
   context.signal.throwIfAborted();
   if (given.has("json")) context.terminal.out(`${JSON.stringify(plan, undefined, 2)}\n`);
-  else context.terminal.out(formatOfflinePlan(plan));
+  else context.terminal.out(formatOfflinePlan(plan, lineWidth(context.terminal)));
   return plan.violations.length === 0 ? 0 : errorTable.unsatisfiable.exit;
 }
 
-export function formatOfflinePlan(plan: OfflinePlan): string {
+export function formatOfflinePlan(plan: OfflinePlan, width?: number): string {
   const placement = formatTable<readonly [string, string]>(
     [
       { heading: "APPLIANCE", cell: ([appliance]) => appliance },
@@ -41,13 +42,14 @@ export function formatOfflinePlan(plan: OfflinePlan): string {
   );
   const paths = formatTable<OfflinePlan["paths"][number]>(
     [
-      { heading: "LINK", cell: (row) => `${row.from} - ${row.to}` },
+      { heading: "LINK", cell: (row) => `${row.from} – ${row.to}` },
       { heading: "PROMISED", right: true, cell: (row) => bandwidth(row.bandwidthBps || undefined) },
       { heading: "CONNECTION", cell: (row) => row.connection },
       { heading: "LATENCY", right: true, cell: (row) => latency(micros(row.latencyUs)) },
       { heading: "PATH", cell: (row) => row.nodes.join(" > ") },
     ],
     plan.paths,
+    width,
   );
   const violations = plan.violations.map(
     ({ message, remedy }) => `  x ${printable(message)}\n      remedy: ${printable(remedy)}\n`,
@@ -57,7 +59,7 @@ export function formatOfflinePlan(plan: OfflinePlan): string {
     placement,
     ...(plan.paths.length > 0 ? [paths] : []),
     ...(violations.length > 0 ? [`Cannot be kept:\n${violations.join("")}`] : []),
-    `${violations.length === 0 ? "Every promise can be kept" : `${violations.length} promises cannot be kept`}; ${figures}\n`,
+    `${violations.length === 0 ? "Every promise can be kept" : `${count(violations.length, "promise")} cannot be kept`}; ${figures}\n`,
   ].join("\n");
 }
 

@@ -1,3 +1,4 @@
+import { linkName, shortName } from "#cli/names.ts";
 import { bandwidth } from "#cli/quantities.ts";
 import { formatTable, printable } from "#cli/table.ts";
 import type { PlanResult } from "#protocol/http/plan.ts";
@@ -14,15 +15,15 @@ const signs = {
 } as const satisfies Record<PlanResult["changes"][number]["action"], string>;
 
 /** What `up` would do: changes, placements with reasons, links with paths, and what would be refused. */
-export function formatPlan(plan: PlanResult): string {
+export function formatPlan(plan: PlanResult, width?: number): string {
   const changes = plan.changes.map(
     (change) =>
       `  ${signs[change.action]} ${change.action.padEnd(11)} ${printable(`${change.subject}  ${change.detail}`)}\n`,
   );
   const sections = [
     changes.length === 0 ? "Nothing would change.\n" : `Changes:\n${changes.join("")}`,
-    ...(plan.placements.length === 0 ? [] : [placementTable(plan)]),
-    ...(plan.links.length === 0 ? [] : [linkTable(plan)]),
+    ...(plan.placements.length === 0 ? [] : [placementTable(plan, width)]),
+    ...(plan.links.length === 0 ? [] : [linkTable(plan, width)]),
     ...(plan.refusals.length === 0 ? [] : [refusals(plan)]),
     plan.satisfiable
       ? `${plan.ensemble} can be kept as declared.\n`
@@ -31,7 +32,7 @@ export function formatPlan(plan: PlanResult): string {
   return sections.join("\n");
 }
 
-const placementTable = (plan: PlanResult): string =>
+const placementTable = (plan: PlanResult, width: number | undefined): string =>
   formatTable<PlanResult["placements"][number]>(
     [
       { heading: "APPLIANCE", cell: (row) => row.appliance },
@@ -39,24 +40,29 @@ const placementTable = (plan: PlanResult): string =>
       { heading: "REASON", cell: (row) => row.reason },
     ],
     plan.placements,
+    width,
   );
 
-const linkTable = (plan: PlanResult): string =>
+const linkTable = (plan: PlanResult, width: number | undefined): string =>
   formatTable<PlanResult["links"][number]>(
     [
-      { heading: "LINK", cell: (row) => `${row.from} - ${row.to}` },
-      { heading: "NETWORK", cell: (row) => row.network },
+      { heading: "LINK", cell: linkName },
+      { heading: "NETWORK", cell: (row) => shortName(row.network) },
       { heading: "PROMISED", right: true, cell: (row) => bandwidth(row.bandwidthBps) },
       { heading: "CONNECTION", cell: (row) => row.connection },
       { heading: "PATH", cell: (row) => row.path.join(" > ") },
     ],
     plan.links,
+    width,
   );
 
-const refusals = (plan: PlanResult): string =>
-  `Would be refused:\n${plan.refusals
+const refusals = (plan: PlanResult): string => `Would be refused:\n${refusalLines(plan.refusals)}`;
+
+/** What cannot be kept, each with what to do about it. */
+export const refusalLines = (all: PlanResult["refusals"]): string =>
+  all
     .map(({ subject, message, remedy }) => {
       const help = remedy === undefined ? "" : `\n      remedy: ${printable(remedy)}`;
       return `  x ${printable(`${subject}: ${message}`)}${help}\n`;
     })
-    .join("")}`;
+    .join("");

@@ -1,6 +1,7 @@
 import { ConsortError, errorTable } from "#base/errors.ts";
 import { apiOptions } from "#cli/arguments.ts";
 import { connect } from "#cli/client.ts";
+import { lineWidth } from "#cli/command.ts";
 import type { Command } from "#cli/command.ts";
 import { readEnsemble } from "#cli/ensemble-file.ts";
 import { formatPlan } from "#cli/plan-text.ts";
@@ -45,7 +46,7 @@ export const command: Command = {
       ensembleDocument(ensemble),
     );
     if (given.has("json")) context.terminal.out(`${JSON.stringify(plan, undefined, 2)}\n`);
-    else context.terminal.out(formatPlan(plan));
+    else context.terminal.out(formatPlan(plan, lineWidth(context.terminal)));
     return plan.satisfiable ? 0 : errorTable.unsatisfiable.exit;
   },
 };

@@ -30,12 +30,12 @@ export const command: Command = {
       given,
       context,
       (signal) => client.request<EnsembleStatus>("GET", route`/v1/ensembles/${name}`, signal),
-      (ensemble) => formatAppliances(ensemble, context.clock.now()),
+      (ensemble, width) => formatAppliances(ensemble, context.clock.now(), width),
     );
   },
 };
 
-export function formatEnsembles(ensembles: readonly EnsembleStatus[]): string {
+export function formatEnsembles(ensembles: readonly EnsembleStatus[], width?: number): string {
   if (ensembles.length === 0) return "No ensembles. Start one: consort up FILE\n";
   return formatTable<EnsembleStatus>(
     [
@@ -45,9 +45,10 @@ export function formatEnsembles(ensembles: readonly EnsembleStatus[]): string {
       { heading: "NETWORKS", right: true, cell: (row) => String(row.networks.length) },
       { heading: "LINKS", right: true, cell: (row) => String(row.links.length) },
       { heading: "HOSTS", cell: (row) => hostsOf(row) },
-      { heading: "MESSAGE", cell: (row) => row.message ?? "" },
+      { heading: "MESSAGE", optional: true, cell: (row) => row.message ?? "" },
     ],
     ensembles,
+    width,
   );
 }
 
@@ -57,7 +58,7 @@ const running = (ensemble: EnsembleStatus): number =>
 const hostsOf = (ensemble: EnsembleStatus): string =>
   [...new Set(ensemble.appliances.flatMap((appliance) => appliance.host ?? []))].sort().join(",");
 
-export function formatAppliances(ensemble: EnsembleStatus, nowMs: number): string {
+export function formatAppliances(ensemble: EnsembleStatus, nowMs: number, width?: number): string {
   return formatTable<ApplianceStatus>(
     [
       { heading: "APPLIANCE", cell: (row) => `${row.ensemble}/${row.name}` },
@@ -68,9 +69,14 @@ export function formatAppliances(ensemble: EnsembleStatus, nowMs: number): strin
       { heading: "RESTARTS", right: true, cell: (row) => String(row.restarts) },
       { heading: "CPU", right: true, cell: (row) => cpu(row.cpuUsedMilli) },
       { heading: "MEMORY", right: true, cell: (row) => size(row.memoryUsedBytes) },
-      { heading: "ADDRESSES", cell: (row) => row.addresses.map(({ address }) => address).join(",") },
-      { heading: "MESSAGE", cell: (row) => row.message ?? "" },
+      {
+        heading: "ADDRESSES",
+        optional: true,
+        cell: (row) => row.addresses.map(({ address }) => address).join(","),
+      },
+      { heading: "MESSAGE", optional: true, cell: (row) => row.message ?? "" },
     ],
     ensemble.appliances,
+    width,
   );
 }

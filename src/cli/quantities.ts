@@ -28,6 +28,9 @@ export function age(sinceMs: number | undefined, nowMs: number): string {
   });
 }
 
+/** "1 link", "2 links" */
+export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
 /** "12%" of a whole; "-" of nothing. */
 export const part = (value: number, whole: number): string =>
   whole > 0 ? `${Math.round((value / whole) * 100)}%` : "-";

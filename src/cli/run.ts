@@ -4,9 +4,11 @@ import type { CommandContext } from "#cli/command.ts";
 import { commands } from "#cli/commands.ts";
 import type { CommandEntry } from "#cli/commands.ts";
 import { commandHelp, overview } from "#cli/help-text.ts";
+import { refusalLines } from "#cli/plan-text.ts";
 import { printable } from "#cli/table.ts";
 import { formatProblem } from "#formats/problem.ts";
 import { didYouMean } from "#formats/suggestion.ts";
+import type { PlanResult } from "#protocol/http/plan.ts";
 
 /** Runs one command line ("up", "shop.yaml"), tells what went wrong on standard error, and resolves with the exit code. */
 export async function runCommandLine(args: readonly string[], context: CommandContext): Promise<number> {
@@ -70,15 +72,21 @@ const countText = (count: number): string =>
 
 function tell(error: unknown, json: boolean, context: CommandContext): void {
   const code = codeOf(error);
-  const problems = error instanceof ConsortError ? error.details["problems"] : undefined;
+  const { problems, refusals } = error instanceof ConsortError ? error.details : {};
   if (json) {
-    const told = { code, message: messageOf(error), ...(problems === undefined ? {} : { problems }) };
+    const told = {
+      code,
+      message: messageOf(error),
+      ...(problems === undefined ? {} : { problems }),
+      ...(refusals === undefined ? {} : { refusals }),
+    };
     context.terminal.out(`${JSON.stringify({ error: told }, undefined, 2)}\n`);
     return;
   }
   context.terminal.err(`consort: ${messageOf(error)}\n`);
   if (Array.isArray(problems))
     for (const problem of problems) context.terminal.err(`  ${problemLine(problem)}\n`);
+  if (Array.isArray(refusals)) context.terminal.err(refusalLines(refusals as PlanResult["refusals"]));
 }
 
 /** The API's problems have the parts of `Problem`; those of a file read here too. */

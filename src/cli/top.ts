@@ -2,6 +2,7 @@ import { apiOptions } from "#cli/arguments.ts";
 import { connect } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
+import { linkName } from "#cli/names.ts";
 import { bandwidth, cpu, part, size } from "#cli/quantities.ts";
 import { formatTable } from "#cli/table.ts";
 import { showOrWatch, watchOptions } from "#cli/watch.ts";
@@ -32,6 +33,10 @@ export const command: Command = {
   },
 };
 
+/** Gateways have none to give. */
+const ofCpu = (host: HostStatus): string =>
+  host.cpuMilli === 0 ? "-" : `${cpu(host.cpuUsedMilli)} of ${cpu(host.cpuMilli)}`;
+
 async function readUsage(client: Client, signal: AbortSignal): Promise<Usage> {
   const [hosts, ensembles] = await Promise.all([
     client.request<HostStatus[]>("GET", "/v1/hosts", signal),
@@ -47,15 +52,16 @@ async function readUsage(client: Client, signal: AbortSignal): Promise<Usage> {
   };
 }
 
-export function formatUsage(usage: Usage): string {
+export function formatUsage(usage: Usage, width?: number): string {
   const hosts = formatTable<HostStatus>(
     [
       { heading: "HOST", cell: (row) => row.id },
       { heading: "STATE", cell: (row) => row.state },
-      { heading: "CPU", right: true, cell: (row) => `${cpu(row.cpuUsedMilli)} of ${cpu(row.cpuMilli)}` },
+      { heading: "CPU", right: true, cell: (row) => ofCpu(row) },
       { heading: "MEMORY", right: true, cell: (row) => part(row.memoryUsedBytes, row.memoryBytes) },
     ],
     usage.hosts,
+    width,
   );
   const appliances = formatTable<ApplianceStatus>(
     [
@@ -68,16 +74,18 @@ export function formatUsage(usage: Usage): string {
       { heading: "LIMIT", right: true, cell: (row) => size(row.memoryLimitBytes) },
     ],
     usage.appliances,
+    width,
   );
   const links = formatTable<Usage["links"][number]>(
     [
-      { heading: "LINK", cell: (row) => `${row.ensemble}: ${row.from} - ${row.to}` },
+      { heading: "LINK", cell: (row) => `${row.ensemble}: ${linkName(row)}` },
       { heading: "CONNECTION", cell: (row) => row.connection },
       { heading: "PROMISED", right: true, cell: (row) => bandwidth(row.bandwidthBps) },
       { heading: "THERE", right: true, cell: (row) => bandwidth(row.forwardBps) },
       { heading: "BACK", right: true, cell: (row) => bandwidth(row.backwardBps) },
     ],
     usage.links,
+    width,
   );
   return [
     hosts,

@@ -1,6 +1,7 @@
 import { errorTable, messageOf } from "#base/errors.ts";
 import type { Command } from "#cli/command.ts";
 import { readTextFile } from "#cli/ensemble-file.ts";
+import { count } from "#cli/quantities.ts";
 import { parseEnsemble } from "#formats/ensemble.ts";
 import { formatProblem } from "#formats/problem.ts";
 import type { Problem } from "#formats/problem.ts";
@@ -37,10 +38,20 @@ export const command: Command = {
         const result = parseEnsemble(text, { file: file === "-" ? "stdin.yaml" : file });
         if (!result.ok) return { file, summary: "not valid", problems: result.problems };
         const { name, networks } = result.value;
-        const counts = `${appliancesOf(result.value).length} appliances, ${networks.length} networks, ${linksOf(result.value).length} links`;
+        const counts = [
+          count(appliancesOf(result.value).length, "appliance"),
+          count(networks.length, "network"),
+          count(linksOf(result.value).length, "link"),
+        ].join(", ");
         return { file, summary: `ensemble ${name} is valid: ${counts}`, problems: [] };
       } catch (error) {
-        const problem = { file, line: 0, column: 0, path: "", message: messageOf(error) };
+        const problem = {
+          file,
+          line: 0,
+          column: 0,
+          path: "",
+          message: messageOf(error).replace(`Cannot read ${file}: `, "cannot be read: "),
+        };
         return { file, summary: "not readable", problems: [problem] };
       }
     }

@@ -115,14 +115,18 @@ test("ps NAME lists its appliances, and --json is the API's answer", async () =>
   assert.deepEqual(JSON.parse(machine.out), shop);
 });
 
-test("hosts shows what is promised and used of each", async () => {
-  await using api = await testApi(answers);
+test("hosts shows what is promised and used of each, site by site, gateways last", async () => {
+  const gateway: HostStatus = { ...a1, id: "gw-alpha", role: "gateway", cpuMilli: 0 };
+  const lost: HostStatus = { ...a1, id: "a10", state: "lost", lastSeenMs: nowMs - 9000 };
+  await using api = await testApi({ "GET /v1/hosts": json([gateway, lost, a1]) });
   const { out } = await consort(["hosts"], { url: api.url });
   assert.equal(
     out,
     [
-      "HOST  SITE   ROLE  STATE  APPLIANCES  CPU  RESERVED  USED  MEMORY  RESERVED  USED   UPLINK  SEEN",
-      "a1    alpha  host  ready           1  50%       50%   25%    1GiB        6%    0%  1Gbit/s    0s",
+      "HOST      SITE   ROLE     STATE    RUNS         CPU   USED         MEMORY  USED",
+      "a1        alpha  host     ready       1  25% of 50%  12.5%  64MiB of 1GiB  1MiB",
+      "a10       alpha  host     lost 9s     1  25% of 50%  12.5%  64MiB of 1GiB  1MiB",
+      "gw-alpha  alpha  gateway  ready       -           -      -              -     -",
       "",
     ].join("\n"),
   );
@@ -132,7 +136,7 @@ test("describe knows ensembles, appliances and hosts, and suggests names", async
   await using api = await testApi(answers);
   const ensemble = await consort(["describe", "shop"], { url: api.url });
   assert.match(ensemble.out, /network lan: +10\.77\.0\.0\/24, VXLAN 17, MTU 1370/);
-  assert.match(ensemble.out, /shop\/web-1 - shop\/db +shop\/lan +16Mbit\/s +- +15\.3Mbit\/s +80kbit\/s/);
+  assert.match(ensemble.out, /web-1 – db +lan +16Mbit\/s +15\.3Mbit\/s +80kbit\/s/);
   const appliance = await consort(["describe", "shop/web-1", "--json"], { url: api.url });
   assert.deepEqual(JSON.parse(appliance.out), { ...shop.appliances[0], links: shop.links });
   const host = await consort(["describe", "host/a1"], { url: api.url });
@@ -148,7 +152,7 @@ test("top once, without a terminal, shows hosts, appliances and links", async ()
   assert.equal(exit, 0);
   assert.match(out, /a1 +ready +12\.5% of 50% +0%/);
   assert.match(out, /shop\/web-1 +a1 +running +12\.5% +25% +1MiB +64MiB/);
-  assert.match(out, /shop: shop\/web-1 - shop\/db +inter-router +16Mbit\/s +15\.3Mbit\/s +80kbit\/s/);
+  assert.match(out, /shop: web-1 – db +inter-router +16Mbit\/s +15\.3Mbit\/s +80kbit\/s/);
 });
 
 test("--watch repeats until Ctrl-C, which is its ordinary end; --json gives one line a look", async () => {
@@ -198,8 +202,8 @@ test("explain marks where an appliance is among the hosts weighed", async () => 
       "*  a1     1.25  chosen",
       "   a2        9  CPU: 300m wanted, 100m free",
       "",
-      "LINK                  CONNECTION  PATH     BINDING",
-      "shop/web-1 - shop/db  direct      a1 > b1  a1-b1",
+      "LINK        CONNECTION  BINDING  PATH",
+      "web-1 – db  direct      a1-b1    a1 > b1",
       "",
     ].join("\n"),
   );
@@ -227,7 +231,10 @@ test("events prints what is kept and ends; --follow resumes after a break where 
   });
   const kept = await consort(["events", "--after", "6"], { url: api.url, clock: systemClock() });
   assert.equal(kept.exit, 0);
-  assert.equal(kept.out.split("\n")[0], "7  15:06:40.000  appliance.running  shop/web-1  started on a1");
+  assert.equal(
+    kept.out.split("\n")[0],
+    "7  15:06:40.000  appliance.running    shop/web-1        started on a1",
+  );
   let told = "";
   const followed = consort(["events", "--follow", "--json"], { url: api.url, interrupt: stop.signal });
   while (api.asked.length < 3) await new Promise((resolve) => setImmediate(resolve));
@@ -244,6 +251,16 @@ test("events prints what is kept and ends; --follow resumes after a break where 
       .map((line) => (JSON.parse(line) as Event).cursor),
     [1, 2],
   );
+});
+
+test("logs of an appliance that wrote nothing say what it does instead", async () => {
+  await using api = await testApi({
+    ...answers,
+    "GET /v1/ensembles/shop/appliances/db/log": (_asked, response) => void response.end(""),
+  });
+  const { exit, out, err } = await consort(["logs", "shop/db"], { url: api.url });
+  assert.deepEqual({ exit, out }, { exit: 0, out: "" });
+  assert.equal(err, "shop/db has written nothing; it is backoff: exit code 1\n");
 });
 
 test("the manager of a lab is found by its api.json, and the token sent", async () => {

@@ -1,7 +1,8 @@
 import { codeOf } from "#base/errors.ts";
 import { millis } from "#base/units.ts";
 import type { Arguments, OptionSpec } from "#cli/arguments.ts";
-import type { CommandContext } from "#cli/command.ts";
+import { lineWidth } from "#cli/command.ts";
+import type { CommandContext, Terminal } from "#cli/command.ts";
 
 export const watchOptions: Readonly<Record<string, OptionSpec>> = {
   watch: { about: "Show it again and again, until Ctrl-C", short: "w" },
@@ -9,14 +10,14 @@ export const watchOptions: Readonly<Record<string, OptionSpec>> = {
 };
 
 /**
- * Reads and prints once; with `--watch` (or `always`) until Ctrl-C, on a terminal in place. With `--json` every
+ * Reads and prints once; with `--watch` (or `always`) until Ctrl-C, on a terminal in place and in its width. With `--json` every
  * look is one line, so that a program can follow it.
  */
 export async function showOrWatch<View>(
   given: Arguments,
   context: CommandContext,
   read: (signal: AbortSignal) => Promise<View>,
-  format: (view: View) => string,
+  format: (view: View, width: number) => string,
   options: { always?: boolean } = {},
 ): Promise<number> {
   const watching = given.has("watch") || options.always === true;
@@ -27,8 +28,9 @@ export async function showOrWatch<View>(
     for (;;) {
       const view = await read(signal);
       if (json) terminal.out(`${JSON.stringify(view, undefined, watching ? 0 : 2)}\n`);
-      else if (watching && terminal.outIsTerminal) terminal.out(inPlace(format(view), terminal.rows()));
-      else terminal.out(format(view));
+      else if (watching && terminal.outIsTerminal)
+        terminal.out(inPlace(format(view, lineWidth(terminal)), terminal));
+      else terminal.out(format(view, lineWidth(terminal)));
       if (!watching) return 0;
       await clock.sleep(everyMs, signal);
     }
@@ -40,7 +42,10 @@ export async function showOrWatch<View>(
 }
 
 /** Home, each line cleared to its end as it is written, then the rest of the screen: no flicker. */
-function inPlace(text: string, rows: number): string {
-  const lines = text.split("\n").slice(0, rows - 1);
+function inPlace(text: string, { rows, columns }: Terminal): string {
+  const lines = text
+    .split("\n")
+    .slice(0, rows() - 1)
+    .map((line) => line.slice(0, columns()));
   return `\u001b[H${lines.map((line) => `${line}\u001b[K\n`).join("")}\u001b[J`;
 }

@@ -1,3 +1,4 @@
+import { capabilities } from "./capabilities.ts";
 import { summarise } from "./report.ts";
 import type { DoctorItem, DoctorReport, DoctorStatus } from "./report.ts";
 
@@ -13,7 +14,9 @@ export function formatDoctor(report: DoctorReport): string {
   const rows = report.items.map((item) =>
     `${signs[item.status]}  ${item.title.padEnd(width)}  ${item.found}`.trimEnd(),
   );
-  const wanting = report.items.filter((item) => item.status !== "ok");
+  const root = report.items.find((item) => item.id === capabilities.root.id && item.status !== "ok");
+  // Without root most was not really tried: advice about it would mislead.
+  const wanting = root === undefined ? report.items.filter((item) => item.status !== "ok") : [root];
   return [...rows, "", ...wanting.flatMap(advice), verdict(report), ""].join("\n");
 }
 
@@ -30,6 +33,8 @@ function verdict(report: DoctorReport): string {
   const { ok, limited, missing, blocking } = summarise(report);
   const counts = `${ok} ok, ${limited} limited, ${missing} missing`;
   if (blocking.length === 0) return `This machine can run Consort (${counts}).`;
+  if (blocking.some((item) => item.id === capabilities.root.id))
+    return `Only root can tell whether this machine can run Consort: sudo consort doctor (${counts}).`;
   const names = blocking.map((item) => item.title).join(", ");
   return `This machine cannot run Consort yet (${counts}); first: ${names}.`;
 }

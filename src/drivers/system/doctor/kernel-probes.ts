@@ -78,7 +78,12 @@ export class KernelProbes {
 
   /** With the layers where the state will be, as what lies below decides. */
   async overlay(directory: string): Promise<Finding> {
-    const place = mkdtempSync(join(directory, "consort-doctor-"));
+    let place: string;
+    try {
+      place = mkdtempSync(join(directory, "consort-doctor-"));
+    } catch {
+      return { status: "missing", found: `not tried: ${directory} may not be written` };
+    }
     try {
       const [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map((name) =>
         join(place, name),
