@@ -1,3 +1,4 @@
+import { withDeadline } from "#base/deadline.ts";
 import { messageOf } from "#base/errors.ts";
 import { digest } from "#base/digest.ts";
 import type { HostId } from "#base/ids.ts";
@@ -5,7 +6,7 @@ import { limits } from "#base/limits.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import type { HostPlanBody } from "#cluster/host-plans.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
-import type { HostReport } from "#protocol/host-report.ts";
+import type { HostProblem, HostReport } from "#protocol/host-report.ts";
 import { hostAddress, topics } from "#protocol/topics.ts";
 import type { PlanReceipt } from "#protocol/topics.ts";
 
@@ -72,34 +73,28 @@ export class Dispatcher {
     }
   }
 
-  matches(report: HostReport | undefined): boolean {
+  /** The host has done what it could towards its newest plan, and all of it but what `counts` leaves out. */
+  matches(report: HostReport | undefined, counts: (problem: HostProblem) => boolean = () => true): boolean {
     if (report === undefined) return false;
     const outgoing = this.#outgoing.get(report.host);
     if (outgoing === undefined || report.epoch !== this.#parts.epoch) return false;
-    return report.convergedRevision >= outgoing.revision && report.problems.length === 0;
+    return report.convergedRevision >= outgoing.revision && !report.problems.some(counts);
   }
 
   #send(host: HostId, signal: AbortSignal): void {
     const outgoing = this.#outgoing.get(host);
-    const { messaging, epoch, log } = this.#parts;
+    const { messaging, clock, epoch, log } = this.#parts;
     if (outgoing === undefined || outgoing.accepted || outgoing.sending) return;
     if (this.#supersededBy !== undefined) return;
     outgoing.sending = true;
     const deliver = async (): Promise<void> => {
-      const deadline = new AbortController();
-      const overdue = this.#parts.clock
-        .sleep(limits.planDeliveryMsMax, AbortSignal.any([signal, deadline.signal]))
-        .then(
-          () => deadline.abort(),
-          () => {},
-        );
       try {
         const plan = { ...outgoing.body, epoch, revision: outgoing.revision };
-        const answer = await messaging.request(
-          hostAddress(host),
-          topics.plan,
-          plan,
-          AbortSignal.any([signal, deadline.signal]),
+        const answer = await withDeadline(
+          clock,
+          limits.planDeliveryMsMax,
+          (deadline) => messaging.request(hostAddress(host), topics.plan, plan, deadline),
+          signal,
         );
         const receipt = answer as PlanReceipt;
         this.#noteEpoch(receipt.epoch);
@@ -111,8 +106,6 @@ export class Dispatcher {
         if (!signal.aborted) log.warn(`Cannot hand ${host} its plan: ${messageOf(cause)}`);
       } finally {
         outgoing.sending = false;
-        deadline.abort();
-        await overdue;
       }
     };
     void deliver();

@@ -106,7 +106,8 @@ function sameWorld(a: HostReport, b: HostReport): boolean {
     a.epoch === b.epoch &&
     a.acceptedRevision === b.acceptedRevision &&
     a.convergedRevision === b.convergedRevision &&
-    a.problems.join("\n") === b.problems.join("\n") &&
+    a.problems.length === b.problems.length &&
+    a.problems.every((one, index) => one.message === b.problems[index]?.message) &&
     a.appliances.length === b.appliances.length &&
     a.appliances.every((one, index) => one.generation === b.appliances[index]?.generation) &&
     a.tunnels.length === b.tunnels.length &&

@@ -387,7 +387,7 @@ export class ClusterManager implements ClusterService {
     return {
       bodies: dispatcher.bodies(),
       reports,
-      matches: (host) => isPlanned && dispatcher.matches(reports.get(host)),
+      matches: (host, concerns) => isPlanned && dispatcher.matches(reports.get(host), concerns),
     };
   }
 }

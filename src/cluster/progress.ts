@@ -1,9 +1,9 @@
-import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { ApplianceId, HostId, SiteName } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { HostPlanBody } from "#cluster/host-plans.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { appliancesOf } from "#model/appliances.ts";
-import type { ApplianceReport, HostReport } from "#protocol/host-report.ts";
+import type { ApplianceReport, HostProblem, HostReport } from "#protocol/host-report.ts";
 
 /** How far the world is from an ensemble's desired state. */
 export type Progress = {
@@ -20,8 +20,8 @@ export type Observed = {
   readonly bodies: ReadonlyMap<HostId, HostPlanBody>;
   /** The newest report of each host that is heard of. */
   readonly reports: ReadonlyMap<HostId, HostReport>;
-  /** Whether a host has reported that it matches the newest plan made for it. */
-  readonly matches: (host: HostId) => boolean;
+  /** Whether a host has reported that it matches the newest plan made for it, in all that `concerns`. */
+  readonly matches: (host: HostId, concerns: (problem: HostProblem) => boolean) => boolean;
   /** Pairs of sites ("alpha and beta") whose tunnel its networks need and that is not guarded yet. */
   readonly unguarded: readonly string[];
 };
@@ -29,27 +29,29 @@ export type Observed = {
 /** Every appliance runs in its newest generation, and every host concerned matches its plan, tunnels included. */
 export function upProgress(record: EnsembleRecord, observed: Observed): Progress {
   const appliances = appliancesOf(record.ensemble);
+  const concerns = concernsOf(record);
   const waiting: string[] = [];
   const failures: string[] = [];
   for (const { id } of appliances) {
     const host = record.placements[id];
-    const plan =
-      host === undefined ? undefined : observed.bodies.get(host)?.appliances.find((one) => one.id === id);
-    const report =
-      host === undefined ? undefined : observed.reports.get(host)?.appliances.find((one) => one.id === id);
+    const body = host === undefined ? undefined : observed.bodies.get(host);
+    const told = host === undefined ? undefined : observed.reports.get(host);
+    const plan = body === undefined ? undefined : byId(body.appliances).get(id);
+    const report = told === undefined ? undefined : byId(told.appliances).get(id);
     if (host === undefined || plan === undefined) waiting.push(`${id} has no host`);
     else if (report === undefined || report.generation !== plan.generation) waiting.push(`${id} on ${host}`);
-    else if (isUp(report)) continue;
+    else if (isUp(report, told?.at ?? 0)) continue;
     else if (hasFailed(report)) failures.push(`${id} on ${host}: ${report.message ?? report.state}`);
     else waiting.push(`${id} on ${host} (${report.state})`);
   }
   const done = appliances.length - waiting.length - failures.length;
   const hosts = new Set([...Object.values(record.placements), ...gatewaysOf(record, observed)]);
-  const behind = [...hosts].filter((host) => !observed.matches(host));
+  const behind = [...hosts].filter((host) => !observed.matches(host, concerns));
   const noTunnel = observed.unguarded.map((pair) => `the tunnel between ${pair}`);
+  const sites = sitesOf(record, observed);
   const tunnelsDown = [...hosts].flatMap((host) =>
     (observed.reports.get(host)?.tunnels ?? [])
-      .filter((tunnel) => !tunnel.up)
+      .filter((tunnel) => !tunnel.up && sites.has(tunnel.peerSite))
       .map(
         (tunnel) =>
           `${host}: tunnel to ${tunnel.peerSite}${tunnel.message === undefined ? "" : ` (${tunnel.message})`}`,
@@ -68,24 +70,28 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
     failed: failures.length > 0,
     message: complete
       ? "all running and connected"
-      : shortList([
-          ...failures,
-          ...waiting,
-          ...noTunnel,
-          ...tunnelsDown,
-          ...behind.map((host) => describeBehind(host, observed)),
-        ]),
+      : failures.length > 0
+        ? shortList(failures)
+        : `waiting for ${shortList([
+            ...waiting,
+            ...noTunnel,
+            ...tunnelsDown,
+            ...behind.map((host) => describeBehind(host, observed, concerns)),
+          ])}`,
   };
 }
 
 /** No host has anything of it any more. */
 export function downProgress(record: EnsembleRecord, observed: Observed): Progress {
   const appliances = appliancesOf(record.ensemble);
+  const concerns = concernsOf(record);
   const prefix = `${record.ensemble.name}/`;
   const left = [...observed.reports.values()].flatMap((report) =>
     report.appliances.filter((one) => one.id.startsWith(prefix)).map((one) => `${one.id} on ${report.host}`),
   );
-  const behind = [...new Set(Object.values(record.placements))].filter((host) => !observed.matches(host));
+  const behind = [...new Set(Object.values(record.placements))].filter(
+    (host) => !observed.matches(host, concerns),
+  );
   const complete = left.length === 0 && behind.length === 0;
   return {
     done: Math.max(0, appliances.length - left.length),
@@ -94,13 +100,20 @@ export function downProgress(record: EnsembleRecord, observed: Observed): Progre
     failed: false,
     message: complete
       ? "nothing left"
-      : shortList([...left, ...behind.map((host) => describeBehind(host, observed))]),
+      : `waiting for ${shortList([...left, ...behind.map((host) => describeBehind(host, observed, concerns))])}`,
   };
 }
 
-/** Running, or ended as it was meant to. */
-export function isUp(report: ApplianceReport): boolean {
-  return report.state === "running" || report.state === "suspended" || report.state === "exited";
+/** Running, and not only between two ends; or ended as it was meant to. `at`: when its host told. */
+function isUp({ state, restarts, startedAt }: ApplianceReport, at: number): boolean {
+  if (state === "running") return restarts === 0 || at - (startedAt ?? at) >= limits.settledRunMs;
+  return state === "suspended" || state === "exited";
+}
+
+/** What is amiss with the host as a whole, or with an appliance of the ensemble: others may wait for their own. */
+function concernsOf(record: EnsembleRecord): (problem: HostProblem) => boolean {
+  const prefix = `${record.ensemble.name}/`;
+  return ({ appliance }) => appliance === undefined || appliance.startsWith(prefix);
 }
 
 function hasFailed(report: ApplianceReport): boolean {
@@ -110,26 +123,49 @@ function hasFailed(report: ApplianceReport): boolean {
   );
 }
 
-function gatewaysOf(record: EnsembleRecord, observed: Observed): HostId[] {
-  const sites = new Set(
-    Object.values<HostId>(record.placements as Record<ApplianceId, HostId>).map(
-      (host) => observed.reports.get(host)?.site,
-    ),
-  );
-  if (sites.size < 2) return [];
-  return [...observed.bodies.values()].filter((body) => body.tunnels.length > 0).map((body) => body.host);
+function sitesOf(record: EnsembleRecord, observed: Observed): ReadonlySet<SiteName | undefined> {
+  const hosts = Object.values<HostId>(record.placements as Record<ApplianceId, HostId>);
+  return new Set(hosts.map((host) => observed.reports.get(host)?.site));
 }
 
-function describeBehind(host: HostId, observed: Observed): string {
+/** Gateways with a tunnel between two of its sites. */
+function gatewaysOf(record: EnsembleRecord, observed: Observed): HostId[] {
+  const sites = sitesOf(record, observed);
+  if (sites.size < 2) return [];
+  return [...observed.bodies.values()]
+    .filter(
+      ({ host, tunnels }) =>
+        tunnels.some((tunnel) => sites.has(tunnel.peerSite)) &&
+        (!observed.reports.has(host) || sites.has(observed.reports.get(host)?.site)),
+    )
+    .map((body) => body.host);
+}
+
+function describeBehind(
+  host: HostId,
+  observed: Observed,
+  concerns: (problem: HostProblem) => boolean,
+): string {
   const report = observed.reports.get(host);
   if (report === undefined) return `${host} is silent`;
-  const problem = report.problems[0];
-  return problem === undefined ? `${host} is converging` : `${host}: ${problem}`;
+  const problem = report.problems.find(concerns);
+  return problem === undefined ? `${host} is converging` : `${host}: ${problem.message}`;
 }
+
+/** By id, made once for a list that is looked into again and again. */
+function byId<One extends { readonly id: ApplianceId }>(list: readonly One[]): ReadonlyMap<ApplianceId, One> {
+  const known = indexes.get(list) as ReadonlyMap<ApplianceId, One> | undefined;
+  if (known !== undefined) return known;
+  const index = new Map(list.map((one) => [one.id, one]));
+  indexes.set(list, index);
+  return index;
+}
+
+const indexes = new WeakMap<readonly unknown[], ReadonlyMap<ApplianceId, unknown>>();
 
 const shown = 3;
 
 function shortList(items: readonly string[]): string {
   const more = items.length > shown ? `, and ${items.length - shown} more` : "";
-  return `waiting for ${items.slice(0, shown).join(", ")}${more}`;
+  return `${items.slice(0, shown).join(", ")}${more}`;
 }

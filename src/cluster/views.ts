@@ -117,7 +117,7 @@ export function hostView(host: HostRecord, sources: ViewSources): HostStatus {
   const here = sources.ensembles.flatMap((record) =>
     appliancesOf(record.ensemble).filter((appliance) => record.placements[appliance.id] === host.id),
   );
-  const problems = [...(report?.problems ?? [])];
+  const problems = (report?.problems ?? []).map((problem) => problem.message);
   return {
     id: host.id,
     site: host.site,

@@ -6,7 +6,10 @@ import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { decideNetwork, decideSteps, namesFor } from "#host/decide.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
-import type { ApplianceState } from "#protocol/host-report.ts";
+import type { ApplianceState, HostProblem } from "#protocol/host-report.ts";
+
+/** Does a part of a pass; what it throws becomes a problem, of the appliance or of the host. */
+type Attempt = (what: string, appliance: ApplianceId | undefined, work: () => Promise<void>) => Promise<void>;
 
 /** Stopped: a removal that was cut short, and is wanted again. */
 const mayStart = new Set<ApplianceState | undefined>(["created", "stopped"]);
@@ -22,6 +25,10 @@ export class Converger {
   readonly #log: Log;
   readonly #onSettled: () => void;
   readonly #busy = new Set<ApplianceId>();
+  /** Why the last attempt to destroy it failed. */
+  readonly #stuck = new Map<ApplianceId, string>();
+  /** Problems of the last pass: logged then. */
+  #told: ReadonlySet<string> = new Set();
   /** Names last written into each appliance, as text. */
   readonly #names = new Map<ApplianceId, string>();
 
@@ -40,16 +47,17 @@ export class Converger {
     this.#onSettled = parts.onSettled;
   }
 
-  /** One pass. Resolves with what still keeps the host from its plan, for people; empty when it matches. */
-  async pass(plan: HostPlan, signal: AbortSignal): Promise<string[]> {
-    const problems: string[] = [];
-    const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
+  /** One pass. Resolves with what still keeps the host from its plan; empty when it matches. */
+  async pass(plan: HostPlan, signal: AbortSignal): Promise<HostProblem[]> {
+    const problems: HostProblem[] = [];
+    const attempt: Attempt = async (what, appliance, work) => {
       try {
         await work();
       } catch (cause) {
         signal.throwIfAborted();
-        problems.push(`${what}: ${messageOf(cause)}`);
-        this.#log.warn(`Cannot ${what}`, { cause });
+        const message = `${what}: ${messageOf(cause)}`;
+        problems.push({ message, ...(appliance === undefined ? {} : { appliance }) });
+        if (!this.#told.has(message)) this.#log.warn(`Cannot ${what}`, { cause });
       }
     };
 
@@ -58,28 +66,32 @@ export class Converger {
     await Promise.all(
       steps.create.map((appliance) => {
         const names = namesFor(plan, appliance);
-        return attempt(`create ${appliance.id}`, async () => {
+        return attempt(`create ${appliance.id}`, appliance.id, async () => {
           await this.#appliances.create(appliance, names, signal);
           this.#names.set(appliance.id, namesText(names));
         });
       }),
     );
-    await attempt("set up the network", () =>
+    await attempt("set up the network", undefined, () =>
       this.#network.converge(decideNetwork(plan, this.#appliances.observe()), signal),
     );
     await this.#startAndAdjust(plan, steps.resize, attempt, signal);
     const tunnels = this.#tunnels;
     if (tunnels !== undefined) {
-      await attempt("set up the tunnels", () => tunnels.converge(plan.tunnels, signal));
+      await attempt("set up the tunnels", undefined, () => tunnels.converge(plan.tunnels, signal));
     }
-    for (const id of this.#busy) problems.push(`stopping ${id}`);
+    for (const id of this.#busy) {
+      const before = this.#stuck.get(id);
+      problems.push({ appliance: id, message: `stopping ${id}${before === undefined ? "" : `: ${before}`}` });
+    }
+    this.#told = new Set(problems.map((problem) => problem.message));
     return problems;
   }
 
   async #startAndAdjust(
     plan: HostPlan,
     resizes: ReturnType<typeof decideSteps>["resize"],
-    attempt: (what: string, work: () => Promise<void>) => Promise<void>,
+    attempt: Attempt,
     signal: AbortSignal,
   ): Promise<void> {
     const observed = new Map(this.#appliances.observe().map((one) => [one.id, one]));
@@ -89,10 +101,10 @@ export class Converger {
           (appliance) => mayStart.has(observed.get(appliance.id)?.state) && !this.#busy.has(appliance.id),
         )
         .map((appliance) =>
-          attempt(`start ${appliance.id}`, () => this.#appliances.start(appliance.id, signal)),
+          attempt(`start ${appliance.id}`, appliance.id, () => this.#appliances.start(appliance.id, signal)),
         ),
       ...resizes.map(({ id, settings }) =>
-        attempt(`resize ${id}`, () => this.#appliances.resize(id, settings, signal)),
+        attempt(`resize ${id}`, id, () => this.#appliances.resize(id, settings, signal)),
       ),
       ...plan.appliances
         .filter((appliance) => observed.has(appliance.id) && !this.#busy.has(appliance.id))
@@ -100,7 +112,7 @@ export class Converger {
           const names = namesFor(plan, appliance);
           const text = namesText(names);
           if (this.#names.get(appliance.id) === text) return;
-          await attempt(`tell ${appliance.id} its neighbours' names`, async () => {
+          await attempt(`tell ${appliance.id} its neighbours' names`, appliance.id, async () => {
             await this.#appliances.setNames(appliance.id, names, signal);
             this.#names.set(appliance.id, text);
           });
@@ -116,12 +128,15 @@ export class Converger {
         await this.#appliances.stop(id, grace, signal);
         await this.#appliances.destroy(id, signal);
         this.#names.delete(id);
+        this.#stuck.delete(id);
         this.#busy.delete(id);
         this.#onSettled();
       } catch (cause) {
         // Tried again with the next pass, not at once: what failed now would fail again.
         this.#busy.delete(id);
-        if (!signal.aborted) this.#log.warn(`Cannot destroy ${id}`, { cause });
+        if (signal.aborted) return;
+        if (this.#stuck.get(id) !== messageOf(cause)) this.#log.warn(`Cannot destroy ${id}`, { cause });
+        this.#stuck.set(id, messageOf(cause));
       }
     };
     void work();

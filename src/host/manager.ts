@@ -1,12 +1,12 @@
 import { ConsortError, messageOf } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log } from "#base/runtime.ts";
+import { together } from "#base/together.ts";
 import { Wake } from "#base/wake.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { Converger } from "#host/converge.ts";
-
 import type { PlanKeeper } from "#drivers/store/port.ts";
 import { Reporter } from "#host/reporter.ts";
 import type { HostIdentity } from "#host/reporter.ts";
@@ -59,7 +59,7 @@ export class HostManager {
 
   /** Runs until the signal aborts; leaves every appliance running. Rejects only when it cannot begin. */
   async run(signal: AbortSignal): Promise<void> {
-    const { appliances, network, tunnels, keeper, messaging, log } = this.#parts;
+    const { appliances, network, tunnels, keeper, log } = this.#parts;
     this.#plan = await keeper.load(signal);
     if (this.#plan !== undefined) this.#reporter.accepted(this.#plan);
     await Promise.all([appliances.recover(signal), network.recover(signal), tunnels?.recover(signal)]);
@@ -69,25 +69,18 @@ export class HostManager {
     });
     tunnels?.onChange(() => this.#reporter.soon());
     this.#answer(signal);
-    messaging.onPresence(({ address, present }) => {
-      if (present && address === clusterAddress) this.#reporter.soon();
-    });
     log.info("Host manager ready", { epoch: this.#plan?.epoch ?? 0, revision: this.#plan?.revision ?? 0 });
-    const settled = await Promise.allSettled([this.#converge(signal), this.#reporter.run(signal)]);
-    for (const one of settled) {
-      if (one.status === "rejected" && !signal.aborted) throw one.reason;
-    }
+    await together([(stop) => this.#converge(stop), (stop) => this.#reporter.run(stop)], signal);
   }
 
   async #converge(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const plan = this.#plan;
-      let problems: string[] = [];
       if (plan !== undefined) {
-        problems = await this.#converger.pass(plan, signal).catch((cause: unknown) => {
+        const problems = await this.#converger.pass(plan, signal).catch((cause: unknown) => {
           signal.throwIfAborted();
           this.#parts.log.error("A converge pass failed", { cause });
-          return [messageOf(cause)];
+          return [{ message: messageOf(cause) }];
         });
         this.#reporter.converged(plan, problems);
       }

@@ -1,3 +1,4 @@
+import { withDeadline } from "#base/deadline.ts";
 import { messageOf } from "#base/errors.ts";
 import type { HostId, Ipv4Address, SiteName } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
@@ -8,7 +9,7 @@ import { Wake } from "#base/wake.ts";
 import type { ApplianceDriver, ApplianceObservation } from "#drivers/appliance/port.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
-import type { HostCapacity, HostReport, HostUsage, PairCounter } from "#protocol/host-report.ts";
+import type { HostCapacity, HostProblem, HostReport, HostUsage, PairCounter } from "#protocol/host-report.ts";
 import { clusterAddress, topics } from "#protocol/topics.ts";
 
 /** What a host manager is told about its host when it starts. */
@@ -40,7 +41,7 @@ export class Reporter {
   #epoch = 0;
   #acceptedRevision = 0;
   #converged = { epoch: 0, revision: 0 };
-  #problems: readonly string[] = [];
+  #problems: readonly HostProblem[] = [];
   #reached = true;
   #counters: readonly PairCounter[] = [];
   #countersAt = millis(0 - limits.countersPeriodMs);
@@ -64,15 +65,16 @@ export class Reporter {
   }
 
   /** A pass towards the plan has ended; no problems: the host matches it. */
-  converged(plan: { epoch: number; revision: number }, problems: readonly string[]): void {
-    const matches = problems.length === 0;
+  converged(
+    { epoch, revision }: { epoch: number; revision: number },
+    problems: readonly HostProblem[],
+  ): void {
     const before = this.#converged;
-    const news =
-      problems.join() !== this.#problems.join() ||
-      (matches && (before.epoch !== plan.epoch || before.revision !== plan.revision));
+    const isNews =
+      before.epoch !== epoch || before.revision !== revision || textOf(problems) !== textOf(this.#problems);
     this.#problems = problems;
-    if (matches) this.#converged = { epoch: plan.epoch, revision: plan.revision };
-    if (news) this.soon();
+    this.#converged = { epoch, revision };
+    if (isNews) this.soon();
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -83,9 +85,16 @@ export class Reporter {
   }
 
   async #send(signal: AbortSignal): Promise<void> {
-    const { messaging, log } = this.#parts;
+    const { messaging, clock, log } = this.#parts;
     try {
-      await messaging.request(clusterAddress, topics.report, await this.#report(signal), signal);
+      const report = await this.#report(signal);
+      // A report or its answer may get lost: then a newer one follows.
+      await withDeadline(
+        clock,
+        limits.reportMsMax,
+        (deadline) => messaging.request(clusterAddress, topics.report, report, deadline),
+        signal,
+      );
       if (!this.#reached) log.info("The cluster manager is back");
       this.#reached = true;
     } catch (cause) {
@@ -97,13 +106,15 @@ export class Reporter {
 
   async #report(signal: AbortSignal): Promise<HostReport> {
     const { identity, clock, appliances, tunnels } = this.#parts;
+    await this.#count(signal);
+    const tunnelPublicKey = await tunnels?.publicKey(signal);
+    // From here on one moment: what is observed belongs to the revisions told with it.
     const observed = appliances.observe();
     this.#measure(observed);
-    await this.#count(signal);
     return {
       ...identity,
       at: clock.now(),
-      ...(tunnels === undefined ? {} : { tunnelPublicKey: await tunnels.publicKey(signal) }),
+      ...(tunnelPublicKey === undefined ? {} : { tunnelPublicKey }),
       capabilities:
         appliances.capabilities.size === 0
           ? []
@@ -153,6 +164,9 @@ export class Reporter {
     };
   }
 }
+
+const textOf = (problems: readonly HostProblem[]): string =>
+  problems.map((problem) => problem.message).join("\n");
 
 function applianceReport(one: ApplianceObservation): HostReport["appliances"][number] {
   return {

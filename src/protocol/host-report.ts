@@ -18,9 +18,10 @@ export type HostReport = {
   readonly capacity: HostCapacity;
   readonly labels: Readonly<Record<string, string>>;
   readonly capabilities: readonly string[];
-  /** Highest (epoch, revision) accepted, and the revision the world here matches, if it does. */
+  /** Highest (epoch, revision) accepted: durable here. */
   readonly epoch: number;
   readonly acceptedRevision: number;
+  /** The newest revision this host has worked towards, as far as it could: `problems` tell what it could not do. */
   readonly convergedRevision: number;
   readonly appliances: readonly ApplianceReport[];
   readonly pairs: readonly PairCounter[];
@@ -28,9 +29,12 @@ export type HostReport = {
   readonly pairsReadAt: Millis;
   readonly tunnels: readonly TunnelReport[];
   readonly usage: HostUsage;
-  /** What keeps it from converging; empty when converged. For people. */
-  readonly problems: readonly string[];
+  /** What keeps it from its plan; empty when it matches. */
+  readonly problems: readonly HostProblem[];
 };
+
+/** Of one appliance, or of the host as a whole. */
+export type HostProblem = { readonly appliance?: ApplianceId; readonly message: string };
 
 export type HostCapacity = {
   readonly cpuMilli: MilliCpu;
