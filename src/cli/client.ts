@@ -99,27 +99,31 @@ function unreachable(url: string, cause: unknown): ConsortError {
   );
 }
 
-/** The API's `{ error: { code, message, problems? } }` as an error of ours; anything else by its status. */
+/** The API's `{ error: { code, message, details?, problems? } }` as an error of ours; anything else by its status. */
 async function refusal(response: Response): Promise<ConsortError> {
   const text = await response.text().catch(() => "");
   const told = errorIn(text);
   const message =
     told?.message ?? `Cannot do that: the manager answered ${response.status} ${text.slice(0, 200)}`.trim();
   const code = told === undefined ? codeOfStatus(response.status) : codeOf(told);
+  const { problems, refusals } = told ?? {};
   return new ConsortError(code, message, {
     details: {
       status: response.status,
-      ...(told?.problems === undefined ? {} : { problems: told.problems }),
+      ...(problems === undefined ? {} : { problems }),
+      ...(refusals === undefined ? {} : { refusals }),
     },
   });
 }
 
-function errorIn(text: string): { code: string; message: string; problems?: unknown } | undefined {
+type Told = { code: string; message: string; problems?: unknown; refusals?: unknown };
+
+function errorIn(text: string): Told | undefined {
   try {
-    const value = JSON.parse(text) as { error?: { code?: unknown; message?: unknown; problems?: unknown } };
-    const { code, message, problems } = value.error ?? {};
+    const value = JSON.parse(text) as { error?: Partial<Told> & { details?: { refusals?: unknown } } };
+    const { code, message, problems, details } = value.error ?? {};
     if (typeof code !== "string" || typeof message !== "string") return undefined;
-    return { code, message, ...(problems === undefined ? {} : { problems }) };
+    return { code, message, problems, refusals: details?.refusals };
   } catch {
     return undefined;
   }
