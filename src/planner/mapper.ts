@@ -63,6 +63,11 @@ export function solveMapping(problem: MappingProblem, options: SolveOptions): Ma
   if (settled === 0) explore(search, units);
   else {
     if (unsettled.length > 0) explore(search, unsettled);
+    if (best.violation > 0) {
+      // Those alone who are in the way, before all are let loose.
+      best.restore(state);
+      new Repairer(state, random, locality, units).run(Math.ceil(effort * repairSteps), best, shouldStop);
+    }
     if (best.violation > 0 || problem.moveWeight !== undefined) {
       state.moveWeight = problem.moveWeight ?? unsettledWeight;
       explore(search, units);
