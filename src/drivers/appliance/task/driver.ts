@@ -56,6 +56,7 @@ const defaults = {
 /** Slots per host; uids, namespaces and groups are numbered by them. */
 const slotsMax = 10_000;
 const outputCheckMs = millis(2_000);
+const clearAgainMs = millis(500);
 
 /** Lightweight machines of namespaces and control groups. The files beside this one hold the parts. */
 export class TaskDriver implements ApplianceDriver {
@@ -160,8 +161,7 @@ export class TaskDriver implements ApplianceDriver {
         if (spare?.adopt(task.listener) !== true) await this.#make(slot, plan, task);
         task.prepare(names);
       } catch (cause) {
-        await slot.remove(this.#factory, this.#closing.signal);
-        this.#taken.delete(slot.index);
+        await this.#clearAway(slot, task);
         throw cause;
       }
       this.#tasks.set(plan.id, task);
@@ -313,22 +313,35 @@ export class TaskDriver implements ApplianceDriver {
   async #makeSpare(): Promise<Slot> {
     const slot = this.#reserveSlot();
     const discard = (): void => {
-      if (this.#pool.drop(slot)) void this.#discardSpare(slot);
+      if (!this.#pool.drop(slot)) return;
+      void this.#clearAway(slot).then(() => this.#pool.refill(this.#closing.signal));
     };
     const root = { image: hostRoot, masks: this.#hidden };
-    await slot.make(this.#factory, root, { onEvent: () => {}, onDeath: discard });
+    try {
+      await slot.make(this.#factory, root, { onEvent: () => {}, onDeath: discard });
+    } catch (cause) {
+      await this.#clearAway(slot);
+      throw cause;
+    }
     return slot;
   }
 
-  /** One that died before it was used. What cannot be cleared away now, the next recovery does. */
-  async #discardSpare(slot: Slot): Promise<void> {
+  /** A slot of no use. What cannot be done now is tried again later, until this process ends; then recovery does it. */
+  async #clearAway(slot: Slot, task?: Task): Promise<void> {
+    const { signal } = this.#closing;
     try {
-      await slot.remove(this.#factory, this.#closing.signal);
+      // Should this process end before it is gone, the next one must not adopt it.
+      task?.save({ phase: "destroying" });
+      await slot.remove(this.#factory, signal);
       this.#taken.delete(slot.index);
-      this.#pool.refill(this.#closing.signal);
     } catch (cause) {
-      if (this.#closing.signal.aborted) return;
+      if (signal.aborted) return;
       this.#options.log.warn(`Cannot clear away task slot ${slot.index}: ${messageOf(cause)}`, { cause });
+      const later = this.#options.clock.sleep(clearAgainMs, signal);
+      void later.then(
+        () => this.#clearAway(slot, task),
+        () => {},
+      );
     }
   }
 
