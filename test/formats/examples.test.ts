@@ -29,11 +29,6 @@ test("the unmanaged contention example is the managed one without links", () => 
   assert.deepEqual(example("contention-unmanaged.yaml"), { ...example("contention.yaml"), links: [] });
 });
 
-test("the page of the contention example has 10 KiB", () => {
-  const web = example("contention.yaml").appliances.find((appliance) => appliance.name === "web");
-  assert.equal(web?.files.find((file) => file.path === "/srv/www/page")?.content.length, 10240);
-});
-
 test("the two ensembles have different names and the same appliances", () => {
   const [a, b] = [example("two-ensembles-a.yaml"), example("two-ensembles-b.yaml")];
   assert.notEqual(a.name, b.name);

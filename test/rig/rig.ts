@@ -14,6 +14,7 @@ import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import { parseEnsemble } from "#formats/ensemble.ts";
 import { formatProblem } from "#formats/problem.ts";
 import { labDown, labUp } from "#lab/lab.ts";
+import { labPaths } from "#lab/names.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
 import type { EnsembleStatus, HostStatus } from "#protocol/http/status.ts";
@@ -26,6 +27,9 @@ export type Rig = {
   readonly lab: string;
   readonly runDir: string;
   readonly stateDir: string;
+  /** The Unix socket the managers talk over. */
+  readonly busPath: string;
+  apiUrl(): string;
   /** Asks for the address each time: it changes when the cluster manager is restarted. */
   client(): Client;
   up(ensemble: Ensemble, signal: AbortSignal): Promise<void>;
@@ -38,6 +42,8 @@ export type Rig = {
   ): Promise<{ exitCode: number; stdout: string; stderr: string }>;
   status(name: string, signal: AbortSignal): Promise<EnsembleStatus>;
   hosts(signal: AbortSignal): Promise<HostStatus[]>;
+  /** `lab up` once more: what there is is adopted, what is missing is made. */
+  repair(signal: AbortSignal): Promise<void>;
   /** Process id of "cluster" or "host-<node>" now, if it runs. */
   managerPid(name: string): number | undefined;
   close(): Promise<void>;
@@ -57,23 +63,25 @@ export async function startRig(name: string, topology: Topology, signal: AbortSi
   const root = mkdtempSync(join(tmpdir(), `consort-${name}-`));
   const place = { name, stateRoot: join(root, "state"), runRoot: join(root, "run") };
   const runDir = join(place.runRoot, "labs", name);
+  const api = (): { url: string; tokenFile: string } =>
+    JSON.parse(readFileSync(join(runDir, "api.json"), "utf8")) as { url: string; tokenFile: string };
   const client = (): Client => {
-    const { url, tokenFile } = JSON.parse(readFileSync(join(runDir, "api.json"), "utf8")) as {
-      url: string;
-      tokenFile: string;
-    };
+    const { url, tokenFile } = api();
     return clientOf({ url, token: readFileSync(tokenFile, "utf8").trim() });
   };
   const rig: Rig = {
     lab: name,
     runDir,
     stateDir: join(place.stateRoot, "labs", name),
+    busPath: labPaths(place).bus,
+    apiUrl: () => api().url,
     client,
     up: async (ensemble, stop) => void (await bringUp(client(), ensemble, stop)),
     down: async (ensemble, stop) => void (await takeDown(client(), ensemble, stop)),
     exec: (ensemble, appliance, command, stop) => captureIn(client(), { ensemble, appliance, command }, stop),
     status: (ensemble, stop) => client().request("GET", `/v1/ensembles/${ensemble}`, stop),
     hosts: (stop) => client().request("GET", "/v1/hosts", stop),
+    repair: async (stop) => void (await labUp({ ...place, machine, topology }, stop)),
     managerPid: (manager) => pidOfManager(name, manager, place.runRoot),
     async close() {
       await labDown({ ...place, machine }, new AbortController().signal);
