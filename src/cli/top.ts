@@ -44,7 +44,7 @@ async function readUsage(client: Client, signal: AbortSignal): Promise<Usage> {
   ]);
   const links = ensembles.flatMap(({ name, links: all }) => all.map((link) => ({ ensemble: name, ...link })));
   return {
-    hosts: hosts.toSorted((a, b) => b.cpuUsedMilli - a.cpuUsedMilli),
+    hosts: hosts.toSorted((a, b) => b.cpuUsedMilli - a.cpuUsedMilli || a.id.localeCompare(b.id)),
     appliances: ensembles
       .flatMap((ensemble) => ensemble.appliances)
       .toSorted((a, b) => b.cpuUsedMilli - a.cpuUsedMilli),

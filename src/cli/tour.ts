@@ -76,6 +76,10 @@ async function contention(
       { seconds, requestsPerSecond, progress: show },
       context.signal,
     );
+  } catch (error) {
+    progress.end();
+    context.terminal.err("The lab and what runs in it stay up: consort ps, consort lab down\n");
+    throw error;
   } finally {
     progress.end();
   }
