@@ -51,6 +51,18 @@ export function checkHolds(before: EnsembleRecord, facts: AdmissionFacts): void 
   );
 }
 
+/** Throws `internal` when a mapping that claims to keep every promise does not: a defect of the mapper is not acted on. */
+export function checkMapping(problem: MappingProblem, mapping: Mapping): void {
+  const findings = lintMapping(problem, mapping);
+  if (findings.length === 0) return;
+  const about = problem.ensembles.map((ensemble) => ensemble.name).join(", ");
+  throw new ConsortError(
+    "internal",
+    `Cannot bring up ${about}: the placement found breaks a promise it claims to keep (${findings[0]?.message})`,
+    { details: { findings } },
+  );
+}
+
 export function placementsOf(record: EnsembleRecord | undefined): Placements {
   return new Map(Object.entries(record?.placements ?? {}) as [never, HostId][]);
 }

@@ -6,7 +6,7 @@ import type { Clock, Log, Random } from "#base/runtime.ts";
 import { together } from "#base/together.ts";
 import { Wake } from "#base/wake.ts";
 import { ensembleView, hostView } from "#cluster/views.ts";
-import { checkHolds, mappingProblem, planResult } from "#cluster/admission.ts";
+import { checkHolds, checkMapping, mappingProblem, planResult } from "#cluster/admission.ts";
 import type { Solve } from "#cluster/admission.ts";
 import { allocate } from "#cluster/allocation.ts";
 import { Dispatcher } from "#cluster/dispatcher.ts";
@@ -205,7 +205,8 @@ export class ClusterManager implements ClusterService {
           `Cannot bring up ${ensemble.name}: it is being removed, wait until it is gone`,
         );
       }
-      const mapping = await this.#parts.solve(mappingProblem(ensemble, this.#facts()), signal);
+      const problem = mappingProblem(ensemble, this.#facts());
+      const mapping = await this.#parts.solve(problem, signal);
       if (mapping.violations.length > 0) {
         const first = mapping.violations[0];
         const more = mapping.violations.length > 1 ? ` (and ${mapping.violations.length - 1} more)` : "";
@@ -217,6 +218,7 @@ export class ClusterManager implements ClusterService {
           },
         );
       }
+      checkMapping(problem, mapping);
       return this.#accept("up", () => ({
         record: {
           ensemble,

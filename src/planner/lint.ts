@@ -51,7 +51,8 @@ function lintCapacities(
   const cpu = new Map<HostId, number>();
   const memory = new Map<HostId, number>();
   const carried = new Map<number, number>();
-  const touched = new Set<HostId | number>();
+  // Where others already took more than there is, only who adds to that is at fault.
+  const touched = { cpu: new Set<HostId>(), memory: new Set<HostId>(), links: new Set<number>() };
   const add = <Key>(map: Map<Key, number>, key: Key, amount: number): void => {
     map.set(key, (map.get(key) ?? 0) + amount);
   };
@@ -61,14 +62,15 @@ function lintCapacities(
       if (host === undefined) continue;
       add(cpu, host, cpuDemandMilli(spec));
       add(memory, host, spec.memoryBytes ?? 0);
-      if (isNew) touched.add(host);
+      if (isNew && cpuDemandMilli(spec) > 0) touched.cpu.add(host);
+      if (isNew && (spec.memoryBytes ?? 0) > 0) touched.memory.add(host);
     }
   };
   const carry = (list: readonly LinkPath[], isNew: boolean): void => {
     for (const path of list) {
       for (const physical of path.physicalLinks) {
         add(carried, physical, path.wireBps);
-        if (isNew && path.wireBps > 0) touched.add(physical);
+        if (isNew && path.wireBps > 0) touched.links.add(physical);
       }
     }
   };
@@ -79,15 +81,14 @@ function lintCapacities(
     carry(placed.paths ?? [], false);
   }
   for (const host of problem.topology.hosts) {
-    if (!touched.has(host.id)) continue;
-    if ((cpu.get(host.id) ?? 0) > host.cpuMilli)
+    if (touched.cpu.has(host.id) && (cpu.get(host.id) ?? 0) > host.cpuMilli)
       findings.push({ about: host.id, message: `${host.id}: CPU exceeded` });
-    if ((memory.get(host.id) ?? 0) > host.memoryBytes) {
+    if (touched.memory.has(host.id) && (memory.get(host.id) ?? 0) > host.memoryBytes) {
       findings.push({ about: host.id, message: `${host.id}: memory exceeded` });
     }
   }
   problem.topology.links.forEach((link, index) => {
-    if (!touched.has(index) || (carried.get(index) ?? 0) <= link.bandwidthBps) return;
+    if (!touched.links.has(index) || (carried.get(index) ?? 0) <= link.bandwidthBps) return;
     findings.push({ about: `${link.a} – ${link.b}`, message: `${link.a} – ${link.b}: bandwidth exceeded` });
   });
   return findings;
