@@ -20,7 +20,7 @@ const rig = labForTests(lab, async (ready) => {
   for (const ensemble of ["red", "blue"]) {
     const { appliances } = await ready.status(ensemble, signal);
     for (const { name, addresses } of appliances) {
-      const [{ mac = "", address = "" } = {}] = addresses;
+      const [{ mac, address } = { mac: "none", address: "none" }] = addresses;
       const namespace = namespaces.find((each) => each.includes(".") && cardIn(each).includes(mac));
       assert.ok(namespace !== undefined, `no namespace has the card ${mac} of ${ensemble}/${name}`);
       cards.set(`${ensemble}/${name}`, { namespace, mac, address });
