@@ -74,7 +74,7 @@ export function planResult(
   mapping: Mapping,
   reasons: ReadonlyMap<string, string>,
 ): PlanResult {
-  const diff = planDiff(before?.ensemble, ensemble, placementsOf(before), mapping.placements);
+  const diff = planDiff(inUse(before), ensemble, placementsOf(before), mapping.placements);
   return {
     ensemble: ensemble.name,
     satisfiable: mapping.violations.length === 0,
@@ -87,7 +87,7 @@ export function planResult(
       ...diff.links.map(({ change, link, fields }) => ({
         action: linkActions[change],
         subject: `${link.from} – ${link.to}`,
-        detail: fields.length === 0 ? change : `${change}: ${fields.join(", ")}`,
+        detail: fields.map(fieldName).join(", "),
       })),
     ],
     placements: [...mapping.placements].map(([appliance, host]) => ({
@@ -123,10 +123,23 @@ const applianceActions = {
 const linkActions = { added: "link-add", removed: "link-remove", changed: "link-change" } as const;
 
 function describeChange(change: ReturnType<typeof planDiff>["appliances"][number]): string {
-  const fields = change.fields.length === 0 ? "" : ` (${change.fields.join(", ")})`;
+  const fields = change.fields.length === 0 ? "" : `: ${change.fields.map(fieldName).join(", ")}`;
   if (change.change === "moved") return `${change.from} → ${change.to}${fields}`;
   const where = change.to ?? change.from;
-  return `${change.change}${where === undefined ? "" : ` on ${where}`}${fields}`;
+  return `${where === undefined ? "nowhere" : `on ${where}`}${fields}`;
+}
+
+/** As ensemble files name it: "memoryBytes" is `memory` there. */
+const fieldName = (field: string): string => field.replace(/(?:Bytes|Bps|Ms)$/, "");
+
+/** What is declared, with the subnets that were chosen for it. */
+function inUse(record: EnsembleRecord | undefined): Ensemble | undefined {
+  if (record === undefined) return undefined;
+  const networks = record.ensemble.networks.map((network) => {
+    const subnet = record.networks[network.name]?.subnet ?? network.subnet;
+    return subnet === undefined ? network : { ...network, subnet };
+  });
+  return { ...record.ensemble, networks };
 }
 
 function violationSubject(violation: Violation): string {

@@ -1,6 +1,7 @@
 import { messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
-import type { Log } from "#base/runtime.ts";
+import { limits } from "#base/limits.ts";
+import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
@@ -22,6 +23,7 @@ export class Converger {
   readonly #appliances: ApplianceDriver;
   readonly #network: NetworkDriver;
   readonly #tunnels: TunnelDriver | undefined;
+  readonly #clock: Clock;
   readonly #log: Log;
   readonly #onSettled: () => void;
   readonly #busy = new Set<ApplianceId>();
@@ -36,6 +38,7 @@ export class Converger {
     appliances: ApplianceDriver;
     network: NetworkDriver;
     tunnels: TunnelDriver | undefined;
+    clock: Clock;
     log: Log;
     /** Called when work that outlived its pass has ended. */
     onSettled: () => void;
@@ -43,6 +46,7 @@ export class Converger {
     this.#appliances = parts.appliances;
     this.#network = parts.network;
     this.#tunnels = parts.tunnels;
+    this.#clock = parts.clock;
     this.#log = parts.log;
     this.#onSettled = parts.onSettled;
   }
@@ -129,14 +133,15 @@ export class Converger {
         await this.#appliances.destroy(id, signal);
         this.#names.delete(id);
         this.#stuck.delete(id);
-        this.#busy.delete(id);
-        this.#onSettled();
       } catch (cause) {
-        // Tried again with the next pass, not at once: what failed now would fail again.
-        this.#busy.delete(id);
         if (signal.aborted) return;
         if (this.#stuck.get(id) !== messageOf(cause)) this.#log.warn(`Cannot destroy ${id}`, { cause });
         this.#stuck.set(id, messageOf(cause));
+        // Not again at once, whoever wakes us: what failed now would fail again.
+        await this.#clock.sleep(limits.convergeRetryMs, signal).catch(() => {});
+      } finally {
+        this.#busy.delete(id);
+        this.#onSettled();
       }
     };
     void work();

@@ -51,6 +51,7 @@ export class HostManager {
       appliances: parts.appliances,
       network: parts.network,
       tunnels: parts.tunnels,
+      clock: parts.clock,
       log: parts.log,
       onSettled: () => this.#wake.now(),
     });

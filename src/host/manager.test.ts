@@ -1,0 +1,189 @@
+import assert from "node:assert/strict";
+import { afterEach, describe, it } from "node:test";
+import { applianceId, applianceName, ensembleName, hostId, ipv4Address, siteName } from "#base/ids.ts";
+import { limits } from "#base/limits.ts";
+import { ManualClock } from "#base/manual-clock.ts";
+import { mebibytes, megabitsPerSecond, milliCpu, millis } from "#base/units.ts";
+import { FakeApplianceDriver, fakeMachine, fakePrograms } from "#drivers/appliance/fake.ts";
+import { fakeBus } from "#drivers/messaging/fake.ts";
+import { noSegments } from "#drivers/network/none.ts";
+import { silentLog } from "#drivers/system/log.ts";
+import { HostManager } from "#host/manager.ts";
+import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
+import type { HostReport } from "#protocol/host-report.ts";
+import { clusterAddress, hostAddress, topics } from "#protocol/topics.ts";
+import type { PlanReceipt } from "#protocol/topics.ts";
+
+const never = new AbortController().signal;
+const web = applianceId(ensembleName("shop"), applianceName("web"));
+
+const appliance: AppliancePlan = {
+  id: web,
+  kind: "task",
+  generation: "g1",
+  command: fakePrograms.stays(),
+  env: {},
+  files: [],
+  restart: { when: "always", backoffMsMin: millis(1), backoffMsMax: millis(1) },
+  stopGraceMs: millis(0),
+  interfaces: [],
+};
+
+const plan = (epoch: number, revision: number, ...appliances: AppliancePlan[]): HostPlan => ({
+  host: hostId("a1"),
+  epoch,
+  revision,
+  appliances,
+  segments: [],
+  shapedPairs: [],
+  tunnels: [],
+});
+
+/** One host manager and, at the other end of the bus, a cluster manager that only listens. */
+class Desk {
+  readonly clock = new ManualClock();
+  readonly bus = fakeBus(silentLog);
+  readonly machine = fakeMachine();
+  readonly cluster = this.bus.connect(clusterAddress);
+  readonly reports: HostReport[] = [];
+  readonly appliances = new FakeApplianceDriver(this.clock, this.machine);
+  readonly #life = new AbortController();
+  kept: HostPlan | undefined;
+  save = async (one: HostPlan): Promise<void> => {
+    this.kept = one;
+  };
+  answer = (): Promise<null> => Promise.resolve(null);
+
+  async start(): Promise<void> {
+    this.cluster.answer(topics.report, ({ body }) => {
+      this.reports.push(body as HostReport);
+      return this.answer();
+    });
+    const manager = new HostManager({
+      identity: {
+        host: hostId("a1"),
+        site: siteName("alpha"),
+        role: "host",
+        address: ipv4Address("172.30.1.11"),
+        siteSubnet: "172.30.1.0/24",
+        capacity: {
+          cpuMilli: milliCpu(1000),
+          memoryBytes: mebibytes(1024),
+          uplinkBps: megabitsPerSecond(1000),
+        },
+        labels: {},
+      },
+      clock: this.clock,
+      log: silentLog,
+      messaging: this.bus.connect(hostAddress("a1")),
+      appliances: this.appliances,
+      network: noSegments,
+      keeper: { load: async () => this.kept, save: (one) => this.save(one) },
+    });
+    void manager.run(this.#life.signal).catch(() => {});
+    await this.settle();
+  }
+
+  give(one: HostPlan): Promise<PlanReceipt> {
+    return this.cluster.request(hostAddress("a1"), topics.plan, one, never) as Promise<PlanReceipt>;
+  }
+
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  async pass(ms: number): Promise<void> {
+    this.clock.advance(millis(ms));
+    await this.settle();
+  }
+
+  get last(): HostReport {
+    return this.reports.at(-1) ?? assert.fail("nothing was reported");
+  }
+
+  stop(): void {
+    this.#life.abort(new Error("killed"));
+  }
+}
+
+describe("HostManager", () => {
+  let desk = new Desk();
+  afterEach(() => {
+    desk.stop();
+    desk = new Desk();
+  });
+
+  it("acknowledges a plan, and tells that it matches it, only when it would outlive this process", async () => {
+    await desk.start();
+    const disk = Promise.withResolvers<void>();
+    desk.save = () => disk.promise;
+    const receipt = desk.give(plan(1, 1, appliance));
+    await desk.settle();
+    assert.equal(desk.machine.appliances.get(web)?.state, "running");
+    assert.deepEqual([desk.last.epoch, desk.last.acceptedRevision, desk.last.convergedRevision], [0, 0, 0]);
+    disk.resolve();
+    assert.equal((await receipt).accepted, true);
+    await desk.settle();
+    assert.deepEqual([desk.last.epoch, desk.last.acceptedRevision, desk.last.convergedRevision], [1, 1, 1]);
+  });
+
+  it("acknowledges nothing while the disk is full, and takes the plan when it is given again", async () => {
+    await desk.start();
+    const { save } = desk;
+    desk.save = () => Promise.reject(new Error("disk full"));
+    await assert.rejects(desk.give(plan(1, 1, appliance)), { message: "disk full" });
+    await desk.pass(limits.heartbeatMs);
+    assert.equal(desk.last.acceptedRevision, 0);
+    desk.save = save;
+    assert.equal((await desk.give(plan(1, 1, appliance))).accepted, true);
+    assert.equal(desk.kept?.revision, 1);
+  });
+
+  it("obeys revision 1 of a later epoch after revision 7 of an earlier one, and never the other way round", async () => {
+    desk.kept = plan(3, 7, appliance);
+    await desk.start();
+    assert.deepEqual([desk.last.epoch, desk.last.acceptedRevision], [3, 7]);
+    assert.deepEqual(await desk.give(plan(2, 99)), { accepted: false, epoch: 3, revision: 7 });
+    assert.equal((await desk.give(plan(4, 1, appliance))).accepted, true);
+    await desk.settle();
+    assert.deepEqual([desk.last.epoch, desk.last.acceptedRevision, desk.last.convergedRevision], [4, 1, 1]);
+    assert.equal((await desk.give(plan(3, 8))).accepted, false);
+    assert.equal(desk.kept?.epoch, 4);
+  });
+
+  it("keeps what runs running without a cluster manager, from the plan it kept", async () => {
+    desk.kept = plan(1, 1, appliance);
+    desk.bus.cut(clusterAddress);
+    await desk.start();
+    assert.equal(desk.machine.appliances.get(web)?.state, "running");
+  });
+
+  it("goes on reporting when the answer to a report got lost", async () => {
+    await desk.start();
+    desk.answer = () => new Promise(() => {});
+    await desk.pass(limits.heartbeatMs);
+    const before = desk.reports.length;
+    desk.answer = () => Promise.resolve(null);
+    await desk.pass(limits.heartbeatMs);
+    assert.equal(desk.reports.length, before, "one report at a time");
+    await desk.pass(limits.reportMsMax);
+    await desk.pass(limits.heartbeatMs);
+    assert.ok(desk.reports.length > before);
+  });
+
+  it("tells why an appliance does not go away, and does not try again without pause", async () => {
+    desk.kept = plan(1, 1, appliance);
+    await desk.start();
+    let tries = 0;
+    desk.appliances.destroy = () => {
+      tries += 1;
+      return Promise.reject(new Error("device busy"));
+    };
+    await desk.give(plan(1, 2));
+    await desk.settle();
+    assert.ok(tries <= 3, `tried ${tries} times at once`);
+    await desk.pass(limits.convergeRetryMs);
+    await desk.pass(limits.heartbeatMs);
+    assert.deepEqual(desk.last.problems, [{ appliance: web, message: "stopping shop/web: device busy" }]);
+  });
+});
