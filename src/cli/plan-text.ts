@@ -18,7 +18,7 @@ const signs = {
 export function formatPlan(plan: PlanResult, width?: number): string {
   const changes = plan.changes.map(
     (change) =>
-      `  ${signs[change.action]} ${change.action.padEnd(11)} ${printable(`${change.subject}  ${change.detail}`)}\n`,
+      `  ${signs[change.action]} ${change.action.padEnd(11)} ${printable(`${change.subject}  ${change.detail}`).trimEnd()}\n`,
   );
   const sections = [
     changes.length === 0 ? "Nothing would change.\n" : `Changes:\n${changes.join("")}`,

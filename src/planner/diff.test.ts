@@ -37,6 +37,21 @@ describe("planDiff()", () => {
     assert.equal(planDiff(one, structuredClone(one), at({ a: "h1" }), at({ a: "h1" })).empty, true);
   });
 
+  test("restarts what gets other addresses, and only that", () => {
+    const on = (subnet?: string): Ensemble => ({
+      ...ensemble([spec("a"), spec("off", { networks: [] })]),
+      networks: [{ name: "lan", ...(subnet === undefined ? {} : { subnet }) }],
+    });
+    const hosts = at({ a: "h1", off: "h1" });
+    const { appliances } = planDiff(on("10.1.0.0/24"), on("10.2.0.0/24"), hosts, hosts);
+    assert.deepEqual(
+      appliances.map(({ appliance, change, fields }) => [appliance, change, fields]),
+      [["e/a", "restarted", ["subnet"]]],
+    );
+    assert.equal(planDiff(on("10.1.0.0/24"), on("10.1.0.0/24"), hosts, hosts).empty, true);
+    assert.equal(planDiff(on("10.1.0.0/24"), on(), hosts, hosts).empty, true);
+  });
+
   test("tells created, destroyed, moved, restarted, resized and updated apart", () => {
     const before = ensemble([
       spec("gone"),

@@ -39,7 +39,8 @@ const quietFields = new Set(["restart", "priority", "stopGraceMs", "replicas", "
 
 /**
  * What `up` would change, for people and for `--json`. `undefined` stands for an ensemble that does not exist
- * (before: a new one; after: `down`). Appliances without a placement are shown without hosts.
+ * (before: a new one; after: `down`). Appliances without a placement are shown without hosts. Networks of `before`
+ * have the subnets in use.
  */
 export function planDiff(
   before: Ensemble | undefined,
@@ -49,9 +50,12 @@ export function planDiff(
 ): PlanDiff {
   const old = new Map((before === undefined ? [] : appliancesOf(before)).map((one) => [one.id, one]));
   const next = new Map((after === undefined ? [] : appliancesOf(after)).map((one) => [one.id, one]));
+  const renumbered = renumberedNetworks(before, after);
   const appliances: ApplianceChange[] = [];
   for (const [id, appliance] of next) {
-    const change = applianceChange(old.get(id), appliance, placementsBefore.get(id), placementsAfter.get(id));
+    const placed = hosts(placementsBefore.get(id), placementsAfter.get(id));
+    const readdressed = appliance.spec.networks.some((name) => renumbered.has(name));
+    const change = applianceChange(old.get(id), appliance, placed, readdressed ? ["subnet"] : []);
     if (change !== undefined) appliances.push(change);
   }
   for (const id of old.keys()) {
@@ -81,12 +85,13 @@ export function planDiff(
 function applianceChange(
   before: Appliance | undefined,
   after: Appliance,
-  from: HostId | undefined,
-  to: HostId | undefined,
+  placed: { readonly from?: HostId; readonly to?: HostId },
+  addressing: readonly string[],
 ): ApplianceChange | undefined {
-  const base = { appliance: after.id, ...hosts(from, to) };
+  const { from, to } = placed;
+  const base = { appliance: after.id, ...placed };
   if (before === undefined) return { ...base, change: "created", fields: [] };
-  const fields = differingFields<ApplianceSpec>(before.spec, after.spec);
+  const fields = [...differingFields<ApplianceSpec>(before.spec, after.spec), ...addressing];
   if (from !== undefined && to !== undefined && from !== to) return { ...base, change: "moved", fields };
   if (fields.some((field) => !liveFields.has(field) && !quietFields.has(field))) {
     return { ...base, change: "restarted", fields };
@@ -94,6 +99,15 @@ function applianceChange(
   if (fields.some((field) => liveFields.has(field))) return { ...base, change: "resized", fields };
   const visible = fields.filter((field) => field !== "replicas" && field !== "name");
   return visible.length === 0 ? undefined : { ...base, change: "updated", fields: visible };
+}
+
+/** Networks whose members get other addresses. One without a subnet keeps what it has. */
+function renumberedNetworks(before: Ensemble | undefined, after: Ensemble | undefined): ReadonlySet<string> {
+  const old = new Map((before?.networks ?? []).map(({ name, subnet }) => [name, subnet]));
+  const changed = (after?.networks ?? []).filter(
+    ({ name, subnet }) => old.has(name) && subnet !== undefined && old.get(name) !== subnet,
+  );
+  return new Set(changed.map(({ name }) => name));
 }
 
 function hosts(from: HostId | undefined, to: HostId | undefined): { from?: HostId; to?: HostId } {
