@@ -70,12 +70,13 @@ function explainAppliance(
   const { id, spec } = compiled.appliances[index]!;
   const unit = compiled.unitOf[index]!;
   const at = state.hostOf[unit]!;
+  const before = costParts(state);
   const candidates = problem.topology.hosts.map((host, position): Candidate => {
     const chosen = position === at;
     if (!hostAllows(problem, host, spec))
       return { host: host.id, chosen, reason: whyNotAllowed(problem, host, compiled, index) };
     if (chosen) return { host: host.id, chosen, costChange: 0, reason: "chosen" };
-    return { host: host.id, chosen, ...tryHost(compiled, state, unit, position) };
+    return tryHost(compiled, state, before, unit, position);
   });
   candidates.sort(
     (one, other) => (one.costChange ?? Infinity) - (other.costChange ?? Infinity) || (one.chosen ? -1 : 0),
@@ -95,26 +96,23 @@ function whyNotAllowed(problem: MappingProblem, host: HostSpec, compiled: Compil
   return `lacks ${missing.map(([name, value]) => `label ${name}=${value}`).join(", ")}`;
 }
 
-function tryHost(compiled: Compiled, state: MapperState, unit: number, host: number) {
-  const cpuFree = state.cpuFree[host]!;
-  const memoryFree = state.memoryFree[host]!;
-  const before = {
-    ...violationParts(state),
-    preference: state.preference,
-    cost: state.cost,
-    violation: state.violation,
-  };
+/** What the placement would be with the unit on another host; the state is as before afterwards. */
+function tryHost(
+  compiled: Compiled,
+  state: MapperState,
+  before: CostParts,
+  unit: number,
+  position: number,
+): Candidate {
+  const cpuFree = state.cpuFree[position]!;
+  const memoryFree = state.memoryFree[position]!;
   state.begin();
-  state.move(unit, host);
+  state.move(unit, position);
   state.route();
-  const after = {
-    ...violationParts(state),
-    preference: state.preference,
-    cost: state.cost,
-    violation: state.violation,
-  };
+  const after = costParts(state);
   state.undo();
   const costChange = after.cost - before.cost;
+  const host = compiled.problem.topology.hosts[position]!.id;
   const problems: string[] = [];
   if (after.cpu > before.cpu) {
     const wanted = formatCpu(milliCpu(compiled.unitCpu[unit]!));
@@ -131,15 +129,20 @@ function tryHost(compiled: Compiled, state: MapperState, unit: number, host: num
   if (after.rules > before.rules) problems.push("a placement rule would be broken");
   if (after.latency > before.latency) problems.push("a low-latency link would cross a router");
   if (after.unreachable > before.unreachable) problems.push("a link would have no path");
-  if (problems.length > 0) return { costChange, reason: problems.join("; ") };
+  if (problems.length > 0) return { host, chosen: false, costChange, reason: problems.join("; ") };
   const change = after.preference - before.preference;
   const rounded = Math.round(Math.abs(change) * 1000) / 1000;
   const reason = change >= 0 ? `possible, costs ${rounded} more` : `possible, costs ${rounded} less`;
-  return { costChange, reason };
+  return { host, chosen: false, costChange, reason };
 }
 
-function violationParts(state: MapperState) {
+type CostParts = ReturnType<typeof costParts>;
+
+function costParts(state: MapperState) {
   return {
+    cost: state.cost,
+    preference: state.preference,
+    violation: state.violation,
     cpu: state.overCpu,
     memory: state.overMemory,
     link: state.overLink,

@@ -3,6 +3,7 @@ import { bitsPerSecond, micros } from "#base/units.ts";
 import { connectionTypes } from "#model/topology.ts";
 import type { ConnectionType } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
+import { withConflict } from "#planner/conflicts.ts";
 import type { LinkPath, Mapping } from "#planner/mapping.ts";
 import { balanceWeight, bestEffortWeight, latencyWeight } from "#planner/state.ts";
 import type { MapperState } from "#planner/state.ts";
@@ -25,7 +26,7 @@ export function mappingOf(state: MapperState): Mapping {
   return {
     placements,
     paths,
-    violations: findViolations(compiled.problem, placements, paths),
+    violations: findViolations(compiled.problem, placements, paths).map((one) => withConflict(one, state)),
     score: 1 / (1 + total),
     cost: {
       total,

@@ -1,7 +1,8 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { bitsPerSecond, bytes, formatBandwidth, formatBytes, formatCpu, milliCpu } from "#base/units.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
-import type { Appliance } from "#model/appliances.ts";
+import type { Appliance, ApplianceLink } from "#model/appliances.ts";
+import type { PlacementRule } from "#model/ensemble.ts";
 import { coveredBy, cpuDemandMilli, hasDriver } from "#planner/demand.ts";
 import { existingLoad } from "#planner/existing-load.ts";
 import type { LinkPath, MappingProblem, Placements, Violation } from "#planner/mapping.ts";
@@ -13,11 +14,12 @@ export function findViolations(
   placements: Placements,
   paths: readonly LinkPath[],
 ): Violation[] {
+  const apart = apartRules(problem);
   return [
     ...unplaced(problem, placements),
     ...hostViolations(problem, placements),
-    ...linkViolations(problem, paths),
-    ...pathViolations(problem, placements, paths),
+    ...linkViolations(problem, paths, apart),
+    ...pathViolations(problem, placements, paths, apart),
     ...ruleViolations(problem, placements),
   ];
 }
@@ -105,7 +107,31 @@ function hostViolations(problem: MappingProblem, placements: Placements): Violat
   });
 }
 
-function linkViolations(problem: MappingProblem, paths: readonly LinkPath[]): Violation[] {
+type ApartRule = { readonly rule: PlacementRule; readonly covered: ReadonlySet<ApplianceId> };
+
+function apartRules(problem: MappingProblem): ApartRule[] {
+  return problem.ensembles.flatMap((ensemble) =>
+    ensemble.placement
+      .filter(({ rule }) => rule === "apart")
+      .map((rule) => ({ rule, covered: coveredBy(rule, ensemble) })),
+  );
+}
+
+/** The rule that keeps the ends of one of these links from coming together, as a clause; empty when none does. */
+function keptApart(apart: readonly ApartRule[], links: readonly ApplianceLink[], scope?: "site"): string {
+  for (const { rule, covered } of apart) {
+    if (scope !== undefined && rule.scope !== scope) continue;
+    if (!links.some((link) => covered.has(link.from) && covered.has(link.to))) continue;
+    return `, and the rule that keeps ${rule.appliances.join(", ")} apart forbids them one ${rule.scope}`;
+  }
+  return "";
+}
+
+function linkViolations(
+  problem: MappingProblem,
+  paths: readonly LinkPath[],
+  apart: readonly ApartRule[],
+): Violation[] {
   const { topology } = problem;
   const load = existingLoad(problem, new PathTable(topology)).link;
   const users = topology.links.map((): LinkPath[] => []);
@@ -123,6 +149,10 @@ function linkViolations(problem: MappingProblem, paths: readonly LinkPath[]): Vi
     const excess = formatBandwidth(bitsPerSecond(wanted - physical.bandwidthBps));
     const own = crossing.reduce((sum, path) => sum + path.wireBps, 0);
     const free = formatBandwidth(bitsPerSecond(Math.max(0, physical.bandwidthBps - wanted + own)));
+    const ruled = keptApart(
+      apart,
+      crossing.map(({ link }) => link),
+    );
     return [
       {
         kind: "link-bandwidth",
@@ -132,8 +162,8 @@ function linkViolations(problem: MappingProblem, paths: readonly LinkPath[]): Vi
         wantedBps: bitsPerSecond(wanted),
         capacityBps: physical.bandwidthBps,
         links: crossing.map(({ link }) => ({ from: link.from, to: link.to })),
-        message: `Cannot reserve bandwidth between ${physical.a} and ${physical.b}: ${free} is free each way, wanted ${formatBandwidth(bitsPerSecond(own))} for ${names(crossing.map(({ link }) => `${link.from}–${link.to}`))}`,
-        remedy: `Ask for ${excess} less over it, put their ends closer together, or add capacity between ${physical.a} and ${physical.b}`,
+        message: `Cannot reserve bandwidth between ${physical.a} and ${physical.b}: ${free} is free each way, wanted ${formatBandwidth(bitsPerSecond(own))} for ${names(crossing.map(({ link }) => `${link.from}–${link.to}`))}${ruled}`,
+        remedy: `Ask for ${excess} less over it, ${ruled === "" ? "put their ends closer together" : "relax the rule"}, or add capacity between ${physical.a} and ${physical.b}`,
       },
     ];
   });
@@ -143,6 +173,7 @@ function pathViolations(
   problem: MappingProblem,
   placements: Placements,
   paths: readonly LinkPath[],
+  apart: readonly ApartRule[],
 ): Violation[] {
   const known = new Set(paths.map(({ link }) => `${link.from} ${link.to} ${link.network}`));
   const missing = problem.ensembles.flatMap(linksOf).flatMap((link): Violation[] => {
@@ -162,13 +193,14 @@ function pathViolations(
   });
   const late = paths.flatMap(({ link, connection, nodes }): Violation[] => {
     if (connection !== "inter-router" || link.spec.latency !== "low") return [];
+    const ruled = keptApart(apart, [link], "site");
     return [
       {
         kind: "latency",
         from: link.from,
         to: link.to,
-        message: `Cannot keep low latency between ${link.from} and ${link.to}: the path from ${nodes[0]} to ${nodes.at(-1)} crosses a router, wanted one layer-2 network`,
-        remedy: "Place both on one site, or declare the link's latency high",
+        message: `Cannot keep low latency between ${link.from} and ${link.to}: the path from ${nodes[0]} to ${nodes.at(-1)} crosses a router, wanted one layer-2 network${ruled}`,
+        remedy: `${ruled === "" ? "Place both on one site" : "Relax the rule"}, or declare the link's latency high`,
       },
     ];
   });
