@@ -1,5 +1,4 @@
 export { ensembleDocument } from "#formats/ensemble-document.ts";
-export type { EnsembleDocument } from "#formats/ensemble-schema.ts";
 
 import { buildEnsemble } from "#formats/ensemble-build.ts";
 import { ensembleFindings } from "#formats/ensemble-checks.ts";

@@ -1,5 +1,4 @@
 export { topologyDocument } from "#formats/topology-document.ts";
-export type { TopologyDocument } from "#formats/topology-schema.ts";
 
 import { check, located } from "#formats/issues.ts";
 import { formatLimits } from "#formats/limits.ts";
