@@ -33,6 +33,26 @@ test(
 );
 
 test(
+  "shop: the web machines are apart and near the database, and one more leaves the others alone",
+  patience,
+  async ({ signal }) => {
+    const shop = example("shop.yaml");
+    await rig().up(shop, signal);
+    const before = (await rig().status("shop", signal)).appliances;
+    const webs = before.filter(({ name }) => name.startsWith("web-"));
+    assert.equal(new Set(webs.map(({ host }) => host)).size, 2);
+    assert.equal(new Set(before.map(({ site }) => site)).size, 1);
+    const more = shop.appliances.map((one) => (one.name === "web" ? { ...one, replicas: 3 } : one));
+    await rig().up({ ...shop, appliances: more, placement: [] }, signal);
+    const after = (await rig().status("shop", signal)).appliances;
+    assert.equal(after.length, 4);
+    for (const { name, startedAtMs } of before)
+      assert.equal(after.find((one) => one.name === name)?.startedAtMs, startedAtMs, name);
+    await rig().down("shop", signal);
+  },
+);
+
+test(
   "weather: read from XML, its nodes are at one site and all join in two networks",
   patience,
   async ({ signal }) => {
