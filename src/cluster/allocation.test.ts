@@ -17,6 +17,7 @@ const recordOf = (
   state: "present",
   placements: {},
   paths: [],
+  leaving: {},
   ...allocate(ensemble, before, others),
   operation: "",
   revision: 1,
@@ -99,5 +100,17 @@ describe("allocate()", () => {
 
   it("reads addresses as numbers and back", () => {
     assert.equal(addressNumber("10.64.0.2"), 0x0a400002);
+  });
+
+  it("gives a new network no identifier that the ensemble itself gives up in the same change", () => {
+    const on = (network: string) =>
+      sampleEnsemble("shop", {
+        networks: [{ name: network }],
+        appliances: [sampleAppliance("web", { networks: [network] })],
+      });
+    const before = allocate(on("first"), undefined, []);
+    const after = allocate(on("second"), before, []);
+    assert.notEqual(after.networks["second"]?.vni, before.networks["first"]?.vni);
+    assert.notEqual(after.networks["second"]?.subnet, before.networks["first"]?.subnet);
   });
 });

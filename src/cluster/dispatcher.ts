@@ -1,9 +1,9 @@
 import { withDeadline } from "#base/deadline.ts";
 import { messageOf } from "#base/errors.ts";
-import { digest } from "#base/digest.ts";
 import type { HostId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log } from "#base/runtime.ts";
+import { fingerprintOf } from "#cluster/host-plans.ts";
 import type { HostPlanBody } from "#cluster/host-plans.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { HostProblem, HostReport } from "#protocol/host-report.ts";
@@ -43,7 +43,7 @@ export class Dispatcher {
   /** New desired states; hosts whose plan is the same are not bothered. */
   update(bodies: ReadonlyMap<HostId, HostPlanBody>, signal: AbortSignal): void {
     for (const [host, body] of bodies) {
-      const fingerprint = digest(body);
+      const fingerprint = fingerprintOf(body);
       const before = this.#outgoing.get(host);
       if (before?.digest === fingerprint) continue;
       const revision = (before?.revision ?? 0) + 1;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { hostId } from "#base/ids.ts";
+import { applianceId, applianceName, hostId } from "#base/ids.ts";
 import { megabitsPerSecond, mebibytes, millis } from "#base/units.ts";
 import { hostPlanBodies } from "#cluster/host-plans.ts";
 import type { EnsembleRecord, TunnelRecord } from "#cluster/records.ts";
@@ -43,6 +43,16 @@ describe("hostPlanBodies()", () => {
     );
     assert.deepEqual(a1?.segments[0]?.peers, [sampleHosts().get(hostId("a2"))?.address]);
     assert.deepEqual(plans.get(hostId("b1"))?.segments, []);
+  });
+
+  it("holds an appliance back where it is to run while it may still run elsewhere, as the same generation", () => {
+    const record = sampleRecord(pair, { web: "a1", client: "a2" });
+    const moved = { ...record, leaving: { [applianceId(pair.name, applianceName("web"))]: [hostId("b1")] } };
+    const planned = (from: EnsembleRecord) => bodies([from]).get(hostId("a1"))?.appliances[0];
+    assert.equal(planned(moved)?.held, true);
+    assert.equal(planned(record)?.held, undefined);
+    assert.equal(planned(moved)?.generation, planned(record)?.generation);
+    assert.equal(bodies([moved]).get(hostId("a2"))?.appliances[0]?.held, undefined);
   });
 
   it("shapes a link on both senders' hosts, and not at all inside one host unless it has a ceiling", () => {

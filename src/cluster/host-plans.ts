@@ -12,6 +12,7 @@ import {
   tunnelPlan,
   tunnelsNeeded,
 } from "#cluster/tunnels.ts";
+import { mayRunElsewhere } from "#cluster/leaving.ts";
 import type { EnsembleRecord, HostRecord, TunnelRecord } from "#cluster/records.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Appliance } from "#model/appliances.ts";
@@ -38,37 +39,92 @@ export type DesiredCloud = {
 /** A link that only has a ceiling still needs a class; this is all it is promised. */
 const leastRateBps = bitsPerSecond(8000);
 
+/** What one ensemble wants of one host. */
+type Piece = Pick<HostPlanBody, "appliances" | "segments" | "shapedPairs">;
+
 /** The desired state of every known host. Pure: equal clouds give equal plans, in equal order. */
 export function hostPlanBodies(cloud: DesiredCloud): ReadonlyMap<HostId, HostPlanBody> {
-  const drafts = new Map<
-    HostId,
-    { appliances: AppliancePlan[]; segments: SegmentPlan[]; shapedPairs: ShapedPair[] }
-  >();
-  for (const id of cloud.hosts.keys()) drafts.set(id, { appliances: [], segments: [], shapedPairs: [] });
+  const pieces = new Map<HostId, Piece[]>([...cloud.hosts.keys()].map((id) => [id, []]));
   for (const record of cloud.ensembles) {
     if (record.state !== "present") continue;
-    const segments = segmentsOf(record, cloud);
-    for (const appliance of appliancesOf(record.ensemble)) {
-      const host = record.placements[appliance.id];
-      const draft = host === undefined ? undefined : drafts.get(host);
-      draft?.appliances.push(appliancePlan(appliance, record));
-    }
-    for (const [id, draft] of drafts) {
-      for (const segment of segments) {
-        if (!segment.members.some((member) => member.host === id)) continue;
-        draft.segments.push(segmentSeenFrom(id, segment, cloud));
-      }
-      draft.shapedPairs.push(...shapedPairs(record, id));
-    }
+    for (const [host, piece] of piecesOf(record, cloud)) pieces.get(host)?.push(piece);
   }
   const tunnels = tunnelPlans(cloud);
+  return new Map([...pieces].map(([host, own]) => [host, bodyOf(host, own, tunnels.get(host) ?? [])]));
+}
+
+function bodyOf(host: HostId, pieces: readonly Piece[], tunnels: readonly TunnelPlan[]): HostPlanBody {
+  const body = {
+    host,
+    appliances: pieces.flatMap((piece) => piece.appliances),
+    segments: pieces.flatMap((piece) => piece.segments),
+    shapedPairs: pieces.flatMap((piece) => piece.shapedPairs),
+    tunnels,
+  };
+  madeOf.set(body, pieces);
+  return body;
+}
+
+/** Equal bodies made here have equal fingerprints; what did not change since the last time is not read again. */
+export function fingerprintOf(body: HostPlanBody): string {
+  const pieces = madeOf.get(body);
+  if (pieces === undefined) return digest(body);
+  const parts = pieces.map((piece) => {
+    const known = digests.get(piece) ?? digest(piece);
+    digests.set(piece, known);
+    return known;
+  });
+  return [body.host, ...parts, digest(body.tunnels)].join(" ");
+}
+
+/** Kept with what they were made from: most changes of a large cloud leave nearly all of it as it was. */
+const madeOf = new WeakMap<HostPlanBody, readonly Piece[]>();
+const digests = new WeakMap<Piece, string>();
+const made = new WeakMap<
+  EnsembleRecord,
+  { hosts: readonly (HostRecord | undefined)[]; guarded: string; pieces: ReadonlyMap<HostId, Piece> }
+>();
+
+function piecesOf(record: EnsembleRecord, cloud: DesiredCloud): ReadonlyMap<HostId, Piece> {
+  const ids = [...new Set(Object.values(record.placements))];
+  const hosts = ids.map((id) => cloud.hosts.get(id));
+  const guarded = [...cloud.tunnels].flatMap(([pair, tunnel]) => (tunnel.guarded ? [pair] : [])).join(" ");
+  const known = made.get(record);
+  if (known?.guarded === guarded && hosts.every((host, index) => host === known.hosts[index])) {
+    return known.pieces;
+  }
+  const pieces = makePieces(record, ids, cloud);
+  made.set(record, { hosts, guarded, pieces });
+  return pieces;
+}
+
+function makePieces(
+  record: EnsembleRecord,
+  hosts: readonly HostId[],
+  cloud: DesiredCloud,
+): ReadonlyMap<HostId, Piece> {
+  const appliances = Map.groupBy(appliancesOf(record.ensemble), ({ id }) => record.placements[id]);
+  const pairs = Map.groupBy(shapedPairs(record), ({ host }) => host);
+  const segments = segmentsOf(record, cloud).map((segment) => ({
+    segment,
+    hosts: new Set(segment.members.map((member) => member.host)),
+  }));
   return new Map(
-    [...drafts].map(([host, draft]) => [host, { host, ...draft, tunnels: tunnels.get(host) ?? [] }]),
+    hosts.map((host) => [
+      host,
+      {
+        appliances: (appliances.get(host) ?? []).map((appliance) => appliancePlan(appliance, record)),
+        segments: segments
+          .filter((one) => one.hosts.has(host))
+          .map((one) => segmentSeenFrom(host, one.segment, cloud)),
+        shapedPairs: (pairs.get(host) ?? []).map(({ pair }) => pair),
+      },
+    ]),
   );
 }
 
 /** What an appliance must be restarted for; cpu and memory only as far as having a limit at all. */
-export function generationOf(plan: Omit<AppliancePlan, "generation">): string {
+export function generationOf(plan: Omit<AppliancePlan, "generation" | "held">): string {
   const { cpu, memoryBytes, restart: _restart, stopGraceMs: _stopGraceMs, ...rest } = plan;
   return digest({ ...rest, limited: [cpu !== undefined, memoryBytes !== undefined] });
 }
@@ -94,7 +150,8 @@ function appliancePlan({ id, spec }: Appliance, record: EnsembleRecord): Applian
     ...(spec.cpu === undefined ? {} : { cpu: spec.cpu }),
     ...(spec.memoryBytes === undefined ? {} : { memoryBytes: spec.memoryBytes }),
   };
-  return { ...plan, generation: generationOf(plan) };
+  const generation = generationOf(plan);
+  return mayRunElsewhere(record, id) ? { ...plan, generation, held: true } : { ...plan, generation };
 }
 
 /**
@@ -151,34 +208,30 @@ function segmentMember(
   ];
 }
 
-/** The pairs whose sender is on this host; on one host together only a ceiling needs a class. */
-function shapedPairs(record: EnsembleRecord, host: HostId): ShapedPair[] {
-  return linksOf(record.ensemble).flatMap((link): ShapedPair[] => {
+/** Every pair with the host its sender is on; on one host together only a ceiling needs a class. */
+function shapedPairs(record: EnsembleRecord): { host: HostId; pair: ShapedPair }[] {
+  const macs = new Map(
+    Object.entries(record.interfaces).flatMap(([id, interfaces]) =>
+      interfaces.map((one) => [`${id} ${networkId(record.ensemble.name, one.network)}`, one.mac] as const),
+    ),
+  );
+  return linksOf(record.ensemble).flatMap((link) => {
     const { bandwidthBps, ceilingBps, priority } = link.spec;
     if (bandwidthBps === undefined && ceilingBps === undefined) return [];
     const local = record.placements[link.from] === record.placements[link.to];
     if (local && ceilingBps === undefined) return [];
-    const macOf = (id: ApplianceId) =>
-      record.interfaces[id]?.find((one) => networkId(record.ensemble.name, one.network) === link.network)
-        ?.mac;
-    return [
+    const ways = [
       [link.from, link.to],
       [link.to, link.from],
-    ].flatMap(([from, to]): ShapedPair[] => {
-      if (from === undefined || to === undefined || record.placements[from] !== host) return [];
-      const fromMac = macOf(from);
-      const toMac = macOf(to);
-      if (fromMac === undefined || toMac === undefined) return [];
-      return [
-        {
-          network: link.network,
-          fromMac,
-          toMac,
-          rateBps: bandwidthBps ?? leastRateBps,
-          ...(ceilingBps === undefined ? {} : { ceilingBps }),
-          priority,
-        },
-      ];
+    ] as const;
+    return ways.flatMap(([from, to]) => {
+      const host = record.placements[from];
+      const fromMac = macs.get(`${from} ${link.network}`);
+      const toMac = macs.get(`${to} ${link.network}`);
+      if (host === undefined || fromMac === undefined || toMac === undefined) return [];
+      const rateBps = bandwidthBps ?? leastRateBps;
+      const ceiling = ceilingBps === undefined ? {} : { ceilingBps };
+      return [{ host, pair: { network: link.network, fromMac, toMac, rateBps, ...ceiling, priority } }];
     });
   });
 }

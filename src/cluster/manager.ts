@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import { ConsortError, messageOf } from "#base/errors.ts";
-import type { HostId, OperationId } from "#base/ids.ts";
+import type { ApplianceId, HostId, OperationId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log, Random } from "#base/runtime.ts";
 import { together } from "#base/together.ts";
 import { Wake } from "#base/wake.ts";
-import { ensembleView, hostView } from "#cluster/views.ts";
+import { ensembleView, hostViews } from "#cluster/views.ts";
 import { checkHolds, checkMapping, mappingProblem, planResult } from "#cluster/admission.ts";
 import type { Solve } from "#cluster/admission.ts";
 import { allocate } from "#cluster/allocation.ts";
@@ -14,6 +14,7 @@ import { noteEpoch, takeEpoch } from "#cluster/epoch.ts";
 import { EventLog } from "#cluster/event-log.ts";
 import { explanationOf, placementReasons } from "#cluster/explanation.ts";
 import { hostPlanBodies } from "#cluster/host-plans.ts";
+import { leavingAfter, stillLeaving } from "#cluster/leaving.ts";
 import type { DesiredCloud } from "#cluster/host-plans.ts";
 import { HostsSeen, hostRecordOf } from "#cluster/hosts-seen.ts";
 import { Operations } from "#cluster/operations.ts";
@@ -140,6 +141,7 @@ export class ClusterManager implements ClusterService {
       this.#planned = version;
     }
     dispatcher.retry(signal);
+    await this.#stepLeaving(dispatcher, signal);
     const awaited = this.#state.ensembles().filter((record) => this.#operations.isAwaited(record));
     if (awaited.length === 0) return;
     const observed = this.#observed();
@@ -147,6 +149,26 @@ export class ClusterManager implements ClusterService {
       await this.#operations.observe(record, this.#progress(record, observed), signal);
     }
     if (this.#planned !== this.#state.version()) this.#wake.now();
+  }
+
+  async #stepLeaving(dispatcher: Dispatcher, signal: AbortSignal): Promise<void> {
+    const isGone = (id: ApplianceId, host: HostId): boolean => {
+      if (!this.#seen.isThere(host)) return true;
+      const report = this.#seen.freshReport(host);
+      const done = dispatcher.matches(report, ({ appliance }) => appliance === undefined || appliance === id);
+      return done && report?.appliances.some((one) => one.id === id) === false;
+    };
+    if (!this.#state.ensembles().some(({ leaving }) => stillLeaving(leaving, isGone) !== leaving)) return;
+    await this.#state.change(() => {
+      const isPlanned = this.#planned === this.#state.version();
+      const writes = (isPlanned ? this.#state.ensembles() : []).flatMap((record) => {
+        const leaving = stillLeaving(record.leaving, isGone);
+        if (leaving === record.leaving) return [];
+        return [{ put: keys.ensemble(record.ensemble.name), value: { ...record, leaving } }];
+      });
+      return { writes, result: undefined };
+    }, signal);
+    this.#wake.now();
   }
 
   async #stepTunnels(dispatcher: Dispatcher, signal: AbortSignal): Promise<void> {
@@ -226,6 +248,7 @@ export class ClusterManager implements ClusterService {
           placements: Object.fromEntries(mapping.placements) as EnsembleRecord["placements"],
           paths: mapping.paths,
           ...allocate(ensemble, before, this.#holders(ensemble.name)),
+          leaving: leavingAfter(before, Object.fromEntries(mapping.placements)),
           revision: (before?.revision ?? 0) + 1,
         },
         undo: before,
@@ -290,7 +313,7 @@ export class ClusterManager implements ClusterService {
 
   hosts(_signal: AbortSignal): Promise<HostStatus[]> {
     this.#manage();
-    return Promise.resolve([...this.#state.hosts().values()].map((host) => hostView(host, this.#sources())));
+    return Promise.resolve(hostViews(this.#sources()));
   }
 
   operations(_signal: AbortSignal): Promise<Operation[]> {

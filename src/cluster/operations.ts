@@ -4,6 +4,7 @@ import { limits } from "#base/limits.ts";
 import type { Clock, Random } from "#base/runtime.ts";
 import type { Millis } from "#base/units.ts";
 import type { EventLog } from "#cluster/event-log.ts";
+import { leavingAfter } from "#cluster/leaving.ts";
 import type { Progress } from "#cluster/progress.ts";
 import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord, OperationRecord } from "#cluster/records.ts";
@@ -126,7 +127,12 @@ export class Operations {
         const back: EnsembleRecord =
           undo === null
             ? { ...current, state: "removing", revision: current.revision + 1 }
-            : { ...undo, operation: id, revision: current.revision + 1 };
+            : {
+                ...undo,
+                leaving: leavingAfter(current, undo.placements),
+                operation: id,
+                revision: current.revision + 1,
+              };
         writes.push({ put: keys.ensemble(operation.ensemble), value: back });
       }
       return { writes, result: operation };

@@ -89,9 +89,8 @@ export function downProgress(record: EnsembleRecord, observed: Observed): Progre
   const left = [...observed.reports.values()].flatMap((report) =>
     report.appliances.filter((one) => one.id.startsWith(prefix)).map((one) => `${one.id} on ${report.host}`),
   );
-  const behind = [...new Set(Object.values(record.placements))].filter(
-    (host) => !observed.matches(host, concerns),
-  );
+  const concerned = [record.placements, record.leaving].flatMap((hosts) => Object.values(hosts).flat());
+  const behind = [...new Set<HostId>(concerned)].filter((host) => !observed.matches(host, concerns));
   const complete = left.length === 0 && behind.length === 0;
   return {
     done: Math.max(0, appliances.length - left.length),

@@ -2,6 +2,7 @@ import type { ApplianceId, HostId, Ipv4Address, MacAddress, SiteName } from "#ba
 import type { Ensemble } from "#model/ensemble.ts";
 import type { HostCapacity } from "#protocol/host-report.ts";
 import type { Operation } from "#protocol/http/operation.ts";
+import type { Leaving } from "#cluster/leaving.ts";
 import type { LinkPath } from "#planner/mapping.ts";
 
 /** What the cluster manager keeps, and under which key. One record holds all of an ensemble, so a change of it is one write. */
@@ -29,6 +30,8 @@ export type EnsembleRecord = {
   readonly paths: readonly LinkPath[];
   readonly networks: Readonly<Record<string, NetworkAllocation>>;
   readonly interfaces: Readonly<Record<ApplianceId, readonly InterfaceAllocation[]>>;
+  /** Hosts an appliance was placed on before and has not been told to be gone from. */
+  readonly leaving: Leaving;
   /** The newest operation on it. */
   readonly operation: string;
   /** Counts accepted changes. */

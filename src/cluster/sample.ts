@@ -85,6 +85,7 @@ export function sampleRecord(
     state: "present",
     placements: Object.fromEntries(placements) as EnsembleRecord["placements"],
     paths: [],
+    leaving: {},
     ...allocate(ensemble, undefined, others),
     operation: "op",
     revision: 1,

@@ -6,8 +6,9 @@ import type { Progress } from "#cluster/progress.ts";
 import type { EnsembleRecord, HostRecord } from "#cluster/records.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
-import type { CpuRequest } from "#model/ensemble.ts";
+import type { ApplianceSpec, CpuRequest } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
+import type { LinkPath } from "#planner/mapping.ts";
 import type { ApplianceStatus, EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
 
 /** What the API shows, put together from what is desired and what hosts last told. */
@@ -24,6 +25,7 @@ export function ensembleView(
   sources: ViewSources,
 ): EnsembleStatus {
   const sites = sitesByNetwork(record, sources.hosts);
+  const paths = new Map(record.paths.map((path) => [linkKey(path.link), path]));
   const state =
     record.state === "removing"
       ? "removing"
@@ -43,7 +45,7 @@ export function ensembleView(
       vni: network.vni,
       mtu: segmentMtu(sources.topology, [...(sites.get(name) ?? [])]),
     })),
-    links: linksOf(record.ensemble).map((link) => linkView(link, record, sources)),
+    links: linksOf(record.ensemble).map((link) => linkView(link, paths, record, sources)),
     ...(record.ensemble.description === undefined ? {} : { description: record.ensemble.description }),
     ...(state === "running" ? {} : { message: progress.message }),
   };
@@ -83,7 +85,14 @@ function applianceView(
   };
 }
 
-function linkView(link: ApplianceLink, record: EnsembleRecord, { seen }: ViewSources): LinkStatus {
+const linkKey = ({ from, to, network }: ApplianceLink): string => `${from} ${to} ${network}`;
+
+function linkView(
+  link: ApplianceLink,
+  paths: ReadonlyMap<string, LinkPath>,
+  record: EnsembleRecord,
+  { seen }: ViewSources,
+): LinkStatus {
   const ends = [record.placements[link.from], record.placements[link.to]].filter(
     (host) => host !== undefined,
   );
@@ -94,7 +103,7 @@ function linkView(link: ApplianceLink, record: EnsembleRecord, { seen }: ViewSou
   const nothing = { bytes: 0, bps: 0 };
   const forward = from === undefined || to === undefined ? nothing : seen.traffic(ends, from, to);
   const backward = from === undefined || to === undefined ? nothing : seen.traffic(ends, to, from);
-  const path = record.paths.find((one) => one.link.from === link.from && one.link.to === link.to);
+  const path = paths.get(linkKey(link));
   const { bandwidthBps, ceilingBps, latency } = link.spec;
   return {
     from: link.from,
@@ -112,11 +121,25 @@ function linkView(link: ApplianceLink, record: EnsembleRecord, { seen }: ViewSou
   };
 }
 
-export function hostView(host: HostRecord, sources: ViewSources): HostStatus {
-  const report = sources.seen.report(host.id);
-  const here = sources.ensembles.flatMap((record) =>
-    appliancesOf(record.ensemble).filter((appliance) => record.placements[appliance.id] === host.id),
+/** Every known host, with what the ensembles reserve on it. */
+export function hostViews(sources: ViewSources): HostStatus[] {
+  const here = Map.groupBy(
+    sources.ensembles.flatMap((record) =>
+      appliancesOf(record.ensemble).map(({ id, spec }) => ({ host: record.placements[id], spec })),
+    ),
+    ({ host }) => host,
   );
+  return [...sources.hosts.values()].map((host) =>
+    hostView(
+      host,
+      (here.get(host.id) ?? []).map((one) => one.spec),
+      sources,
+    ),
+  );
+}
+
+function hostView(host: HostRecord, here: readonly ApplianceSpec[], sources: ViewSources): HostStatus {
+  const report = sources.seen.report(host.id);
   const problems = (report?.problems ?? []).map((problem) => problem.message);
   return {
     id: host.id,
@@ -126,10 +149,10 @@ export function hostView(host: HostRecord, sources: ViewSources): HostStatus {
     address: host.address,
     labels: { ...host.labels },
     cpuMilli: host.capacity.cpuMilli,
-    cpuReservedMilli: here.reduce((sum, one) => sum + reservedMilli(one.spec.cpu), 0),
+    cpuReservedMilli: here.reduce((sum, one) => sum + reservedMilli(one.cpu), 0),
     cpuUsedMilli: report?.usage.cpuMilli ?? 0,
     memoryBytes: host.capacity.memoryBytes,
-    memoryReservedBytes: here.reduce((sum, one) => sum + (one.spec.memoryBytes ?? 0), 0),
+    memoryReservedBytes: here.reduce((sum, one) => sum + (one.memoryBytes ?? 0), 0),
     memoryUsedBytes: report?.usage.memoryBytes ?? 0,
     uplinkBps: host.capacity.uplinkBps,
     appliances: here.length,

@@ -48,6 +48,12 @@ const plan = (...appliances: AppliancePlan[]): HostPlan => ({
 const nothing = { destroy: [], create: [], resize: [] };
 
 describe("decideSteps()", () => {
+  it("does not begin what may still run elsewhere, and leaves it alone where it runs", () => {
+    assert.deepEqual(decideSteps(plan(wanted("web", { held: true })), [], new Set()).create, []);
+    const steps = decideSteps(plan(wanted("web", { held: true })), [seen("web")], new Set());
+    assert.deepEqual(steps, { destroy: [], create: [], resize: [] });
+  });
+
   it("does nothing when the host is as planned", () => {
     assert.deepEqual(decideSteps(plan(wanted("web")), [seen("web")], new Set()), nothing);
   });

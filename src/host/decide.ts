@@ -28,7 +28,7 @@ export function decideSteps(
     destroy: idle
       .filter((observation) => desired.get(observation.id)?.generation !== observation.generation)
       .map((observation) => observation.id),
-    create: plan.appliances.filter((appliance) => !present.has(appliance.id) && !busy.has(appliance.id)),
+    create: plan.appliances.filter(({ id, held }) => held !== true && !present.has(id) && !busy.has(id)),
     resize: idle.flatMap((observation) => {
       const appliance = desired.get(observation.id);
       if (appliance === undefined || appliance.generation !== observation.generation) return [];

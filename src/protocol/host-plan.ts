@@ -34,6 +34,8 @@ export type AppliancePlan = {
   readonly restart: RestartPolicy;
   readonly stopGraceMs: Millis;
   readonly interfaces: readonly InterfacePlan[];
+  /** It may still run on another host: not to be made here before a later plan says so. What is here stays. */
+  readonly held?: true;
 };
 
 /** One network interface inside an appliance. */
