@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { runContention } from "#cli/tour/contention.ts";
 import type { ContentionCase } from "#cli/tour/contention.ts";
 import { defaultLabTopology } from "#formats/topology.ts";
+import type { Ensemble } from "#model/ensemble.ts";
 import { readEnsembleFile } from "../test/rig/rig.ts";
 import { formatFigure, quantile, range } from "./harness.ts";
 import type { Benchmark, BenchRow } from "./harness.ts";
@@ -26,7 +27,7 @@ export const benchmark: Benchmark = {
       const unmanaged = readEnsembleFile(example("contention-unmanaged.yaml"));
       const managed = readEnsembleFile(example("contention.yaml"));
       const cloud = {
-        up: rig.up,
+        up: (ensemble: Ensemble, stop: AbortSignal) => rig.up(ensemble, stop),
         exec: (appliance: string, command: readonly string[], stop: AbortSignal) =>
           rig.exec(managed.name, appliance, command, stop),
       };

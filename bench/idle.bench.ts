@@ -3,6 +3,7 @@ import { millis } from "#base/units.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { defaultLabTopology } from "#formats/topology.ts";
 import type { Rig } from "../test/rig/rig.ts";
+import { cpuSeconds } from "./cpu-seconds.ts";
 import { range } from "./harness.ts";
 import type { Benchmark, BenchOptions, BenchRow } from "./harness.ts";
 import { ensembleOf, withManagedLab } from "./managed-lab.ts";
@@ -13,7 +14,6 @@ const windowMs = millis(20_000);
 const windows = 3;
 const memoryAimMib = 80;
 const cpuAimPercent = 1;
-const ticksPerSecond = 100;
 const clock = systemClock();
 
 const managers = [
@@ -43,12 +43,12 @@ async function measure(rig: Rig, { signal, progress }: BenchOptions): Promise<Ma
     return { manager, pid };
   });
   for (let window = 0; window < windows; window += 1) {
-    const before = pids.map(({ pid }) => cpuTicks(pid));
+    const before = pids.map(({ pid }) => cpuSeconds(pid));
     const began = clock.monotonic();
     await clock.sleep(windowMs, signal);
     const seconds = (clock.monotonic() - began) / 1000;
     for (const [index, { manager, pid }] of pids.entries()) {
-      const used = (cpuTicks(pid) - (before[index] ?? 0)) / ticksPerSecond;
+      const used = cpuSeconds(pid) - (before[index] ?? 0);
       uses.get(manager)?.push({ ...memoryOf(pid), cpuPercent: (100 * used) / seconds });
     }
     progress(`window ${window + 1} of ${windows}`);
@@ -79,14 +79,6 @@ function rows(name: string, uses: readonly Use[]): BenchRow[] {
     ),
     row("CPU, of one core, helper programs included", "%", cpuAimPercent, (use) => use.cpuPercent),
   ];
-}
-
-/** User and system time of a process, with those of its children that have ended, in clock ticks. */
-function cpuTicks(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-  // Fields are counted from behind the name in parentheses, which may hold anything: utime is the 14th of all.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
 }
 
 function memoryOf(pid: number): { residentMib: number; proportionalMib: number } {

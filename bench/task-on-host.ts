@@ -5,7 +5,6 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { applianceId, applianceName, ensembleName, ipv4Address, macAddress, networkId } from "#base/ids.ts";
-import type { HostId } from "#base/ids.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import { openLocalBus } from "#drivers/messaging/local-server.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
@@ -57,9 +56,9 @@ export async function measureTaskStart({ signal, progress }: BenchOptions): Prom
   await labUp({ ...place, machine, topology, managers: false }, signal);
   const where = { nodePath: process.execPath, sourceRoot, apiAddress: "127.0.0.1", apiPort: 0 };
   const prepared = preparePrograms({ ...place, ...where, topology, managers: true }, layOut(topology));
-  const program = prepared.find(({ program }) => program.name === "host-a1");
-  if (program === undefined) throw new Error("the lab has no host a1");
-  const host = await startHost(program, undo, signal);
+  const hostProgram = prepared.find(({ program }) => program.name === "host-a1");
+  if (hostProgram === undefined) throw new Error("the lab has no host a1");
+  const host = await startHost(hostProgram, undo, signal);
   return [
     await measure("cold, on an image of its own", host, imageIn(root), 20, { signal, progress }),
     await measure("from the pool of prepared namespaces", host, undefined, 8, { signal, progress }),
@@ -127,7 +126,7 @@ async function measure(
   // One more than counted: the first also starts the helper process.
   for (let run = 0; run <= runs; run += 1) {
     await clock.sleep(poolPauseMs, signal);
-    const took = await once1(host, image, signal);
+    const took = await firstInstruction(host, image, signal);
     if (run > 0) values.push(took);
   }
   const figures = range(values);
@@ -143,13 +142,12 @@ async function measure(
   };
 }
 
-let revision = 0;
+let newestRevision = 0;
 
-async function once1(host: Host, image: string | undefined, signal: AbortSignal): Promise<number> {
+async function firstInstruction(host: Host, image: string | undefined, signal: AbortSignal): Promise<number> {
   const appliance = appliancePlan(image);
   const sentAt = performance.timeOrigin + performance.now();
-  const converged = send(host, [appliance], signal);
-  await converged;
+  await send(host, [appliance], signal);
   let output = "";
   while (!output.endsWith("\n")) {
     const answer = await host.bus.request(
@@ -167,8 +165,8 @@ async function once1(host: Host, image: string | undefined, signal: AbortSignal)
 
 /** Resolves when the host matches it. */
 async function send(host: Host, appliances: readonly AppliancePlan[], signal: AbortSignal): Promise<void> {
-  revision += 1;
-  const sent = revision;
+  newestRevision += 1;
+  const sent = newestRevision;
   const plan = hostPlan(host.config, sent, appliances);
   const converged = host.until((report) => report.convergedRevision >= sent && report.problems.length === 0);
   await Promise.all([converged, host.bus.request(hostAddress(host.config.host), topics.plan, plan, signal)]);
@@ -181,7 +179,7 @@ const mac = macAddress("02:c0:00:00:00:01");
 const address = ipv4Address("10.77.0.2");
 
 function hostPlan(config: HostConfig, revision: number, appliances: readonly AppliancePlan[]): HostPlan {
-  const member = { appliance: id, name: "task", mac, address, host: config.host as HostId };
+  const member = { appliance: id, name: "task", mac, address, host: config.host };
   const segment = {
     network,
     vni: 4711,
@@ -204,7 +202,7 @@ function appliancePlan(image: string | undefined): AppliancePlan {
   return {
     id,
     kind: "task",
-    generation: String(revision),
+    generation: String(newestRevision),
     ...(image === undefined ? {} : { image }),
     command: ["/bin/date", "+%s%N"],
     env: {},
