@@ -1,9 +1,11 @@
+import { ConsortError } from "#base/errors.ts";
 import { apiOptions } from "#cli/arguments.ts";
 import { connect, route } from "#cli/client.ts";
 import { lineWidth } from "#cli/command.ts";
 import type { Command } from "#cli/command.ts";
-import { linkName } from "#cli/names.ts";
+import { linkName, shortName } from "#cli/names.ts";
 import { formatTable } from "#cli/table.ts";
+import { didYouMean } from "#formats/suggestion.ts";
 import type { Explanation } from "#protocol/http/plan.ts";
 
 type Weighed = Explanation["appliances"][number];
@@ -40,9 +42,18 @@ export const command: Command = {
 function only(whole: Explanation, appliance: string | undefined): Explanation {
   if (appliance === undefined) return whole;
   const isIt = (id: string): boolean => id === appliance || id === `${whole.ensemble}/${appliance}`;
+  const appliances = whole.appliances.filter((entry) => isIt(entry.appliance));
+  if (appliances.length === 0) {
+    const known = whole.appliances.map((entry) => shortName(entry.appliance));
+    const suggestion = didYouMean(appliance, known);
+    throw new ConsortError(
+      "not_found",
+      `Cannot explain ${appliance}: no such appliance of ${whole.ensemble}${suggestion === undefined ? "" : `; ${suggestion}`}`,
+    );
+  }
   return {
     ensemble: whole.ensemble,
-    appliances: whole.appliances.filter((entry) => isIt(entry.appliance)),
+    appliances,
     links: whole.links.filter((link) => isIt(link.from) || isIt(link.to)),
   };
 }

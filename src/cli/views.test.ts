@@ -207,6 +207,9 @@ test("explain marks where an appliance is among the hosts weighed", async () => 
       "",
     ].join("\n"),
   );
+  const wrong = await consort(["explain", "shop", "--appliance", "web1"], { url: api.url });
+  assert.equal(wrong.exit, 1);
+  assert.match(wrong.err, /no such appliance of shop; did you mean "web-1"\?/);
 });
 
 test("events prints what is kept and ends; --follow resumes after a break where it was", async () => {

@@ -132,8 +132,8 @@ function tryHost(
   if (problems.length > 0) return { host, chosen: false, costChange, reason: problems.join("; ") };
   const change = after.preference - before.preference;
   const rounded = Math.round(Math.abs(change) * 1000) / 1000;
-  const reason = change >= 0 ? `possible, costs ${rounded} more` : `possible, costs ${rounded} less`;
-  return { host, chosen: false, costChange, reason };
+  const compared = rounded === 0 ? "as good" : `costs ${rounded} ${change > 0 ? "more" : "less"}`;
+  return { host, chosen: false, costChange, reason: `possible, ${compared}` };
 }
 
 type CostParts = ReturnType<typeof costParts>;
