@@ -18,6 +18,7 @@ import type { Rig } from "../rig/rig.ts";
 import { differences } from "./check.ts";
 import type { Place } from "./found.ts";
 import { killOne } from "./victims.ts";
+import { watchForTwice } from "./twice.ts";
 import { after, ensembleOf, nextStep } from "./workload.ts";
 import type { Step, World } from "./workload.ts";
 
@@ -50,7 +51,8 @@ test(`nothing is lost and nothing left, whatever is killed at whatever moment (C
   };
   try {
     await converged("the empty lab", rig, place, new Map());
-    const world = await chaos(rig, place, context);
+    await using watch = watchForTwice(lab, place.hosts);
+    const world = await chaos(rig, place, watch.found, context);
     await removeAll(rig, place, world);
   } finally {
     await rig.close();
@@ -58,7 +60,7 @@ test(`nothing is lost and nothing left, whatever is killed at whatever moment (C
   assert.deepEqual(await machineFacts(lab), before, "the machine is as it was");
 });
 
-async function chaos(rig: Rig, place: Place, context: TestContext): Promise<World> {
+async function chaos(rig: Rig, place: Place, twice: readonly string[], context: TestContext): Promise<World> {
   const random = seededRandom(seed);
   let world: World = new Map();
   let kills = 0;
@@ -72,6 +74,7 @@ async function chaos(rig: Rig, place: Place, context: TestContext): Promise<Worl
     if (outcome === "accepted" || (await isThere(story, rig, step, world))) world = after(world, step);
     const began = clock.monotonic();
     await converged(story, rig, place, world);
+    assert.deepEqual(twice, [], `${story}: an appliance ran twice`);
     context.diagnostic(`${story}; converged after ${Math.round(clock.monotonic() - began)} ms`);
   }
   context.diagnostic(`${kills} kills`);

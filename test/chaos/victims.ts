@@ -19,7 +19,7 @@ const kinds = [
   "machine",
   "command",
 ] as const;
-export type Kind = (typeof kinds)[number];
+type Kind = (typeof kinds)[number];
 
 /** Kills one random process of the lab at once; resolves its role, or undefined when none of the drawn kind runs. */
 export function killOne(lab: string, random: Random): string | undefined {

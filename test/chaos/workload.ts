@@ -44,6 +44,9 @@ const sites = ["alpha", "beta"];
 export const tagOf = (ensemble: string, member: Member): string =>
   `chaos:${ensemble}/${member.name}#${member.version}`;
 
+/** Takes its time when asked to end, so that one that is begun elsewhere too early is met there. */
+const lingering = "$SIG{TERM} = sub { select undef, undef, undef, 0.2; exit 0 }; sleep while 1";
+
 /** Appliances do nothing but wait to be found and pinged. */
 export function ensembleOf(declared: Declared): Ensemble {
   const parsed = parseEnsembleDocument(
@@ -53,7 +56,7 @@ export function ensembleOf(declared: Declared): Ensemble {
         declared.members.map((member) => [
           member.name,
           {
-            command: ["perl", "-e", "sleep", tagOf(declared.name, member)],
+            command: ["perl", "-e", lingering, tagOf(declared.name, member)],
             memory: `${member.memoryMiB}MiB`,
             stopGrace: "1s",
             // Killed again and again, it is still to be back soon.

@@ -48,7 +48,7 @@ const hexOfAddress = (address: string): string =>
     .join("");
 export const hexOfText = (text: string): string => Buffer.from(text).toString("hex");
 
-export const broadcastMac = "ff:ff:ff:ff:ff:ff";
+const broadcastMac = "ff:ff:ff:ff:ff:ff";
 
 /** An IPv4 frame of an unassigned protocol (253, for experiments) that carries `text`; its checksum is of no matter. */
 export function packet(
