@@ -1,14 +1,9 @@
 import { ConsortError } from "#base/errors.ts";
-import type { ErrorCode } from "#base/errors.ts";
 import { apiOptions } from "#cli/arguments.ts";
-import { connect, route } from "#cli/client.ts";
+import { connect } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
 import { applianceIn } from "#cli/logs.ts";
-
-type ExecLine =
-  | { readonly stream: "stdout" | "stderr"; readonly dataBase64: string }
-  | { readonly exitCode: number }
-  | { readonly error: { readonly code: ErrorCode; readonly message: string } };
+import { captureIn, execIn } from "#cli/remote-exec.ts";
 
 export const command: Command = {
   usage: ["exec NAME/APPLIANCE -- PROGRAM [ARGUMENT…]"],
@@ -35,32 +30,27 @@ export const command: Command = {
         `Cannot run anything in ${ensemble}/${appliance}: no program given, wanted consort exec ${ensemble}/${appliance} -- PROGRAM`,
       );
     const client = await connect(given, context);
-    const input = given.has("stdin") ? Buffer.from(await context.terminal.readInput()) : undefined;
-    const body = {
+    const { terminal, signal } = context;
+    const program = {
+      ensemble,
+      appliance,
       command: given.rest,
       env: variables(given.text("env")),
-      ...(input === undefined ? {} : { stdinBase64: input.toString("base64") }),
+      ...(given.has("stdin") ? { stdin: await terminal.readInput() } : {}),
     };
-    const one = route`/v1/ensembles/${ensemble}/appliances/${appliance}/exec`;
-    const collected = { stdout: "", stderr: "" };
-    for await (const line of client.lines("POST", one, context.signal, { body })) {
-      if (line === "") continue;
-      const told = JSON.parse(line) as ExecLine;
-      if ("error" in told) throw new ConsortError(told.error.code, told.error.message);
-      if ("exitCode" in told) {
-        const { exitCode } = told;
-        if (given.has("json"))
-          context.terminal.out(`${JSON.stringify({ exitCode, ...collected }, undefined, 2)}\n`);
-        return exitCode;
-      }
-      const data = Buffer.from(told.dataBase64, "base64");
-      if (given.has("json")) collected[told.stream] += data.toString();
-      else if (told.stream === "stdout") context.terminal.out(data);
-      else context.terminal.err(data.toString());
+    if (given.has("json")) {
+      const result = await captureIn(client, program, signal);
+      terminal.out(`${JSON.stringify(result, undefined, 2)}\n`);
+      return result.exitCode;
     }
-    throw new ConsortError(
-      "unavailable",
-      `Cannot tell how ${given.rest[0]} ended: the manager's answer broke off, wanted an exit code`,
+    return execIn(
+      client,
+      program,
+      (stream, chunk) => {
+        if (stream === "stdout") terminal.out(chunk);
+        else terminal.err(chunk);
+      },
+      signal,
     );
   },
 };

@@ -1,15 +1,11 @@
 import { codeOf, errorTable, messageOf } from "#base/errors.ts";
-import { millis } from "#base/units.ts";
+import { untilEnded } from "#cli/change.ts";
 import { route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
 import type { CommandContext } from "#cli/command.ts";
 import { operationLine, progressOn } from "#cli/progress.ts";
 import { printable } from "#cli/table.ts";
 import type { Operation } from "#protocol/http/operation.ts";
-
-const waitMs = 500;
-/** Between two looks when the manager answers at once. */
-const pauseMs = millis(30);
 
 /**
  * Shows an operation until it has ended. Ctrl-C: an `up` is cancelled, which brings back what was desired before;
@@ -23,14 +19,12 @@ export async function follow(
 ): Promise<Operation> {
   const progress = progressOn(context);
   let operation = accepted;
+  const look = (now: Operation): void => {
+    operation = now;
+    if (!options.quiet && now.state === "running") progress.show(operationLine(now));
+  };
   try {
-    while (operation.state === "running") {
-      if (!options.quiet) progress.show(operationLine(operation));
-      const next = route`/v1/operations/${operation.id}`;
-      operation = await client.request<Operation>("GET", `${next}?waitMs=${waitMs}`, context.signal);
-      if (operation.state === "running") await context.clock.sleep(pauseMs, context.signal);
-    }
-    return operation;
+    return await untilEnded(client, context.clock, accepted, look, context.signal);
   } catch (error) {
     if (!context.signal.aborted) throw error;
     progress.end();

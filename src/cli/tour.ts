@@ -41,7 +41,7 @@ export const command: Command = {
     if (given.has("json")) context.terminal.out(`${JSON.stringify(cases, undefined, 2)}\n`);
     else context.terminal.out(report(cases));
     if (given.has("once")) {
-      await takeDown(client, "contention", context.signal);
+      await takeDown(client, context.clock, "contention", context.signal);
       return runLab("down", context);
     }
     if (!given.has("json")) context.terminal.out(explore);
@@ -64,7 +64,7 @@ async function contention(
   if (unmanaged === undefined || managed === undefined) return [];
   const progress = progressOn(context);
   const cloud: ContentionCloud = {
-    up: async (ensemble, signal) => void (await bringUp(client, ensemble, signal)),
+    up: async (ensemble, signal) => void (await bringUp(client, context.clock, ensemble, signal)),
     exec: (appliance, program, signal) =>
       captureIn(client, { ensemble: managed.name, appliance, command: program }, signal),
   };

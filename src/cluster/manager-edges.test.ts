@@ -153,7 +153,7 @@ describe("a cluster manager", () => {
   it("goes on when its store works again, and then keeps what hosts told meanwhile", async () => {
     const desk = new Desk();
     await desk.start();
-    const { commit } = desk.store;
+    const commit = desk.store.commit.bind(desk.store);
     desk.store.commit = () => Promise.reject(new Error("disk full"));
     await assert.rejects(desk.manager.up(onNetwork("shop", "lan"), never), /disk full/);
     const host = [...sampleHosts().keys()][0] as HostId;
