@@ -18,7 +18,10 @@ export const command: Command = {
     const manager = await managerVersion();
     if (given.has("json"))
       context.terminal.out(`${JSON.stringify({ consort, node: process.version, manager }, undefined, 2)}\n`);
-    else context.terminal.out(`consort ${consort}, node ${process.version}, manager: ${manager.text}\n`);
+    else
+      context.terminal.out(
+        `consort ${consort}, node ${process.version}, manager: ${manager.running ? manager.text : "none reached"}\n`,
+      );
     return 0;
 
     async function managerVersion(): Promise<{ running: boolean; text: string }> {
