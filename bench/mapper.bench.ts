@@ -21,10 +21,10 @@ const assign = (seconds: number): string =>
   `Emulab assign ${seconds} s, 1/3 to 2/3 of problems left violated`;
 const sizes: readonly Size[] = [
   { appliances: 10, hosts: 8, aimMs: 200, reference: "-", budgetMs: 5000 },
-  { appliances: 100, hosts: 100, aimMs: 200, reference: assign(3), budgetMs: 20_000 },
-  { appliances: 250, hosts: 100, aimMs: 500, reference: assign(12), budgetMs: 20_000 },
-  { appliances: 500, hosts: 100, aimMs: 1000, reference: assign(29), budgetMs: 35_000 },
-  { appliances: 2000, hosts: 1000, aimMs: 10_000, reference: "-", budgetMs: 75_000 },
+  { appliances: 100, hosts: 100, aimMs: 200, reference: assign(3), budgetMs: 15_000 },
+  { appliances: 250, hosts: 100, aimMs: 500, reference: assign(12), budgetMs: 25_000 },
+  { appliances: 500, hosts: 100, aimMs: 1000, reference: assign(29), budgetMs: 45_000 },
+  { appliances: 2000, hosts: 1000, aimMs: 10_000, reference: "-", budgetMs: 140_000 },
 ];
 
 /** Every graph, network, load and number of sites, in an order that mixes them early. */
@@ -47,7 +47,8 @@ function shapesOf(size: Size): PlantedShape[] {
 
 type Outcome = {
   readonly ms: number;
-  readonly violated: boolean;
+  /** Findings of the linter, which shares nothing with the mapper. */
+  readonly violations: number;
   readonly ratio: number;
   readonly share: Readonly<Record<ConnectionType, number>>;
 };
@@ -62,7 +63,7 @@ function solveOne(shape: PlantedShape, seed: number): Outcome {
     (100 * mapping.paths.filter((path) => path.connection === type).length) / mapping.paths.length;
   return {
     ms,
-    violated: lintMapping(problem, mapping).length > 0,
+    violations: lintMapping(problem, mapping).length,
     ratio: bandwidthHopsBps === 0 ? 0 : mapping.cost.bandwidthHopsBps / bandwidthHopsBps,
     share: {
       trivial: count("trivial"),
@@ -88,10 +89,11 @@ function rowsOf(size: Size, outcomes: readonly Outcome[]): BenchRow[] {
     "time to place",
     "ms",
     size.reference,
-    `<= ${size.aimMs} (median)`,
+    `<= ${size.aimMs} (longest)`,
     outcomes.map((one) => one.ms),
   );
-  const violated = outcomes.filter((one) => one.violated).length;
+  const violated = outcomes.filter((one) => one.violations > 0).length;
+  const total = outcomes.reduce((sum, one) => sum + one.violations, 0);
   const share = (100 * violated) / outcomes.length;
   const broken = row("planted problems left with violations", "%", "33 to 67", "0", [share]);
   const ratio = row(
@@ -102,8 +104,9 @@ function rowsOf(size: Size, outcomes: readonly Outcome[]): BenchRow[] {
     outcomes.map((one) => one.ratio),
   );
   return [
-    { ...ms, ok: ms.value <= size.aimMs },
+    { ...ms, ok: ms.high <= size.aimMs },
     { ...broken, ok: violated === 0 },
+    { ...row("violations in all", "", "-", "0", [total]), ok: total === 0 },
     { ...ratio, ok: ratio.high <= 1 },
     ...connectionTypes
       .filter((type) => type !== "direct")
@@ -138,7 +141,7 @@ export const benchmark: Benchmark = {
         const outcome = solveOne(shape, seed + index);
         outcomes.push(outcome);
         const { network, graph, load, sites } = shape;
-        const verdict = outcome.violated ? "VIOLATED" : "kept";
+        const verdict = outcome.violations > 0 ? "VIOLATED" : "kept";
         progress(
           `${size.appliances}/${size.hosts} ${network} ${graph} ${load} ${sites} sites seed ${seed + index}: ` +
             `${Math.round(outcome.ms)} ms, ${verdict}, ${outcome.ratio.toFixed(2)} of planted`,

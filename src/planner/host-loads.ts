@@ -39,6 +39,7 @@ export class HostLoads {
     this.hostExtra = new Float64Array(hostCount);
     this.#nominal = new Float64Array(hostCount);
     this.#counters = new Int32Array(compiled.rules.counters);
+    this.brokenRules = -togetherRules(compiled);
   }
 
   /** Puts the unit on a host; -1 is nowhere. Links are not its business. */
@@ -186,4 +187,16 @@ export class HostLoads {
           : (after > 0 ? 1 : 0) - (before > 0 ? 1 : 0);
     }
   }
+}
+
+/** Rules "together in one site" about someone who can be placed: the first place of each is not one too many. */
+function togetherRules({ rules, choices, unitChoice, unitCount }: Compiled): number {
+  const found = new Set<number>();
+  for (let unit = 0; unit < unitCount; unit += 1) {
+    if (choices[unitChoice[unit]!]!.list.length === 0) continue;
+    for (let at = rules.unitStart[unit]!; at < rules.unitStart[unit + 1]!; at += 1) {
+      if (rules.apart[rules.unitRule[at]!] === 0) found.add(rules.unitRule[at]!);
+    }
+  }
+  return found.size;
 }

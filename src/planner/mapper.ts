@@ -2,8 +2,10 @@ import { seededRandom } from "#base/seeded-random.ts";
 import { Annealer, Snapshot } from "#planner/anneal.ts";
 import type { ShouldStop } from "#planner/anneal.ts";
 import { chooseSites } from "#planner/coarse.ts";
+import type { SiteChoice } from "#planner/coarse.ts";
 import { compileProblem } from "#planner/compile.ts";
 import type { Compiled } from "#planner/compile.ts";
+import { descend } from "#planner/descend.ts";
 import { localityOf, placeGreedily } from "#planner/greedy.ts";
 import type { Locality } from "#planner/greedy.ts";
 import { mappingOf } from "#planner/mapping-result.ts";
@@ -23,6 +25,11 @@ export type SolveOptions = {
 const settledWeight = 1000;
 /** While a promise is broken: below what that weighs, or nothing would ever move for it. Needless moves are undone last. */
 const unsettledWeight = 2;
+/** Up to so many units both are tried: sites chosen first, which fills them alike, and wherever is best. */
+const fewUnits = 64;
+/** Up to so many units a few more starts cost nothing to speak of. */
+const veryFewUnits = 16;
+const moreStarts = 2;
 const repairRounds = 8;
 const repairSteps = 2000;
 /** Where it starts to cool, in turn: what is left may take a nudge or a rearrangement. */
@@ -42,40 +49,23 @@ export function solveMapping(problem: MappingProblem, options: SolveOptions): Ma
   const settled = settle(state, units);
   const unsettled = units.filter((unit) => state.hostOf[unit]! < 0);
   const effort = options.effort ?? 1;
-  const sites =
-    settled === 0 && compiled.siteCount > 1
-      ? chooseSites(compiled, units, random, effort * (5000 + 400 * units.length), shouldStop)
-      : undefined;
-  placeGreedily(state, unsettled, locality, sites);
   const best = new Snapshot(compiled);
-  best.offer(state);
-  const search = {
-    compiled,
-    state,
-    locality,
-    random,
-    best,
-    shouldStop,
-    effort,
-    sitesKept: sites?.kept === true,
-  };
-  // With nothing running the whole of it is open; otherwise first what is new, then, if need be, the rest.
-  if (settled === 0) explore(search, units);
-  else {
-    if (unsettled.length > 0) explore(search, unsettled);
-    if (best.violation > 0) {
-      // Those alone who are in the way, before all are let loose.
-      best.restore(state);
-      new Repairer(state, random, locality, units).run(Math.ceil(effort * repairSteps), best, shouldStop);
+  const search: Search = { compiled, state, locality, random, best, shouldStop, effort };
+  if (settled === 0) {
+    if (compiled.siteCount === 1 || units.length <= fewUnits) start(search, units);
+    for (let more = 0; more < moreStarts && units.length <= veryFewUnits; more += 1) start(search, units);
+    if (compiled.siteCount > 1) {
+      const proposals = effort * (5000 + 400 * units.length);
+      start(search, units, chooseSites(compiled, units, random, proposals, shouldStop));
     }
-    if (best.violation > 0 || problem.moveWeight !== undefined) {
-      state.moveWeight = problem.moveWeight ?? unsettledWeight;
-      explore(search, units);
-      state.moveWeight = problem.moveWeight ?? settledWeight;
-    }
+  } else {
+    placeGreedily(state, unsettled, locality);
+    best.offer(state);
+    extend(search, units, unsettled);
   }
   best.restore(state);
-  if (settled > 0) sendHome(state, units);
+  if (settled === 0) descend(state, units);
+  else sendHome(state, units);
   return mappingOf(state);
 }
 
@@ -87,28 +77,53 @@ type Search = {
   readonly best: Snapshot;
   readonly shouldStop: ShouldStop;
   readonly effort: number;
-  /** The sites were chosen so that nothing between them is broken. */
-  readonly sitesKept: boolean;
 };
+
+/** With nothing running: from nowhere, and with sites chosen first where there are some. */
+function start(search: Search, units: readonly number[], sites?: SiteChoice): void {
+  const { state, locality, best } = search;
+  for (const unit of units) {
+    state.begin();
+    state.move(unit, -1);
+  }
+  placeGreedily(state, units, locality, sites);
+  best.offer(state);
+  explore(search, units, sites?.kept !== true);
+}
+
+/** With something running: first what is new, then, if need be, those in its way, then all. */
+function extend(search: Search, units: readonly number[], unsettled: readonly number[]): void {
+  const { compiled, state, locality, random, best, shouldStop, effort } = search;
+  const { moveWeight } = compiled.problem;
+  if (unsettled.length > 0) explore(search, unsettled, true);
+  if (best.violation > 0) {
+    best.restore(state);
+    new Repairer(state, random, locality, units).run(Math.ceil(effort * repairSteps), best, shouldStop);
+  }
+  if (best.violation === 0 && moveWeight === undefined) return;
+  state.moveWeight = moveWeight ?? unsettledWeight;
+  explore(search, units, true);
+  state.moveWeight = moveWeight ?? settledWeight;
+}
 
 /**
  * Cools once from warm; then, while promises are broken, mends what is broken and, where that alone does not help,
  * shakes all of it a little between.
  */
-function explore(search: Search, units: readonly number[]): void {
+function explore(search: Search, units: readonly number[], roams: boolean): void {
   const { state, random, locality, best, shouldStop, effort } = search;
   const annealer = new Annealer(state, random, locality, units);
   const repairer = new Repairer(state, random, locality, units);
   const iterations = Math.round(effort * proposalsFor(units.length));
   const steps = Math.ceil(effort * repairSteps);
-  annealer.roams = !search.sitesKept;
+  annealer.roams = roams;
   annealer.run({ iterations, warmest: 1, coldest: 0.02, focus: 0.3, penaltyMost: 20 }, best, shouldStop);
   const { preference } = best;
   for (let round = 0; round < repairRounds && best.violation > 0 && !shouldStop(); round += 1) {
     best.restore(state);
     if (round > 0) {
       state.penalty = 10;
-      annealer.roams = !search.sitesKept || round >= repairWarmth.length;
+      annealer.roams = roams || round >= repairWarmth.length;
       annealer.run(
         {
           iterations: iterations / 3,
