@@ -17,7 +17,7 @@ import { startRig } from "../rig/rig.ts";
 import type { Rig } from "../rig/rig.ts";
 import { differences } from "./check.ts";
 import type { Place } from "./found.ts";
-import { killOne } from "./victims.ts";
+import { killAllManagers, killOne } from "./victims.ts";
 import { watchForTwice } from "./twice.ts";
 import { after, ensembleOf, nextStep } from "./workload.ts";
 import type { Step, World } from "./workload.ts";
@@ -35,6 +35,8 @@ const killsPerRound = 6;
 /** The request is made some time in the first part of it, and every second kill is close to that moment. */
 const requestWithinMs = 300;
 const closeMs = 25;
+/** Of so many kills one takes all managers together. */
+const allAtOnceOneIn = 40;
 /** Not a limit on how quick it is, only on how long a hopeless wait lasts. */
 const hopelessMs = 45_000;
 const pollMs = millis(100);
@@ -107,8 +109,9 @@ async function killSome(requestAt: number, random: Random): Promise<string[]> {
   for (const moment of moments) {
     const wait = millis(Math.max(0, moment - (clock.monotonic() - began)));
     await clock.sleep(wait, new AbortController().signal);
-    const role = killOne(lab, random);
-    if (role !== undefined) killed.push(`${role} at ${moment} ms`);
+    const all = random.integer(allAtOnceOneIn) === 0;
+    const roles = all ? killAllManagers(lab) : killOne(lab, random);
+    killed.push(...roles.map((role) => `${role} at ${moment} ms`));
   }
   return killed;
 }

@@ -21,18 +21,26 @@ const kinds = [
 ] as const;
 type Kind = (typeof kinds)[number];
 
-/** Kills one random process of the lab at once; resolves its role, or undefined when none of the drawn kind runs. */
-export function killOne(lab: string, random: Random): string | undefined {
+/** Kills one random process of the lab at once and gives its role; nothing when none of the drawn kind runs. */
+export function killOne(lab: string, random: Random): string[] {
   const kind = pick(kinds, random) ?? "host";
   const victim = pick(candidates(lab, kind), random);
-  if (victim === undefined) return undefined;
-  try {
-    process.kill(victim.pid, "SIGKILL");
-  } catch {
-    return undefined;
-  }
+  if (victim === undefined || !killed(victim)) return [];
   const role = roleOf(victim);
-  return role === victim.command ? `${kind} ${victim.pid}` : role;
+  return [role === victim.command ? `${kind} ${victim.pid}` : role];
+}
+
+/** Everything that manages, and every tunnel, within a moment; what they manage lives on. Gives their roles. */
+export function killAllManagers(lab: string): string[] {
+  return managerProcesses(lab).filter(killed).map(roleOf);
+}
+
+function killed({ pid }: Process): boolean {
+  try {
+    return process.kill(pid, "SIGKILL");
+  } catch {
+    return false;
+  }
 }
 
 function candidates(lab: string, kind: Kind): Process[] {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import { quantile } from "#base/quantiles.ts";
+import { median } from "#base/quantiles.ts";
 import { iperfReceivedBps, runContention } from "#cli/tour/contention.ts";
 import type { ContentionCase } from "#cli/tour/contention.ts";
 import { netnsName, netnsPath } from "#lab/names.ts";
@@ -88,7 +88,7 @@ test(
     );
     const page = await rig().exec("contention", "web", ["wc", "-c", "/tmp/page"], signal);
     assert.match(page.stdout, /^10240 /);
-    const [alone, unmanaged, kept] = cases.map(median);
+    const [alone, unmanaged, kept] = cases.map(medianMs);
     const told = cases.map(describe).join("; ");
     context.diagnostic(told);
     assert.ok(kept! < unmanaged! / 2, `managed is not much quicker than unmanaged: ${told}`);
@@ -102,9 +102,9 @@ test(
   },
 );
 
-const median = ({ responseMs }: ContentionCase): number => quantile(responseMs, 0.5);
+const medianMs = ({ responseMs }: ContentionCase): number => median(responseMs);
 const describe = (one: ContentionCase): string =>
-  `${one.name} p50 ${median(one).toFixed(2)} ms, bulk ${((one.bulkBps ?? 0) / 1e6).toFixed(0)} Mbit/s`;
+  `${one.name} p50 ${medianMs(one).toFixed(2)} ms, bulk ${((one.bulkBps ?? 0) / 1e6).toFixed(0)} Mbit/s`;
 
 test(
   "two-sites: bandwidth follows the promise, and between the sites nothing travels in clear",
