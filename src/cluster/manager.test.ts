@@ -274,6 +274,28 @@ describe("a cloud of real managers on fake drivers", () => {
     assert.match(ended.message, /broken\/bad/);
   });
 
+  it("ends the operation of a crash loop with what the appliance said last", async () => {
+    await cloud.start();
+    const command = fakePrograms.ends(3);
+    const looping = sampleEnsemble("looping", {
+      appliances: [
+        sampleAppliance("bad", {
+          command,
+          placement: { labels: {}, hosts: [hostId("a1")] },
+          restart: { when: "always", backoffMsMin: 1 as never, backoffMsMax: 20 as never },
+        }),
+      ],
+    });
+    const accepted = await cloud.cluster.up(looping, never);
+    const made = () => [...(cloud.machines.get("a1")?.appliances.values() ?? [])];
+    while (made().length === 0) await clock.sleep(1 as never, never);
+    for (const one of made()) one.output = "starting\nno such table: users\n\n";
+    const ended = await cloud.ended(accepted);
+    assert.equal(ended.state, "failed");
+    assert.match(ended.message, /exit code 3; its last line: no such table: users$/);
+    await cloud.ended(await cloud.cluster.down("looping", never));
+  });
+
   it("tells events in order, and lets a reader resume after the last one it saw", async () => {
     await cloud.start();
     const from = cloud.cluster.lastCursor();

@@ -14,6 +14,7 @@ import { noteEpoch, takeEpoch } from "#cluster/epoch.ts";
 import { EventLog } from "#cluster/event-log.ts";
 import { explanationOf, placementReasons } from "#cluster/explanation.ts";
 import { hostPlanBodies } from "#cluster/host-plans.ts";
+import { withLastWords } from "#cluster/last-words.ts";
 import { leavingAfter, stillLeaving } from "#cluster/leaving.ts";
 import type { DesiredCloud } from "#cluster/host-plans.ts";
 import { HostsSeen, hostRecordOf } from "#cluster/hosts-seen.ts";
@@ -146,7 +147,8 @@ export class ClusterManager implements ClusterService {
     if (awaited.length === 0) return;
     const observed = this.#observed();
     for (const record of awaited) {
-      await this.#operations.observe(record, this.#progress(record, observed), signal);
+      const progress = await withLastWords(this.#parts, record, this.#progress(record, observed), signal);
+      await this.#operations.observe(record, progress, signal);
     }
     if (this.#planned !== this.#state.version()) this.#wake.now();
   }

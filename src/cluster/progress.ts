@@ -12,6 +12,8 @@ export type Progress = {
   readonly complete: boolean;
   /** Will not be reached without a change by the user. */
   readonly failed: boolean;
+  /** The first appliance that made it fail. */
+  readonly failing?: ApplianceId;
   /** What is being waited for, for people. */
   readonly message: string;
 };
@@ -32,6 +34,7 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
   const concerns = concernsOf(record);
   const waiting: string[] = [];
   const failures: string[] = [];
+  let failing: ApplianceId | undefined;
   for (const { id } of appliances) {
     const host = record.placements[id];
     const body = host === undefined ? undefined : observed.bodies.get(host);
@@ -41,8 +44,10 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
     if (host === undefined || plan === undefined) waiting.push(`${id} has no host`);
     else if (report === undefined || report.generation !== plan.generation) waiting.push(`${id} on ${host}`);
     else if (isUp(report, told?.at ?? 0)) continue;
-    else if (hasFailed(report)) failures.push(`${id} on ${host}: ${report.message ?? report.state}`);
-    else waiting.push(`${id} on ${host} (${report.state})`);
+    else if (hasFailed(report)) {
+      failing ??= id;
+      failures.push(`${id} on ${host}: ${report.message ?? report.state}`);
+    } else waiting.push(`${id} on ${host} (${report.state})`);
   }
   const done = appliances.length - waiting.length - failures.length;
   const hosts = new Set([...Object.values(record.placements), ...gatewaysOf(record, observed)]);
@@ -67,7 +72,8 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
     done,
     total: appliances.length,
     complete,
-    failed: failures.length > 0,
+    failed: failing !== undefined,
+    ...(failing === undefined ? {} : { failing }),
     message: complete
       ? "all running and connected"
       : failures.length > 0

@@ -24,12 +24,17 @@ export async function runManager<Config>(
   const stop = new AbortController();
   const asked = new ConsortError("cancelled", "The manager was told to stop");
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort(asked));
+  process.on("uncaughtException", (cause) => {
+    log.error(`A defect: ${messageOf(cause)}`, { cause });
+    process.exit(errorTable.internal.exit);
+  });
   try {
     await manage({ config: readConfig() as Config, clock, log, signal: stop.signal });
   } catch (cause) {
     if (stop.signal.aborted) return;
     log.error(messageOf(cause), { cause });
-    process.exitCode = errorTable[codeOf(cause)].exit;
+    // Whatever is still open must not keep a manager that does nothing: the supervisor starts another one.
+    process.exit(errorTable[codeOf(cause)].exit);
   }
 }
 
