@@ -47,7 +47,7 @@ function unplaced(problem: MappingProblem, placements: Placements): Violation[] 
         kind: "no-host",
         appliance: id,
         sites: spec.placement.sites ?? [],
-        message: `Cannot place ${id}: none of ${capable.length} usable-kind hosts meets its requirements, wanted ${wanted}`,
+        message: `Cannot place ${id}: none of ${capable.length} hosts that run its kind is allowed, wanted ${wanted}`,
         remedy: `Relax its placement (${wanted}), or add or bring back a host that meets it`,
       },
     ];
