@@ -64,6 +64,10 @@ export class Dispatcher {
   heard(report: HostReport, signal: AbortSignal): void {
     const outgoing = this.#outgoing.get(report.host);
     this.#noteEpoch(report.epoch);
+    // More than this manager ever gave: its epoch was another one's, in a store that is lost.
+    if (report.epoch === this.#parts.epoch && report.acceptedRevision > (outgoing?.revision ?? 0)) {
+      this.#supersededBy ??= report.epoch;
+    }
     if (outgoing === undefined) return;
     const holds = report.epoch === this.#parts.epoch && report.acceptedRevision >= outgoing.revision;
     if (holds) outgoing.accepted = true;

@@ -124,6 +124,13 @@ describe("a cluster manager", () => {
     again.stop();
   });
 
+  it("ends when a host holds more of its epoch than it ever gave: a store before this one was lost", async () => {
+    const desk = new Desk();
+    await desk.start();
+    await desk.tell([...sampleHosts().keys()][0] as HostId, { epoch: 1, acceptedRevision: 40 });
+    assert.match(String(await desk.ended), /hosts obey epoch 1/);
+  });
+
   it("gives nobody the network of a form that a cancel would bring back", async () => {
     const desk = new Desk();
     await desk.start();

@@ -120,7 +120,7 @@ export class ClusterManager implements ClusterService {
       const newer = this.#dispatcher?.supersededBy;
       if (newer !== undefined) {
         await noteEpoch(store, newer, signal);
-        throw new ConsortError("unavailable", `Cannot go on: hosts obey epoch ${newer}, a later manager's`);
+        throw new ConsortError("unavailable", `Cannot go on: hosts obey epoch ${newer}, another manager's`);
       }
       try {
         await this.#pass(signal);
