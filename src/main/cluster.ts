@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startApi } from "#api/server.ts";
 import { ClusterManager } from "#cluster/manager.ts";
@@ -32,16 +32,14 @@ async function manageCluster({ config, clock, log, signal }: Manager<ClusterConf
   });
   try {
     await cluster.start(signal);
-    const api = await startApi({
-      service: cluster,
-      address: config.apiAddress,
-      port: config.apiPort,
-      tokenFile: config.tokenFile,
-      log,
-      clock,
-      random,
-    });
-    announce(join(config.runDir, "api.json"), { url: api.url, tokenFile: config.tokenFile });
+    const { apiAddress: address, apiPort, tokenFile } = config;
+    const announced = join(config.runDir, "api.json");
+    const listen = (port: number) =>
+      startApi({ service: cluster, address, port, tokenFile, log, clock, random });
+    // Clients that know the address of the manager before this one should find this one there.
+    const before = apiPort === 0 ? announcedPort(announced) : undefined;
+    const api = await (before === undefined ? listen(apiPort) : listen(before).catch(() => listen(apiPort)));
+    announce(announced, { url: api.url, tokenFile });
     try {
       await cluster.run(signal);
     } finally {
@@ -49,6 +47,15 @@ async function manageCluster({ config, clock, log, signal }: Manager<ClusterConf
     }
   } finally {
     await Promise.allSettled([messaging.close(), store.close()]);
+  }
+}
+
+function announcedPort(path: string): number | undefined {
+  try {
+    const { url } = JSON.parse(readFileSync(path, "utf8")) as { url: string };
+    return Number(new URL(url).port) || undefined;
+  } catch {
+    return undefined;
   }
 }
 
