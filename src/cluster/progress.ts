@@ -42,8 +42,10 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
     const plan = body === undefined ? undefined : byId(body.appliances).get(id);
     const report = told === undefined ? undefined : byId(told.appliances).get(id);
     if (host === undefined || plan === undefined) waiting.push(`${id} has no host`);
-    else if (report === undefined || report.generation !== plan.generation) waiting.push(`${id} on ${host}`);
-    else if (isUp(report, told?.at ?? 0)) continue;
+    else if (report === undefined || report.generation !== plan.generation) {
+      const problem = told?.problems.find(({ appliance }) => appliance === id);
+      waiting.push(problem === undefined ? `${id} on ${host}` : `${id} on ${host}: ${problem.message}`);
+    } else if (isUp(report, told?.at ?? 0)) continue;
     else if (hasFailed(report)) {
       failing ??= id;
       failures.push(`${id} on ${host}: ${report.message ?? report.state}`);

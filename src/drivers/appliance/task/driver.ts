@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, realpathSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { ConsortError, messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
@@ -288,9 +288,15 @@ export class TaskDriver implements ApplianceDriver {
     return slot.make(this.#factory, this.#rootFor(plan), task.listener);
   }
 
-  /** Refused with `forbidden` where an image would show what appliances are not to see. */
+  /** Refused with `not_found` without a directory, and `forbidden` where it would show what appliances are not to see. */
   #rootFor(plan: AppliancePlan): { image: string; masks: readonly string[] } {
     const image = resolved(rootOf(plan));
+    if (!existsSync(image)) {
+      throw new ConsortError(
+        "not_found",
+        `Cannot create ${plan.id}: there is no ${image} on this host, a directory was wanted`,
+      );
+    }
     const masks = hiddenBelow(image, this.#hidden);
     if (masks !== undefined) return { image, masks };
     throw new ConsortError(
