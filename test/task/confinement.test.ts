@@ -130,11 +130,16 @@ test("an image that is not there, not a directory, or not to be seen, is told by
       command: ["/bin/true"],
       image,
     });
-  const missing = withImage("missing", "dir:///var/tmp/consort-test-task-none");
-  await driver.create(missing, none, signal);
-  await driver.start(missing.id, signal);
-  const seen = await whenSeen(driver, missing.id, (one) => one.state === "failed");
+  const file = withImage("file", "dir:///etc/hostname");
+  await driver.create(file, none, signal);
+  await driver.start(file.id, signal);
+  const seen = await whenSeen(driver, file.id, (one) => one.state === "failed");
   assert.match(seen.message ?? "", /Cannot set up its machine: mount .*root/);
+  const missing = withImage("missing", "dir:///var/tmp/consort-test-task-none");
+  await assert.rejects(driver.create(missing, none, signal), {
+    code: "not_found",
+    message: /consort-test-task-none/,
+  });
   const refused = { "tar.gz": "unsupported", "dir:///root": "forbidden", "dir:///etc/../root": "forbidden" };
   for (const [image, code] of Object.entries({ ...refused, [`dir://${options.stateDir}`]: "forbidden" })) {
     await assert.rejects(driver.create(withImage("refused", image), none, signal), { code }, image);
