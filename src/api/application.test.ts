@@ -176,9 +176,9 @@ describe("operations over the API", () => {
     const operation = await known();
     const waiting = get(`/v1/operations/${operation.id}?waitMs=1000`);
     await sleeperOf(clock);
-    service.change({ ...operation, phase: "placing" });
+    service.change({ ...operation, phase: "starting" });
     clock.advance(apiLimits.waitStepMs);
-    assert.equal((await waiting).json<Operation>().phase, "placing");
+    assert.equal((await waiting).json<Operation>().phase, "starting");
   });
 
   it("are answered unchanged when the wait is over, and at once when they have ended", async () => {
@@ -194,10 +194,10 @@ describe("operations over the API", () => {
   it("are answered at once when they differ from what the reader knows", async () => {
     const operation = await known();
     const before = await get(`/v1/operations/${operation.id}`);
-    service.change({ ...operation, phase: "placing" });
+    service.change({ ...operation, phase: "starting" });
     const since = encodeURIComponent(String(before.headers["etag"]));
     const now = await get(`/v1/operations/${operation.id}?waitMs=1000&since=${since}`);
-    assert.equal(now.json<Operation>().phase, "placing");
+    assert.equal(now.json<Operation>().phase, "starting");
     assert.notEqual(now.headers["etag"], before.headers["etag"]);
   });
 });

@@ -36,12 +36,12 @@ async function inFolder<Result>(act: (folder: string) => Promise<Result>): Promi
 
 test("up sends the ensemble, shows each phase once and ends with what runs", async () => {
   const steps = [
-    operation({ phase: "placing" }),
-    operation({ phase: "converging", progress: { done: 1, total: 2 }, message: "waiting for web-2" }),
-    operation({ phase: "converging", progress: { done: 1, total: 2 }, message: "waiting for web-2" }),
+    operation({ phase: "starting" }),
+    operation({ phase: "starting", progress: { done: 1, total: 2 }, message: "waiting for web-2" }),
+    operation({ phase: "starting", progress: { done: 1, total: 2 }, message: "waiting for web-2" }),
     operation({
       state: "done",
-      phase: "converging",
+      phase: "connecting",
       progress: { done: 2, total: 2 },
       endedAtMs: nowMs + 840,
     }),
@@ -54,7 +54,7 @@ test("up sends the ensemble, shows each phase once and ends with what runs", asy
   assert.deepEqual(outcome, {
     exit: 0,
     out: "shop runs: 2 of 2 ready in 0.84 s\n",
-    err: "up shop: accepted\nup shop: placing\nup shop: converging 1/2: waiting for web-2\n",
+    err: "up shop: accepted\nup shop: starting 0/2\nup shop: starting 1/2: waiting for web-2\n",
   });
   assert.deepEqual(api.asked[0]?.body, {
     ensemble: "shop",

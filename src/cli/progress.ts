@@ -23,10 +23,10 @@ export function progressOn(context: Pick<CommandContext, "terminal">): Progress 
   };
 }
 
-/** "up shop: converging 3/5: waiting for web-2". */
+/** "up shop: starting 3/5: waiting for web-2". */
 export function operationLine(operation: Operation): string {
   const { done, total } = operation.progress;
-  const counted = total > 0 && operation.phase === "converging" ? ` ${done}/${total}` : "";
+  const counted = total > 0 && operation.phase !== "accepted" ? ` ${done}/${total}` : "";
   const what = operation.message === "" ? "" : `: ${operation.message}`;
   return `${operation.kind} ${operation.ensemble}: ${operation.phase}${counted}${what}`;
 }

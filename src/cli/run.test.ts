@@ -93,7 +93,7 @@ test("what is printed carries no control characters of others", async () => {
         kind: "up",
         ensemble: "shop\u001b[2J",
         state: "done",
-        phase: "converging",
+        phase: "connecting",
         progress: { done: 1, total: 1 },
         message: "a\nb",
         createdAtMs: 0,

@@ -19,7 +19,10 @@ export class Operations {
   readonly #state: ClusterState;
   readonly #events: EventLog;
   /** How far running operations are; memory only, as it is observed anew after a restart. */
-  readonly #live = new Map<string, Pick<Operation, "progress" | "message"> & { readonly since: Millis }>();
+  readonly #live = new Map<
+    string,
+    Pick<Operation, "phase" | "progress" | "message"> & { readonly since: Millis }
+  >();
 
   constructor(parts: { clock: Clock; random: Random }, state: ClusterState, events: EventLog) {
     this.#parts = parts;
@@ -47,7 +50,7 @@ export class Operations {
         kind,
         ensemble: name,
         state: "running",
-        phase: "converging",
+        phase: "accepted",
         progress: { done: 0, total: appliancesOf(record.ensemble).length },
         message: "accepted",
         createdAtMs: this.#parts.clock.now(),
@@ -156,7 +159,7 @@ export class Operations {
   #shown(operation: Operation): Operation {
     const live = operation.state === "running" ? this.#live.get(operation.id) : undefined;
     if (live === undefined) return operation;
-    return { ...operation, progress: live.progress, message: live.message };
+    return { ...operation, phase: live.phase, progress: live.progress, message: live.message };
   }
 
   #runningOn(ensemble: string): OperationRecord[] {
@@ -175,7 +178,12 @@ export class Operations {
     const now = this.#parts.clock.monotonic();
     const since = this.#live.get(operation.id)?.since ?? now;
     const { done, total, message } = progress;
-    this.#live.set(operation.id, { progress: { done, total }, message, since });
+    this.#live.set(operation.id, {
+      phase: phaseOf(operation, progress),
+      progress: { done, total },
+      message,
+      since,
+    });
     if (progress.complete) return { state: "done", message };
     if (progress.failed) return { state: "failed", code: "driver_failed", message };
     if (now - since <= limits.operationMsMax) return undefined;
@@ -189,6 +197,7 @@ export class Operations {
     const operation: Operation = {
       ...record.operation,
       state,
+      phase: live?.phase ?? record.operation.phase,
       message,
       progress,
       endedAtMs: this.#parts.clock.now(),
@@ -215,6 +224,12 @@ type Ending = {
   /** Of a failure. */
   readonly code?: ErrorCode;
 };
+
+/** What is being waited for: appliances, or what joins those that run. */
+function phaseOf({ kind }: Operation, { done, total }: Progress): Operation["phase"] {
+  if (kind === "down") return "stopping";
+  return done < total ? "starting" : "connecting";
+}
 
 function fullOf(operation: Operation): Operation["progress"] {
   return { done: operation.progress.total, total: operation.progress.total };

@@ -3,9 +3,12 @@ import { z } from "zod";
 /**
  * One change asked for, from acceptance to its end. Accepted means durable: an operation survives every restart.
  *
- *   running ──► done | failed | cancelled        phases: accepted → placing → converging
+ *   running ──► done | failed | cancelled        an up:   accepted → starting → connecting
+ *                                              a down: accepted → stopping
+ *
+ * It is placed before it is accepted: what has no place is refused.
  */
-export const operationPhases = ["accepted", "placing", "converging"] as const;
+export const operationPhases = ["accepted", "starting", "connecting", "stopping"] as const;
 
 export const operationSchema = z.strictObject({
   id: z.string(),
