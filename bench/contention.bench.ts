@@ -4,7 +4,8 @@ import type { ContentionCase } from "#cli/tour/contention.ts";
 import { defaultLabTopology } from "#formats/topology.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import { readEnsembleFile } from "../test/rig/rig.ts";
-import { formatFigure, quantile, range } from "./harness.ts";
+import { quantile } from "#base/quantiles.ts";
+import { formatFigure, range } from "./harness.ts";
 import type { Benchmark, BenchRow } from "./harness.ts";
 import { withManagedLab } from "./managed-lab.ts";
 

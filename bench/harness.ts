@@ -3,6 +3,8 @@
  * `bench/NAME.bench.ts`, that exports `benchmark`; `bench/main.ts` finds and runs it.
  */
 
+import { median } from "#base/quantiles.ts";
+
 /** One measured figure. `value` is the median of several runs, `low` and `high` are the extremes of them. */
 export type BenchRow = {
   /** What was measured on: "40 Mbit/s", "500 appliances on 100 hosts, tree". */
@@ -28,21 +30,6 @@ export type Benchmark = {
   about: string;
   run(options: BenchOptions): Promise<BenchRow[]>;
 };
-
-/** The middle value; of an even number of values the mean of the middle two. NaN without values. */
-export function median(values: readonly number[]): number {
-  return quantile(values, 0.5);
-}
-
-/** Linear between neighbours; `fraction` 0 is the smallest, 1 the largest. NaN without values. */
-export function quantile(values: readonly number[], fraction: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const position = fraction * (sorted.length - 1);
-  const below = sorted[Math.floor(position)];
-  const above = sorted[Math.ceil(position)];
-  if (below === undefined || above === undefined) return Number.NaN;
-  return below + (above - below) * (position - Math.floor(position));
-}
 
 /** `{ value, low, high }` of the values of several runs, ready to be spread into a row. */
 export function range(values: readonly number[]): { value: number; low: number; high: number } {

@@ -4,7 +4,8 @@ import { megabitsPerSecond } from "#base/units.ts";
 import { Fabric, addressOfGuest } from "../test/network/fabric.ts";
 import type { Guest } from "../test/network/fabric.ts";
 import { untilListening } from "../test/network/transfer.ts";
-import { median, range } from "./harness.ts";
+import { median } from "#base/quantiles.ts";
+import { range } from "./harness.ts";
 import type { Benchmark, BenchOptions, BenchRow } from "./harness.ts";
 
 const neighbourCounts = [10, 100, 1000, 10_000];

@@ -10,7 +10,8 @@ import { systemRandom } from "#drivers/system/random.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import { defaultLabTopology } from "#formats/topology.ts";
 import { labDown, labUp } from "#lab/lab.ts";
-import { formatFigure, median, range } from "./harness.ts";
+import { median } from "#base/quantiles.ts";
+import { formatFigure, range } from "./harness.ts";
 import type { Benchmark, BenchOptions, BenchRow } from "./harness.ts";
 
 /**

@@ -1,7 +1,8 @@
 import { megabitsPerSecond } from "#base/units.ts";
 import { Fabric, shaped } from "../test/network/fabric.ts";
 import type { Guest } from "../test/network/fabric.ts";
-import { median, range } from "./harness.ts";
+import { median } from "#base/quantiles.ts";
+import { range } from "./harness.ts";
 import type { Benchmark, BenchRow } from "./harness.ts";
 
 const changes = 400;

@@ -68,7 +68,7 @@ const refugesTried = 12;
 const fewHosts = 8;
 const scanned = 32;
 /** Links a unit may have without being held back. */
-const freelyMoved = 24;
+export const freelyMoved = 24;
 
 /** Simulated annealing with moves that respect hosts: move, swap, exchange of two hosts' contents, new path. */
 export class Annealer {

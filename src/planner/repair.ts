@@ -1,3 +1,4 @@
+import { freelyMoved } from "#planner/anneal.ts";
 import type { Random } from "#base/runtime.ts";
 import type { Snapshot, ShouldStop } from "#planner/anneal.ts";
 import type { Compiled } from "#planner/compile.ts";
@@ -30,8 +31,6 @@ const scannedOnHost = 64;
 const restSteps = 6;
 /** Of a violation of one average demand, in hops of an average link, before weights grow. */
 const price = 15;
-/** Links a unit may have without being held back. */
-const freelyMoved = 24;
 
 export class Repairer {
   readonly #state: MapperState;

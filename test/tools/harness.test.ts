@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatTable, median, quantile, range } from "../../bench/harness.ts";
+import { median, quantile } from "#base/quantiles.ts";
+import { formatTable, range } from "../../bench/harness.ts";
 
 test("median() is the middle value, or the mean of the middle two, in any order", () => {
   assert.equal(median([3, 1, 2]), 2);
