@@ -29,6 +29,7 @@ export function explanationOf(record: EnsembleRecord, problem: MappingProblem): 
     appliances: appliances.map((one) => ({
       appliance: one.appliance,
       ...(one.host === undefined ? {} : { host: one.host }),
+      ...bindingOf(one),
       candidates: one.candidates.slice(0, limits.candidatesShown).map(({ host, costChange, reason }) => ({
         host,
         verdict: reason,
@@ -37,6 +38,13 @@ export function explanationOf(record: EnsembleRecord, problem: MappingProblem): 
     })),
     links: links.map(linkExplanation),
   };
+}
+
+/** What keeps it from the best of the other hosts; nothing when that one were as good. */
+function bindingOf({ candidates }: ApplianceExplanation): { binding?: string } {
+  const next = candidates.find((candidate) => !candidate.chosen);
+  if (next === undefined || next.costChange === 0) return {};
+  return { binding: `${next.host}: ${next.reason}` };
 }
 
 function linkExplanation({ path, binding, reason }: LinkExplanation): Explanation["links"][number] {

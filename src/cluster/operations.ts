@@ -52,7 +52,7 @@ export class Operations {
         state: "running",
         phase: "accepted",
         progress: { done: 0, total: appliancesOf(record.ensemble).length },
-        message: "accepted",
+        message: "",
         createdAtMs: this.#parts.clock.now(),
       };
       const kept: OperationRecord = {
