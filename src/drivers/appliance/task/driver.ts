@@ -100,7 +100,7 @@ export class TaskDriver implements ApplianceDriver {
       await slot.remove(this.#factory, signal);
     }
     this.#pool.refill(this.#closing.signal);
-    void this.#watchOutput();
+    void this.#watch();
   }
 
   /** Numbers of all slots any trace of which is here. */
@@ -351,11 +351,12 @@ export class TaskDriver implements ApplianceDriver {
     }
   }
 
-  async #watchOutput(): Promise<void> {
+  async #watch(): Promise<void> {
     const max = this.#options.outputBytesMax ?? defaults.outputBytesMax;
     const { signal } = this.#closing;
     while (!signal.aborted) {
       for (const { slot } of this.#tasks.values()) {
+        slot.lookAlive();
         if (slot.pid === undefined || slot.logBytes() <= max) continue;
         try {
           rotateOutput(slot.logFile());

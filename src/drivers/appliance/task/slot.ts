@@ -46,6 +46,7 @@ export class Slot {
   readonly cgroup: Cgroup;
   /** Undefined before it is made and after its supervisor died. */
   pid: number | undefined;
+  #startTime = "";
   #control: number | undefined;
   #events: Socket | undefined;
   #log: number | undefined;
@@ -95,6 +96,7 @@ export class Slot {
   #listen(pid: number, listener: SlotListener): void {
     this.hangUp();
     this.pid = pid;
+    this.#startTime = readStartTime(pid) ?? "gone";
     const { O_RDWR, O_RDONLY, O_NONBLOCK } = constants;
     this.#control = openSync(join(this.directory, "control"), O_RDWR | O_NONBLOCK);
     const fd = openSync(join(this.directory, "events"), O_RDONLY | O_NONBLOCK);
@@ -107,6 +109,11 @@ export class Slot {
       this.hangUp();
       listener.onDeath();
     });
+  }
+
+  /** A supervisor that died in the moment before it was listened to leaves no word: its death has to be looked for. */
+  lookAlive(): void {
+    if (this.pid !== undefined && readStartTime(this.pid) !== this.#startTime) this.#events?.destroy();
   }
 
   /** "start" and "signal" take a number, "kill" takes 0. Without a supervisor there is nobody to tell. */
