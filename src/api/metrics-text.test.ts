@@ -11,6 +11,8 @@ const measured: Measured = {
       site: "a",
       role: "host",
       state: "lost",
+      scheduling: "open",
+      fenced: false,
       address: "172.30.1.2",
       labels: {},
       cpuMilli: 1500,

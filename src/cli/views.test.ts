@@ -64,6 +64,8 @@ const a1: HostStatus = {
   site: "alpha",
   role: "host",
   state: "ready",
+        scheduling: "open",
+        fenced: false,
   address: "172.30.1.11",
   labels: { disk: "ssd" },
   cpuMilli: 500,

@@ -18,6 +18,7 @@ const recordOf = (
   placements: {},
   paths: [],
   leaving: {},
+    unleased: {},
   ...allocate(ensemble, before, others),
   operation: "",
   revision: 1,

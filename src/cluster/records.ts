@@ -10,12 +10,14 @@ export const keys = {
   epoch: "epoch",
   ensemble: (name: string): string => `ensemble/${name}`,
   host: (id: string): string => `host/${id}`,
+  standing: (id: string): string => `standing/${id}`,
   operation: (id: string): string => `operation/${id}`,
   tunnel: (pair: string): string => `tunnel/${pair}`,
   event: (cursor: number): string => `event/${String(cursor).padStart(15, "0")}`,
   prefix: {
     ensemble: "ensemble/",
     host: "host/",
+    standing: "standing/",
     operation: "operation/",
     tunnel: "tunnel/",
     event: "event/",
@@ -32,6 +34,11 @@ export type EnsembleRecord = {
   readonly interfaces: Readonly<Record<ApplianceId, readonly InterfaceAllocation[]>>;
   /** Hosts an appliance was placed on before and has not been told to be gone from. */
   readonly leaving: Leaving;
+  /**
+   * Hosts where an appliance that obeys no lease may run: its own, while its policy is to stay in place or the host
+   * has not yet told that it obeys one, and those it has to leave. The end of a lease proves nothing about these.
+   */
+  readonly unleased: Leaving;
   /** The newest operation on it. */
   readonly operation: string;
   /** Counts accepted changes. */
@@ -59,6 +66,19 @@ export type HostRecord = {
   readonly capacity: HostCapacity;
   readonly labels: Readonly<Record<string, string>>;
   readonly capabilities: readonly string[];
+};
+
+/** What the managers and the operator have decided about a host; absent: open and trusted. */
+export type HostStanding = {
+  /**
+   * Something it ran has been given to other hosts, or it was forgotten: it is granted no lease until it has told that
+   * it holds its newest plan and nothing else.
+   */
+  readonly fenced: boolean;
+  /** cordoned: gets nothing new. draining: and what it has is moved away. */
+  readonly scheduling: "open" | "cordoned" | "draining";
+  /** The newest operation on it. */
+  readonly operation?: string;
 };
 
 /** `undo` is what a cancelled `up` goes back to: the record before it, or null where there was none. */

@@ -86,6 +86,7 @@ export function sampleRecord(
     placements: Object.fromEntries(placements) as EnsembleRecord["placements"],
     paths: [],
     leaving: {},
+    unleased: {},
     ...allocate(ensemble, undefined, others),
     operation: "op",
     revision: 1,

@@ -1,3 +1,4 @@
+import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { OperationId } from "#base/ids.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { Operation } from "#protocol/http/operation.ts";
@@ -17,6 +18,19 @@ export interface ClusterService {
   ensembles(signal: AbortSignal): Promise<EnsembleStatus[]>;
   ensemble(name: string, signal: AbortSignal): Promise<EnsembleStatus>;
   hosts(signal: AbortSignal): Promise<HostStatus[]>;
+  /** Nothing new is placed on it. Throws `not_found`. */
+  cordon(host: string, signal: AbortSignal): Promise<HostStatus>;
+  /** It takes appliances again; ends a drain as cancelled. Throws `not_found`. */
+  uncordon(host: string, signal: AbortSignal): Promise<HostStatus>;
+  /** Cordons it and moves all it runs to other hosts. Cancelled: what has moved stays there, and it is open again. */
+  drain(host: string, signal: AbortSignal): Promise<Operation>;
+  /**
+   * Gives up a host that will never return: what it ran is taken for gone, and runs elsewhere where that is its policy.
+   * Throws `conflict` unless it is lost.
+   */
+  forget(host: string, signal: AbortSignal): Promise<void>;
+  /** All that is desired and known, as one document that a simulation can start from. */
+  snapshot(signal: AbortSignal): Promise<CloudSnapshot>;
   operations(signal: AbortSignal): Promise<Operation[]>;
   operation(id: OperationId, signal: AbortSignal): Promise<Operation>;
   /** Stops waiting for it; an `up` not yet converged goes back to what was desired before. Throws `conflict` when it has ended. */

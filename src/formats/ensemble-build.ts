@@ -89,6 +89,7 @@ function applianceOf(
     ...given("memoryBytes", document.memory === undefined ? undefined : read(parseBytes, document.memory)),
     networks: document.networks ?? networksUnlessTold(networkNames, path, findings),
     restart,
+    onHostLoss: ensembleDefaults.onHostLoss,
     priority: document.priority ?? ensembleDefaults.appliancePriority,
     placement: {
       ...given("hosts", document.hosts?.map(hostId)),

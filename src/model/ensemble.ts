@@ -32,6 +32,7 @@ export type ApplianceSpec = {
   /** Names of the networks it is attached to, in the order of its interfaces (eth0, eth1, …). */
   readonly networks: readonly string[];
   readonly restart: RestartPolicy;
+  readonly onHostLoss: HostLossPolicy;
   /** 0 (first to yield) … 9 (last); 5 unless told. */
   readonly priority: number;
   readonly placement: HostRequirement;
@@ -56,6 +57,12 @@ export type RestartPolicy = {
   readonly backoffMsMin: Millis;
   readonly backoffMsMax: Millis;
 };
+
+/**
+ * When its host is lost. elsewhere: it runs only under its host's lease, so that the managers may start it on another
+ * host once that has run out. in-place: it needs no lease, and waits for its host.
+ */
+export type HostLossPolicy = "elsewhere" | "in-place";
 
 export type HostRequirement = {
   readonly hosts?: readonly HostId[];

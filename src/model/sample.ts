@@ -13,6 +13,7 @@ export function sampleAppliance(name: string, fields: Partial<ApplianceSpec> = {
     files: [],
     networks: ["lan"],
     restart: { when: "always", backoffMsMin: millis(100), backoffMsMax: millis(10_000) },
+    onHostLoss: "elsewhere",
     priority: 5,
     placement: { labels: {} },
     stopGraceMs: millis(1000),

@@ -16,6 +16,7 @@ const spec = (label: string, more: Partial<ApplianceSpec> = {}): ApplianceSpec =
   files: [],
   networks: ["lan"],
   restart: { when: "always", backoffMsMin: millis(1), backoffMsMax: millis(2) },
+  onHostLoss: "elsewhere",
   priority: 5,
   placement: { labels: {} },
   stopGraceMs: millis(1),

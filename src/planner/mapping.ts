@@ -23,6 +23,10 @@ export type MappingProblem = {
   readonly moveWeight?: number;
   /** Dead, drained or fenced: nothing may be placed there. */
   readonly unusableHosts?: ReadonlySet<HostId>;
+  /** Of the appliances to be placed, those that stay exactly where `previous` has them, whatever that host is. */
+  readonly pinned?: ReadonlySet<ApplianceId>;
+  /** Not to be placed now: they and their links are left out, and ask for nothing. */
+  readonly absent?: ReadonlySet<ApplianceId>;
   /** Kinds each host has a driver for; a host that is not listed has `task` alone. */
   readonly capabilities?: ReadonlyMap<HostId, readonly ApplianceKind[]>;
 };

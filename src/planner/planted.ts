@@ -77,6 +77,7 @@ function applianceSpec(index: number, { cpuMilli, memoryBytes }: Demand): Applia
     memoryBytes: bytes(memoryBytes),
     networks: ["lan"],
     restart: { when: "always", backoffMsMin: millis(100), backoffMsMax: millis(10_000) },
+    onHostLoss: "elsewhere",
     priority: 5,
     placement: { labels: {} },
     stopGraceMs: millis(1000),

@@ -34,6 +34,8 @@ export type AppliancePlan = {
   readonly restart: RestartPolicy;
   readonly stopGraceMs: Millis;
   readonly interfaces: readonly InterfacePlan[];
+  /** It runs only while the host's lease lasts: it may be started elsewhere afterwards. Changes while it runs. */
+  readonly leased?: boolean;
   /** It may still run on another host: not to be made here before a later plan says so. What is here stays. */
   readonly held?: true;
 };

@@ -46,7 +46,8 @@ export type HostUsage = { readonly cpuMilli: MilliCpu; readonly memoryBytes: Byt
 
 /**
  * created → starting → running → stopping → stopped; a process that ended by itself is `backoff` while a restart
- * is due, else `exited` (code 0) or `failed`.
+ * is due, else `exited` (code 0) or `failed`. fenced: its processes are held where they are, as its host's lease has
+ * run out; they go on when the lease is renewed.
  */
 export type ApplianceState =
   | "created"
@@ -55,6 +56,7 @@ export type ApplianceState =
   | "stopping"
   | "stopped"
   | "suspended"
+  | "fenced"
   | "backoff"
   | "exited"
   | "failed";
@@ -70,6 +72,8 @@ export type ApplianceReport = {
   readonly message?: string;
   readonly cpuUsedMs: Millis;
   readonly memoryBytes: Bytes;
+  /** It obeys the host's lease (AppliancePlan.leased). */
+  readonly leased?: boolean;
 };
 
 /** Frames permitted from one appliance to another since the pair was set up. */

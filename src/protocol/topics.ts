@@ -1,4 +1,5 @@
 import type { ApplianceId } from "#base/ids.ts";
+import type { Millis } from "#base/units.ts";
 
 /** Addresses and topics on the bus between the managers, and the bodies that are not a host plan or host report. */
 export const clusterAddress = "cluster";
@@ -7,7 +8,7 @@ export const hostAddress = (host: string): string => `host/${host}`;
 export const topics = {
   /** cluster → host: HostPlan; answered with PlanReceipt once it is durable there. */
   plan: "plan",
-  /** host → cluster: HostReport; answered with null. */
+  /** host → cluster: HostReport; answered with ReportReceipt. */
   report: "report",
   /** cluster → host: ExecBody; output goes to the room, then the answer is ExecResult. */
   exec: "exec",
@@ -20,6 +21,17 @@ export type PlanReceipt = {
   /** The highest the host has seen, when it refused an older one. */
   readonly epoch: number;
   readonly revision: number;
+};
+
+/**
+ * What a host is told for its report. The lease counts from the moment the host sent the report, by the host's own
+ * clock: whatever delayed report or receipt shortens it. 0: none is given; the one before goes on until it ends.
+ */
+export type ReportReceipt = {
+  readonly epoch: number;
+  readonly leaseMs: Millis;
+  /** When to report next, unless something happens. */
+  readonly heartbeatMs: Millis;
 };
 
 export type ExecBody = {

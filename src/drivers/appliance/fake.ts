@@ -116,6 +116,8 @@ export class FakeApplianceDriver implements ApplianceDriver {
     this.#listener();
   }
 
+  renewLease(_until: Millis): void {}
+
   async setNames(id: ApplianceId, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
     this.#known("name the neighbours of", id).names = names;
   }

@@ -19,6 +19,7 @@ export const noAppliances: ApplianceDriver = {
   resize: refuse,
   suspend: refuse,
   resume: refuse,
+  renewLease: () => {},
   setNames: refuse,
   exec: refuse,
   readLog: refuse,

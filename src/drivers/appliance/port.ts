@@ -25,10 +25,13 @@ export type ApplianceObservation = {
   readonly memoryLimitBytes?: Bytes;
   readonly restart: RestartPolicy;
   readonly stopGraceMs: Millis;
+  readonly leased?: boolean;
 };
 
 /** What may change while it runs. */
-export type LiveSettings = Partial<Pick<AppliancePlan, "cpu" | "memoryBytes" | "restart" | "stopGraceMs">>;
+export type LiveSettings = Partial<
+  Pick<AppliancePlan, "cpu" | "memoryBytes" | "restart" | "stopGraceMs" | "leased">
+>;
 
 export type ExecRequest = {
   readonly command: readonly string[];
@@ -61,6 +64,12 @@ export interface ApplianceDriver {
   /** Hold all its processes where they are, and let them go on. Refused with `conflict` unless it runs. */
   suspend(id: ApplianceId, signal: AbortSignal): Promise<void>;
   resume(id: ApplianceId, signal: AbortSignal): Promise<void>;
+  /**
+   * Leased appliances run only until this moment of the driver's monotonic clock. When it passes they are held where
+   * they are (`fenced`) by what outlives this process: no manager need be alive, awake or right for that. A later
+   * moment lets them go on. Before the first call nothing leased starts; what an earlier manager was granted lasts.
+   */
+  renewLease(until: Millis): void;
   /** Replace what names resolve to inside it (name → address). */
   setNames(id: ApplianceId, names: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
   /** Run one more program inside it; resolves with its exit code. */

@@ -5,15 +5,19 @@ import { z } from "zod";
  *
  *   running ──► done | failed | cancelled        an up:   accepted → starting → connecting
  *                                              a down: accepted → stopping
+ *       recover (by itself, after the loss of a host):  accepted → starting → connecting
+ *                                             a drain: accepted → moving
  *
  * It is placed before it is accepted: what has no place is refused.
  */
-export const operationPhases = ["accepted", "starting", "connecting", "stopping"] as const;
+export const operationPhases = ["accepted", "starting", "connecting", "stopping", "moving"] as const;
 
 export const operationSchema = z.strictObject({
   id: z.string(),
-  kind: z.enum(["up", "down"]),
-  ensemble: z.string(),
+  kind: z.enum(["up", "down", "recover", "drain"]),
+  /** What it changes: an ensemble, or, for a drain, a host. */
+  ensemble: z.string().optional(),
+  host: z.string().optional(),
   state: z.enum(["running", "done", "failed", "cancelled"]),
   phase: z.enum(operationPhases),
   /** Appliances that are as desired, of all that the operation is about. */

@@ -54,6 +54,10 @@ export const hostStatusSchema = z.strictObject({
   site: z.string(),
   role: z.enum(["host", "gateway"]),
   state: z.enum(["ready", "converging", "lost"]),
+  /** cordoned: gets nothing new. draining: and what it has is moved away. */
+  scheduling: z.enum(["open", "cordoned", "draining"]),
+  /** What it ran was given to other hosts; it takes part again once it is clean. */
+  fenced: z.boolean(),
   address: z.string(),
   labels: z.record(z.string(), z.string()),
   cpuMilli: z.number(),

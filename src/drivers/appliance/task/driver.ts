@@ -207,6 +207,8 @@ export class TaskDriver implements ApplianceDriver {
     task.save({ plan });
   }
 
+  renewLease(_until: Millis): void {}
+
   async setNames(id: ApplianceId, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
     this.#task("name the neighbours of", id).setNames(names);
   }
