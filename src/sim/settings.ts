@@ -1,0 +1,61 @@
+import type { ApplianceId } from "#base/ids.ts";
+import type { CloudSnapshot } from "#cluster/snapshot.ts";
+import type { ClusterManagerParts } from "#cluster/manager.ts";
+import type { ClusterService } from "#cluster/service.ts";
+import type { HostManagerParts } from "#host/manager.ts";
+import type { HostRecord } from "#cluster/records.ts";
+import type { Topology } from "#model/topology.ts";
+
+/** A time in ms is drawn uniformly between the two. */
+export type Spread = readonly [least: number, most: number];
+
+/** What a simulation is made of. Equal descriptions give equal runs, to the last event. */
+export type CloudDescription = {
+  readonly topology: Topology;
+  readonly seed: number;
+  /** The machines, gateways among them; absent: one for each host and gateway of the topology. */
+  readonly hosts?: readonly HostRecord[];
+  /** Its records are in the store before any manager starts. */
+  readonly snapshot?: CloudSnapshot;
+  readonly settings?: Partial<SimulationSettings>;
+};
+
+/** How long things take, in virtual ms, and what else may differ between simulations. */
+export type SimulationSettings = {
+  /** One call of a local driver, from asked to answered. */
+  readonly callMs: Spread;
+  /** To the store and back, each. */
+  readonly storeMs: Spread;
+  /** One message, one way. */
+  readonly messageMs: Spread;
+  /** Making a plan durable on a host's disk. */
+  readonly diskMs: Spread;
+  readonly createMs: Spread;
+  readonly startMs: Spread;
+  /** Polite programs end so soon after they were told to. */
+  readonly stopMs: Spread;
+  readonly destroyMs: Spread;
+  readonly networkMs: Spread;
+  readonly solveMs: Spread;
+  /** A process that ended by itself is started again after so long. */
+  readonly restartMs: Spread;
+  /** A line whose packets do not arrive is given up after so long. */
+  readonly keepAliveMs: Spread;
+  readonly mapperEffort: number;
+  /** Freeze every message and plan, so that a receiver that changes one fails. Slow. */
+  readonly freezesMessages: boolean;
+  /** Trace lines kept: the newest so many. The fingerprint covers all. */
+  readonly traceLinesKept: number;
+  /** Processor time an appliance would use at that moment, in thousandths of a core; absent: a tenth of a core. */
+  readonly demandOf: (appliance: ApplianceId, atMs: number) => number;
+  /** How managers are made: the real ones, unless a test breaks them on purpose. */
+  readonly hostManager: (parts: HostManagerParts) => { run(signal: AbortSignal): Promise<void> };
+  readonly clusterManager: (parts: ClusterManagerParts) => SimulatedClusterManager;
+  /** Leases are obeyed by the machines; false breaks them on purpose. */
+  readonly machinesObeyLeases: boolean;
+};
+
+export type SimulatedClusterManager = ClusterService & {
+  start(signal: AbortSignal): Promise<void>;
+  run(signal: AbortSignal): Promise<void>;
+};
