@@ -4,6 +4,7 @@ import type { Millis } from "#base/units.ts";
 import { ensembleDefaults } from "#formats/ensemble-defaults.ts";
 import type { ApplianceDocument, EnsembleDocument, LinkDocument } from "#formats/ensemble-schema.ts";
 import type { Finding, Path } from "#formats/problem.ts";
+import { onHostLossUnlessTold, restartMeaning } from "#formats/restart.ts";
 import {
   parseBandwidth,
   parseBytes,
@@ -18,6 +19,7 @@ import type {
   CpuRequest,
   Ensemble,
   FileSpec,
+  HostLossPolicy,
   LinkSpec,
   PlacementRule,
   RestartPolicy,
@@ -75,7 +77,7 @@ function applianceOf(
 ): ApplianceSpec {
   const path: Path = ["appliances", name];
   const cpu = cpuOf(document.cpu, [...path, "cpu"], findings);
-  const restart = restartOf(document.restart, [...path, "restart"], findings);
+  const { policy: restart, onHostLoss } = restartOf(document.restart, [...path, "restart"], findings);
   return {
     name,
     kind: document.kind ?? ensembleDefaults.kind,
@@ -89,7 +91,7 @@ function applianceOf(
     ...given("memoryBytes", document.memory === undefined ? undefined : read(parseBytes, document.memory)),
     networks: document.networks ?? networksUnlessTold(networkNames, path, findings),
     restart,
-    onHostLoss: ensembleDefaults.onHostLoss,
+    onHostLoss,
     priority: document.priority ?? ensembleDefaults.appliancePriority,
     placement: {
       ...given("hosts", document.hosts?.map(hostId)),
@@ -160,11 +162,18 @@ function cpuOf(cpu: ApplianceDocument["cpu"], path: Path, findings: Finding[]): 
   return { kind: "share", shareMilli, limitMilli: milliCpu(Math.max(shareMilli, limitMilli)) };
 }
 
-function restartOf(restart: ApplianceDocument["restart"], path: Path, findings: Finding[]): RestartPolicy {
+function restartOf(
+  restart: ApplianceDocument["restart"],
+  path: Path,
+  findings: Finding[],
+): { readonly policy: RestartPolicy; readonly onHostLoss: HostLossPolicy } {
   const unlessTold = ensembleDefaults.restart;
-  if (restart === undefined) return unlessTold;
-  if (typeof restart === "string") return { ...unlessTold, when: restart };
-  const { backoff } = restart;
+  if (restart === undefined) return { policy: unlessTold, onHostLoss: onHostLossUnlessTold(unlessTold.when) };
+  if (typeof restart === "string") {
+    const { when, onHostLoss } = restartMeaning(restart);
+    return { policy: { ...unlessTold, when }, onHostLoss };
+  }
+  const { backoff, when = unlessTold.when } = restart;
   const pauses = typeof backoff === "object" ? backoff : { min: backoff };
   const backoffMsMin = durationOf(pauses.min) ?? unlessTold.backoffMsMin;
   const toldMax = "max" in pauses ? durationOf(pauses.max) : undefined;
@@ -172,7 +181,10 @@ function restartOf(restart: ApplianceDocument["restart"], path: Path, findings: 
   if (backoffMsMax < backoffMsMin) {
     findings.push({ path: [...path, "backoff"], message: "its max is shorter than its min" });
   }
-  return { when: restart.when ?? unlessTold.when, backoffMsMin, backoffMsMax };
+  return {
+    policy: { when, backoffMsMin, backoffMsMax },
+    onHostLoss: restart.onHostLoss ?? onHostLossUnlessTold(when),
+  };
 }
 
 function linkEnds(

@@ -1,5 +1,6 @@
 import { millis } from "#base/units.ts";
-import type { HostLossPolicy, RestartPolicy } from "#model/ensemble.ts";
+import type { RestartWord } from "#formats/restart.ts";
+import type { RestartPolicy } from "#model/ensemble.ts";
 
 /** What an ensemble file leaves out. The reader fills these in; the writer leaves them out again. */
 export const ensembleDefaults = {
@@ -8,7 +9,8 @@ export const ensembleDefaults = {
   fileMode: 0o644,
   network: "lan",
   restart: { when: "always", backoffMsMin: millis(500), backoffMsMax: millis(30_000) } as RestartPolicy,
-  onHostLoss: "elsewhere" as HostLossPolicy,
+  /** What `restart` and `onHostLoss` of an appliance are called together. */
+  restartWord: "elsewhere" as RestartWord,
   appliancePriority: 5,
   stopGraceMs: millis(5_000),
   linkPriority: 4,

@@ -1,5 +1,6 @@
 import { ensembleDefaults } from "#formats/ensemble-defaults.ts";
 import type { ApplianceDocument, EnsembleDocument, LinkDocument } from "#formats/ensemble-schema.ts";
+import { onHostLossUnlessTold, restartWord } from "#formats/restart.ts";
 import { bandwidthText, bytesText, cpuShareText, durationText, durationUsText } from "#formats/units.ts";
 import type {
   ApplianceSpec,
@@ -8,7 +9,6 @@ import type {
   FileSpec,
   LinkSpec,
   PlacementRule,
-  RestartPolicy,
 } from "#model/ensemble.ts";
 
 /** An ensemble as plain JSON in the file's own vocabulary and people's units; what equals a default is left out. */
@@ -49,7 +49,7 @@ function applianceDocument(spec: ApplianceSpec, networkNames: readonly string[])
     ...(spec.cpu === undefined ? {} : { cpu: cpuDocument(spec.cpu) }),
     ...(spec.memoryBytes === undefined ? {} : { memory: bytesText(spec.memoryBytes) }),
     ...(impliedNetworks ? {} : { networks: [...spec.networks] }),
-    ...restartDocument(spec.restart),
+    ...restartDocument(spec),
     ...(spec.priority === ensembleDefaults.appliancePriority ? {} : { priority: spec.priority }),
     ...(placement.hosts === undefined ? {} : { hosts: [...placement.hosts] }),
     ...(placement.sites === undefined ? {} : { sites: [...placement.sites] }),
@@ -71,16 +71,22 @@ function cpuDocument(cpu: CpuRequest): NonNullable<ApplianceDocument["cpu"]> {
   return cpu.limitMilli === cpu.shareMilli ? share : { share, limit: cpuShareText(cpu.limitMilli) };
 }
 
-function restartDocument({
-  when,
-  backoffMsMin,
-  backoffMsMax,
-}: RestartPolicy): Pick<ApplianceDocument, "restart"> {
+function restartDocument({ restart, onHostLoss }: ApplianceSpec): Pick<ApplianceDocument, "restart"> {
+  const { when, backoffMsMin, backoffMsMax } = restart;
   const unlessTold = ensembleDefaults.restart;
-  if (backoffMsMin === unlessTold.backoffMsMin && backoffMsMax === unlessTold.backoffMsMax) {
-    return when === unlessTold.when ? {} : { restart: when };
-  }
-  return { restart: { when, backoff: { min: durationText(backoffMsMin), max: durationText(backoffMsMax) } } };
+  const usualPauses = backoffMsMin === unlessTold.backoffMsMin && backoffMsMax === unlessTold.backoffMsMax;
+  const word = restartWord(when, onHostLoss);
+  if (usualPauses && word !== undefined)
+    return word === ensembleDefaults.restartWord ? {} : { restart: word };
+  return {
+    restart: {
+      when,
+      ...(onHostLoss === onHostLossUnlessTold(when) ? {} : { onHostLoss }),
+      ...(usualPauses
+        ? {}
+        : { backoff: { min: durationText(backoffMsMin), max: durationText(backoffMsMax) } }),
+    },
+  };
 }
 
 function linkDocument(link: LinkSpec): LinkDocument {

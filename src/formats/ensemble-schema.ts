@@ -12,6 +12,7 @@ import {
   wholeNumber,
 } from "#formats/fields.ts";
 import { formatLimits } from "#formats/limits.ts";
+import { hostLossPolicies, restartWhens, restartWords } from "#formats/restart.ts";
 
 /** The vocabulary of ensemble files: what people write, in YAML, JSON, and over HTTP. */
 const imageExpected = "an image by URL, such as dir:///srv/roots/web";
@@ -34,13 +35,21 @@ const fileSchema = z.union(
   { error: "the file's content as text, or {content, mode}" },
 );
 
-const restartWhen = z.enum(["always", "on-failure", "never"]);
-
 const restartSchema = z.union(
   [
-    restartWhen,
+    z
+      .enum(restartWords)
+      .describe(
+        "elsewhere (unless told), the same as always: again whenever it ends, on another host when its host is lost. in-place: it waits for its host. on-failure: as elsewhere, but not after it ended well. never: not started again, anywhere.",
+      ),
     z.strictObject({
-      when: restartWhen.optional(),
+      when: z.enum(restartWhens).optional().describe("After its program ended; always unless told."),
+      onHostLoss: z
+        .enum(hostLossPolicies)
+        .optional()
+        .describe(
+          "After its host was lost: elsewhere unless told, but in-place, which waits for that host, with when: never.",
+        ),
       backoff: z
         .union(
           [
@@ -55,7 +64,9 @@ const restartSchema = z.union(
         .describe("First pause before a restart, doubled each time up to max."),
     }),
   ],
-  { error: "always, on-failure or never, or {when, backoff}" },
+  {
+    error: `${restartWords.slice(0, -1).join(", ")} or ${restartWords.at(-1)}, or {when, onHostLoss, backoff}`,
+  },
 );
 
 const namesOf = (what: string, most: number = formatLimits.appliances): z.ZodArray<typeof nameSchema> => {
@@ -97,8 +108,12 @@ const applianceSchema = z.strictObject(
     networks: namesOf("networks", formatLimits.interfaces)
       .optional()
       .describe("In the order of its interfaces; the only network when absent."),
-    restart: restartSchema.optional().describe("always unless told."),
-    priority: wholeNumber(0, 9).optional().describe("0 yields first, 9 last; 5 unless told."),
+    restart: restartSchema.optional().describe("elsewhere unless told."),
+    priority: wholeNumber(0, 9)
+      .optional()
+      .describe(
+        "0 yields first, 9 last and is first to be started again when hosts are lost; 5 unless told.",
+      ),
     hosts: namesOf("hosts").optional().describe("Only on one of these hosts."),
     sites: namesOf("sites").optional().describe("Only at one of these sites."),
     labels: labelsSchema.optional().describe("Only on hosts with all these labels."),

@@ -70,14 +70,20 @@ const applianceOf = (own: string, networks: readonly string[]): fc.Arbitrary<App
         restart: fc
           .tuple(
             fc.constantFrom("always" as const, "on-failure" as const, "never" as const),
-            fc.integer({ min: 0, max: 5_000 }),
-            fc.integer({ min: 0, max: 100_000 }),
+            fc.oneof(
+              fc.constant({ least: 500, more: 29_500 }),
+              fc.record({
+                least: fc.integer({ min: 0, max: 5_000 }),
+                more: fc.integer({ min: 0, max: 100_000 }),
+              }),
+            ),
           )
-          .map(([when, least, more]) => ({
+          .map(([when, { least, more }]) => ({
             when,
             backoffMsMin: millis(least),
             backoffMsMax: millis(least + more),
           })),
+        onHostLoss: fc.constantFrom("elsewhere" as const, "in-place" as const),
         priority: fc.integer({ min: 0, max: 9 }),
         placement: fc
           .tuple(

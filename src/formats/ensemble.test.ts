@@ -35,6 +35,7 @@ test("the shortest ensemble has every default", () => {
         files: [],
         networks: ["lan"],
         restart: { when: "always", backoffMsMin: 500, backoffMsMax: 30_000 },
+        onHostLoss: "elsewhere",
         priority: 5,
         placement: { labels: {} },
         stopGraceMs: 5_000,

@@ -30,8 +30,14 @@ const otherWords: Readonly<Record<string, string>> = {
   workdir: "directory",
   stop_grace_period: "stopGrace",
   restart_policy: "restart",
+  restartPolicy: "restart",
+  onHostLoss: "restart",
+  grace: "stopGrace",
   tunnels: "tunnel",
 };
+
+/** Values of other tools' files, and ours for the same thing. */
+const otherValues: Readonly<Record<string, string>> = { no: "never", "unless-stopped": "always" };
 
 type Issue = z.core.$ZodIssue;
 
@@ -105,9 +111,19 @@ function oneOf(values: readonly unknown[]): string {
 }
 
 function nearestValue(issue: Issue, value: unknown): string | undefined {
-  if (issue.code !== "invalid_value" || typeof value !== "string") return undefined;
-  const near = didYouMean(value, issue.values.map(String));
+  if (typeof value !== "string") return undefined;
+  const known = knownValues(issue);
+  const other = Object.hasOwn(otherValues, value) ? otherValues[value] : undefined;
+  if (other !== undefined && known.includes(other)) return `did you mean "${other}"?`;
+  const near = didYouMean(value, known);
   return near?.startsWith("did") === true ? near : undefined;
+}
+
+/** The words that would have been taken, also where a map would have been, too. */
+function knownValues(issue: Issue): string[] {
+  if (issue.code === "invalid_value") return issue.values.map(String);
+  if (issue.code !== "invalid_union") return [];
+  return issue.errors.flat().flatMap((inner) => (inner.path.length === 0 ? knownValues(inner) : []));
 }
 
 function length(value: unknown): string {
