@@ -89,6 +89,7 @@ function send(reply: FastifyReply, answer: Answer): FastifyReply {
     .code(answer.status)
     .header("cache-control", "no-store")
     .header("x-content-type-options", "nosniff");
+  if ("empty" in answer) return reply.send();
   if ("body" in answer) return reply.headers(answer.headers ?? {}).send(answer.body);
   const type = answer.type.startsWith("text/") ? `${answer.type}; charset=utf-8` : answer.type;
   return reply.type(type).send("text" in answer ? answer.text : Readable.from(answer.stream));

@@ -1,29 +1,15 @@
 import { z } from "zod";
 import { ConsortError } from "#base/errors.ts";
+import { accept, accepted } from "#api/accepted.ts";
 import { jsonAnswer, ok, route } from "#api/route.ts";
-import type { Answer, AnswerSpec, Route } from "#api/route.ts";
+import type { Route } from "#api/route.ts";
 import { ensembleSchema } from "#formats/ensemble-schema.ts";
 import { ensembleDocument, parseEnsembleDocument } from "#formats/ensemble.ts";
 import type { Ensemble } from "#model/ensemble.ts";
-import { operationSchema } from "#protocol/http/operation.ts";
-import type { Operation } from "#protocol/http/operation.ts";
 import { explanationSchema } from "#protocol/http/plan.ts";
 import { ensembleStatusSchema } from "#protocol/http/status.ts";
 
 const named = z.object({ name: z.string() });
-
-const accepted: AnswerSpec = {
-  status: 202,
-  about: "Accepted and durable: the operation that makes it so; Location leads to it.",
-  type: "application/json",
-  schema: operationSchema,
-};
-
-const accept = (operation: Operation): Answer => ({
-  status: 202,
-  body: operation,
-  headers: { location: `/v1/operations/${encodeURIComponent(operation.id)}` },
-});
 
 /** @throws `bad_input` with all problems of the document. */
 export function ensembleIn(body: unknown): Ensemble {

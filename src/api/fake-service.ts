@@ -1,6 +1,7 @@
 import { ConsortError } from "#base/errors.ts";
 import type { OperationId } from "#base/ids.ts";
 import type { ClusterService } from "#cluster/service.ts";
+import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
@@ -22,13 +23,13 @@ export class FakeService implements ClusterService {
 
   async up(ensemble: Ensemble): Promise<Operation> {
     this.declaredEnsembles.set(ensemble.name, ensemble);
-    return this.#begin("up", ensemble.name);
+    return this.#begin({ kind: "up", ensemble: ensemble.name });
   }
 
   async down(name: string): Promise<Operation> {
     this.#find(name);
     this.declaredEnsembles.delete(name);
-    return this.#begin("down", name);
+    return this.#begin({ kind: "down", ensemble: name });
   }
 
   async plan(ensemble: Ensemble): Promise<PlanResult> {
@@ -59,6 +60,40 @@ export class FakeService implements ClusterService {
 
   async hosts(): Promise<HostStatus[]> {
     return this.hostList;
+  }
+
+  async cordon(host: string): Promise<HostStatus> {
+    return this.#schedule(host, "cordoned");
+  }
+
+  async uncordon(host: string): Promise<HostStatus> {
+    return this.#schedule(host, "open");
+  }
+
+  async drain(host: string): Promise<Operation> {
+    this.#schedule(host, "draining");
+    return this.#begin({ kind: "drain", host });
+  }
+
+  async forget(id: string): Promise<void> {
+    const host = this.#findHost(id);
+    if (host.state !== "lost") {
+      throw new ConsortError("conflict", `Cannot forget ${id}: it is ${host.state}, wanted a lost host`);
+    }
+    this.hostList = this.hostList.filter((one) => one !== host);
+  }
+
+  async snapshot(): Promise<CloudSnapshot> {
+    return {
+      format: "consort-snapshot/1",
+      takenAtMs: 0,
+      topology: { sites: [], hosts: [], devices: [], links: [] },
+      hosts: [],
+      standings: {},
+      ensembles: [],
+      tunnels: {},
+      cpuUsedMilli: {},
+    };
   }
 
   async operations(): Promise<Operation[]> {
@@ -122,17 +157,29 @@ export class FakeService implements ClusterService {
     return `the last ${maxBytes} bytes of ${name}/${appliance}\n`;
   }
 
-  #begin(kind: "up" | "down", ensemble: string): Operation {
+  #begin(what: Pick<Operation, "kind" | "ensemble" | "host">): Operation {
     return this.change({
+      ...what,
       id: `op-${this.#operations.size + 1}`,
-      kind,
-      ensemble,
       state: "running",
       phase: "accepted",
       progress: { done: 0, total: 1 },
       message: "accepted",
       createdAtMs: 0,
     });
+  }
+
+  #schedule(id: string, scheduling: HostStatus["scheduling"]): HostStatus {
+    const before = this.#findHost(id);
+    const host = { ...before, scheduling };
+    this.hostList = this.hostList.map((one) => (one === before ? host : one));
+    return host;
+  }
+
+  #findHost(id: string): HostStatus {
+    const host = this.hostList.find((one) => one.id === id);
+    if (host !== undefined) return host;
+    throw new ConsortError("not_found", `Cannot find host ${id}: there is none`);
   }
 
   #find(name: string): Ensemble {

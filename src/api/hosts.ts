@@ -1,7 +1,10 @@
 import { z } from "zod";
-import { jsonAnswer, ok, route } from "#api/route.ts";
+import { accept, accepted } from "#api/accepted.ts";
+import { done, jsonAnswer, ok, route } from "#api/route.ts";
 import type { Route } from "#api/route.ts";
 import { hostStatusSchema } from "#protocol/http/status.ts";
+
+const withId = z.object({ id: z.string() });
 
 export const hostRoutes: readonly Route[] = [
   route({
@@ -11,5 +14,47 @@ export const hostRoutes: readonly Route[] = [
     summary: "All hosts as last heard of",
     answer: jsonAnswer("Every host: capacity, reservations, usage, problems.", z.array(hostStatusSchema)),
     handle: async ({ signal }, { service }) => ok(await service.hosts(signal)),
+  }),
+  route({
+    method: "POST",
+    path: "/v1/hosts/{id}/cordon",
+    id: "cordonHost",
+    summary: "Place nothing new on a host; what it runs stays",
+    params: withId,
+    answer: jsonAnswer("The host as it is now.", hostStatusSchema),
+    handle: async ({ params, signal }, { service }) => ok(await service.cordon(params.id, signal)),
+  }),
+  route({
+    method: "POST",
+    path: "/v1/hosts/{id}/uncordon",
+    id: "uncordonHost",
+    summary: "Let a host take appliances again; a drain of it ends as cancelled",
+    params: withId,
+    answer: jsonAnswer("The host as it is now.", hostStatusSchema),
+    handle: async ({ params, signal }, { service }) => ok(await service.uncordon(params.id, signal)),
+  }),
+  route({
+    method: "POST",
+    path: "/v1/hosts/{id}/drain",
+    id: "drainHost",
+    summary: "Cordon a host and move all it runs to other hosts",
+    params: withId,
+    answer: accepted,
+    handle: async ({ params, signal }, { service }) => accept(await service.drain(params.id, signal)),
+  }),
+  route({
+    method: "POST",
+    path: "/v1/hosts/{id}/forget",
+    id: "forgetHost",
+    summary: "Give up a lost host that will never return; 409 unless it is lost",
+    params: withId,
+    answer: {
+      status: 204,
+      about: "Forgotten: what it ran is taken for gone, and runs elsewhere where that is its policy.",
+    },
+    handle: async ({ params, signal }, { service }) => {
+      await service.forget(params.id, signal);
+      return done;
+    },
   }),
 ];

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { metricsText } from "#api/metrics-text.ts";
 import type { Measured } from "#api/metrics-text.ts";
+import type { Operation } from "#protocol/http/operation.ts";
 
 const measured: Measured = {
   version: "1.2.3",
@@ -11,8 +12,8 @@ const measured: Measured = {
       site: "a",
       role: "host",
       state: "lost",
-      scheduling: "open",
-      fenced: false,
+      scheduling: "draining",
+      fenced: true,
       address: "172.30.1.2",
       labels: {},
       cpuMilli: 1500,
@@ -33,7 +34,7 @@ const measured: Measured = {
       name: "shop",
       state: "running",
       revision: 1,
-      appliances: ["running", "running", "failed"].map((state, n) => ({
+      appliances: ["running", "running", "failed", "fenced"].map((state, n) => ({
         ensemble: "shop",
         name: `web-${n}`,
         kind: "task",
@@ -59,7 +60,18 @@ const measured: Measured = {
       ],
     },
   ],
-  operations: [],
+  operations: [
+    { kind: "recover", ensemble: "shop", state: "running" },
+    { kind: "recover", ensemble: "till", state: "failed" },
+    { kind: "drain", host: "a2", state: "failed" },
+  ].map((one, n) => ({
+    ...(one as Pick<Operation, "kind" | "state">),
+    id: `op-${n}`,
+    phase: "accepted",
+    progress: { done: 0, total: 1 },
+    message: "",
+    createdAtMs: 0,
+  })),
 };
 
 describe("metricsText()", () => {
@@ -69,6 +81,21 @@ describe("metricsText()", () => {
   it("counts appliances by state", () => {
     assert.ok(lines.includes('consort_appliances{ensemble="shop",state="running"} 2'));
     assert.ok(lines.includes('consort_appliances{ensemble="shop",state="failed"} 1'));
+  });
+
+  it("tells hosts that take nothing new or are granted no lease, and what they hold", () => {
+    const host = 'host="a\\"1\\\\\\n",site="a",role="host"';
+    assert.ok(lines.includes(`consort_host_fenced{${host}} 1`), text);
+    assert.ok(lines.includes(`consort_host_scheduling{${host},scheduling="draining"} 1`));
+    assert.ok(lines.includes(`consort_host_scheduling{${host},scheduling="open"} 0`));
+    assert.ok(lines.includes('consort_appliances_fenced{ensemble="shop"} 1'));
+  });
+
+  it("counts recoveries in every state, and drains among the operations only", () => {
+    assert.ok(lines.includes('consort_recoveries{state="running"} 1'));
+    assert.ok(lines.includes('consort_recoveries{state="failed"} 1'));
+    assert.ok(lines.includes('consort_recoveries{state="done"} 0'));
+    assert.ok(lines.includes('consort_operations{kind="drain",state="failed"} 1'));
   });
 
   it("gives bytes of a link in each direction, and a promise only where there is one", () => {

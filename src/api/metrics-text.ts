@@ -1,4 +1,6 @@
+import { operationSchema } from "#protocol/http/operation.ts";
 import type { Operation } from "#protocol/http/operation.ts";
+import { hostStatusSchema } from "#protocol/http/status.ts";
 import type { EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
 
 type Labels = Readonly<Record<string, string>>;
@@ -25,6 +27,15 @@ export function metricsText(measured: Measured): string {
       "Operations kept, by kind and state.",
       counts(measured.operations, ({ kind, state }) => ({ kind, state })),
     ),
+    family(
+      "consort_recoveries",
+      "gauge",
+      "Recoveries after the loss of a host that are kept, by state.",
+      operationSchema.shape.state.options.map((state) => ({
+        labels: { state },
+        value: measured.operations.filter((one) => one.kind === "recover" && one.state === state).length,
+      })),
+    ),
   ].join("");
 }
 
@@ -43,6 +54,22 @@ function hostFamilies(hosts: readonly HostStatus[]): string[] {
     gauge("consort_host_up", "1 unless the host is silent.", (host) => (host.state === "lost" ? 0 : 1)),
     gauge("consort_host_converged", "1 when the host is as planned.", (host) =>
       host.state === "ready" ? 1 : 0,
+    ),
+    gauge(
+      "consort_host_fenced",
+      "1 while the host is granted no lease: what it ran was given to others.",
+      (host) => (host.fenced ? 1 : 0),
+    ),
+    family(
+      "consort_host_scheduling",
+      "gauge",
+      "1 for what the host is: open to new appliances, cordoned or draining.",
+      hosts.flatMap((host) =>
+        hostStatusSchema.shape.scheduling.options.map((scheduling) => ({
+          labels: { host: host.id, site: host.site, role: host.role, scheduling },
+          value: host.scheduling === scheduling ? 1 : 0,
+        })),
+      ),
     ),
     gauge("consort_host_cpu_cores", "Cores the host has.", (host) => host.cpuMilli / 1000),
     gauge("consort_host_cpu_reserved_cores", "Cores promised.", (host) => host.cpuReservedMilli / 1000),
@@ -78,6 +105,15 @@ function applianceFamilies(ensembles: readonly EnsembleStatus[]): string[] {
       "gauge",
       "Appliances by state.",
       counts(appliances, ({ ensemble, state }) => ({ ensemble, state })),
+    ),
+    family(
+      "consort_appliances_fenced",
+      "gauge",
+      "Appliances held because their host's lease has run out.",
+      ensembles.map(({ name, appliances: own }) => ({
+        labels: { ensemble: name },
+        value: own.filter(({ state }) => state === "fenced").length,
+      })),
     ),
     family(
       "consort_appliance_cpu_used_cores",

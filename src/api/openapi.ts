@@ -3,6 +3,7 @@ import { errorTable } from "#base/errors.ts";
 import type { Route } from "#api/route.ts";
 import { apiRoutes } from "#api/routes.ts";
 import { ensembleSchema } from "#formats/ensemble-schema.ts";
+import { snapshotSchema } from "#formats/snapshot-schema.ts";
 import { errorBodySchema } from "#protocol/http/error.ts";
 import { execLineSchema, execRequestSchema } from "#protocol/http/exec.ts";
 import { operationSchema } from "#protocol/http/operation.ts";
@@ -21,6 +22,7 @@ type Json = Readonly<Record<string, unknown>>;
 /** Shapes that have a name in the description; everything else is written out where it is used. */
 const components: Readonly<Record<string, z.ZodType>> = {
   ApplianceStatus: applianceStatusSchema,
+  CloudSnapshot: snapshotSchema,
   Ensemble: ensembleSchema,
   EnsembleStatus: ensembleStatusSchema,
   Error: errorBodySchema,
@@ -62,7 +64,6 @@ export function openApiDocument(): Json {
 
 function operationOf(route: Route): Json {
   const { answer, body } = route;
-  const schema = answer.schema === undefined ? { type: "string" } : schemaOf(answer.schema);
   return {
     operationId: route.id,
     summary: route.summary,
@@ -72,13 +73,19 @@ function operationOf(route: Route): Json {
       ? {}
       : { requestBody: { required: true, content: { "application/json": { schema: schemaOf(body) } } } }),
     responses: {
-      [answer.status]: { description: answer.about, content: { [answer.type]: { schema } } },
+      [answer.status]: { description: answer.about, ...contentOf(answer) },
       default: {
         description: `Refused or failed: ${Object.keys(errorTable).join(", ")}.`,
         content: { "application/json": { schema: { $ref: referenceTo("Error") } } },
       },
     },
   };
+}
+
+function contentOf(answer: Route["answer"]): Json {
+  if (answer.status === 204) return {};
+  const schema = answer.schema === undefined ? { type: "string" } : schemaOf(answer.schema);
+  return { content: { [answer.type]: { schema } } };
 }
 
 function parameters(place: "path" | "query", schema: z.ZodType | undefined): Json[] {

@@ -12,17 +12,20 @@ export type ApiParts = {
 };
 
 export type Answer =
+  | { readonly status: 204; readonly empty: true }
   | { readonly status: number; readonly body: unknown; readonly headers?: Readonly<Record<string, string>> }
   | { readonly status: number; readonly type: string; readonly text: string }
   | { readonly status: number; readonly type: string; readonly stream: AsyncIterable<string> };
 
 /** What a successful answer looks like, for the description. `schema` describes the body, or each line of a stream. */
-export type AnswerSpec = {
-  readonly status: 200 | 202;
-  readonly about: string;
-  readonly type: "application/json" | "application/x-ndjson" | "text/event-stream" | "text/plain";
-  readonly schema?: z.ZodType;
-};
+export type AnswerSpec =
+  | {
+      readonly status: 200 | 202;
+      readonly about: string;
+      readonly type: "application/json" | "application/x-ndjson" | "text/event-stream" | "text/plain";
+      readonly schema?: z.ZodType;
+    }
+  | { readonly status: 204; readonly about: string };
 
 export type RawCall = {
   readonly params: unknown;
@@ -106,6 +109,8 @@ function checked<Value>(what: string, schema: z.ZodType<Value> | undefined, valu
     details: { problems },
   });
 }
+
+export const done: Answer = { status: 204, empty: true };
 
 export const ok = (body: unknown): Answer => ({ status: 200, body });
 

@@ -7,6 +7,7 @@ import { metricsRoutes } from "#api/metrics.ts";
 import { operationRoutes } from "#api/operations.ts";
 import { planRoutes } from "#api/plans.ts";
 import type { Route } from "#api/route.ts";
+import { snapshotRoutes } from "#api/snapshot.ts";
 
 /** Everything the API answers. */
 export const apiRoutes: readonly Route[] = [
@@ -16,6 +17,7 @@ export const apiRoutes: readonly Route[] = [
   ...applianceRoutes,
   ...hostRoutes,
   ...operationRoutes,
+  ...snapshotRoutes,
   ...eventRoutes,
   ...metricsRoutes,
 ];

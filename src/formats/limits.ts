@@ -4,6 +4,8 @@ export const formatLimits = {
   ensembleBytes: 4 * 1024 * 1024,
   /** Size of a topology file: room for tens of thousands of hosts. */
   topologyBytes: 16 * 1024 * 1024,
+  /** Length of a snapshot's text: room for ten thousand hosts; the longest a program can hold is twice this. */
+  snapshotCharacters: 256 * 1024 * 1024,
   /** Depth of nested lists and maps in any file. */
   depth: 32,
   /** Values in one file. */
