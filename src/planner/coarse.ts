@@ -178,6 +178,7 @@ function coarsen(compiled: Compiled, groupOf: Int32Array, count: number): Compil
     cpuCapacity: perSite(compiled.cpuCapacity, 1),
     linkFree: collapsed.free,
     unitCount: count,
+    unitPinned: new Uint8Array(count),
     unitCpu: perGroup(compiled.unitCpu),
     unitNominal: perGroup(compiled.unitNominal),
     unitMemory: perGroup(compiled.unitMemory),

@@ -1,15 +1,18 @@
 import type { ApplianceId } from "#base/ids.ts";
 import { bitsPerSecond } from "#base/units.ts";
-import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
-import type { Ensemble } from "#model/ensemble.ts";
+import type { HostSpec } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
-import { coveredBy, cpuDemandMilli, hostAllows } from "#planner/demand.ts";
+import { cpuDemandMilli, hostAllows } from "#planner/demand.ts";
 import { existingLoad } from "#planner/existing-load.ts";
+import type { Load } from "#planner/existing-load.ts";
+import { anywhere, groupAppliances } from "#planner/groups.ts";
+import type { Groups } from "#planner/groups.ts";
 import type { MappingProblem } from "#planner/mapping.ts";
 import { PathTable } from "#planner/path-table.ts";
 import { compileRules } from "#planner/rules.ts";
 import type { CompiledRules } from "#planner/rules.ts";
+import { pinnedHost, wantedAppliances, wantedLinks } from "#planner/wanted.ts";
 
 /**
  * A mapping problem as dense numbers. Appliances that must share a host are one *unit*; links within a unit
@@ -31,6 +34,8 @@ export type Compiled = {
 
   readonly unitCount: number;
   readonly unitOf: Int32Array;
+  /** 1: holds someone pinned, and stays on the only host of its choice. What the pinned ask for is not in `unitCpu`. */
+  readonly unitPinned: Uint8Array;
   readonly unitCpu: Float64Array;
   /** What balance goes by: demand, or a nominal figure for an appliance that asked for nothing. */
   readonly unitNominal: Float64Array;
@@ -69,12 +74,12 @@ const nominalCpuMilli = 100;
 export function compileProblem(problem: MappingProblem): Compiled {
   const { topology } = problem;
   const paths = new PathTable(topology);
-  const appliances = problem.ensembles.flatMap(appliancesOf);
-  const links = problem.ensembles.flatMap(linksOf);
+  const appliances = wantedAppliances(problem);
+  const links = wantedLinks(problem);
   const load = existingLoad(problem, paths);
   const sites = [...new Set(topology.hosts.map((host) => host.site))];
-  const groups = mergeTogether(problem.ensembles, appliances);
-  const units = compileUnits(problem, appliances, groups);
+  const groups = groupAppliances(problem, appliances);
+  const units = compileUnits(problem, appliances, groups, load);
   const demands = compileLinks(appliances, links, groups);
   const siteOfHost = Int32Array.from(topology.hosts, (host) => sites.indexOf(host.site));
   return {
@@ -101,44 +106,21 @@ export function compileProblem(problem: MappingProblem): Compiled {
   };
 }
 
-type Groups = { readonly unitOf: Int32Array; readonly count: number; readonly members: readonly number[][] };
-
-/** "together on one host" makes appliances one thing to place. */
-function mergeTogether(ensembles: readonly Ensemble[], appliances: readonly Appliance[]): Groups {
-  const parent = Int32Array.from(appliances, (_, index) => index);
-  const root = (index: number): number => {
-    let at = index;
-    while (parent[at] !== at) at = parent[at]!;
-    return at;
-  };
-  const position = new Map(appliances.map((one, index) => [one.id, index]));
-  for (const ensemble of ensembles) {
-    for (const rule of ensemble.placement) {
-      if (rule.rule !== "together" || rule.scope !== "host") continue;
-      const covered = [...coveredBy(rule, ensemble)].map((id) => position.get(id)!);
-      for (const one of covered) parent[root(one)] = root(covered[0]!);
-    }
-  }
-  const unitOf = new Int32Array(appliances.length).fill(-1);
-  const members: number[][] = [];
-  appliances.forEach((_, index) => {
-    const top = root(index);
-    if (unitOf[top] === -1) {
-      unitOf[top] = members.length;
-      members.push([]);
-    }
-    unitOf[index] = unitOf[top]!;
-    members[unitOf[index]]!.push(index);
-  });
-  return { unitOf, count: members.length, members };
-}
-
-function compileUnits(problem: MappingProblem, appliances: readonly Appliance[], groups: Groups) {
+/** What the pinned take is taken from `load` at once: nothing the search does can change it. */
+function compileUnits(problem: MappingProblem, appliances: readonly Appliance[], groups: Groups, load: Load) {
   const { hosts } = problem.topology;
   const hostIndex = new Map(hosts.map((host, index) => [host.id, index]));
   const choices: HostChoice[] = [];
   const known = new Map<string, number>();
+  const choose = (key: string, allows: (host: HostSpec, index: number) => boolean): number => {
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const mask = Uint8Array.from(hosts, (host, index) => (allows(host, index) ? 1 : 0));
+    known.set(key, choices.length);
+    return choices.push({ mask, list: Int32Array.from(hosts.keys()).filter((host) => mask[host] === 1) }) - 1;
+  };
   const unit = {
+    unitPinned: Uint8Array.from(groups.fixedTo, (place) => (place >= 0 ? 1 : 0)),
     unitCpu: new Float64Array(groups.count),
     unitNominal: new Float64Array(groups.count),
     unitMemory: new Float64Array(groups.count),
@@ -148,33 +130,35 @@ function compileUnits(problem: MappingProblem, appliances: readonly Appliance[],
     choices,
   };
   groups.members.forEach((members, index) => {
+    const fixed = groups.fixedTo[index]!;
     const specs = members.map((member) => appliances[member]!.spec);
     const homes = new Map<number, number>();
     for (const member of members) {
-      const spec = appliances[member]!.spec;
+      const { id, spec } = appliances[member]!;
       const cpu = cpuDemandMilli(spec);
-      unit.unitCpu[index]! += cpu;
-      unit.unitNominal[index]! += cpu === 0 ? nominalCpuMilli : cpu;
-      unit.unitMemory[index]! += spec.memoryBytes ?? 0;
-      const home = hostIndex.get(problem.previous?.get(appliances[member]!.id) ?? ("" as never));
+      const home = hostIndex.get(problem.previous?.get(id) ?? ("" as never));
       if (home !== undefined) homes.set(home, (homes.get(home) ?? 0) + 1);
+      unit.unitNominal[index]! += cpu === 0 ? nominalCpuMilli : cpu;
+      if (fixed >= 0 && pinnedHost(problem, id) !== undefined) {
+        load.cpu[fixed]! += cpu;
+        load.memory[fixed]! += spec.memoryBytes ?? 0;
+        continue;
+      }
+      unit.unitCpu[index]! += cpu;
+      unit.unitMemory[index]! += spec.memoryBytes ?? 0;
     }
     for (const [home, count] of homes) {
       if (count <= unit.unitHomeMembers[index]!) continue;
       unit.unitHome[index] = home;
       unit.unitHomeMembers[index] = count;
     }
-    const key = [...new Set(specs.map((spec) => JSON.stringify([spec.kind, spec.placement])))].sort().join();
-    let choice = known.get(key);
-    if (choice === undefined) {
-      choice = choices.length;
-      known.set(key, choice);
-      const mask = Uint8Array.from(hosts, (host) =>
-        specs.every((spec) => hostAllows(problem, host, spec)) ? 1 : 0,
-      );
-      choices.push({ mask, list: Int32Array.from(hosts.keys()).filter((host) => mask[host] === 1) });
-    }
-    unit.unitChoice[index] = choice;
+    unit.unitChoice[index] =
+      fixed === anywhere
+        ? choose(
+            [...new Set(specs.map((spec) => JSON.stringify([spec.kind, spec.placement])))].sort().join(),
+            (host) => specs.every((spec) => hostAllows(problem, host, spec)),
+          )
+        : choose(`fixed to ${fixed}`, (_, host) => host === fixed);
   });
   return unit;
 }

@@ -37,19 +37,26 @@ export type PlanDiff = {
 const liveFields = new Set(["cpu", "memoryBytes"]);
 const quietFields = new Set(["restart", "priority", "stopGraceMs", "replicas", "placement", "name"]);
 
+const nobody: ReadonlySet<ApplianceId> = new Set();
+
 /**
  * What `up` would change, for people and for `--json`. `undefined` stands for an ensemble that does not exist
  * (before: a new one; after: `down`). Appliances without a placement are shown without hosts. Networks of `before`
- * have the subnets in use.
+ * have the subnets in use. Those `absent` from `after` are not placed for now: gone where they ran, else not spoken of.
  */
 export function planDiff(
   before: Ensemble | undefined,
   after: Ensemble | undefined,
   placementsBefore: Placements,
   placementsAfter: Placements,
+  absent: ReadonlySet<ApplianceId> = nobody,
 ): PlanDiff {
-  const old = new Map((before === undefined ? [] : appliancesOf(before)).map((one) => [one.id, one]));
-  const next = new Map((after === undefined ? [] : appliancesOf(after)).map((one) => [one.id, one]));
+  // Who was left out before and is left out again is no change.
+  const unseen = absent.difference(new Set(placementsBefore.keys()));
+  const were = before === undefined ? [] : appliancesOf(before).filter(({ id }) => !unseen.has(id));
+  const old = new Map(were.map((one) => [one.id, one]));
+  const there = after === undefined ? [] : appliancesOf(after).filter(({ id }) => !absent.has(id));
+  const next = new Map(there.map((one) => [one.id, one]));
   const renumbered = renumberedNetworks(before, after);
   const appliances: ApplianceChange[] = [];
   for (const [id, appliance] of next) {
@@ -67,7 +74,7 @@ export function planDiff(
       fields: [],
     });
   }
-  const links = linkChanges(before, after);
+  const links = linkChanges(before, after, unseen, absent);
   const networksBefore = (before?.networks ?? []).map((network) => network.name);
   const networksAfter = (after?.networks ?? []).map((network) => network.name);
   const networksAdded = networksAfter.filter((name) => !networksBefore.includes(name));
@@ -90,7 +97,9 @@ function applianceChange(
 ): ApplianceChange | undefined {
   const { from, to } = placed;
   const base = { appliance: after.id, ...placed };
-  if (before === undefined) return { ...base, change: "created", fields: [] };
+  // Known but placed nowhere so far: it was left out.
+  if (before === undefined || (from === undefined && to !== undefined))
+    return { ...base, change: "created", fields: [] };
   const fields = [...differingFields<ApplianceSpec>(before.spec, after.spec), ...addressing];
   if (from !== undefined && to !== undefined && from !== to) return { ...base, change: "moved", fields };
   if (fields.some((field) => !liveFields.has(field) && !quietFields.has(field))) {
@@ -114,10 +123,21 @@ function hosts(from: HostId | undefined, to: HostId | undefined): { from?: HostI
   return { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
 }
 
-function linkChanges(before: Ensemble | undefined, after: Ensemble | undefined): LinkChange[] {
+function linkChanges(
+  before: Ensemble | undefined,
+  after: Ensemble | undefined,
+  unseen: ReadonlySet<ApplianceId>,
+  absent: ReadonlySet<ApplianceId>,
+): LinkChange[] {
   const key = (link: ApplianceLink): string => `${[link.from, link.to].sort().join(" ")} ${link.network}`;
-  const old = new Map((before === undefined ? [] : linksOf(before)).map((link) => [key(link), link]));
-  const next = new Map((after === undefined ? [] : linksOf(after)).map((link) => [key(link), link]));
+  const listed = (ensemble: Ensemble | undefined, without: ReadonlySet<ApplianceId>) =>
+    new Map(
+      (ensemble === undefined ? [] : linksOf(ensemble))
+        .filter(({ from, to }) => !without.has(from) && !without.has(to))
+        .map((link) => [key(link), link]),
+    );
+  const old = listed(before, unseen);
+  const next = listed(after, absent);
   const changes: LinkChange[] = [];
   for (const [name, link] of next) {
     const was = old.get(name);

@@ -8,6 +8,7 @@ import type { Compiled } from "#planner/compile.ts";
 import { hasDriver, hostAllows } from "#planner/demand.ts";
 import type { LinkPath, Mapping, MappingProblem } from "#planner/mapping.ts";
 import { MapperState } from "#planner/state.ts";
+import { pinnedHost } from "#planner/wanted.ts";
 
 /** Why everything is where it is: `consort explain` and the reasons in `consort plan`. */
 export type MappingExplanation = {
@@ -73,6 +74,10 @@ function explainAppliance(
   const before = costParts(state);
   const candidates = problem.topology.hosts.map((host, position): Candidate => {
     const chosen = position === at;
+    if (compiled.unitPinned[unit] === 1) {
+      if (!chosen) return { host: host.id, chosen, reason: whyPinned(problem, compiled, index) };
+      return { host: host.id, chosen, costChange: 0, reason: whyPinned(problem, compiled, index) };
+    }
     if (!hostAllows(problem, host, spec))
       return { host: host.id, chosen, reason: whyNotAllowed(problem, host, compiled, index) };
     if (chosen) return { host: host.id, chosen, costChange: 0, reason: "chosen" };
@@ -81,8 +86,19 @@ function explainAppliance(
   candidates.sort(
     (one, other) => (one.costChange ?? Infinity) - (other.costChange ?? Infinity) || (one.chosen ? -1 : 0),
   );
-  const host = problem.topology.hosts[at]?.id;
+  const host = problem.topology.hosts[at]?.id ?? pinnedHost(problem, id);
   return { appliance: id, ...(host === undefined ? {} : { host }), candidates };
+}
+
+/** It stays itself, or goes where one stays that it must share a host with. */
+function whyPinned(problem: MappingProblem, compiled: Compiled, index: number): string {
+  const { id } = compiled.appliances[index]!;
+  const own = pinnedHost(problem, id);
+  if (own !== undefined) return `it stays on ${own}`;
+  const anchor = compiled.appliances.find(
+    (one, at) => compiled.unitOf[at] === compiled.unitOf[index] && pinnedHost(problem, one.id) !== undefined,
+  )!;
+  return `it must be together with ${anchor.id}, which stays on ${pinnedHost(problem, anchor.id)}`;
 }
 
 function whyNotAllowed(problem: MappingProblem, host: HostSpec, compiled: Compiled, index: number): string {

@@ -129,6 +129,22 @@ export class HostLoads {
     return false;
   }
 
+  /** Without the credit that `brokenRules` gives to rules about appliances still to be placed. */
+  protected rulesBrokenByNow(): number {
+    const { source, apart, offset } = this.compiled.rules;
+    let broken = 0;
+    for (let rule = 0; rule < source.length; rule += 1) {
+      const counts = this.#counters.subarray(offset[rule], offset[rule + 1] ?? this.#counters.length);
+      let places = 0;
+      for (const count of counts) {
+        if (count > 0) places += 1;
+        if (apart[rule] === 1) broken += Math.max(0, count - 1);
+      }
+      if (apart[rule] === 0) broken += Math.max(0, places - 1);
+    }
+    return broken;
+  }
+
   protected weighHosts(): void {
     for (let host = 0; host < this.cpuFree.length; host += 1) {
       if (this.cpuFree[host]! >= 0 && this.memoryFree[host]! >= 0) continue;

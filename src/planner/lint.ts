@@ -1,10 +1,12 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { bitsPerSecond } from "#base/units.ts";
-import { appliancesOf, linksOf } from "#model/appliances.ts";
+import { appliancesOf } from "#model/appliances.ts";
+import type { Appliance } from "#model/appliances.ts";
 import type { ConnectionType, Topology } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
 import { coveredBy, cpuDemandMilli, hostAllows } from "#planner/demand.ts";
 import type { LinkPath, Mapping, MappingProblem, Placements } from "#planner/mapping.ts";
+import { pinnedHost, wantedAppliances, wantedLinks } from "#planner/wanted.ts";
 
 export type LintFinding = { readonly about: string; readonly message: string };
 
@@ -28,9 +30,14 @@ function lintPlacements(problem: MappingProblem, placements: Placements): LintFi
   const hosts = new Map(problem.topology.hosts.map((host) => [host.id, host]));
   const known = new Set<ApplianceId>();
   const findings: LintFinding[] = [];
-  for (const { id, spec } of problem.ensembles.flatMap(appliancesOf)) {
+  for (const { id, spec } of wantedAppliances(problem)) {
     known.add(id);
     const chosen = placements.get(id);
+    const pinned = pinnedHost(problem, id);
+    if (pinned !== undefined) {
+      if (chosen === pinned) continue;
+      findings.push({ about: id, message: `${id} is pinned to ${pinned} and not there` });
+    }
     const host = chosen === undefined ? undefined : hosts.get(chosen);
     if (host === undefined) findings.push({ about: id, message: `${id} has no host` });
     else if (!hostAllows(problem, host, spec)) {
@@ -56,8 +63,8 @@ function lintCapacities(
   const add = <Key>(map: Map<Key, number>, key: Key, amount: number): void => {
     map.set(key, (map.get(key) ?? 0) + amount);
   };
-  const take = (ensembles: MappingProblem["ensembles"], where: Placements, isNew: boolean): void => {
-    for (const { id, spec } of ensembles.flatMap(appliancesOf)) {
+  const take = (appliances: readonly Appliance[], where: Placements, isNew: boolean): void => {
+    for (const { id, spec } of appliances) {
       const host = where.get(id);
       if (host === undefined) continue;
       add(cpu, host, cpuDemandMilli(spec));
@@ -74,10 +81,10 @@ function lintCapacities(
       }
     }
   };
-  take(problem.ensembles, placements, true);
+  take(wantedAppliances(problem), placements, true);
   carry(paths, true);
   for (const placed of problem.existing) {
-    take([placed.ensemble], placed.placements, false);
+    take(appliancesOf(placed.ensemble), placed.placements, false);
     carry(placed.paths ?? [], false);
   }
   for (const host of problem.topology.hosts) {
@@ -98,7 +105,7 @@ function lintPaths(problem: MappingProblem, { placements, paths }: Pick<Mapping,
   const findings: LintFinding[] = [];
   const key = (link: LinkPath["link"]): string => `${link.from} ${link.to} ${link.network}`;
   const byLink = new Map(paths.map((path) => [key(path.link), path]));
-  for (const link of problem.ensembles.flatMap(linksOf)) {
+  for (const link of wantedLinks(problem)) {
     const about = `${link.from} – ${link.to}`;
     const path = byLink.get(key(link));
     if (path === undefined) {

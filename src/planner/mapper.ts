@@ -43,10 +43,11 @@ export function solveMapping(problem: MappingProblem, options: SolveOptions): Ma
   const state = new MapperState(compiled, random, problem.moveWeight ?? settledWeight);
   const locality = localityOf(compiled);
   const shouldStop = options.shouldStop ?? (() => false);
-  const units = [...compiled.unitChoice.keys()].filter(
+  const placeable = [...compiled.unitChoice.keys()].filter(
     (unit) => compiled.choices[compiled.unitChoice[unit]!]!.list.length > 0,
   );
-  const settled = settle(state, units);
+  const units = placeable.filter((unit) => compiled.unitPinned[unit] === 0);
+  const settled = pin(state, placeable) + settle(state, units);
   const unsettled = units.filter((unit) => state.hostOf[unit]! < 0);
   const effort = options.effort ?? 1;
   const best = new Snapshot(compiled);
@@ -100,7 +101,7 @@ function extend(search: Search, units: readonly number[], unsettled: readonly nu
     best.restore(state);
     new Repairer(state, random, locality, units).run(Math.ceil(effort * repairSteps), best, shouldStop);
   }
-  if (best.violation === 0 && moveWeight === undefined) return;
+  if (units.length === 0 || (best.violation === 0 && moveWeight === undefined)) return;
   state.moveWeight = moveWeight ?? unsettledWeight;
   explore(search, units, true);
   state.moveWeight = moveWeight ?? settledWeight;
@@ -151,6 +152,19 @@ function explore(search: Search, units: readonly number[], roams: boolean): void
 
 function proposalsFor(units: number): number {
   return 20_000 + 800 * units;
+}
+
+/** First: whoever stays is where it is, for good. Returns how many. */
+function pin(state: MapperState, placeable: readonly number[]): number {
+  const { unitPinned, unitChoice, choices } = state.compiled;
+  const pinned = placeable.filter((unit) => unitPinned[unit] === 1);
+  for (const unit of pinned) {
+    state.begin();
+    state.move(unit, choices[unitChoice[unit]!]!.list[0]!);
+    state.route();
+  }
+  if (pinned.length > 0) state.acceptWhatIsBroken();
+  return pinned.length;
 }
 
 /** Puts what runs back where it runs, if that is still allowed. Returns how many. */

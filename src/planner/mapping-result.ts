@@ -1,28 +1,28 @@
-import type { HostId } from "#base/ids.ts";
 import { bitsPerSecond, micros } from "#base/units.ts";
 import { connectionTypes } from "#model/topology.ts";
 import type { ConnectionType } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
 import { withConflict } from "#planner/conflicts.ts";
-import type { LinkPath, Mapping } from "#planner/mapping.ts";
+import type { LinkPath, Mapping, Placements } from "#planner/mapping.ts";
 import { balanceWeight, bestEffortWeight, latencyWeight } from "#planner/state.ts";
 import type { MapperState } from "#planner/state.ts";
 import { findViolations } from "#planner/violations.ts";
+import { pinnedHost } from "#planner/wanted.ts";
 
 /** The search's dense numbers as plain data with names. */
 export function mappingOf(state: MapperState): Mapping {
   const { compiled } = state;
   const { topology } = compiled.problem;
-  const hostOfAppliance = (index: number): HostId | undefined =>
-    topology.hosts[state.hostOf[compiled.unitOf[index]!]!]?.id;
   const placements = new Map(
-    compiled.appliances.flatMap((appliance, index) => {
-      const host = hostOfAppliance(index);
-      return host === undefined ? [] : [[appliance.id, host] as const];
+    compiled.appliances.flatMap(({ id }, index) => {
+      const host =
+        topology.hosts[state.hostOf[compiled.unitOf[index]!]!]?.id ?? pinnedHost(compiled.problem, id);
+      return host === undefined ? [] : [[id, host] as const];
     }),
   );
-  const paths = compiled.links.flatMap((_, link) => pathOf(state, link) ?? []);
-  const total = state.preference + state.violation;
+  const paths = compiled.links.flatMap((_, link) => pathOf(state, link, placements) ?? []);
+  const violation = state.violation + state.unmendable;
+  const total = state.preference + violation;
   return {
     placements,
     paths,
@@ -34,23 +34,30 @@ export function mappingOf(state: MapperState): Mapping {
       latency: latencyWeight * state.lowLatencyHops,
       balance: balanceWeight * state.balance,
       movement: state.moveWeight * state.moved,
-      violation: state.violation,
+      violation,
       bandwidthHopsBps: state.bandwidthHops,
-      moved: state.moved,
+      moved: movedOf(compiled.problem.previous, placements),
     },
   };
 }
 
-function pathOf(state: MapperState, link: number): LinkPath | undefined {
+/** Each by itself: those that must share a host may come from several. */
+function movedOf(previous: Placements | undefined, placements: Placements): number {
+  let moved = 0;
+  for (const [id, host] of placements) if ((previous?.get(id) ?? host) !== host) moved += 1;
+  return moved;
+}
+
+function pathOf(state: MapperState, link: number, placements: Placements): LinkPath | undefined {
   const { compiled } = state;
   const { topology } = compiled.problem;
-  const from = topology.hosts[state.hostOf[compiled.linkFrom[link]!]!];
-  const to = topology.hosts[state.hostOf[compiled.linkTo[link]!]!];
   const spec = compiled.links[link]!;
+  const from = placements.get(spec.from);
+  const to = placements.get(spec.to);
   if (from === undefined || to === undefined) return undefined;
   const bandwidth = bitsPerSecond(compiled.bandwidth[link]!);
   if (from === to) {
-    const still = { connection: "trivial" as const, nodes: [from.id], physicalLinks: [] };
+    const still = { connection: "trivial" as const, nodes: [from], physicalLinks: [] };
     return { link: spec, ...still, wireBps: bandwidth, latencyUs: micros(0) };
   }
   const middle = state.middle[link]!;
@@ -60,7 +67,7 @@ function pathOf(state: MapperState, link: number): LinkPath | undefined {
   const between = [...pool.subarray(start, start + pathLength[middle]!)];
   const connection: ConnectionType = connectionTypes[pathType[middle]!]!;
   const ends = state.uplinkTo[link]! >= 0 ? [state.uplinkTo[link]!] : [];
-  const walked = walk(state, from.id, [state.uplinkFrom[link]!, ...between, ...ends], between.length);
+  const walked = walk(state, from, [state.uplinkFrom[link]!, ...between, ...ends], between.length);
   const latency = walked.physicalLinks.reduce(
     (sum, physical) => sum + topology.links[physical]!.latencyUs,
     0,

@@ -23,7 +23,12 @@ export type MappingProblem = {
   readonly moveWeight?: number;
   /** Dead, drained or fenced: nothing may be placed there. */
   readonly unusableHosts?: ReadonlySet<HostId>;
-  /** Of the appliances to be placed, those that stay exactly where `previous` has them, whatever that host is. */
+  /**
+   * Of the appliances to be placed, those that stay exactly where `previous` has them, whatever that host is: one that
+   * is not usable, that their requirements forbid, or that the topology does not know. What they break there is told.
+   * Who must share a host with one of them comes to it, or is told to have no host. One that `previous` does not have
+   * is placed like any other.
+   */
   readonly pinned?: ReadonlySet<ApplianceId>;
   /** Not to be placed now: they and their links are left out, and ask for nothing. */
   readonly absent?: ReadonlySet<ApplianceId>;

@@ -24,6 +24,8 @@ export type CompiledRules = {
   readonly unitMembers: Int32Array;
 };
 
+const none: ReadonlySet<ApplianceId> = new Set();
+
 export function compileRules(
   problem: MappingProblem,
   appliances: readonly Appliance[],
@@ -35,7 +37,7 @@ export function compileRules(
   const source = problem.ensembles.flatMap((ensemble) =>
     ensemble.placement
       .filter((rule) => rule.rule === "apart" || rule.scope === "site")
-      .map((rule) => ({ rule, covered: coveredBy(rule, ensemble) })),
+      .map((rule) => ({ rule, covered: coveredBy(rule, ensemble).difference(problem.absent ?? none) })),
   );
   const sites = siteOfHost.reduce((most, site) => Math.max(most, site + 1), 0);
   const offset = new Int32Array(source.length);

@@ -36,6 +36,8 @@ export class MapperState extends HostLoads {
   extraLink = 0;
   brokenLatency = 0;
   unreachable = 0;
+  /** Of broken rules and unreachable links, those among the pinned alone: no search mends them, so none is set on them. */
+  unmendable = 0;
   bandwidthHops = 0;
   hops = 0;
   lowLatencyHops = 0;
@@ -86,10 +88,13 @@ export class MapperState extends HostLoads {
       this.overMemory / meanMemory +
       this.overLink / meanBandwidth +
       crowdedWeight * this.crowded +
-      this.brokenRules +
-      this.brokenLatency +
-      this.unreachable
+      (this.brokenRules + this.brokenLatency + this.unreachable - this.unmendable)
     );
+  }
+
+  /** With the pinned placed and nobody else. */
+  acceptWhatIsBroken(): void {
+    this.unmendable = this.rulesBrokenByNow() + this.unreachable;
   }
 
   /** Everything but violations. */

@@ -1,12 +1,12 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { bitsPerSecond, bytes, formatBandwidth, formatBytes, formatCpu, milliCpu } from "#base/units.ts";
-import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
 import type { PlacementRule } from "#model/ensemble.ts";
 import { coveredBy, cpuDemandMilli, hasDriver } from "#planner/demand.ts";
 import { existingLoad } from "#planner/existing-load.ts";
 import type { LinkPath, MappingProblem, Placements, Violation } from "#planner/mapping.ts";
 import { PathTable } from "#planner/path-table.ts";
+import { pinnedHost, wantedAppliances, wantedLinks } from "#planner/wanted.ts";
 
 /** Every promise this placement breaks, for people: what, what is binding, what would have to change. */
 export function findViolations(
@@ -26,9 +26,11 @@ export function findViolations(
 
 function unplaced(problem: MappingProblem, placements: Placements): Violation[] {
   const { hosts } = problem.topology;
-  return problem.ensembles.flatMap(appliancesOf).flatMap((appliance): Violation[] => {
+  return wantedAppliances(problem).flatMap((appliance): Violation[] => {
     if (placements.has(appliance.id)) return [];
     const { spec, id } = appliance;
+    const anchor = pinnedBeside(problem, id);
+    if (anchor !== undefined) return [stranded(appliance, anchor)];
     const capable = hosts.filter((host) => hasDriver(problem, host, spec.kind));
     if (capable.length === 0) {
       return [
@@ -54,6 +56,34 @@ function unplaced(problem: MappingProblem, placements: Placements): Violation[] 
   });
 }
 
+type Anchor = { readonly appliance: ApplianceId; readonly host: HostId };
+
+/** Someone pinned with whom the appliance must share a host. */
+function pinnedBeside(problem: MappingProblem, id: ApplianceId): Anchor | undefined {
+  for (const ensemble of problem.pinned === undefined ? [] : problem.ensembles) {
+    for (const rule of ensemble.placement) {
+      if (rule.rule !== "together" || rule.scope !== "host") continue;
+      const covered = coveredBy(rule, ensemble);
+      if (!covered.has(id)) continue;
+      for (const appliance of covered) {
+        const host = pinnedHost(problem, appliance);
+        if (host !== undefined) return { appliance, host };
+      }
+    }
+  }
+  return undefined;
+}
+
+function stranded({ id, spec }: Appliance, anchor: Anchor): Violation {
+  return {
+    kind: "no-host",
+    appliance: id,
+    sites: spec.placement.sites ?? [],
+    message: `Cannot place ${id}: it must be together with ${anchor.appliance}, which stays on ${anchor.host}, and that host may not take it now`,
+    remedy: `Bring ${anchor.host} back, let ${anchor.appliance} move, or relax the rule`,
+  };
+}
+
 function requirement({ spec }: Appliance): string {
   const { hosts, sites, labels } = spec.placement;
   const parts = [
@@ -68,7 +98,7 @@ function hostViolations(problem: MappingProblem, placements: Placements): Violat
   const { hosts } = problem.topology;
   const load = existingLoad(problem, new PathTable(problem.topology));
   const on = new Map<HostId, Appliance[]>();
-  for (const appliance of problem.ensembles.flatMap(appliancesOf)) {
+  for (const appliance of wantedAppliances(problem)) {
     const host = placements.get(appliance.id);
     if (host === undefined) continue;
     const list = on.get(host);
@@ -176,7 +206,7 @@ function pathViolations(
   apart: readonly ApartRule[],
 ): Violation[] {
   const known = new Set(paths.map(({ link }) => `${link.from} ${link.to} ${link.network}`));
-  const missing = problem.ensembles.flatMap(linksOf).flatMap((link): Violation[] => {
+  const missing = wantedLinks(problem).flatMap((link): Violation[] => {
     const from = placements.get(link.from);
     const to = placements.get(link.to);
     if (from === undefined || to === undefined || known.has(`${link.from} ${link.to} ${link.network}`))
