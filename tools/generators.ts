@@ -1,5 +1,5 @@
 import { openApiDocument } from "#api/openapi.ts";
-import { ensembleJsonSchema, topologyJsonSchema } from "#formats/json-schema.ts";
+import { ensembleJsonSchema, scenarioJsonSchema, topologyJsonSchema } from "#formats/json-schema.ts";
 
 /** A file that is made from the code: `path` from the project's root, `content` its whole text. */
 export type Generator = { readonly path: string; readonly content: () => string };
@@ -10,5 +10,6 @@ const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}
 export const generators: readonly Generator[] = [
   { path: "docs/reference/ensemble.schema.json", content: () => json(ensembleJsonSchema()) },
   { path: "docs/reference/topology.schema.json", content: () => json(topologyJsonSchema()) },
+  { path: "docs/reference/scenario.schema.json", content: () => json(scenarioJsonSchema()) },
   { path: "docs/reference/openapi.json", content: () => json(openApiDocument()) },
 ];

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { ensembleSchema } from "#formats/ensemble-schema.ts";
+import { scenarioSchema } from "#formats/scenario-schema.ts";
 import { topologySchema } from "#formats/topology-schema.ts";
 
 /** JSON Schema of ensemble files, for editors. */
@@ -16,6 +17,15 @@ export function topologyJsonSchema(): Record<string, unknown> {
     topologySchema,
     "Consort topology",
     "Hosts, devices and cables; docs/reference/topology.md.",
+  );
+}
+
+/** JSON Schema of scenario files. */
+export function scenarioJsonSchema(): Record<string, unknown> {
+  return jsonSchema(
+    scenarioSchema,
+    "Consort scenario",
+    "A cloud that never was, and what happens in it; docs/reference/scenario.md.",
   );
 }
 

@@ -43,7 +43,10 @@ export const faultFields = {
   pause: processSchema.optional().describe("It stands still, and goes on believing what it believed."),
   powerLoss: nameSchema.optional().describe("This host and all that runs on it."),
   cut: z
-    .strictObject({ from: endSchema, to: endSchema }, { error: "a map such as {from: host/a1, to: cluster/1}" })
+    .strictObject(
+      { from: endSchema, to: endSchema },
+      { error: "a map such as {from: host/a1, to: cluster/1}" },
+    )
     .optional()
     .describe("Nothing gets through in this direction."),
   partition: nameSchema.optional().describe("This host hears nobody, and nobody hears it."),
@@ -66,7 +69,9 @@ export const faultFields = {
       { error: "a map such as {place: a1, jump: 5s, driftPpm: 200}" },
     )
     .optional(),
-  for: durationSchema.optional().describe("How long a fault lasts, or what died stays down; 10s unless told."),
+  for: durationSchema
+    .optional()
+    .describe("How long a fault lasts, or what died stays down; 10s unless told."),
   delay: durationSchema.optional().describe("With slowDisk: of each write; 1s unless told."),
 };
 
@@ -123,12 +128,9 @@ type FaultWord = (typeof faultWords)[number];
 const unlessToldMs = millis(10_000);
 const slowUnlessToldMs = millis(1000);
 
-type Builders = {
-  readonly [Word in FaultWord]: (
-    given: NonNullable<FaultFields[Word]>,
-    time: { readonly atMs: Millis; readonly forMs: Millis; readonly delayMs: Millis },
-  ) => readonly ScenarioFault[];
-};
+type StepTime = { readonly atMs: Millis; readonly forMs: Millis; readonly delayMs: Millis };
+type Builder<Given> = (given: Given, time: StepTime) => readonly ScenarioFault[];
+type Builders = { readonly [Word in FaultWord]: Builder<NonNullable<FaultFields[Word]>> };
 
 const builders: Builders = {
   crash: (process, { atMs, forMs }) => [{ kind: "crash", atMs, process, downForMs: forMs }],
@@ -169,19 +171,20 @@ export function faultsOf(
   };
   const faults = faultWords.flatMap((word) => build(word, step, time));
   if (step.for !== undefined && faults.length === 0)
-    findings.push({ path: [...path, "for"], message: "for belongs to a fault, and this step has none", atKey: true });
+    findings.push({
+      path: [...path, "for"],
+      message: "for belongs to a fault, and this step has none",
+      atKey: true,
+    });
   if (step.delay !== undefined && step.slowDisk === undefined)
     findings.push({ path: [...path, "delay"], message: "delay belongs to slowDisk", atKey: true });
   return faults;
 }
 
-function build<Word extends FaultWord>(
-  word: Word,
-  step: FaultFields,
-  time: { readonly atMs: Millis; readonly forMs: Millis; readonly delayMs: Millis },
-): readonly ScenarioFault[] {
+function build(word: FaultWord, step: FaultFields, time: StepTime): readonly ScenarioFault[] {
   const given = step[word];
-  return given === undefined ? [] : builders[word](given, time);
+  // The table's type ties each word to what it takes; a union of words loses that.
+  return given === undefined ? [] : (builders[word] as Builder<unknown>)(given, time);
 }
 
 /** The schema has refused what does not parse. */

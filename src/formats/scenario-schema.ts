@@ -60,9 +60,7 @@ const stepSchema = z.strictObject(
     at: durationSchema.describe("From the beginning of the run."),
     up: ensembleSource.optional().describe("Bring up, or change, this ensemble."),
     down: namesSchema.optional(),
-    cancel: plainText
-      .optional()
-      .describe("The newest operation that runs on this ensemble or host."),
+    cancel: plainText.optional().describe("The newest operation that runs on this ensemble or host."),
     cordon: namesSchema.optional(),
     uncordon: namesSchema.optional(),
     drain: namesSchema.optional(),
@@ -110,7 +108,9 @@ export const scenarioSchema = z.strictObject(
     scenario: nameSchema.describe("What it is called."),
     description: z.string({ error: "text" }).max(4096, { error: "at most 4096 characters" }).optional(),
     duration: durationSchema.describe("Virtual time it takes."),
-    seed: wholeNumber(0, 2 ** 31 - 1).optional().describe("Used unless --seed tells another; 1."),
+    seed: wholeNumber(0, 2 ** 31 - 1)
+      .optional()
+      .describe("Used unless --seed tells another; 1."),
     cloud: cloudSchema.optional().describe("2 sites of 2 hosts unless told."),
     policy: z
       .strictObject(

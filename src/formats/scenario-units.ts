@@ -18,5 +18,5 @@ export function parseJump(text: string): Quantity<Millis> {
   const back = text.trim().startsWith("-");
   const parsed = parseDuration(back ? text.trim().slice(1) : text);
   if (!parsed.ok) return { ok: false, expected: "a duration forward or back, such as 5s or -5s" };
-  return { ok: true, value: millis(back ? -parsed.value : parsed.value) };
+  return { ok: true, value: millis(back ? 0 - parsed.value : parsed.value) };
 }
