@@ -1,0 +1,147 @@
+import { networkId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { EnsembleRecord } from "#cluster/records.ts";
+import { appliancesOf, linksOf } from "#model/appliances.ts";
+import type { ApplianceState } from "#protocol/host-report.ts";
+import type { Breach } from "#sim/checks/breach.ts";
+import type { MachineState, World } from "#sim/checks/world.ts";
+
+/** A command that ended as its policy lets it, and one that is started again and again, are as desired too. */
+const settled: ReadonlySet<ApplianceState> = new Set(["running", "exited", "failed", "backoff"]);
+
+/**
+ * How the world differs from what the store desires, worked out from the declared ensembles, their placements and
+ * addresses alone, with none of the managers' functions. Empty: nothing differs.
+ */
+export function differences(world: World): string[] {
+  const present = world.records.filter((record) => record.state === "present");
+  const found = world.records
+    .filter((record) => record.state === "removing")
+    .map((record) => `${record.ensemble.name} is still being removed`);
+  for (const record of present) found.push(...unsettled(record));
+  for (const machine of world.machines) {
+    found.push(...applianceDifferences(machine, present), ...networkDifferences(machine, present));
+  }
+  for (const [host, standing] of world.standings) if (standing.fenced) found.push(`${host} is still fenced`);
+  for (const { id, kind, ensemble, host, state, message } of world.operations) {
+    if (state === "running") found.push(`operation ${id} (${kind} ${ensemble ?? host}) goes on: ${message}`);
+  }
+  return [...found, ...tunnelDifferences(world, present)];
+}
+
+/** Faults have stopped, and time to settle has passed. */
+export function unconverged(world: World): Breach | undefined {
+  const found = differences(world);
+  if (found.length === 0) return undefined;
+  const more = found.length > 3 ? `; and ${found.length - 3} more` : "";
+  return { invariant: "converged", message: `${found.slice(0, 3).join("; ")}${more}` };
+}
+
+function unsettled(record: EnsembleRecord): string[] {
+  const homeless = appliancesOf(record.ensemble).filter(({ id }) => record.placements[id] === undefined);
+  const leaving = Object.entries<readonly HostId[]>(record.leaving).filter(([, hosts]) => hosts.length > 0);
+  return [
+    ...homeless.map(({ id }) => `${id} has no host`),
+    ...leaving.map(([id, hosts]) => `${id} still leaves ${hosts.join(", ")}`),
+  ];
+}
+
+function applianceDifferences(machine: MachineState, present: readonly EnsembleRecord[]): string[] {
+  const wanted = new Set<ApplianceId>();
+  for (const record of present) {
+    for (const { id } of appliancesOf(record.ensemble)) {
+      if (record.placements[id] === machine.host) wanted.add(id);
+    }
+  }
+  const found: string[] = [];
+  for (const { id, state } of machine.appliances) {
+    if (!wanted.delete(id)) found.push(`${id} is on ${machine.host} and should not be`);
+    else if (!settled.has(state)) found.push(`${id} on ${machine.host} is ${state}`);
+  }
+  return [...found, ...[...wanted].map((id) => `${id} is not on ${machine.host}`)];
+}
+
+function networkDifferences({ host, network }: MachineState, present: readonly EnsembleRecord[]): string[] {
+  const wanted = { segments: new Set<string>(), ports: new Set<string>(), pairs: new Set<string>() };
+  for (const record of present) {
+    const name = record.ensemble.name;
+    for (const { id } of appliancesOf(record.ensemble)) {
+      if (record.placements[id] !== host) continue;
+      for (const one of record.interfaces[id] ?? []) {
+        wanted.segments.add(networkId(name, one.network));
+        wanted.ports.add(`${id} ${one.mac}`);
+      }
+    }
+    for (const pair of promisedPairs(record, host)) wanted.pairs.add(pair);
+  }
+  return [
+    ...compare(
+      `${host}: network`,
+      wanted.segments,
+      network.segments.map((one) => one.network),
+    ),
+    ...compare(
+      `${host}: port`,
+      wanted.ports,
+      network.ports.map((one) => `${one.appliance} ${one.interface.mac}`),
+    ),
+    ...compare(
+      `${host}: shaped pair`,
+      wanted.pairs,
+      network.shapedPairs.map((one) => `${one.fromMac} ${one.toMac} ${one.rateBps}`),
+    ),
+  ];
+}
+
+/** "<from> <to> <bit/s>" of every promised link whose sender is on the host and whose receiver is not. */
+function promisedPairs(record: EnsembleRecord, host: HostId): string[] {
+  const macOf = (id: ApplianceId, network: string): string | undefined =>
+    record.interfaces[id]?.find((one) => networkId(record.ensemble.name, one.network) === network)?.mac;
+  return linksOf(record.ensemble).flatMap((link) => {
+    const { bandwidthBps } = link.spec;
+    const places = [record.placements[link.from], record.placements[link.to]];
+    if (bandwidthBps === undefined || places.includes(undefined) || places[0] === places[1]) return [];
+    const ends = places[0] === host ? [link.from, link.to] : [link.to, link.from];
+    if (!places.includes(host)) return [];
+    const macs = ends.map((id) => macOf(id as ApplianceId, link.network));
+    return [`${macs.join(" ")} ${bandwidthBps}`];
+  });
+}
+
+function tunnelDifferences(world: World, present: readonly EnsembleRecord[]): string[] {
+  const siteOf = new Map(world.topology.hosts.map((host) => [host.id, host.site]));
+  const guarded = new Set(
+    world.topology.sites.filter((site) => site.tunnel !== "vxlan").map((site) => site.name),
+  );
+  const wanted = new Set<string>();
+  for (const record of present) {
+    for (const network of record.ensemble.networks) {
+      const ids = Object.keys(record.interfaces) as ApplianceId[];
+      const members = ids.filter((id) => record.interfaces[id]?.some((one) => one.network === network.name));
+      const sites = new Set(
+        members.flatMap((id) => siteOf.get(record.placements[id] ?? ("" as HostId)) ?? []),
+      );
+      for (const a of sites) {
+        for (const b of sites) {
+          if (a !== b && (guarded.has(a) || guarded.has(b))) wanted.add(`${a} to ${b}`);
+        }
+      }
+    }
+  }
+  const gateways = new Map(
+    world.topology.devices.flatMap((one) => (one.site === undefined ? [] : [[one.id, one.site] as const])),
+  );
+  const there = world.machines.flatMap((machine) =>
+    machine.tunnels.map((peer) => `${gateways.get(machine.host) ?? machine.host} to ${peer}`),
+  );
+  return compare("tunnel", wanted, there);
+}
+
+function compare(what: string, wanted: ReadonlySet<string>, there: readonly string[]): string[] {
+  const extra = there.filter((one) => !wanted.has(one));
+  const missing = [...wanted].filter((one) => !there.includes(one));
+  return [
+    ...extra.map((one) => `${what} ${one} is there and should not be`),
+    ...missing.map((one) => `${what} ${one} is missing`),
+  ];
+}

@@ -1,0 +1,93 @@
+import { digest } from "#base/digest.ts";
+import type { EnsembleRecord } from "#cluster/records.ts";
+import type { Ensemble } from "#model/ensemble.ts";
+import type { Operation } from "#protocol/http/operation.ts";
+import { absent, acknowledgedLost, acknowledgedTooEarly } from "#sim/checks/acknowledged-kept.ts";
+import type { Change, Desire } from "#sim/checks/acknowledged-kept.ts";
+import type { Breach } from "#sim/checks/breach.ts";
+import type { Call } from "#sim/cloud.ts";
+
+type Noted = { readonly subject: string; readonly call: Call; told: boolean };
+
+/** What users asked for and were told, ensemble by ensemble, in order. */
+export class Ledger {
+  readonly #changes = new Map<string, Change[]>();
+  readonly #calls: Noted[] = [];
+
+  up(ensemble: Ensemble, call: Call): void {
+    this.#note(ensemble.name, call, { call, desires: [desireOf(ensemble)] });
+  }
+
+  down(name: string, call: Call): void {
+    this.#note(name, call, { call, desires: [absent] });
+  }
+
+  /** Of the operation that began with the change at that place. */
+  cancel(name: string, call: Call, undoes: number): void {
+    this.#note(name, call, { call, undoes });
+  }
+
+  /** The newest change of an ensemble that was answered with an operation, with its place. */
+  newestOperation(name: string): { readonly id: string; readonly at: number } | undefined {
+    const calls = this.#calls.filter((noted) => noted.subject === name).map((noted) => noted.call);
+    const at = calls.findLastIndex(({ verb, state }) => verb !== "cancel" && state === "answered");
+    const answer = calls[at]?.answer as Operation | undefined;
+    return answer === undefined ? undefined : { id: answer.id, at };
+  }
+
+  isBusy(name: string): boolean {
+    return this.#calls.some(({ subject, call }) => subject === name && call.state === "asked");
+  }
+
+  isWaiting(): boolean {
+    return this.#calls.some(({ call }) => call.state === "asked");
+  }
+
+  names(): Iterable<string> {
+    return this.#changes.keys();
+  }
+
+  /** Changes acknowledged since the last look must be in the store now. */
+  tooEarly(isStored: (operation: string) => boolean): Breach | undefined {
+    for (const noted of this.#calls) {
+      if (noted.told || noted.call.state === "asked") continue;
+      noted.told = true;
+      if (noted.call.state !== "answered") continue;
+      const { id } = noted.call.answer as Operation;
+      const breach = acknowledgedTooEarly(noted.subject, id, isStored(id));
+      if (breach !== undefined) return breach;
+    }
+    return undefined;
+  }
+
+  /** The store desires of every ensemble what its user was told, or was not told yet. */
+  lost(records: readonly EnsembleRecord[]): Breach | undefined {
+    const stored = new Map(records.map((record) => [record.ensemble.name as string, record]));
+    for (const [name, changes] of this.#changes) {
+      const record = stored.get(name);
+      const desire = record?.state === "present" ? desireOf(record.ensemble) : absent;
+      const breach = acknowledgedLost(name, changes, desire, describe);
+      if (breach !== undefined) return breach;
+    }
+    return undefined;
+  }
+
+  #note(subject: string, call: Call, change: Change): void {
+    this.#calls.push({ subject, call, told: false });
+    const changes = this.#changes.get(subject) ?? [];
+    changes.push(change);
+    this.#changes.set(subject, changes);
+  }
+}
+
+const known = new WeakMap<Ensemble, Desire>();
+
+function desireOf(ensemble: Ensemble): Desire {
+  const desire = known.get(ensemble) ?? digest(ensemble);
+  known.set(ensemble, desire);
+  return desire;
+}
+
+const shownLength = 6;
+const describe = (desire: Desire): string =>
+  desire === absent ? "that it is gone" : `form ${desire.slice(0, shownLength)}`;

@@ -1,0 +1,34 @@
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { EnsembleRecord, HostStanding } from "#cluster/records.ts";
+import type { NetworkPlan } from "#drivers/network/port.ts";
+import type { Topology } from "#model/topology.ts";
+import type { SegmentPlan, ShapedPair } from "#protocol/host-plan.ts";
+import type { Operation } from "#protocol/http/operation.ts";
+import type { ApplianceView } from "#sim/cloud.ts";
+
+/** All that can be seen of a cloud from outside at one moment, as plain data. */
+export type World = {
+  readonly topology: Topology;
+  readonly records: readonly EnsembleRecord[];
+  readonly standings: ReadonlyMap<HostId, HostStanding>;
+  readonly operations: readonly Operation[];
+  readonly machines: readonly MachineState[];
+};
+
+export type MachineState = {
+  readonly host: HostId;
+  readonly appliances: readonly Pick<ApplianceView, "id" | "state" | "executes">[];
+  readonly network: {
+    readonly segments: readonly Pick<SegmentPlan, "network">[];
+    readonly ports: readonly {
+      readonly appliance: ApplianceId;
+      readonly interface: Pick<NetworkPlan["ports"][number]["interface"], "network" | "mac">;
+    }[];
+    readonly shapedPairs: readonly Pick<ShapedPair, "fromMac" | "toMac" | "rateBps">[];
+    /** Networks with permitted pairs of senders and receivers. */
+    readonly permitted: readonly string[];
+  };
+  /** Peer sites of the tunnels that end here. */
+  readonly tunnels: readonly string[];
+  readonly planned: readonly ApplianceId[];
+};

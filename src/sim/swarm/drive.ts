@@ -1,0 +1,86 @@
+import { hostId, operationId } from "#base/ids.ts";
+import type { HostId } from "#base/ids.ts";
+import type { Operation } from "#protocol/http/operation.ts";
+import type { Ledger } from "#sim/checks/ledger.ts";
+import type { Cloud } from "#sim/cloud.ts";
+import type { Step } from "#sim/swarm/swarm-case.ts";
+
+/** A user who was not answered yet asks for nothing else of that ensemble; looks again after so long. */
+const patienceMs = 100;
+
+/** Does at their times what users and operators do, and notes in the ledger what ensembles' users asked and were told. */
+export function drive(cloud: Cloud, steps: readonly Step[], ledger: Ledger): void {
+  const drains = new Map<HostId, () => string | undefined>();
+  for (const step of steps) cloud.at(step.atMs, () => take(cloud, step, ledger, drains));
+}
+
+function take(cloud: Cloud, step: Step, ledger: Ledger, drains: Map<HostId, () => string | undefined>): void {
+  switch (step.kind) {
+    case "up":
+    case "down":
+    case "cancel":
+      return change(cloud, step, ledger);
+    case "take-over":
+      return cloud.startCluster(step.cluster);
+    case "cordon":
+    case "uncordon":
+    case "forget": {
+      const { kind, host } = step;
+      cloud.client.ask(kind, host, (service, signal) => service[kind](host, signal));
+      return;
+    }
+    case "drain": {
+      const call = cloud.client.ask("drain", step.host, (service, signal) =>
+        service.drain(step.host, signal),
+      );
+      drains.set(hostId(step.host), () => (call.answer as Operation | undefined)?.id);
+      return;
+    }
+    case "cancel-drain": {
+      const id = drains.get(step.host)?.();
+      if (id === undefined) return;
+      cloud.client.ask("cancel", step.host, (service, signal) => service.cancel(operationId(id), signal));
+      return;
+    }
+    default:
+      step satisfies never;
+  }
+}
+
+function change(cloud: Cloud, step: Extract<Step, { kind: "up" | "down" | "cancel" }>, ledger: Ledger): void {
+  const name = step.kind === "up" ? step.ensemble.name : step.name;
+  if (ledger.isBusy(name)) {
+    cloud.at(cloud.nowMs + patienceMs, () => change(cloud, step, ledger));
+    return;
+  }
+  switch (step.kind) {
+    case "up": {
+      const { ensemble } = step;
+      return ledger.up(
+        ensemble,
+        cloud.client.ask("up", name, (service, signal) => service.up(ensemble, signal)),
+      );
+    }
+    case "down":
+      return askDown(cloud, name, ledger);
+    case "cancel": {
+      const newest = ledger.newestOperation(name);
+      if (newest === undefined) return;
+      const id = operationId(newest.id);
+      return ledger.cancel(
+        name,
+        cloud.client.ask("cancel", name, (service, signal) => service.cancel(id, signal)),
+        newest.at,
+      );
+    }
+    default:
+      step satisfies never;
+  }
+}
+
+export function askDown(cloud: Cloud, name: string, ledger: Ledger): void {
+  ledger.down(
+    name,
+    cloud.client.ask("down", name, (service, signal) => service.down(name, signal)),
+  );
+}

@@ -1,0 +1,91 @@
+import type { Random } from "#base/runtime.ts";
+import type { Fault } from "#sim/fault.ts";
+import { between, chance, lasting, pick } from "#sim/swarm/draw.ts";
+
+/** What there is to break in a cloud. */
+export type Breakable = {
+  readonly hosts: readonly string[];
+  readonly processes: readonly string[];
+};
+
+/** Omit over a union, kind by kind. */
+type Drawn<One> = One extends unknown ? Omit<One, "atMs"> : never;
+type FaultDraw = (random: Random, there: Breakable) => Drawn<Fault>;
+
+const shortMs = 100;
+/** Longer than a lease, the silence that follows it, and the time to take over. */
+const longMs = 15_000;
+
+const clusterOrHost = (random: Random, there: Breakable): string =>
+  chance(random, 0.4)
+    ? pick(
+        random,
+        there.processes.filter((name) => name.startsWith("cluster/")),
+      )
+    : pick(random, there.processes);
+
+/** One draw for each kind of fault: how a fault of that kind is made up. */
+export const faultKinds: { readonly [Kind in Fault["kind"]]: FaultDraw } = {
+  crash: (random, there) => ({
+    kind: "crash",
+    process: clusterOrHost(random, there),
+    downForMs: lasting(random, shortMs, longMs),
+  }),
+  "crash-at-call": (random, there) => ({
+    kind: "crash-at-call",
+    process: clusterOrHost(random, there),
+    call: between(random, 1, 40),
+    effect: pick(random, ["none", "done"] as const),
+    downForMs: lasting(random, shortMs, longMs),
+  }),
+  pause: (random, there) => ({
+    kind: "pause",
+    process: clusterOrHost(random, there),
+    forMs: lasting(random, shortMs, longMs),
+  }),
+  "power-loss": (random, there) => ({
+    kind: "power-loss",
+    host: pick(random, there.hosts),
+    downForMs: lasting(random, 500, 2 * longMs),
+  }),
+  cut: (random, there) => ({
+    kind: "cut",
+    ...cutEnds(random, there),
+    forMs: lasting(random, shortMs, longMs),
+  }),
+  noise: (random) => ({
+    kind: "noise",
+    forMs: lasting(random, 500, longMs),
+    lost: random.next() * 0.3,
+    doubled: random.next() * 0.3,
+    delayMsMax: lasting(random, 10, 3000),
+  }),
+  "slow-disk": (random, there) => ({
+    kind: "slow-disk",
+    place: pick(random, [...there.hosts, "store", "store"]),
+    delayMs: lasting(random, 10, 3000),
+    forMs: lasting(random, 500, longMs),
+  }),
+  "full-disk": (random, there) => ({
+    kind: "full-disk",
+    place: pick(random, [...there.hosts, "store"]),
+    forMs: lasting(random, 500, longMs),
+  }),
+  "store-down": (random) => ({ kind: "store-down", forMs: lasting(random, shortMs, longMs) }),
+  "clock-skew": (random, there) => ({
+    kind: "clock-skew",
+    place: pick(random, [...there.hosts, "store"]),
+    jumpMs: between(random, -3_600_000, 3_600_000),
+    driftPpm: between(random, -driftPpmMax, driftPpmMax),
+    forMs: lasting(random, 500, 2 * longMs),
+  }),
+};
+
+/** Real crystals are within 100; more than this no lease could be built on. */
+const driftPpmMax = 500;
+
+function cutEnds(random: Random, there: Breakable): { from: string; to: string } {
+  const one = pick(random, there.processes);
+  const other = chance(random, 0.5) ? "*" : pick(random, there.processes);
+  return chance(random, 0.5) ? { from: one, to: other } : { from: other, to: one };
+}

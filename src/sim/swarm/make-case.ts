@@ -1,0 +1,59 @@
+import { seededRandom } from "#base/seeded-random.ts";
+import type { Fault } from "#sim/fault.ts";
+import { between } from "#sim/swarm/draw.ts";
+import { allFaultKinds, drawFaults } from "#sim/swarm/faults.ts";
+import { smallCloud } from "#sim/swarm/small-cloud.ts";
+import type { SwarmCase } from "#sim/swarm/swarm-case.ts";
+import { workload } from "#sim/swarm/workload.ts";
+
+/** What a swarm's seeds have in common; each seed draws its own cloud, workload and faults within it. */
+export type SwarmProfile = {
+  readonly kinds: readonly Fault["kind"][];
+  readonly steps: readonly [least: number, most: number];
+  readonly faults: readonly [least: number, most: number];
+  /** Virtual ms within which users act and faults begin. */
+  readonly activeMs: number;
+  /** Share of runs in which a second cluster manager takes over. */
+  readonly takeOvers: number;
+};
+
+export const swarmProfile: SwarmProfile = {
+  kinds: allFaultKinds,
+  steps: [2, 8],
+  faults: [0, 8],
+  activeMs: 25_000,
+  takeOvers: 0.3,
+};
+
+/** Hosts have come up by then. */
+const firstStepMs = 500;
+
+export function makeCase(seed: number, profile: SwarmProfile = swarmProfile): SwarmCase {
+  const random = seededRandom(seed);
+  const topology = smallCloud(random);
+  const steps = workload(random, topology, {
+    fromMs: firstStepMs,
+    untilMs: profile.activeMs,
+    steps: between(random, ...profile.steps),
+    takeOvers: profile.takeOvers,
+  });
+  const hosts = [
+    ...topology.hosts.map((host) => host.id),
+    ...topology.devices.filter((device) => device.kind === "gateway").map((device) => device.id),
+  ];
+  const clusters = [
+    "cluster/1",
+    ...steps.flatMap((step) => (step.kind === "take-over" ? [step.cluster] : [])),
+  ];
+  const faults = drawFaults(
+    random,
+    { hosts, processes: [...clusters, ...hosts.map((host) => `host/${host}`)] },
+    {
+      fromMs: 0,
+      untilMs: profile.activeMs,
+      faults: between(random, ...profile.faults),
+      kinds: profile.kinds,
+    },
+  );
+  return { seed, topology, steps, faults };
+}

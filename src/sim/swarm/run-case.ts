@@ -1,0 +1,101 @@
+import { limits } from "#base/limits.ts";
+import { BreachError } from "#sim/checks/breach.ts";
+import type { Breach, Invariant } from "#sim/checks/breach.ts";
+import { differences, unconverged } from "#sim/checks/converged.ts";
+import { Ledger } from "#sim/checks/ledger.ts";
+import { leaked, leftovers } from "#sim/checks/nothing-leaked.ts";
+import { Watch } from "#sim/checks/watch.ts";
+import { storedRecords, worldOf } from "#sim/checks/world-of.ts";
+import type { Cloud } from "#sim/cloud.ts";
+import type { CloudDescription } from "#sim/settings.ts";
+import { askDown, drive } from "#sim/swarm/drive.ts";
+import { calmFrom } from "#sim/swarm/swarm-case.ts";
+import type { SwarmCase } from "#sim/swarm/swarm-case.ts";
+
+export type Violation = {
+  /** crash: a manager, or the simulation itself, threw what nothing caught. */
+  readonly invariant: Invariant | "crash";
+  readonly message: string;
+  readonly atMs: number;
+};
+
+export type SwarmOutcome = {
+  /** Absent: every invariant held at every event. */
+  readonly violation?: Violation;
+  readonly events: number;
+  readonly simulatedMs: number;
+  /** Equal for equal runs, to the last event. */
+  readonly traceHash: string;
+  /** The newest lines of the trace. */
+  readonly trace: readonly string[];
+};
+
+export type BuildCloud = (description: CloudDescription) => Cloud;
+
+/** Time to settle beyond the longest an operation may take. */
+const settleMs = limits.operationMsMax + 20_000;
+const lookEveryMs = 250;
+
+/**
+ * One run: the faults strike while users act; then they stop, and all must come to match what is desired; then all is
+ * taken down, and nothing may be left. Every event is watched.
+ */
+export async function runCase(one: SwarmCase, build: BuildCloud): Promise<SwarmOutcome> {
+  const cloud = build({ topology: one.topology, seed: one.seed, settings: { traceLinesKept: 60 } });
+  let events = 0;
+  cloud.onEvent(() => void (events += 1));
+  const violation = await violationOf(cloud, one).catch((cause: unknown): Violation => ({
+    ...blame(cause),
+    atMs: cloud.nowMs,
+  }));
+  return {
+    ...(violation === undefined ? {} : { violation }),
+    events,
+    simulatedMs: cloud.nowMs,
+    traceHash: cloud.traceFingerprint(),
+    trace: cloud.traceLines(),
+  };
+}
+
+async function violationOf(cloud: Cloud, one: SwarmCase): Promise<Violation | undefined> {
+  const ledger = new Ledger();
+  const calmSinceMs = Math.max(calmFrom(one.faults), ...one.steps.map((step) => step.atMs));
+  const watch = new Watch(cloud, { topology: one.topology, ledger, calmSinceMs });
+  for (const host of cloud.machines.keys()) cloud.startHost(host);
+  cloud.startCluster("cluster/1");
+  for (const fault of one.faults) cloud.inject(fault);
+  drive(cloud, one.steps, ledger);
+
+  await cloud.runUntil(calmSinceMs);
+  const isQuiet = (): boolean =>
+    !ledger.isWaiting() && differences(worldOf(cloud, one.topology)).length === 0;
+  if (!(await settles(cloud, isQuiet))) {
+    watch.checkOverdue();
+    return found(cloud, unconverged(worldOf(cloud, one.topology)));
+  }
+  for (const record of storedRecords(cloud)) askDown(cloud, record.ensemble.name, ledger);
+  const isEmpty = (): boolean => !ledger.isWaiting() && leftovers(worldOf(cloud, one.topology)).length === 0;
+  if (await settles(cloud, isEmpty)) return undefined;
+  return found(cloud, leaked(worldOf(cloud, one.topology)));
+}
+
+async function settles(cloud: Cloud, holds: () => boolean): Promise<boolean> {
+  for (const until = cloud.nowMs + settleMs; cloud.nowMs < until;) {
+    if (holds()) return true;
+    await cloud.runUntil(cloud.nowMs + lookEveryMs);
+  }
+  return holds();
+}
+
+function found(cloud: Cloud, breach: Breach | undefined): Violation {
+  const waits: Breach = { invariant: "operations-end", message: "a user's call is not answered" };
+  return { ...(breach ?? waits), atMs: cloud.nowMs };
+}
+
+function blame(cause: unknown): Pick<Violation, "invariant" | "message"> {
+  if (cause instanceof BreachError) return cause.breach;
+  return {
+    invariant: "crash",
+    message: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause),
+  };
+}

@@ -1,0 +1,51 @@
+import type { Random } from "#base/runtime.ts";
+import type { Topology } from "#model/topology.ts";
+import { between, chance, pick } from "#sim/swarm/draw.ts";
+import { smallEnsemble } from "#sim/swarm/small-ensemble.ts";
+import type { Step } from "#sim/swarm/swarm-case.ts";
+
+const ensembles = ["shop", "mail", "grid"];
+
+export type WorkloadShape = {
+  readonly fromMs: number;
+  readonly untilMs: number;
+  readonly steps: number;
+  /** Share of runs in which a second cluster manager takes over at some moment. */
+  readonly takeOvers: number;
+};
+
+/** What users and operators do, in order of time. The first thing is always an `up`. */
+export function workload(random: Random, topology: Topology, shape: WorkloadShape): Step[] {
+  const times = Array.from({ length: shape.steps }, () => between(random, shape.fromMs, shape.untilMs)).sort(
+    (a, b) => a - b,
+  );
+  const used = ensembles.slice(0, between(random, 1, ensembles.length));
+  const maintains = chance(random, 0.4);
+  const steps = times.map((atMs, index) =>
+    index === 0 ? up(random, atMs, used) : step(random, atMs, used, maintains ? topology : undefined),
+  );
+  if (chance(random, shape.takeOvers))
+    steps.push({
+      atMs: between(random, shape.fromMs, shape.untilMs),
+      kind: "take-over",
+      cluster: "cluster/2",
+    });
+  return steps.sort((a, b) => a.atMs - b.atMs);
+}
+
+const up = (random: Random, atMs: number, names: readonly string[]): Step => ({
+  atMs,
+  kind: "up",
+  ensemble: smallEnsemble(random, pick(random, names)),
+});
+
+function step(random: Random, atMs: number, names: readonly string[], topology: Topology | undefined): Step {
+  if (topology !== undefined && chance(random, 0.4)) {
+    const host = pick(random, topology.hosts).id;
+    const kind = pick(random, ["cordon", "uncordon", "uncordon", "drain", "drain", "cancel-drain"] as const);
+    return { atMs, kind: chance(random, 0.05) ? "forget" : kind, host };
+  }
+  const drawn = random.next();
+  if (drawn < 0.65) return up(random, atMs, names);
+  return { atMs, kind: drawn < 0.85 ? "down" : "cancel", name: pick(random, names) };
+}
