@@ -3,6 +3,7 @@ import type { Clock } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import { route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
+import { subjectOf } from "#cli/names.ts";
 import { ensembleDocument } from "#formats/ensemble-document.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { Operation } from "#protocol/http/operation.ts";
@@ -59,6 +60,6 @@ function succeeded(operation: Operation): Operation {
   if (operation.state === "done") return operation;
   throw new ConsortError(
     operation.error === undefined ? "cancelled" : codeOf(operation.error),
-    `Cannot ${operation.kind} ${operation.ensemble}: ${operation.message}`,
+    `Cannot ${operation.kind} ${subjectOf(operation)}: ${operation.message}`,
   );
 }

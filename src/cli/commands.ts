@@ -108,10 +108,22 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("#cli/hosts.ts"),
   },
   {
+    name: "host",
+    summary: "Take a host out of service and back: drain, cordon, uncordon, forget",
+    group: "Machine",
+    load: () => import("#cli/host.ts"),
+  },
+  {
     name: "operations",
     summary: "List changes asked for, running and ended",
     group: "Machine",
     load: () => import("#cli/operations.ts"),
+  },
+  {
+    name: "snapshot",
+    summary: "Print all that is desired and known as one document",
+    group: "Machine",
+    load: () => import("#cli/snapshot.ts"),
   },
   {
     name: "completion",

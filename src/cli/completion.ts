@@ -13,20 +13,28 @@ export type CompletionEntry = {
     readonly takesValue: boolean;
   }[];
   readonly words: readonly string[];
+  /** After one of the words come the names of hosts, asked of the manager then. */
+  readonly thenHosts: boolean;
 };
 
 const words: Readonly<Record<string, readonly string[]>> = {
   lab: ["up", "down", "status"],
+  host: ["drain", "cordon", "uncordon", "forget"],
   completion: ["bash", "zsh", "fish"],
   help: commands.map((entry) => entry.name),
 };
+
+/** Prints the ids of all hosts, or nothing at all where no manager answers. */
+const hostLister = "consort hosts --quiet 2>/dev/null";
 
 const shells = { bash, zsh, fish } as const;
 
 export const command: Command = {
   usage: ["completion bash|zsh|fish"],
   options: {},
-  about: ["Prints a script that teaches your shell the commands and their options."],
+  about: [
+    "Prints a script that teaches your shell the commands, their options and, for consort host, the names of hosts.",
+  ],
   examples: [
     { line: 'eval "$(consort completion bash)"', what: "in ~/.bashrc" },
     { line: "consort completion zsh > ~/.zfunc/_consort", what: "a folder of your fpath" },
@@ -52,6 +60,7 @@ export async function completionEntries(): Promise<CompletionEntry[]> {
         name,
         summary,
         words: words[name] ?? [],
+        thenHosts: name === "host",
         options: Object.entries({ ...options, ...sharedOptions }).map(([option, spec]) => ({
           name: option,
           about: spec.about,
@@ -65,9 +74,11 @@ export async function completionEntries(): Promise<CompletionEntry[]> {
 const optionWords = (entry: CompletionEntry): string[] => entry.options.map((option) => `--${option.name}`);
 
 function bash(entries: readonly CompletionEntry[]): string {
-  const cases = entries.map(
-    (entry) => `    ${entry.name}) words="${[...entry.words, ...optionWords(entry)].join(" ")}" ;;`,
-  );
+  const cases = entries.map((entry) => {
+    const own = `words="${[...entry.words, ...optionWords(entry)].join(" ")}"`;
+    if (!entry.thenHosts) return `    ${entry.name}) ${own} ;;`;
+    return `    ${entry.name}) if [ "$COMP_CWORD" -eq 3 ] && [[ $current != -* ]]; then words="$(${hostLister})"; else ${own}; fi ;;`;
+  });
   return `_consort() {
   local current=\${COMP_WORDS[COMP_CWORD]} words
   if [ "$COMP_CWORD" -eq 1 ]; then words="${entries.map((entry) => entry.name).join(" ")}"
@@ -90,8 +101,7 @@ function zsh(entries: readonly CompletionEntry[]): string {
     const options = entry.options.map((option) =>
       singleQuoted(`--${option.name}[${escaped(option.about)}]${option.takesValue ? ":value:_files" : ""}`),
     );
-    const rest = entry.words.length > 0 ? `'*:word:(${entry.words.join(" ")})'` : `'*:file:_files'`;
-    return `    ${entry.name}) _arguments ${[...options, rest].join(" ")} ;;`;
+    return `    ${entry.name}) _arguments ${[...options, ...zshArguments(entry)].join(" ")} ;;`;
   });
   return `#compdef consort
 _consort() {
@@ -109,12 +119,25 @@ compdef _consort consort
 `;
 }
 
+function zshArguments(entry: CompletionEntry): string[] {
+  if (entry.words.length === 0) return [`'*:file:_files'`];
+  const list = `word:(${entry.words.join(" ")})`;
+  if (!entry.thenHosts) return [`'*:${list}'`];
+  return [`'1:${list}'`, `'2:host:{compadd -- \${(f)"$(${hostLister})"}}'`];
+}
+
 function fish(entries: readonly CompletionEntry[]): string {
   const lines = entries.flatMap((entry) => {
     const seen = `-n '__fish_seen_subcommand_from ${entry.name}'`;
+    const among = entry.words.join(" ");
+    const none = `-n '__fish_seen_subcommand_from ${entry.name}; and not __fish_seen_subcommand_from ${among}'`;
+    const one = `-n '__fish_seen_subcommand_from ${entry.name}; and __fish_seen_subcommand_from ${among}'`;
     return [
       `complete -c consort -n __fish_use_subcommand -f -a ${entry.name} -d ${singleQuoted(entry.summary)}`,
-      ...(entry.words.length > 0 ? [`complete -c consort ${seen} -f -a '${entry.words.join(" ")}'`] : []),
+      ...(entry.words.length > 0
+        ? [`complete -c consort ${entry.thenHosts ? none : seen} -f -a '${entry.words.join(" ")}'`]
+        : []),
+      ...(entry.thenHosts ? [`complete -c consort ${one} -f -a '(${hostLister})'`] : []),
       ...entry.options.map(
         (option) =>
           `complete -c consort ${seen} -l ${option.name}${option.takesValue ? " -r" : ""} -d ${singleQuoted(option.about)}`,

@@ -8,13 +8,19 @@ import { linkName, shortName } from "#cli/names.ts";
 import { formatAppliances } from "#cli/ps.ts";
 import { age, bandwidth, cpu, size } from "#cli/quantities.ts";
 import { formatFacts, formatTable } from "#cli/table.ts";
+import { changesUnderWay, underWayLines } from "#cli/under-way.ts";
 import { didYouMean } from "#formats/suggestion.ts";
 import type { ApplianceStatus, EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
 
 /** When and for which width of a terminal it is written. */
 type View = { readonly nowMs: number; readonly width: number };
 
-type Described = { readonly value: unknown; readonly text: string };
+type Described = {
+  readonly value: unknown;
+  readonly text: string;
+  /** Whose changes are shown with it. */
+  readonly about: { readonly ensemble: string } | { readonly host: string };
+};
 
 export const command: Command = {
   usage: ["describe NAME", "describe NAME/APPLIANCE", "describe host/ID"],
@@ -32,9 +38,15 @@ export const command: Command = {
     const client = await connect(given, context);
     const subject = given.positionals[0] ?? "";
     const view = { nowMs: context.clock.now(), width: lineWidth(context.terminal) };
-    const described = await describe(client, subject, view, context.signal);
-    if (given.has("json")) context.terminal.out(`${JSON.stringify(described.value, undefined, 2)}\n`);
-    else context.terminal.out(described.text);
+    const { value, text, about } = await describe(client, subject, view, context.signal);
+    if (given.has("json")) {
+      context.terminal.out(`${JSON.stringify(value, undefined, 2)}\n`);
+      return 0;
+    }
+    const changes = (await changesUnderWay(client, context.signal)).filter((change) =>
+      "host" in about ? change.host === about.host : change.ensemble === about.ensemble,
+    );
+    context.terminal.out([text, ...underWayLines(changes)].join("\n"));
     return 0;
   },
 };
@@ -49,15 +61,16 @@ async function describe(
   if (first === "host" && second !== undefined) {
     const hosts = await client.request<HostStatus[]>("GET", "/v1/hosts", signal);
     const host = pick("host", second, hosts, (one) => one.id);
-    return { value: host, text: formatHost(host, view.nowMs) };
+    return { value: host, text: formatHost(host, view.nowMs), about: { host: second } };
   }
   const ensemble = await client.request<EnsembleStatus>("GET", route`/v1/ensembles/${first}`, signal);
-  if (second === undefined) return { value: ensemble, text: formatEnsemble(ensemble, view) };
+  const about = { ensemble: first };
+  if (second === undefined) return { value: ensemble, text: formatEnsemble(ensemble, view), about };
   const appliance = pick(`appliance of ${first}`, second, ensemble.appliances, (one) => one.name);
   const links = ensemble.links.filter((link) =>
     [link.from, link.to].some((end) => isSame(end, first, second)),
   );
-  return { value: { ...appliance, links }, text: formatAppliance(appliance, links, view) };
+  return { value: { ...appliance, links }, text: formatAppliance(appliance, links, view), about };
 }
 
 const isSame = (end: string, ensemble: string, appliance: string): boolean =>
@@ -139,6 +152,13 @@ function formatHost(host: HostStatus, nowMs: number): string {
     ["site", host.site],
     ["role", host.role],
     ["state", host.state],
+    ["scheduling", host.scheduling],
+    [
+      "fenced",
+      host.fenced
+        ? "yes: what it ran was given to other hosts; it takes part again once it holds nothing else than its plan"
+        : undefined,
+    ],
     ["address", host.address],
     ["labels", labelText(host.labels)],
     ["last seen", `${age(host.lastSeenMs, nowMs)} ago`],

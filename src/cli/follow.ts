@@ -3,13 +3,14 @@ import { untilEnded } from "#cli/change.ts";
 import { route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
 import type { CommandContext } from "#cli/command.ts";
+import { subjectOf } from "#cli/names.ts";
 import { operationLine, progressOn } from "#cli/progress.ts";
 import { printable } from "#cli/table.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 
 /**
- * Shows an operation until it has ended. Ctrl-C: an `up` is cancelled, which brings back what was desired before;
- * a `down` goes on without us. Resolves with the operation as it ended, or as it was left.
+ * Shows an operation until it has ended. Ctrl-C: an `up` or `drain` is cancelled, which brings back what was desired
+ * before; a `down` goes on without us. Resolves with the operation as it ended, or as it was left.
  */
 export async function follow(
   client: Client,
@@ -36,20 +37,25 @@ export async function follow(
 
 async function leave(client: Client, operation: Operation, context: CommandContext): Promise<Operation> {
   const { err } = context.terminal;
-  const name = operation.ensemble;
-  if (operation.kind === "down") {
+  const { kind } = operation;
+  const name = subjectOf(operation);
+  if (kind === "down") {
     err(`Interrupted: the removal of ${name} was accepted and goes on; see consort ps, consort operations\n`);
     return operation;
   }
-  err(`Interrupted: cancelling up ${name}; Ctrl-C again to leave it to the manager\n`);
+  err(`Interrupted: cancelling ${kind} ${name}; Ctrl-C again to leave it to the manager\n`);
   const one = route`/v1/operations/${operation.id}`;
   try {
     const cancelled = await client.request<Operation>("DELETE", one, context.afterwards);
-    err(`Cancelled: what was desired of ${name} before holds again; see consort ps ${name}\n`);
+    err(
+      kind === "drain"
+        ? `Cancelled: ${name} takes appliances again, what has moved stays where it is; see consort hosts\n`
+        : `Cancelled: what was desired of ${name} before holds again; see consort ps ${name}\n`,
+    );
     return cancelled;
   } catch (error) {
     if (codeOf(error) === "conflict") return await client.request<Operation>("GET", one, context.afterwards);
-    err(`Cannot cancel: ${messageOf(error)}; the manager goes on with up ${name}: consort operations\n`);
+    err(`Cannot cancel: ${messageOf(error)}; the manager goes on with ${kind} ${name}: consort operations\n`);
     return operation;
   }
 }
@@ -58,26 +64,61 @@ async function leave(client: Client, operation: Operation, context: CommandConte
 export function conclude(operation: Operation, json: boolean, context: CommandContext): number {
   const { out, err } = context.terminal;
   if (json) out(`${JSON.stringify(operation, undefined, 2)}\n`);
-  const { kind, ensemble, state, error, endedAtMs, createdAtMs } = operation;
-  if (state === "done") {
-    const took = endedAtMs === undefined ? "" : ` in ${((endedAtMs - createdAtMs) / 1000).toFixed(2)} s`;
-    const what =
-      kind === "down"
-        ? "is removed"
-        : `runs: ${operation.progress.done} of ${operation.progress.total} ready`;
-    if (!json) out(`${ensemble} ${what}${took}\n`);
-    return 0;
+  const { state, error, message } = operation;
+  switch (state) {
+    case "done":
+      if (!json) out(doneText(operation));
+      return 0;
+    case "failed":
+      if (!json) err(`consort: ${whyFailed(operation)}\n${afterFailure(operation)}\n`);
+      return errorTable[codeOf(error)].exit;
+    case "cancelled":
+      // Whoever pressed Ctrl-C was told already.
+      if (!json && !context.signal.aborted)
+        err(`consort: ${operation.kind} ${subjectOf(operation)} was cancelled: ${printable(message)}\n`);
+      return errorTable.cancelled.exit;
+    case "running":
+      return errorTable.cancelled.exit;
+    default:
+      return state satisfies never;
   }
-  if (state === "failed" && !json)
-    err(
-      `consort: ${whyFailed(operation)}\n${ensemble} is left as it is: see consort ps ${ensemble}, consort logs; consort down ${ensemble} removes it\n`,
-    );
-  return state === "failed" ? errorTable[codeOf(error)].exit : errorTable.cancelled.exit;
 }
 
-function whyFailed({ kind, ensemble, error, message }: Operation): string {
-  const why = printable(error?.message ?? message);
-  return why.startsWith("Cannot ")
-    ? why
-    : `Cannot ${kind === "up" ? "bring up" : "remove"} ${ensemble}: ${why}`;
+function doneText(operation: Operation): string {
+  const { endedAtMs, createdAtMs } = operation;
+  const took = endedAtMs === undefined ? "" : ` in ${((endedAtMs - createdAtMs) / 1000).toFixed(2)} s`;
+  const name = subjectOf(operation);
+  const { done, total } = operation.progress;
+  switch (operation.kind) {
+    case "down":
+      return `${name} is removed${took}\n`;
+    case "drain": {
+      const moved = total === 0 ? "nothing ran on it" : `${done} of ${total} moved`;
+      return `${name} is drained: ${moved}${took}\nIt takes nothing new until: consort host uncordon ${name}\n`;
+    }
+    case "up":
+    case "recover":
+      return `${name} runs: ${done} of ${total} ready${took}\n`;
+    default:
+      return operation.kind satisfies never;
+  }
+}
+
+function afterFailure(operation: Operation): string {
+  const name = subjectOf(operation);
+  return operation.kind === "drain"
+    ? `What has moved stays where it is: see consort hosts, consort ps; consort host uncordon ${name} lets it take appliances again`
+    : `${name} is left as it is: see consort ps ${name}, consort logs; consort down ${name} removes it`;
+}
+
+const cannot: Readonly<Record<Operation["kind"], string>> = {
+  up: "bring up",
+  down: "remove",
+  recover: "recover",
+  drain: "drain",
+};
+
+function whyFailed(operation: Operation): string {
+  const why = printable(operation.error?.message ?? operation.message);
+  return why.startsWith("Cannot ") ? why : `Cannot ${cannot[operation.kind]} ${subjectOf(operation)}: ${why}`;
 }

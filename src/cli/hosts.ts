@@ -1,16 +1,22 @@
 import { apiOptions } from "#cli/arguments.ts";
 import { connect } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
+import { withFence } from "#cli/names.ts";
 import { age, cpu, size } from "#cli/quantities.ts";
-import { formatTable } from "#cli/table.ts";
+import { formatTable, printable } from "#cli/table.ts";
 import { showOrWatch, watchOptions } from "#cli/watch.ts";
 import type { HostStatus } from "#protocol/http/status.ts";
 
 export const command: Command = {
   usage: ["hosts"],
-  options: { ...apiOptions, ...watchOptions },
+  options: {
+    ...apiOptions,
+    ...watchOptions,
+    quiet: { about: "Only the ids, one a line", short: "q" },
+  },
   about: [
     "Lists hosts and site gateways: CPU and memory promised of what there is, and what is used now. CPU is in parts of\na core: 150% is one and a half.",
+    "SCHEDULING: cordoned hosts get nothing new, draining ones are emptied; see consort host. fenced: what the host ran\nwas given to others, and it takes part again once it is clean.",
   ],
   examples: [
     { line: "consort hosts", what: "all hosts" },
@@ -19,6 +25,15 @@ export const command: Command = {
   takes: [0, 0],
   async run(given, context) {
     const client = await connect(given, context);
+    if (given.has("quiet") && !given.has("json")) {
+      const hosts = await client.request<HostStatus[]>("GET", "/v1/hosts", context.signal);
+      context.terminal.out(
+        inOrder(hosts)
+          .map(({ id }) => `${printable(id)}\n`)
+          .join(""),
+      );
+      return 0;
+    }
     return showOrWatch(
       given,
       context,
@@ -34,7 +49,15 @@ export function formatHosts(hosts: readonly HostStatus[], nowMs: number, width?:
       { heading: "HOST", cell: (row) => row.id },
       { heading: "SITE", cell: (row) => row.site },
       { heading: "ROLE", cell: (row) => row.role },
-      { heading: "STATE", cell: (row) => (row.state === "lost" ? lost(row, nowMs) : row.state) },
+      {
+        heading: "STATE",
+        cell: (row) => withFence(row, row.state === "lost" ? lost(row, nowMs) : row.state),
+      },
+      {
+        heading: "SCHEDULING",
+        optional: true,
+        cell: (row) => (row.scheduling === "open" ? "-" : row.scheduling),
+      },
       { heading: "RUNS", right: true, cell: (row) => onHost(row, String(row.appliances)) },
       {
         heading: "CPU",

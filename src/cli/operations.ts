@@ -1,6 +1,7 @@
 import { apiOptions } from "#cli/arguments.ts";
 import { connect } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
+import { subjectOf } from "#cli/names.ts";
 import { age } from "#cli/quantities.ts";
 import { formatTable } from "#cli/table.ts";
 import { showOrWatch, watchOptions } from "#cli/watch.ts";
@@ -10,7 +11,7 @@ export const command: Command = {
   usage: ["operations"],
   options: { ...apiOptions, ...watchOptions },
   about: [
-    "Lists the changes that were asked for: those that run and the latest that ended, with how they ended.",
+    "Lists the changes that were asked for, and the manager's own: those that run and the latest that ended, with how\nthey ended. recover: appliances of an ensemble get other hosts, as theirs is lost. drain: a host's appliances do, as\nan operator wants it free.",
   ],
   examples: [{ line: "consort operations", what: "after consort up --detach" }],
   takes: [0, 0],
@@ -29,7 +30,7 @@ export function formatOperations(operations: readonly Operation[], nowMs: number
   return formatTable<Operation>(
     [
       { heading: "OPERATION", cell: (row) => row.id },
-      { heading: "WHAT", cell: (row) => `${row.kind} ${row.ensemble}` },
+      { heading: "WHAT", cell: (row) => `${row.kind} ${subjectOf(row)}` },
       { heading: "STATE", cell: (row) => row.state },
       { heading: "PHASE", cell: (row) => (row.state === "running" ? row.phase : "-"), optional: true },
       { heading: "READY", right: true, cell: (row) => `${row.progress.done}/${row.progress.total}` },

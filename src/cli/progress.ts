@@ -1,4 +1,5 @@
 import type { Operation } from "#protocol/http/operation.ts";
+import { subjectOf } from "#cli/names.ts";
 import { printable } from "#cli/table.ts";
 import type { CommandContext } from "#cli/command.ts";
 
@@ -28,5 +29,5 @@ export function operationLine(operation: Operation): string {
   const { done, total } = operation.progress;
   const counted = total > 0 && operation.phase !== "accepted" ? ` ${done}/${total}` : "";
   const what = operation.message === "" ? "" : `: ${operation.message}`;
-  return `${operation.kind} ${operation.ensemble}: ${operation.phase}${counted}${what}`;
+  return `${operation.kind} ${subjectOf(operation)}: ${operation.phase}${counted}${what}`;
 }

@@ -3,13 +3,18 @@ import { connect, route } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
 import { age, cpu, size } from "#cli/quantities.ts";
 import { formatTable } from "#cli/table.ts";
+import { changesUnderWay, underWayLines } from "#cli/under-way.ts";
 import { showOrWatch, watchOptions } from "#cli/watch.ts";
+import type { Operation } from "#protocol/http/operation.ts";
 import type { ApplianceStatus, EnsembleStatus } from "#protocol/http/status.ts";
 
 export const command: Command = {
   usage: ["ps [NAME]"],
   options: { ...apiOptions, ...watchOptions },
-  about: ["Lists all ensembles, or the appliances of one: where each runs, its state, addresses and use."],
+  about: [
+    "Lists all ensembles, or the appliances of one: where each runs, its state, addresses and use; below them the\nchanges under way.",
+    "STATE of an appliance: lost when its host is not heard of, fenced while it is held because its host's lease has run\nout; both run again on another host, or when theirs is back.",
+  ],
   examples: [
     { line: "consort ps", what: "all ensembles" },
     { line: "consort ps shop --watch", what: "the appliances of shop, as they change" },
@@ -19,21 +24,34 @@ export const command: Command = {
   async run(given, context) {
     const client = await connect(given, context);
     const [name] = given.positionals;
-    if (name === undefined)
-      return showOrWatch(
-        given,
-        context,
-        (signal) => client.request<EnsembleStatus[]>("GET", "/v1/ensembles", signal),
-        formatEnsembles,
-      );
-    return showOrWatch(
+    const path = name === undefined ? "/v1/ensembles" : route`/v1/ensembles/${name}`;
+    return showOrWatch<Listed>(
       given,
       context,
-      (signal) => client.request<EnsembleStatus>("GET", route`/v1/ensembles/${name}`, signal),
-      (ensemble, width) => formatAppliances(ensemble, context.clock.now(), width),
+      async (signal) => {
+        const [told, changes] = await Promise.all([
+          client.request<EnsembleStatus | EnsembleStatus[]>("GET", path, signal),
+          given.has("json") ? [] : changesUnderWay(client, signal),
+        ]);
+        return { told, changes };
+      },
+      (listed, width) => formatListed(listed, context.clock.now(), width),
+      { json: ({ told }) => told },
     );
   },
 };
+
+/** One ensemble or all, and the changes that run. */
+type Listed = {
+  readonly told: EnsembleStatus | readonly EnsembleStatus[];
+  readonly changes: readonly Operation[];
+};
+
+function formatListed({ told, changes }: Listed, nowMs: number, width: number): string {
+  if (!("name" in told)) return [formatEnsembles(told, width), ...underWayLines(changes)].join("\n");
+  const own = changes.filter(({ ensemble }) => ensemble === told.name);
+  return [formatAppliances(told, nowMs, width), ...underWayLines(own)].join("\n");
+}
 
 export function formatEnsembles(ensembles: readonly EnsembleStatus[], width?: number): string {
   if (ensembles.length === 0) return "No ensembles. Start one: consort up FILE\n";

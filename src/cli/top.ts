@@ -2,23 +2,27 @@ import { apiOptions } from "#cli/arguments.ts";
 import { connect } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
-import { linkName } from "#cli/names.ts";
+import { linkName, withFence } from "#cli/names.ts";
 import { bandwidth, cpu, part, size } from "#cli/quantities.ts";
 import { formatTable } from "#cli/table.ts";
+import { changesUnderWay, underWayLines } from "#cli/under-way.ts";
 import { showOrWatch, watchOptions } from "#cli/watch.ts";
+import type { Operation } from "#protocol/http/operation.ts";
 import type { ApplianceStatus, EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
 
 type Usage = {
   readonly hosts: readonly HostStatus[];
   readonly appliances: readonly ApplianceStatus[];
   readonly links: readonly (LinkStatus & { readonly ensemble: string })[];
+  /** That run now. */
+  readonly operations: readonly Operation[];
 };
 
 export const command: Command = {
   usage: ["top"],
   options: { ...apiOptions, ...watchOptions },
   about: [
-    "What hosts, appliances and links use now, busiest first, against what is promised to them.\nOn a terminal it goes on until Ctrl-C; elsewhere it prints once, unless --watch.",
+    "What hosts, appliances and links use now, busiest first, against what is promised to them; below them the changes\nunder way. On a terminal it goes on until Ctrl-C; elsewhere it prints once, unless --watch.",
   ],
   examples: [
     { line: "consort top", what: "watch it" },
@@ -38,9 +42,10 @@ const ofCpu = (host: HostStatus): string =>
   host.cpuMilli === 0 ? "-" : `${cpu(host.cpuUsedMilli)} of ${cpu(host.cpuMilli)}`;
 
 async function readUsage(client: Client, signal: AbortSignal): Promise<Usage> {
-  const [hosts, ensembles] = await Promise.all([
+  const [hosts, ensembles, operations] = await Promise.all([
     client.request<HostStatus[]>("GET", "/v1/hosts", signal),
     client.request<EnsembleStatus[]>("GET", "/v1/ensembles", signal),
+    changesUnderWay(client, signal),
   ]);
   const links = ensembles.flatMap(({ name, links: all }) => all.map((link) => ({ ensemble: name, ...link })));
   return {
@@ -48,6 +53,7 @@ async function readUsage(client: Client, signal: AbortSignal): Promise<Usage> {
     appliances: ensembles
       .flatMap((ensemble) => ensemble.appliances)
       .toSorted((a, b) => b.cpuUsedMilli - a.cpuUsedMilli),
+    operations,
     links: links.toSorted((a, b) => b.forwardBps + b.backwardBps - a.forwardBps - a.backwardBps),
   };
 }
@@ -56,7 +62,12 @@ export function formatUsage(usage: Usage, width?: number): string {
   const hosts = formatTable<HostStatus>(
     [
       { heading: "HOST", cell: (row) => row.id },
-      { heading: "STATE", cell: (row) => row.state },
+      { heading: "STATE", cell: (row) => withFence(row, row.state) },
+      {
+        heading: "SCHEDULING",
+        optional: true,
+        cell: (row) => (row.scheduling === "open" ? "-" : row.scheduling),
+      },
       { heading: "CPU", right: true, cell: (row) => ofCpu(row) },
       { heading: "MEMORY", right: true, cell: (row) => part(row.memoryUsedBytes, row.memoryBytes) },
     ],
@@ -91,5 +102,6 @@ export function formatUsage(usage: Usage, width?: number): string {
     hosts,
     ...(usage.appliances.length > 0 ? [appliances] : []),
     ...(usage.links.length > 0 ? [links] : []),
+    ...underWayLines(usage.operations),
   ].join("\n");
 }

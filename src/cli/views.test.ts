@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { consort, json, nowMs, testApi } from "#cli/cli.fixture.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
+import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation } from "#protocol/http/plan.ts";
 
 const shop: EnsembleStatus = {
@@ -64,8 +65,8 @@ const a1: HostStatus = {
   site: "alpha",
   role: "host",
   state: "ready",
-        scheduling: "open",
-        fenced: false,
+  scheduling: "open",
+  fenced: false,
   address: "172.30.1.11",
   labels: { disk: "ssd" },
   cpuMilli: 500,
@@ -81,11 +82,41 @@ const a1: HostStatus = {
   problems: [],
 };
 
+const recovery: Operation = {
+  id: "op-7",
+  kind: "recover",
+  ensemble: "shop",
+  state: "running",
+  phase: "starting",
+  progress: { done: 1, total: 2 },
+  message: "waiting for db",
+  createdAtMs: nowMs - 2_000,
+};
+const drain: Operation = {
+  id: "op-8",
+  kind: "drain",
+  host: "a1",
+  state: "running",
+  phase: "moving",
+  progress: { done: 0, total: 1 },
+  message: "",
+  createdAtMs: nowMs - 1_000,
+};
+const ended: Operation = {
+  ...recovery,
+  id: "op-6",
+  state: "done",
+  createdAtMs: nowMs - 60_000,
+  endedAtMs: nowMs - 57_500,
+};
+
 const answers = {
   "GET /v1/ensembles": json([shop]),
   "GET /v1/ensembles/shop": json(shop),
   "GET /v1/hosts": json([a1]),
+  "GET /v1/operations": json([ended]),
 };
+const underWay = { ...answers, "GET /v1/operations": json([ended, recovery, drain]) };
 
 test("ps lists ensembles with how many of their appliances run", async () => {
   await using api = await testApi(answers);
@@ -115,6 +146,67 @@ test("ps NAME lists its appliances, and --json is the API's answer", async () =>
   );
   const machine = await consort(["ps", "shop", "--json"], { url: api.url });
   assert.deepEqual(JSON.parse(machine.out), shop);
+});
+
+test("ps shows the changes under way, and of one ensemble its own", async () => {
+  await using api = await testApi(underWay);
+  const all = await consort(["ps"], { url: api.url });
+  assert.ok(
+    all.out.endsWith(
+      "\nUnder way:\n  recover shop: starting 1/2: waiting for db (op-7)\n  drain a1: moving 0/1 (op-8)\n",
+    ),
+    all.out,
+  );
+  const one = await consort(["ps", "shop"], { url: api.url });
+  assert.ok(one.out.endsWith("\nUnder way:\n  recover shop: starting 1/2: waiting for db (op-7)\n"), one.out);
+});
+
+test("ps, describe and top show an appliance that is fenced and the recovery of its ensemble", async () => {
+  const appliances = shop.appliances.map((one) => ({ ...one, state: "fenced" }));
+  await using api = await testApi({
+    ...underWay,
+    "GET /v1/ensembles": json([{ ...shop, appliances }]),
+    "GET /v1/ensembles/shop": json({ ...shop, appliances }),
+  });
+  for (const args of [["ps", "shop"], ["describe", "shop"], ["describe", "shop/db"], ["top"]]) {
+    const { exit, out } = await consort(args, { url: api.url });
+    assert.equal(exit, 0, args.join(" "));
+    assert.match(out, /fenced/);
+    assert.match(out, /recover shop: starting 1\/2: waiting for db \(op-7\)/);
+    assert.doesNotMatch(out, /op-6/);
+  }
+});
+
+test("operations names the ensemble or the host that each is about", async () => {
+  await using api = await testApi(underWay);
+  const { out } = await consort(["operations"], { url: api.url });
+  assert.equal(
+    out,
+    [
+      "OPERATION  WHAT          STATE    PHASE     READY  AGE   TOOK  MESSAGE",
+      "op-6       recover shop  done     -           1/2   1m  2.50s  waiting for db",
+      "op-7       recover shop  running  starting    1/2   2s      -  waiting for db",
+      "op-8       drain a1      running  moving      0/1   1s      -",
+      "",
+    ].join("\n"),
+  );
+});
+
+test("hosts shows those that take nothing new or are fenced, and with --quiet ids alone", async () => {
+  const gone: HostStatus = { ...a1, id: "a2", state: "lost", fenced: true, lastSeenMs: nowMs - 9000 };
+  const draining: HostStatus = { ...a1, id: "b1", site: "beta", scheduling: "draining" };
+  await using api = await testApi({ ...underWay, "GET /v1/hosts": json([draining, gone, a1]) });
+  const lines = (await consort(["hosts"], { url: api.url })).out.split("\n");
+  assert.match(lines[0] ?? "", /^HOST +SITE +ROLE +STATE +SCHEDULING +RUNS /);
+  assert.match(lines[1] ?? "", /^a1 +alpha +host +ready +- +1 /);
+  assert.match(lines[2] ?? "", /^a2 +alpha +host +lost 9s, fenced +- +1 /);
+  assert.match(lines[3] ?? "", /^b1 +beta +host +ready +draining +1 /);
+  assert.equal((await consort(["hosts", "-q"], { url: api.url })).out, "a1\na2\nb1\n");
+  const fenced = await consort(["describe", "host/a2"], { url: api.url });
+  assert.match(fenced.out, /fenced: +yes: what it ran was given to other hosts/);
+  assert.doesNotMatch(fenced.out, /Under way/);
+  const drained = await consort(["describe", "host/a1"], { url: api.url });
+  assert.match(drained.out, /drain a1: moving 0\/1 \(op-8\)/);
 });
 
 test("hosts shows what is promised and used of each, site by site, gateways last", async () => {

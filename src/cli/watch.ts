@@ -11,14 +11,14 @@ export const watchOptions: Readonly<Record<string, OptionSpec>> = {
 
 /**
  * Reads and prints once; with `--watch` (or `always`) until Ctrl-C, on a terminal in place and in its width. With `--json` every
- * look is one line, so that a program can follow it.
+ * look is one line, so that a program can follow it; `json` says what of the view it is.
  */
 export async function showOrWatch<View>(
   given: Arguments,
   context: CommandContext,
   read: (signal: AbortSignal) => Promise<View>,
   format: (view: View, width: number) => string,
-  options: { always?: boolean } = {},
+  options: { always?: boolean; json?: (view: View) => unknown } = {},
 ): Promise<number> {
   const watching = given.has("watch") || options.always === true;
   const json = given.has("json");
@@ -27,7 +27,8 @@ export async function showOrWatch<View>(
   try {
     for (;;) {
       const view = await read(signal);
-      if (json) terminal.out(`${JSON.stringify(view, undefined, watching ? 0 : 2)}\n`);
+      if (json)
+        terminal.out(`${JSON.stringify(options.json?.(view) ?? view, undefined, watching ? 0 : 2)}\n`);
       else if (watching && terminal.outIsTerminal)
         terminal.out(inPlace(format(view, lineWidth(terminal)), terminal));
       else terminal.out(format(view, lineWidth(terminal)));
