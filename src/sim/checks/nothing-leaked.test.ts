@@ -1,0 +1,33 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { leaked, leftovers } from "#sim/checks/nothing-leaked.ts";
+import { emptyMachine, sampleWorld } from "#sim/checks/world.fixture.ts";
+import type { World } from "#sim/checks/world.ts";
+
+const full = sampleWorld();
+const empty: World = {
+  ...full,
+  records: [],
+  machines: full.machines.map((machine) => emptyMachine(machine.host)),
+};
+
+describe("leftovers()", () => {
+  it("finds none in an empty cloud", () => assert.equal(leaked(empty), undefined));
+
+  it("finds every kind of thing that can be left behind", () => {
+    const operation = { id: "7", state: "running" } as World["operations"][number];
+    const left = leftovers({ ...full, operations: [operation] }).join("\n");
+    for (const kind of [
+      /^the store's record of shop$/m,
+      /^shop\/web on a1$/m,
+      /^segment shop\/lan on a1$/m,
+      /^a port of shop\/db on b1$/m,
+      /^class of \S+ to \S+ on b1$/m,
+      /^permissions of shop\/lan on a1$/m,
+      /^the tunnel of gw-alpha to beta$/m,
+      /^shop\/web in the plan of a1$/m,
+      /^operation 7$/m,
+    ])
+      assert.match(left, kind);
+  });
+});
