@@ -53,11 +53,20 @@ export function linkShares(linkBps: BitsPerSecond): LinkShares {
   };
 }
 
-/** A topology with each link's promisable bandwidth in place of its nominal one: what admission may give away. */
+const promisable = new WeakMap<Topology, Topology>();
+
+/**
+ * A topology with each link's promisable bandwidth in place of its nominal one: what admission may give away. The same
+ * object for the same topology, so that what the mapper finds out about it serves the next question too.
+ */
 export function promisableTopology(topology: Topology): Topology {
+  const known = promisable.get(topology);
+  if (known !== undefined) return known;
   const links = topology.links.map((link) => ({
     ...link,
     bandwidthBps: linkShares(link.bandwidthBps).promisableBps,
   }));
-  return { ...topology, links };
+  const made = { ...topology, links };
+  promisable.set(topology, made);
+  return made;
 }

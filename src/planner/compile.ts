@@ -9,7 +9,8 @@ import type { Load } from "#planner/existing-load.ts";
 import { anywhere, groupAppliances } from "#planner/groups.ts";
 import type { Groups } from "#planner/groups.ts";
 import type { MappingProblem } from "#planner/mapping.ts";
-import { PathTable } from "#planner/path-table.ts";
+import { pathTableOf } from "#planner/path-table.ts";
+import type { PathTable } from "#planner/path-table.ts";
 import { compileRules } from "#planner/rules.ts";
 import type { CompiledRules } from "#planner/rules.ts";
 import { pinnedHost, wantedAppliances, wantedLinks } from "#planner/wanted.ts";
@@ -73,10 +74,10 @@ const nominalCpuMilli = 100;
 
 export function compileProblem(problem: MappingProblem): Compiled {
   const { topology } = problem;
-  const paths = new PathTable(topology);
+  const paths = pathTableOf(topology);
   const appliances = wantedAppliances(problem);
   const links = wantedLinks(problem);
-  const load = existingLoad(problem, paths);
+  const load = existingLoad(problem);
   const sites = [...new Set(topology.hosts.map((host) => host.site))];
   const groups = groupAppliances(problem, appliances);
   const units = compileUnits(problem, appliances, groups, load);

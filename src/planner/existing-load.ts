@@ -1,56 +1,89 @@
 import { bitsPerSecond } from "#base/units.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { ApplianceLink } from "#model/appliances.ts";
-import type { ConnectionType } from "#model/topology.ts";
+import type { ConnectionType, Topology } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
 import { cpuDemandMilli } from "#planner/demand.ts";
 import type { MappingProblem, PlacedEnsemble } from "#planner/mapping.ts";
+import { pathTableOf } from "#planner/path-table.ts";
 import type { PathTable } from "#planner/path-table.ts";
 
 export type Load = { readonly cpu: Float64Array; readonly memory: Float64Array; readonly link: Float64Array };
 
+/** What one placed ensemble takes, host by host and link by link. */
+type Holding = {
+  readonly paths: PathTable;
+  readonly hosts: readonly number[];
+  readonly cpu: readonly number[];
+  readonly memory: readonly number[];
+  readonly links: readonly number[];
+  readonly rates: readonly number[];
+};
+
+/** In a large cloud most of what is placed is the same from one question to the next. */
+const holdings = new WeakMap<PlacedEnsemble, Holding>();
+
 /** What the ensembles that stay where they are take from hosts and physical links. */
-export function existingLoad(problem: MappingProblem, paths: PathTable): Load {
+export function existingLoad(problem: MappingProblem): Load {
   const { topology } = problem;
-  const hostIndex = new Map(topology.hosts.map((host, index) => [host.id, index]));
+  const paths = pathTableOf(topology);
   const load: Load = {
     cpu: new Float64Array(topology.hosts.length),
     memory: new Float64Array(topology.hosts.length),
     link: new Float64Array(topology.links.length),
   };
   for (const placed of problem.existing) {
-    for (const appliance of appliancesOf(placed.ensemble)) {
-      const host = hostIndex.get(placed.placements.get(appliance.id) ?? ("" as never));
-      if (host === undefined) continue;
-      load.cpu[host]! += cpuDemandMilli(appliance.spec);
-      load.memory[host]! += appliance.spec.memoryBytes ?? 0;
+    let holding = holdings.get(placed);
+    if (holding?.paths !== paths) {
+      holding = holdingOf(placed, topology, paths);
+      holdings.set(placed, holding);
     }
-    addLinks(load, placed, hostIndex, paths);
+    const { hosts, cpu, memory, links, rates } = holding;
+    for (let at = 0; at < hosts.length; at += 1) {
+      load.cpu[hosts[at]!]! += cpu[at]!;
+      load.memory[hosts[at]!]! += memory[at]!;
+    }
+    for (let at = 0; at < links.length; at += 1) load.link[links[at]!]! += rates[at]!;
   }
   return load;
 }
 
-function addLinks(
-  load: Load,
-  placed: PlacedEnsemble,
-  hostIndex: ReadonlyMap<string, number>,
-  paths: PathTable,
-): void {
+function holdingOf(placed: PlacedEnsemble, topology: Topology, paths: PathTable): Holding {
+  const { nodeIndex, hostCount } = paths.index;
+  const hostAt = (id: string | undefined): number | undefined => {
+    const index = id === undefined ? undefined : nodeIndex.get(id);
+    return index === undefined || index >= hostCount ? undefined : index;
+  };
+  const taken = new Map<number, { cpu: number; memory: number }>();
+  for (const { id, spec } of appliancesOf(placed.ensemble)) {
+    const host = hostAt(placed.placements.get(id));
+    if (host === undefined) continue;
+    const { cpu, memory } = taken.get(host) ?? { cpu: 0, memory: 0 };
+    taken.set(host, { cpu: cpu + cpuDemandMilli(spec), memory: memory + (spec.memoryBytes ?? 0) });
+  }
+  const carried = new Map<number, number>();
+  const carry = (link: number, rate: number): void => {
+    if (link < topology.links.length) carried.set(link, (carried.get(link) ?? 0) + rate);
+  };
   if (placed.paths !== undefined) {
-    for (const path of placed.paths) {
-      for (const link of path.physicalLinks) if (link < load.link.length) load.link[link]! += path.wireBps;
+    for (const path of placed.paths) for (const link of path.physicalLinks) carry(link, path.wireBps);
+  } else {
+    for (const link of linksOf(placed.ensemble)) {
+      const from = hostAt(placed.placements.get(link.from));
+      const to = hostAt(placed.placements.get(link.to));
+      if (from === undefined || to === undefined || from === to) continue;
+      const route = firstRoute(paths, from, to);
+      for (const physical of route?.links ?? []) carry(physical, demand(link, route!.type));
     }
-    return;
   }
-  for (const link of linksOf(placed.ensemble)) {
-    const from = hostIndex.get(placed.placements.get(link.from) ?? "");
-    const to = hostIndex.get(placed.placements.get(link.to) ?? "");
-    if (from === undefined || to === undefined || from === to) continue;
-    const route = firstRoute(paths, from, to);
-    if (route === undefined) continue;
-    const rate = demand(link, route.type);
-    for (const physical of route.links) load.link[physical]! += rate;
-  }
+  return {
+    paths,
+    hosts: [...taken.keys()],
+    cpu: Array.from(taken.values(), (one) => one.cpu),
+    memory: Array.from(taken.values(), (one) => one.memory),
+    links: [...carried.keys()],
+    rates: [...carried.values()],
+  };
 }
 
 function demand(link: ApplianceLink, type: ConnectionType): number {

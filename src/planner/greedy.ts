@@ -1,5 +1,6 @@
 import type { SiteChoice } from "#planner/coarse.ts";
 import type { Compiled } from "#planner/compile.ts";
+import type { PathTable } from "#planner/path-table.ts";
 import type { MapperState } from "#planner/state.ts";
 
 /**
@@ -46,15 +47,25 @@ export function placeGreedily(
 /** Hosts side by side when few switches lie between them. */
 export type Locality = { readonly hostAt: Int32Array; readonly positionOf: Int32Array };
 
-export function localityOf(compiled: Compiled): Locality {
-  const { paths, hostCount } = compiled;
+const localities = new WeakMap<PathTable, Locality>();
+
+export function localityOf({ paths }: Compiled): Locality {
+  const known = localities.get(paths);
+  if (known !== undefined) return known;
+  const found = findLocality(paths);
+  localities.set(paths, found);
+  return found;
+}
+
+function findLocality(paths: PathTable): Locality {
+  const { hostCount } = paths.index;
   const rank = new Float64Array(paths.pointCount).fill(-1);
   let next = 0;
   for (let start = 0; start < paths.pointCount; start += 1) {
     for (let point: number = start; point >= 0 && rank[point] === -1;) {
       rank[point] = next;
       next += 1;
-      point = nearestUnranked(compiled, point, rank);
+      point = nearestUnranked(paths, point, rank);
     }
   }
   const pointOf = Int32Array.from({ length: hostCount }, (_, host) => {
@@ -71,12 +82,12 @@ export function localityOf(compiled: Compiled): Locality {
   return { hostAt, positionOf };
 }
 
-function nearestUnranked(compiled: Compiled, from: number, rank: Float64Array): number {
+function nearestUnranked(paths: PathTable, from: number, rank: Float64Array): number {
   let best = -1;
   let closest = Infinity;
   for (let point = 0; point < rank.length; point += 1) {
     if (rank[point] !== -1) continue;
-    const distance = compiled.paths.distance(point, from);
+    const distance = paths.distance(point, from);
     if (distance < 0 || distance >= closest) continue;
     closest = distance;
     best = point;

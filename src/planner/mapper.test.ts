@@ -133,6 +133,22 @@ describe("solveMapping()", () => {
     assert.match(second.violations[0]!.message, /^Cannot reserve CPU on s0-h\d: it has 100%, wanted \d+%/);
   });
 
+  test("answers alike whether or not it has met the topology and what is placed on it before", () => {
+    const { problem } = planted({ ...small, network: "fat-tree", load: 0.3 }, 9);
+    const [ensemble] = problem.ensembles;
+    const other = { ...ensemble!, name: ensembleName("other") };
+    const first = solveMapping({ ...problem, ensembles: [other] }, { seed: 1 });
+    const { paths: _paths, ...unrouted } = { ensemble: other, placements: first.placements, paths: [] };
+    const warm: MappingProblem = { ...problem, existing: [unrouted] };
+    // Other paths are found first, and numbered otherwise.
+    for (const seed of [1, 2, 3])
+      solveMapping({ ...warm, unusableHosts: new Set([hostId("s0-h0")]) }, { seed });
+    const again = solveMapping(warm, { seed: 4 });
+    assert.deepEqual(again, solveMapping(structuredClone(warm), { seed: 4 }));
+    const roomier = { ...warm, topology: { ...warm.topology, links: [...warm.topology.links] } };
+    assert.deepEqual(solveMapping(roomier, { seed: 4 }), again);
+  });
+
   test("keeps rules: together and apart, on hosts", () => {
     const placement = [
       { rule: "together" as const, scope: "host" as const, appliances: ["a0", "a1", "a2"] },

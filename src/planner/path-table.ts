@@ -230,6 +230,17 @@ export class PathTable {
   }
 }
 
+const tables = new WeakMap<Topology, PathTable>();
+
+/** One table for each topology, as long as that is kept: what was found for one question serves the next. */
+export function pathTableOf(topology: Topology): PathTable {
+  const known = tables.get(topology);
+  if (known !== undefined) return known;
+  const table = new PathTable(topology);
+  tables.set(topology, table);
+  return table;
+}
+
 function grown(array: Int32Array): Int32Array {
   const larger = new Int32Array(array.length * 2);
   larger.set(array);

@@ -5,7 +5,6 @@ import type { PlacementRule } from "#model/ensemble.ts";
 import { coveredBy, cpuDemandMilli, hasDriver } from "#planner/demand.ts";
 import { existingLoad } from "#planner/existing-load.ts";
 import type { LinkPath, MappingProblem, Placements, Violation } from "#planner/mapping.ts";
-import { PathTable } from "#planner/path-table.ts";
 import { pinnedHost, wantedAppliances, wantedLinks } from "#planner/wanted.ts";
 
 /** Every promise this placement breaks, for people: what, what is binding, what would have to change. */
@@ -96,7 +95,7 @@ function requirement({ spec }: Appliance): string {
 
 function hostViolations(problem: MappingProblem, placements: Placements): Violation[] {
   const { hosts } = problem.topology;
-  const load = existingLoad(problem, new PathTable(problem.topology));
+  const load = existingLoad(problem);
   const on = new Map<HostId, Appliance[]>();
   for (const appliance of wantedAppliances(problem)) {
     const host = placements.get(appliance.id);
@@ -163,7 +162,7 @@ function linkViolations(
   apart: readonly ApartRule[],
 ): Violation[] {
   const { topology } = problem;
-  const load = existingLoad(problem, new PathTable(topology)).link;
+  const load = existingLoad(problem).link;
   const users = topology.links.map((): LinkPath[] => []);
   for (const path of paths) {
     if (path.wireBps === 0) continue;
