@@ -1,7 +1,9 @@
 import type { ApplianceId } from "#base/ids.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
+import { ClusterManager } from "#cluster/manager.ts";
 import type { ClusterManagerParts } from "#cluster/manager.ts";
 import type { ClusterService } from "#cluster/service.ts";
+import { HostManager } from "#host/manager.ts";
 import type { HostManagerParts } from "#host/manager.ts";
 import type { HostRecord } from "#cluster/records.ts";
 import type { Topology } from "#model/topology.ts";
@@ -41,6 +43,8 @@ export type SimulationSettings = {
   readonly restartMs: Spread;
   /** A line whose packets do not arrive is given up after so long. */
   readonly keepAliveMs: Spread;
+  /** A host notices that a newer cluster manager has the address of the one it is connected to. */
+  readonly followMs: Spread;
   readonly mapperEffort: number;
   /** Freeze every message and plan, so that a receiver that changes one fails. Slow. */
   readonly freezesMessages: boolean;
@@ -53,6 +57,33 @@ export type SimulationSettings = {
   readonly clusterManager: (parts: ClusterManagerParts) => SimulatedClusterManager;
   /** Leases are obeyed by the machines; false breaks them on purpose. */
   readonly machinesObeyLeases: boolean;
+};
+
+/**
+ * Times as measured of the real drivers (docs/benchmarks.md): a pooled task begins 7 ms after it was asked for, a cold
+ * one 30; the network of a host follows its plan within a millisecond; a polite program ends at once.
+ */
+export const defaultSettings: SimulationSettings = {
+  callMs: [0.02, 0.5],
+  storeMs: [0.3, 3],
+  messageMs: [0.1, 2],
+  diskMs: [0.5, 8],
+  createMs: [2, 20],
+  startMs: [2, 12],
+  stopMs: [1, 15],
+  destroyMs: [1, 10],
+  networkMs: [0.05, 1],
+  solveMs: [2, 40],
+  restartMs: [200, 1000],
+  keepAliveMs: [2000, 6000],
+  followMs: [50, 8000],
+  mapperEffort: 0.2,
+  freezesMessages: false,
+  traceLinesKept: 0,
+  demandOf: () => 100,
+  hostManager: (parts) => new HostManager(parts),
+  clusterManager: (parts) => new ClusterManager(parts),
+  machinesObeyLeases: true,
 };
 
 export type SimulatedClusterManager = ClusterService & {

@@ -11,7 +11,8 @@ export function fakeStore(options: { clock: Clock; random: Random; log: Log }): 
   return new ShelvedStore({ ...options, shelf: new MemoryShelf() });
 }
 
-class MemoryShelf implements Shelf {
+/** Rows in memory. */
+export class MemoryShelf implements Shelf {
   readonly #rows = new Map<string, ShelfRow & { readonly lease?: string }>();
   readonly #leases = new Map<string, number>();
   #history: ShelfChange[] = [];

@@ -1,0 +1,261 @@
+import { ConsortError } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import type { Clock } from "#base/runtime.ts";
+import { bytes, millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
+import { noLease } from "#drivers/appliance/no-lease.ts";
+import type {
+  ApplianceDriver,
+  ApplianceObservation,
+  ExecRequest,
+  LiveSettings,
+} from "#drivers/appliance/port.ts";
+import { nextRestart } from "#drivers/appliance/task/next-restart.ts";
+import type { AppliancePlan } from "#protocol/host-plan.ts";
+import { programOf } from "#sim/drivers/program.ts";
+import type { SimulatedAppliance, SimulatedMachine } from "#sim/drivers/machine.ts";
+import type { Incarnation } from "#sim/kernel/incarnation.ts";
+import type { SimulationSettings } from "#sim/settings.ts";
+
+/** What one life of a host manager does with the machine it is on. */
+export class SimulatedApplianceDriver implements ApplianceDriver {
+  readonly kind = "task";
+  readonly capabilities = new Set(["exec", "resize", "suspend"] as const);
+  readonly #machine: SimulatedMachine;
+  readonly #life: Incarnation;
+  readonly #clock: Clock;
+  readonly #settings: SimulationSettings;
+  readonly #restarts = new Map<ApplianceId, AbortController>();
+  #listener: () => void = () => {};
+  #noticed = false;
+  #seen: { version: number; atMs: number; observations: readonly ApplianceObservation[] } | undefined;
+
+  constructor(parts: {
+    machine: SimulatedMachine;
+    life: Incarnation;
+    clock: Clock;
+    settings: SimulationSettings;
+  }) {
+    this.#machine = parts.machine;
+    this.#life = parts.life;
+    this.#clock = parts.clock;
+    this.#settings = parts.settings;
+  }
+
+  recover(_signal: AbortSignal): Promise<void> {
+    return this.#life.call("appliances, recover", this.#settings.callMs, () => {
+      this.#machine.watch(() => this.#notice());
+      this.#look();
+      for (const one of this.#machine.present.values()) this.#scheduleRestart(one);
+    });
+  }
+
+  observe(): readonly ApplianceObservation[] {
+    const { version } = this.#machine;
+    const atMs = this.#clock.monotonic();
+    if (this.#seen?.version === version && this.#seen.atMs === atMs) return this.#seen.observations;
+    this.#machine.account();
+    const observations = [...this.#machine.present.values()].map((one) => this.#observation(one));
+    this.#seen = { version, atMs, observations };
+    return observations;
+  }
+
+  create(plan: AppliancePlan, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
+    return this.#life.call("appliances, create", this.#settings.createMs, () =>
+      this.#machine.create(plan, names),
+    );
+  }
+
+  async start(id: ApplianceId, _signal: AbortSignal): Promise<void> {
+    await this.#life.call("appliances, start", this.#settings.callMs, () => {
+      const one = this.#machine.known("start", id);
+      if (one.phase !== "created" && one.phase !== "stopped") return;
+      if (!this.#machine.mayRun(one)) throw noLease(id);
+      one.restarts = 0;
+      one.lastDelayMs = undefined;
+      this.#machine.begin(one);
+    });
+    await this.#until((one) => one?.phase !== "starting", id);
+  }
+
+  async stop(id: ApplianceId, graceMs: Millis, signal: AbortSignal): Promise<void> {
+    this.#restarts.get(id)?.abort();
+    await this.#life.call("appliances, stop", this.#settings.callMs, () => {
+      const one = this.#machine.present.get(id);
+      if (one !== undefined) this.#machine.tellToStop(one);
+    });
+    const isOver = (one: SimulatedAppliance | undefined): boolean =>
+      one === undefined || this.#machine.isOver(one);
+    if (isOver(this.#machine.present.get(id))) return;
+    const over = new AbortController();
+    const patience = this.#clock.sleep(graceMs, AbortSignal.any([signal, over.signal])).catch(() => {});
+    await Promise.race([this.#until(isOver, id), patience]);
+    over.abort();
+    signal.throwIfAborted();
+    await this.#life.call("appliances, kill", this.#settings.callMs, () => {
+      const one = this.#machine.present.get(id);
+      if (one !== undefined) this.#machine.kill(one);
+    });
+  }
+
+  async destroy(id: ApplianceId, _signal: AbortSignal): Promise<void> {
+    this.#restarts.get(id)?.abort();
+    await this.#life.call("appliances, destroy", this.#settings.destroyMs, () => this.#machine.remove(id));
+  }
+
+  resize(id: ApplianceId, settings: LiveSettings, _signal: AbortSignal): Promise<void> {
+    return this.#life.call("appliances, resize", this.#settings.callMs, () =>
+      this.#machine.resize(this.#machine.known("resize", id), settings),
+    );
+  }
+
+  suspend(id: ApplianceId, _signal: AbortSignal): Promise<void> {
+    return this.#life.call("appliances, suspend", this.#settings.callMs, () =>
+      this.#machine.suspend(this.#machine.known("suspend", id)),
+    );
+  }
+
+  resume(id: ApplianceId, _signal: AbortSignal): Promise<void> {
+    return this.#life.call("appliances, resume", this.#settings.callMs, () =>
+      this.#machine.resume(this.#machine.known("resume", id)),
+    );
+  }
+
+  renewLease(until: Millis): void {
+    this.#life.act(() => this.#machine.renewLease(this.#life.startedAt + until));
+  }
+
+  setNames(id: ApplianceId, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
+    return this.#life.call("appliances, names", this.#settings.callMs, () => {
+      this.#machine.known("name the neighbours of", id).names = names;
+    });
+  }
+
+  async exec(id: ApplianceId, request: ExecRequest, signal: AbortSignal): Promise<number> {
+    const program = programOf(request.command);
+    await this.#life.call("appliances, exec", this.#settings.startMs, () => {
+      const state = this.#machine.stateOf(this.#machine.known("run a program in", id));
+      if (state !== "running") {
+        throw new ConsortError(
+          "conflict",
+          `Cannot run a program in ${id}: it is ${state}, running was wanted`,
+        );
+      }
+      if (program.output !== "") request.onOutput("stdout", Buffer.from(program.output));
+    });
+    if (program.ends !== undefined) {
+      await this.#clock.sleep(millis(program.ends.afterMs), signal);
+      return program.ends.code;
+    }
+    if (program.output !== "") return 0;
+    const { promise, reject } = Promise.withResolvers<number>();
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    if (signal.aborted) reject(signal.reason);
+    return promise;
+  }
+
+  readLog(id: ApplianceId, maxBytes: number, _signal: AbortSignal): Promise<string> {
+    return this.#life.read("appliances, log", this.#settings.callMs, () =>
+      this.#machine.known("read the output of", id).output.slice(-maxBytes),
+    );
+  }
+
+  onChange(listener: () => void): void {
+    this.#listener = listener;
+  }
+
+  close(): Promise<void> {
+    this.#listener = () => {};
+    for (const restart of this.#restarts.values()) restart.abort();
+    return Promise.resolve();
+  }
+
+  /** The kernel tells the manager's process, which hears of it a little later, once for all that happened meanwhile. */
+  #notice(): void {
+    if (this.#noticed || this.#life.isDead) return;
+    this.#noticed = true;
+    this.#life.later(this.#life.draw(this.#settings.callMs), "appliances, a change", () => {
+      this.#noticed = false;
+      this.#look();
+      this.#listener();
+    });
+  }
+
+  /** Draws the consequences of what ended by itself. */
+  #look(): void {
+    for (const one of this.#machine.present.values()) {
+      if (!one.unseenEnd) continue;
+      this.#life.act(() => this.#followUp(one));
+    }
+  }
+
+  #followUp(one: SimulatedAppliance): void {
+    const wall = this.#clock.now();
+    const ranMs = millis(Math.max(0, wall - (one.startedAt ?? wall)));
+    const next = nextRestart(
+      one.plan.restart,
+      { exitCode: one.exitCode ?? 0, ranMs },
+      one.lastDelayMs === undefined ? undefined : millis(one.lastDelayMs),
+    );
+    one.unseenEnd = false;
+    if (!next.restart) {
+      one.phase = next.state;
+      return;
+    }
+    one.phase = "backoff";
+    one.restarts += 1;
+    one.lastDelayMs = next.delayMs;
+    one.restartAt = wall + next.delayMs;
+    this.#seen = undefined;
+    this.#scheduleRestart(one);
+  }
+
+  #scheduleRestart(one: SimulatedAppliance): void {
+    if (one.phase !== "backoff" || one.restartAt === undefined) return;
+    const restart = new AbortController();
+    this.#restarts.get(one.plan.id)?.abort();
+    this.#restarts.set(one.plan.id, restart);
+    const delay = millis(Math.max(0, one.restartAt - this.#clock.now()));
+    this.#clock.sleep(delay, restart.signal).then(
+      () => {
+        if (one.phase !== "backoff" || this.#machine.present.get(one.plan.id) !== one) return;
+        this.#life.act(() => this.#machine.begin(one));
+      },
+      () => {},
+    );
+  }
+
+  /** Resolves when that holds of the appliance, or of its being gone. */
+  #until(holds: (one: SimulatedAppliance | undefined) => boolean, id: ApplianceId): Promise<void> {
+    if (holds(this.#machine.present.get(id))) return Promise.resolve();
+    return new Promise((resolve) => {
+      const forget = this.#machine.onOver(() => {
+        if (this.#life.isDead) return forget();
+        if (!holds(this.#machine.present.get(id))) return;
+        forget();
+        this.#life.later(this.#life.draw(this.#settings.callMs), "appliances, it is so", resolve);
+      });
+    });
+  }
+
+  #observation(one: SimulatedAppliance): ApplianceObservation {
+    const { plan, startedAt, exitCode, message } = one;
+    return {
+      id: plan.id,
+      generation: plan.generation,
+      state: this.#machine.stateOf(one),
+      restarts: one.restarts,
+      cpuUsedMs: millis(Math.round(one.cpuUsedMs)),
+      memoryBytes: bytes(this.#machine.memoryBytes(one)),
+      restart: plan.restart,
+      stopGraceMs: plan.stopGraceMs,
+      netns: `/run/netns/${plan.id}`,
+      ...(startedAt === undefined ? {} : { startedAt: millis(startedAt) }),
+      ...(exitCode === undefined ? {} : { exitCode }),
+      ...(message === undefined ? {} : { message }),
+      ...(plan.cpu === undefined ? {} : { cpu: plan.cpu }),
+      ...(plan.memoryBytes === undefined ? {} : { memoryLimitBytes: plan.memoryBytes }),
+      ...(plan.leased === true ? { leased: true } : {}),
+    };
+  }
+}

@@ -1,0 +1,384 @@
+import { ConsortError } from "#base/errors.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { Random } from "#base/runtime.ts";
+import { cpuLimits } from "#drivers/appliance/task/cpu-limits.ts";
+import type { AppliancePlan } from "#protocol/host-plan.ts";
+import type { ApplianceState } from "#protocol/host-report.ts";
+import type { Scheduled } from "#sim/kernel/event-heap.ts";
+import type { PlaceClock } from "#sim/kernel/place-clock.ts";
+import type { VirtualTime } from "#sim/kernel/virtual-time.ts";
+import { programOf } from "#sim/drivers/program.ts";
+import { shareCpu } from "#sim/drivers/cpu-share.ts";
+import type { SimulationSettings, Spread } from "#sim/settings.ts";
+
+/** As a shell tells it of a program that was killed. */
+const killedCode = 137;
+
+/** What is here of an appliance, on disk and in the kernel. */
+export type SimulatedAppliance = {
+  plan: AppliancePlan;
+  /** "fenced" follows from the lease. starting: wanted to run, and its program has not taken over yet. */
+  phase: Exclude<ApplianceState, "fenced">;
+  restarts: number;
+  /** Wall times of its host. */
+  startedAt?: number | undefined;
+  restartAt?: number | undefined;
+  exitCode?: number | undefined;
+  message?: string | undefined;
+  lastDelayMs?: number | undefined;
+  /** It ended by itself, and no manager has drawn a consequence from that yet. */
+  unseenEnd: boolean;
+  output: string;
+  names: ReadonlyMap<string, string>;
+  cpuUsedMs: number;
+  /** How long its program still executes until it ends by itself. */
+  endsInMs?: number | undefined;
+  executesSinceMs?: number | undefined;
+  timer?: Scheduled | undefined;
+};
+
+/** One appliance as the machine has it, whatever its manager believes. */
+export type ApplianceView = {
+  readonly id: ApplianceId;
+  readonly generation: string;
+  readonly state: ApplianceState;
+  readonly leased: boolean;
+  /** Its instructions are carried out at this moment: neither stopped nor held. */
+  readonly executes: boolean;
+};
+
+type MachineParts = {
+  readonly host: HostId;
+  readonly time: VirtualTime;
+  readonly clock: PlaceClock;
+  readonly random: Random;
+  readonly capacityMilli: number;
+  readonly settings: SimulationSettings;
+};
+
+/** So much after its end a lease has surely ended, whatever was rounded. */
+const roundingMs = 1e-6;
+/** Share of its memory limit a program uses. */
+const memoryShare = 0.25;
+
+/**
+ * A host without its manager: what goes on there whoever watches. Programs run and end by themselves, those that are
+ * leased are held when the lease ends by the machine's own clock, and a loss of power leaves what is on disk.
+ */
+export class SimulatedMachine {
+  readonly host: HostId;
+  readonly present = new Map<ApplianceId, SimulatedAppliance>();
+  readonly #parts: MachineParts;
+  readonly #over = new Set<() => void>();
+  #onChange: () => void = () => {};
+  #powered = true;
+  #version = 0;
+  #views: { version: number; appliances: readonly ApplianceView[] } | undefined;
+  /** Of the machine's monotonic clock. */
+  #leaseUntil: number | undefined;
+  #leaseTimer: Scheduled | undefined;
+  #accountedAtMs = 0;
+
+  constructor(parts: MachineParts) {
+    this.host = parts.host;
+    this.#parts = parts;
+  }
+
+  get powered(): boolean {
+    return this.#powered;
+  }
+
+  /** Grows whenever something about its appliances has changed. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** As it is now, for whoever looks on. */
+  get appliances(): readonly ApplianceView[] {
+    if (this.#views?.version === this.#version) return this.#views.appliances;
+    const appliances = [...this.present.values()].map((one) => ({
+      id: one.plan.id,
+      generation: one.plan.generation,
+      state: this.stateOf(one),
+      leased: one.plan.leased === true,
+      executes: this.executes(one),
+    }));
+    this.#views = { version: this.#version, appliances };
+    return appliances;
+  }
+
+  get leaseUntil(): number | undefined {
+    return this.#leaseUntil;
+  }
+
+  /** The one who is told of changes: the driver of the manager that lives. */
+  watch(onChange: () => void): void {
+    this.#onChange = onChange;
+  }
+
+  known(action: string, id: ApplianceId): SimulatedAppliance {
+    const one = this.present.get(id);
+    if (one !== undefined) return one;
+    throw new ConsortError("not_found", `Cannot ${action} ${id}: it is not on this host`);
+  }
+
+  /** It is not leased, or its lease lasts. */
+  mayRun(one: SimulatedAppliance): boolean {
+    if (one.plan.leased !== true || !this.#parts.settings.machinesObeyLeases) return true;
+    return this.#leaseUntil !== undefined && this.#parts.clock.monotonic() < this.#leaseUntil;
+  }
+
+  stateOf(one: SimulatedAppliance): ApplianceState {
+    const held = one.phase === "running" || one.phase === "starting";
+    return held && !this.mayRun(one) ? "fenced" : one.phase;
+  }
+
+  create(plan: AppliancePlan, names: ReadonlyMap<string, string>): void {
+    const present = this.present.get(plan.id);
+    if (present?.plan.generation === plan.generation) return;
+    if (present !== undefined) {
+      throw new ConsortError("conflict", `Cannot create ${plan.id}: another generation of it is here`);
+    }
+    const fresh = { restarts: 0, unseenEnd: false, output: "", cpuUsedMs: 0 };
+    this.present.set(plan.id, { plan, phase: "created", names, ...fresh });
+    this.#changed();
+  }
+
+  /** Its program is begun, and takes over after a while, if the machine may run it then. */
+  begin(one: SimulatedAppliance): void {
+    one.phase = "starting";
+    one.exitCode = undefined;
+    one.message = undefined;
+    one.restartAt = undefined;
+    one.unseenEnd = false;
+    one.endsInMs = programOf(one.plan.command).ends?.afterMs;
+    this.#later(one, this.#draw(this.#parts.settings.startMs), "begins", () => this.#takeOver(one));
+    this.#changed();
+  }
+
+  /** The polite signal. What is held, suspended or not begun is killed at once: it could not hear. */
+  tellToStop(one: SimulatedAppliance): void {
+    one.restartAt = undefined;
+    if (this.#isOver(one)) {
+      if (one.phase !== "created") one.phase = "stopped";
+      return this.#changed();
+    }
+    if (one.phase === "stopping") return;
+    const hears = one.phase === "running" && this.mayRun(one);
+    if (!hears) return this.kill(one);
+    one.phase = "stopping";
+    one.timer = this.#callOff(one);
+    if (!programOf(one.plan.command).stubborn) {
+      this.#later(one, this.#draw(this.#parts.settings.stopMs), "stops", () => this.kill(one));
+    }
+    this.#changed();
+  }
+
+  kill(one: SimulatedAppliance): void {
+    if (this.#isOver(one)) return;
+    this.#halt(one);
+    one.phase = "stopped";
+    this.#changed();
+  }
+
+  remove(id: ApplianceId): void {
+    const one = this.present.get(id);
+    if (one === undefined) return;
+    this.#halt(one);
+    this.present.delete(id);
+    this.#changed();
+  }
+
+  suspend(one: SimulatedAppliance): void {
+    const state = this.stateOf(one);
+    if (state === "suspended") return;
+    if (state !== "running") {
+      throw new ConsortError("conflict", `Cannot suspend ${one.plan.id}: it is ${state}, running was wanted`);
+    }
+    this.#hold(one);
+    one.phase = "suspended";
+    this.#changed();
+  }
+
+  resume(one: SimulatedAppliance): void {
+    if (one.phase !== "suspended") return;
+    one.phase = "running";
+    this.#goOn(one);
+    this.#changed();
+  }
+
+  resize(one: SimulatedAppliance, settings: Partial<AppliancePlan>): void {
+    this.account();
+    this.#hold(one);
+    one.plan = { ...one.plan, ...settings };
+    this.#goOn(one);
+    this.#changed();
+  }
+
+  /** A moment of its monotonic clock; an earlier one than it has is ignored. */
+  renewLease(until: number): void {
+    const before = this.#leaseUntil;
+    if (before !== undefined && until <= before) return;
+    const lapsed = before === undefined || before <= this.#parts.clock.monotonic();
+    this.#leaseUntil = until;
+    if (lapsed) {
+      this.account();
+      for (const one of this.present.values()) if (one.plan.leased === true) this.#goOn(one);
+      this.#changed();
+    }
+    this.#leaseTimer ??= this.#watchLease();
+  }
+
+  /** Its program ends as if by itself. */
+  end(id: ApplianceId, exitCode: number): void {
+    const one = this.present.get(id);
+    if (one !== undefined && !this.#isOver(one)) this.#ended(one, exitCode, undefined);
+  }
+
+  /** All that runs is gone, and so is the lease; what is on disk stays. */
+  losePower(): void {
+    this.account();
+    this.#powered = false;
+    for (const one of this.present.values()) {
+      if (this.#isOver(one)) continue;
+      const wasStopping = one.phase === "stopping";
+      this.#halt(one);
+      one.phase = wasStopping ? "stopped" : "failed";
+      if (wasStopping) continue;
+      one.exitCode = killedCode;
+      one.message = "Its machine was killed from outside";
+      one.unseenEnd = true;
+    }
+    if (this.#leaseTimer !== undefined) this.#parts.time.cancel(this.#leaseTimer);
+    this.#leaseTimer = undefined;
+    this.#leaseUntil = undefined;
+    this.#changed();
+  }
+
+  returnPower(): void {
+    this.#powered = true;
+    this.#version += 1;
+  }
+
+  /** Called when anything is over; returns what ends that. */
+  onOver(listener: () => void): () => void {
+    this.#over.add(listener);
+    return () => this.#over.delete(listener);
+  }
+
+  isOver(one: SimulatedAppliance): boolean {
+    return this.#isOver(one);
+  }
+
+  /** Its instructions are carried out at this moment. */
+  executes(one: SimulatedAppliance): boolean {
+    return one.executesSinceMs !== undefined;
+  }
+
+  memoryBytes(one: SimulatedAppliance): number {
+    return this.#isOver(one) ? 0 : Math.round((one.plan.memoryBytes ?? 0) * memoryShare);
+  }
+
+  /** Brings the used processor time up to now: shares are taken to be those at the middle of the time since. */
+  account(): void {
+    const { time, settings, capacityMilli } = this.#parts;
+    const elapsedMs = time.nowMs - this.#accountedAtMs;
+    if (elapsedMs <= 0) return;
+    const middleMs = this.#accountedAtMs + elapsedMs / 2;
+    this.#accountedAtMs = time.nowMs;
+    const running = [...this.present.values()].filter((one) => this.executes(one));
+    if (running.length === 0) return;
+    const claims = running.map(({ plan }) => {
+      const { weight, quota } = cpuLimits(plan.cpu);
+      const limitMilli = quota === "max" ? capacityMilli : (quota.quotaUs * 1000) / quota.periodUs;
+      return { weight, limitMilli, demandMilli: settings.demandOf(plan.id, middleMs) };
+    });
+    const shares = shareCpu(capacityMilli, claims);
+    for (const [index, one] of running.entries()) one.cpuUsedMs += (shares[index]! * elapsedMs) / 1000;
+  }
+
+  #isOver(one: SimulatedAppliance): boolean {
+    return !["starting", "running", "stopping", "suspended"].includes(one.phase);
+  }
+
+  #takeOver(one: SimulatedAppliance): void {
+    this.account();
+    one.phase = "running";
+    one.startedAt = this.#parts.clock.wall();
+    one.output += programOf(one.plan.command).output;
+    this.#goOn(one);
+    this.#changed();
+  }
+
+  /** It executes from now on, if it runs and may. */
+  #goOn(one: SimulatedAppliance): void {
+    if (one.phase !== "running" || one.executesSinceMs !== undefined || !this.mayRun(one)) return;
+    one.executesSinceMs = this.#parts.time.nowMs;
+    if (one.endsInMs === undefined) return;
+    const code = programOf(one.plan.command).ends?.code ?? 0;
+    this.#later(one, one.endsInMs, "ends", () => this.#ended(one, code, undefined));
+  }
+
+  /** It does not execute from now on. */
+  #hold(one: SimulatedAppliance): void {
+    const since = one.executesSinceMs;
+    if (since === undefined) return;
+    this.account();
+    one.timer = this.#callOff(one);
+    one.executesSinceMs = undefined;
+    if (one.endsInMs !== undefined) {
+      one.endsInMs = Math.max(0, one.endsInMs - (this.#parts.time.nowMs - since));
+    }
+  }
+
+  #halt(one: SimulatedAppliance): void {
+    this.#hold(one);
+    one.timer = this.#callOff(one);
+  }
+
+  #ended(one: SimulatedAppliance, exitCode: number, message: string | undefined): void {
+    this.#halt(one);
+    one.phase = exitCode === 0 ? "exited" : "failed";
+    one.exitCode = exitCode;
+    one.message = message ?? (exitCode === 0 ? undefined : `Its command ended with exit code ${exitCode}`);
+    one.unseenEnd = true;
+    this.#changed();
+  }
+
+  #watchLease(): Scheduled | undefined {
+    const { time, clock, host } = this.#parts;
+    const until = this.#leaseUntil;
+    if (until === undefined || until <= clock.monotonic()) return undefined;
+    return time.schedule(clock.whenShows(until) + roundingMs, undefined, `${host}: the lease may end`, () => {
+      this.#leaseTimer = this.#watchLease();
+      if (this.#leaseTimer !== undefined) return;
+      this.account();
+      for (const one of this.present.values()) if (!this.mayRun(one)) this.#hold(one);
+      this.#changed();
+    });
+  }
+
+  #later(one: SimulatedAppliance, delayMs: number, what: string, run: () => void): void {
+    const { time } = this.#parts;
+    this.#callOff(one);
+    one.timer = time.schedule(time.nowMs + delayMs, undefined, `${one.plan.id} ${what}`, () => {
+      one.timer = undefined;
+      run();
+    });
+  }
+
+  #callOff(one: SimulatedAppliance): undefined {
+    if (one.timer !== undefined) this.#parts.time.cancel(one.timer);
+    return undefined;
+  }
+
+  #draw([least, most]: Spread): number {
+    return least + (most - least) * this.#parts.random.next();
+  }
+
+  #changed(): void {
+    this.#version += 1;
+    this.#onChange();
+    for (const listener of this.#over) listener();
+  }
+}

@@ -1,0 +1,101 @@
+import { FakeHostNetwork } from "#drivers/network/fake.ts";
+import type { FakeGatewayState } from "#drivers/network/tunnels/fake.ts";
+import { noAppliances } from "#drivers/appliance/none.ts";
+import { noSegments } from "#drivers/network/none.ts";
+import { seededRandom } from "#base/seeded-random.ts";
+import type { HostRecord } from "#cluster/records.ts";
+import type { HostIdentity } from "#host/reporter.ts";
+import { hostAddress } from "#protocol/topics.ts";
+import { SimulatedApplianceDriver } from "#sim/drivers/appliances.ts";
+import type { Buses } from "#sim/drivers/bus.ts";
+import { incarnationClock } from "#sim/drivers/clock.ts";
+import { simulatedDisk, simulatedKeeper } from "#sim/drivers/disk.ts";
+import type { SimulatedDisk } from "#sim/drivers/disk.ts";
+import { SimulatedMachine } from "#sim/drivers/machine.ts";
+import { forgetNetwork, simulatedNetwork, simulatedTunnels } from "#sim/drivers/network.ts";
+import type { Incarnation } from "#sim/kernel/incarnation.ts";
+import { tracedLog } from "#sim/kernel/log.ts";
+import { PlaceClock } from "#sim/kernel/place-clock.ts";
+import { SimulatedProcess } from "#sim/kernel/process.ts";
+import type { SimulationSettings } from "#sim/settings.ts";
+
+/** A machine with what is on it, and the process of its manager. */
+export class HostSite {
+  readonly record: HostRecord;
+  readonly machine: SimulatedMachine;
+  readonly network = new FakeHostNetwork();
+  readonly tunnels: FakeGatewayState | undefined;
+  readonly disk: SimulatedDisk = simulatedDisk();
+  readonly clock: PlaceClock;
+  readonly process: SimulatedProcess;
+  readonly #buses: Buses;
+  readonly #settings: SimulationSettings;
+  #losesPower = false;
+
+  constructor(record: HostRecord, seed: number, parts: { buses: Buses; settings: SimulationSettings }) {
+    const { time } = parts.buses;
+    this.record = record;
+    this.#buses = parts.buses;
+    this.#settings = parts.settings;
+    this.clock = new PlaceClock(time);
+    this.tunnels = record.role === "gateway" ? { plans: [] } : undefined;
+    this.machine = new SimulatedMachine({
+      host: record.id,
+      time,
+      clock: this.clock,
+      random: seededRandom(seed ^ 0x2545f491),
+      capacityMilli: record.capacity.cpuMilli,
+      settings: parts.settings,
+    });
+    this.process = new SimulatedProcess({
+      name: hostAddress(record.id),
+      time,
+      clock: this.clock,
+      seed,
+      restartMs: parts.settings.restartMs,
+      mayStart: () => this.machine.powered,
+      program: (life) => this.#manage(life),
+      onDead: (life) => parts.buses.died(life, this.#losesPower),
+    });
+  }
+
+  losePower(downForMs: number): void {
+    if (!this.machine.powered) return;
+    this.#losesPower = true;
+    this.process.crash(Number.POSITIVE_INFINITY);
+    this.#losesPower = false;
+    this.machine.losePower();
+    forgetNetwork(this.network, this.tunnels);
+    const { time } = this.#buses;
+    time.schedule(time.nowMs + downForMs, undefined, `${this.record.id}: power`, () => {
+      this.machine.returnPower();
+      this.process.start();
+    });
+  }
+
+  #manage(life: Incarnation): Promise<void> {
+    const settings = this.#settings;
+    const clock = incarnationClock(life);
+    const log = tracedLog(this.#buses.time, life);
+    const { capabilities: _capabilities, id: host, tunnelPublicKey: _key, ...about } = this.record;
+    const identity: HostIdentity = { host, ...about };
+    const manager = settings.hostManager({
+      identity,
+      clock,
+      log,
+      messaging: this.#buses.connect(life, hostAddress(host), log),
+      keeper: simulatedKeeper(this.disk, life, settings.diskMs),
+      ...(this.tunnels === undefined
+        ? {
+            appliances: new SimulatedApplianceDriver({ machine: this.machine, life, clock, settings }),
+            network: simulatedNetwork(this.network, life, settings),
+          }
+        : {
+            appliances: noAppliances,
+            network: noSegments,
+            tunnels: simulatedTunnels(host, this.tunnels, life, settings),
+          }),
+    });
+    return manager.run(new AbortController().signal);
+  }
+}
