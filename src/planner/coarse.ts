@@ -176,6 +176,7 @@ function coarsen(compiled: Compiled, groupOf: Int32Array, count: number): Compil
     cpuFree: perSite(compiled.cpuFree, usableShare(compiled.cpuFree, compiled.unitCpu)),
     memoryFree: perSite(compiled.memoryFree, usableShare(compiled.memoryFree, compiled.unitMemory)),
     cpuCapacity: perSite(compiled.cpuCapacity, 1),
+    memoryCapacity: perSite(compiled.memoryCapacity, 1),
     linkFree: collapsed.free,
     unitCount: count,
     unitPinned: new Uint8Array(count),

@@ -31,6 +31,9 @@ export type Compiled = {
   readonly cpuFree: Float64Array;
   readonly memoryFree: Float64Array;
   readonly cpuCapacity: Float64Array;
+  readonly memoryCapacity: Float64Array;
+  /** Full hosts are preferred to hosts loaded alike. */
+  readonly packs: boolean;
   readonly linkFree: Float64Array;
 
   readonly unitCount: number;
@@ -94,6 +97,8 @@ export function compileProblem(problem: MappingProblem): Compiled {
     cpuFree: Float64Array.from(topology.hosts, (host, index) => host.cpuMilli - load.cpu[index]!),
     memoryFree: Float64Array.from(topology.hosts, (host, index) => host.memoryBytes - load.memory[index]!),
     cpuCapacity: Float64Array.from(topology.hosts, (host) => Math.max(1, host.cpuMilli)),
+    memoryCapacity: Float64Array.from(topology.hosts, (host) => Math.max(1, host.memoryBytes)),
+    packs: problem.policy === "pack",
     linkFree: Float64Array.from(topology.links, (link, index) => link.bandwidthBps - load.link[index]!),
     unitCount: groups.count,
     unitOf: groups.unitOf,

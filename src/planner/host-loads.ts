@@ -1,5 +1,8 @@
 import type { Compiled } from "#planner/compile.ts";
 
+/** Far above what sums of fractions lose in rounding, far below any difference that matters. */
+const orderWeight = 1e-6;
+
 /** Who is on which host, and what that takes: CPU, memory, placement rules, movement, balance. */
 export class HostLoads {
   readonly compiled: Compiled;
@@ -22,6 +25,8 @@ export class HostLoads {
   brokenRules = 0;
   moved = 0;
   balance = 0;
+  /** Kept only when packing is wanted. */
+  packing = 0;
 
   readonly #previousOn: Int32Array;
   readonly #nominal: Float64Array;
@@ -48,7 +53,9 @@ export class HostLoads {
     const from = this.hostOf[unit]!;
     const homeMembers = unitHomeMembers[unit]!;
     const home = unitHome[unit]!;
+    const { packs } = this.compiled;
     if (from >= 0) {
+      if (packs) this.packing -= this.#roomUsed(from);
       this.#exceed(
         from,
         -Math.min(unitCpu[unit]!, Math.max(0, -this.cpuFree[from]!)),
@@ -62,9 +69,11 @@ export class HostLoads {
       if (home >= 0 && from !== home) this.moved -= homeMembers;
       this.#unlink(unit, from);
       this.#count(unit, from, -1);
+      if (packs) this.packing += this.#roomUsed(from);
     }
     this.hostOf[unit] = host;
     if (host < 0) return;
+    if (packs) this.packing -= this.#roomUsed(host);
     this.#exceed(
       host,
       Math.min(unitCpu[unit]!, Math.max(0, unitCpu[unit]! - this.cpuFree[host]!)),
@@ -81,6 +90,7 @@ export class HostLoads {
     if (this.firstOn[host]! >= 0) this.#previousOn[this.firstOn[host]!] = unit;
     this.firstOn[host] = unit;
     this.#count(unit, host, 1);
+    if (packs) this.packing += this.#roomUsed(host);
   }
 
   /** CPU and memory that would be exceeded if the unit came, beyond what is exceeded now. */
@@ -179,6 +189,15 @@ export class HostLoads {
     this.#nominal[host]! += change;
     const after = this.#nominal[host]! / capacity;
     this.balance += after * after - before * before;
+  }
+
+  /** Room a host in use leaves, squared: one on the fullest host that it fits leaves least. Of equals the last costs least. */
+  #roomUsed(host: number): number {
+    if (this.firstOn[host]! < 0) return 0;
+    const { cpuCapacity, memoryCapacity, hostCount } = this.compiled;
+    const cpu = Math.max(0, this.cpuFree[host]!) / cpuCapacity[host]!;
+    const memory = Math.max(0, this.memoryFree[host]!) / memoryCapacity[host]!;
+    return ((cpu + memory) / 2) ** 2 + orderWeight * (1 - host / hostCount);
   }
 
   #unlink(unit: number, host: number): void {

@@ -4,7 +4,7 @@ import type { ConnectionType } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
 import { withConflict } from "#planner/conflicts.ts";
 import type { LinkPath, Mapping, Placements } from "#planner/mapping.ts";
-import { balanceWeight, bestEffortWeight, latencyWeight } from "#planner/state.ts";
+import { bestEffortWeight, latencyWeight } from "#planner/state.ts";
 import type { MapperState } from "#planner/state.ts";
 import { findViolations } from "#planner/violations.ts";
 import { pinnedHost } from "#planner/wanted.ts";
@@ -32,7 +32,7 @@ export function mappingOf(state: MapperState): Mapping {
       total,
       distance: state.bandwidthHops / compiled.meanBandwidth + bestEffortWeight * state.hops,
       latency: latencyWeight * state.lowLatencyHops,
-      balance: balanceWeight * state.balance,
+      balance: state.balanceCost,
       movement: state.moveWeight * state.moved,
       violation,
       bandwidthHopsBps: state.bandwidthHops,

@@ -32,9 +32,16 @@ export type MappingProblem = {
   readonly pinned?: ReadonlySet<ApplianceId>;
   /** Not to be placed now: they and their links are left out, and ask for nothing. */
   readonly absent?: ReadonlySet<ApplianceId>;
+  /**
+   * Between otherwise equal placements. spread (unless told): hosts loaded alike. pack: as few and as full hosts as
+   * keep every promise; of equally full ones the last of the topology.
+   */
+  readonly policy?: PlacementPolicy;
   /** Kinds each host has a driver for; a host that is not listed has `task` alone. */
   readonly capabilities?: ReadonlyMap<HostId, readonly ApplianceKind[]>;
 };
+
+export type PlacementPolicy = "spread" | "pack";
 
 export type Placements = ReadonlyMap<ApplianceId, HostId>;
 
@@ -77,7 +84,7 @@ export type MappingCost = {
   readonly distance: number;
   /** Low-latency links: one for each physical link travelled. */
   readonly latency: number;
-  /** Unevenness of CPU over hosts; decides only between otherwise equal placements. */
+  /** Unevenness of CPU over hosts, deciding only between otherwise equal placements; to pack, room left on hosts used. */
   readonly balance: number;
   readonly movement: number;
   readonly violation: number;

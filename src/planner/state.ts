@@ -8,7 +8,9 @@ import type { PathTable } from "#planner/path-table.ts";
 /** Weight of distance for a link without promised bandwidth, in hops of an average link. */
 export const bestEffortWeight = 0.05;
 export const latencyWeight = 0.25;
-export const balanceWeight = 0.05;
+const balanceWeight = 0.05;
+/** Of an empty host taken into use, in hops of an average link. */
+const packWeight = 1;
 
 /** What an exceeded capacity counts however small the excess, in average demands. */
 const crowdedWeight = 0.25;
@@ -103,9 +105,13 @@ export class MapperState extends HostLoads {
       this.bandwidthHops / this.compiled.meanBandwidth +
       bestEffortWeight * this.hops +
       latencyWeight * this.lowLatencyHops +
-      balanceWeight * this.balance +
+      this.balanceCost +
       this.moveWeight * this.moved
     );
+  }
+
+  get balanceCost(): number {
+    return this.compiled.packs ? packWeight * this.packing : balanceWeight * this.balance;
   }
 
   get cost(): number {

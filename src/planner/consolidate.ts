@@ -1,0 +1,133 @@
+import type { ApplianceId, EnsembleName, HostId } from "#base/ids.ts";
+import { appliancesOf } from "#model/appliances.ts";
+import type { Appliance } from "#model/appliances.ts";
+import { cpuDemandMilli } from "#planner/demand.ts";
+import { existingLoad } from "#planner/existing-load.ts";
+import { lintMapping } from "#planner/lint.ts";
+import { solveMapping } from "#planner/mapper.ts";
+import type { SolveOptions } from "#planner/mapper.ts";
+import type { LinkPath, MappingProblem, PlacedEnsemble, Placements } from "#planner/mapping.ts";
+
+export type ConsolidationProblem = Pick<MappingProblem, "topology" | "unusableHosts" | "capabilities"> & {
+  readonly placed: readonly PlacedEnsemble[];
+  /** Never moved for this; a host with one of them stays in use. */
+  readonly immovable?: ReadonlySet<ApplianceId>;
+};
+
+export type Consolidation = {
+  /** In use before, empty after. */
+  readonly host: HostId;
+  readonly moves: readonly { readonly appliance: ApplianceId; readonly from: HostId; readonly to: HostId }[];
+  /** The ensembles concerned as they will be, with all their links. */
+  readonly placed: readonly {
+    readonly ensemble: EnsembleName;
+    readonly placements: Placements;
+    readonly paths: readonly LinkPath[];
+  }[];
+};
+
+/**
+ * Proposes to empty one host: all that is on it moves to other hosts that are in use already, keeping every promise,
+ * and nobody else moves. The host with the fewest appliances is taken first, of equals the first of the topology (hosts
+ * are filled from the last). Every proposal leaves one host fewer in use, so carried out again and again they end.
+ * Undefined: no host can be emptied so.
+ */
+export function proposeConsolidation(
+  problem: ConsolidationProblem,
+  options: SolveOptions,
+): Consolidation | undefined {
+  const here = appliancesByHost(problem.placed);
+  const order = new Map(problem.topology.hosts.map((host, index) => [host.id, index]));
+  const candidates = [...here.keys()]
+    .filter((host) => order.has(host) && problem.unusableHosts?.has(host) !== true)
+    .sort((a, b) => here.get(a)!.length - here.get(b)!.length || order.get(a)! - order.get(b)!);
+  for (const host of candidates) {
+    if (options.shouldStop?.() === true) return undefined;
+    const leaving = here.get(host)!;
+    if (leaving.some(({ id }) => problem.immovable?.has(id) === true)) continue;
+    if (!mayFit(problem, host, leaving, here)) continue;
+    const found = emptied(problem, host, new Set(leaving.map(({ id }) => id)), here, options);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function appliancesByHost(placed: readonly PlacedEnsemble[]): ReadonlyMap<HostId, Appliance[]> {
+  const here = new Map<HostId, Appliance[]>();
+  for (const { ensemble, placements } of placed) {
+    for (const appliance of appliancesOf(ensemble)) {
+      const host = placements.get(appliance.id);
+      if (host === undefined) continue;
+      const list = here.get(host);
+      if (list === undefined) here.set(host, [appliance]);
+      else list.push(appliance);
+    }
+  }
+  return here;
+}
+
+/** Each alone finds room on some host in use: without that no search is worth its time. */
+function mayFit(
+  problem: ConsolidationProblem,
+  host: HostId,
+  leaving: readonly Appliance[],
+  here: ReadonlyMap<HostId, readonly Appliance[]>,
+): boolean {
+  const { topology, placed, unusableHosts } = problem;
+  const load = existingLoad({ topology, ensembles: [], existing: placed });
+  const rooms = topology.hosts.flatMap(({ id, cpuMilli, memoryBytes }, index) =>
+    id === host || !here.has(id) || unusableHosts?.has(id) === true
+      ? []
+      : [{ cpu: cpuMilli - load.cpu[index]!, memory: memoryBytes - load.memory[index]! }],
+  );
+  return leaving.every(({ spec }) =>
+    rooms.some((room) => room.cpu >= cpuDemandMilli(spec) && room.memory >= (spec.memoryBytes ?? 0)),
+  );
+}
+
+function emptied(
+  { topology, placed, unusableHosts, capabilities }: ConsolidationProblem,
+  host: HostId,
+  leaving: ReadonlySet<ApplianceId>,
+  here: ReadonlyMap<HostId, unknown>,
+  options: SolveOptions,
+): Consolidation | undefined {
+  const concerned = placed.filter(({ placements }) => [...placements.keys()].some((id) => leaving.has(id)));
+  const previous = new Map(concerned.flatMap(({ placements }) => [...placements]));
+  const asked: MappingProblem = {
+    topology,
+    ensembles: concerned.map(({ ensemble }) => ensemble),
+    existing: placed.filter((one) => !concerned.includes(one)),
+    previous,
+    pinned: new Set([...previous.keys()].filter((id) => !leaving.has(id))),
+    absent: new Set(
+      concerned
+        .flatMap(({ ensemble }) => appliancesOf(ensemble))
+        .flatMap(({ id }) => (previous.has(id) ? [] : [id])),
+    ),
+    unusableHosts: new Set([
+      ...(unusableHosts ?? []),
+      ...topology.hosts.map(({ id }) => id).filter((id) => id === host || !here.has(id)),
+    ]),
+    policy: "pack",
+    ...(capabilities === undefined ? {} : { capabilities }),
+  };
+  const mapping = solveMapping(asked, options);
+  if (mapping.violations.length > 0 || lintMapping(asked, mapping).length > 0) return undefined;
+  return {
+    host,
+    moves: [...leaving].map((appliance) => ({
+      appliance,
+      from: host,
+      to: mapping.placements.get(appliance)!,
+    })),
+    placed: concerned.map(({ ensemble }) => {
+      const ids = new Set(appliancesOf(ensemble).map(({ id }) => id));
+      return {
+        ensemble: ensemble.name,
+        placements: new Map([...mapping.placements].filter(([id]) => ids.has(id))),
+        paths: mapping.paths.filter(({ link }) => ids.has(link.from)),
+      };
+    }),
+  };
+}
