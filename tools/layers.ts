@@ -24,8 +24,11 @@ const ranks: ReadonlyMap<string, number> = new Map([
   ["base", 0],
 ]);
 
-/** Layers of one rank that may know each other: `consort lab up` is the lab's library behind a command. */
-const sideways: ReadonlySet<string> = new Set(["cli lab"]);
+/** Layers of one rank that may know each other: `consort lab up` and `simulate` are libraries behind a command. */
+const sideways: ReadonlySet<string> = new Set(["cli lab", "cli sim"]);
+
+/** Layers that run the managers on drivers of their own: they may use what of the drivers touches no machine. */
+const simulating: ReadonlySet<string> = new Set(["sim"]);
 
 export const pureLayers: ReadonlySet<string> = new Set([
   "base",
@@ -55,8 +58,15 @@ export function resolveImport(from: string, target: string): string | undefined 
   return undefined;
 }
 
-/** Why a file of src/ may not import that target, or undefined when it may. */
-export function arrowProblem(from: string, target: string): string | undefined {
+/**
+ * Why a file of src/ may not import that target, or undefined when it may. `touchesMachine` tells of a file whether it,
+ * or anything it imports, uses what the machine offers (`node:*`).
+ */
+export function arrowProblem(
+  from: string,
+  target: string,
+  touchesMachine: (path: string) => boolean,
+): string | undefined {
   const layer = layerOf(from);
   if (layer === undefined) return undefined;
   if (target.startsWith("node:"))
@@ -70,7 +80,12 @@ export function arrowProblem(from: string, target: string): string | undefined {
   if (toLayer !== layer && target.startsWith("."))
     return `between folders write "#${path.slice("src/".length)}", not "${target}"`;
   if (isTestSupport(from) || layer === "main") return undefined;
-  if (toLayer === "drivers" && layer !== "drivers" && !path.endsWith("/port.ts"))
+  const choosesDriver = toLayer === "drivers" && layer !== "drivers" && !path.endsWith("/port.ts");
+  if (choosesDriver && simulating.has(layer))
+    return touchesMachine(path)
+      ? `a simulation has no machine: ${path} uses node:*, take what it gives as a parameter`
+      : undefined;
+  if (choosesDriver)
     return `only src/main, tests and benchmarks choose implementations: import the port, take ${path} as a parameter`;
   if (toLayer === layer || sideways.has(`${layer} ${toLayer}`)) return undefined;
   const rank = ranks.get(layer);

@@ -53,16 +53,29 @@ test("functionsOf() measures functions and methods over signatures of several li
 });
 
 test("arrowProblem() refuses what points up, what does I/O in a pure layer, and implementations below main", () => {
-  assert.equal(arrowProblem("src/planner/a.ts", "#model/b.ts"), undefined);
-  assert.match(arrowProblem("src/model/a.ts", "#planner/b.ts") ?? "", /point down only/);
-  assert.match(arrowProblem("src/planner/a.ts", "#control/b.ts") ?? "", /point down only/);
-  assert.match(arrowProblem("src/formats/a.ts", "node:fs") ?? "", /is pure/);
-  assert.equal(arrowProblem("src/formats/a.test.ts", "node:fs"), undefined);
-  assert.equal(arrowProblem("src/host/a.ts", "#drivers/store/port.ts"), undefined);
-  assert.match(arrowProblem("src/host/a.ts", "#drivers/store/embedded.ts") ?? "", /choose implementations/);
-  assert.equal(arrowProblem("src/main/a.ts", "#drivers/store/embedded.ts"), undefined);
-  assert.match(arrowProblem("src/cli/a.ts", "../lab/b.ts") ?? "", /write "#lab\/b\.ts"/);
-  assert.match(arrowProblem("src/utils/a.ts", "#base/b.ts") ?? "", /no layer/);
+  const problem = (from: string, target: string): string | undefined =>
+    arrowProblem(from, target, (path) => path.includes("real"));
+  assert.equal(problem("src/planner/a.ts", "#model/b.ts"), undefined);
+  assert.match(problem("src/model/a.ts", "#planner/b.ts") ?? "", /point down only/);
+  assert.match(problem("src/planner/a.ts", "#control/b.ts") ?? "", /point down only/);
+  assert.match(problem("src/formats/a.ts", "node:fs") ?? "", /is pure/);
+  assert.equal(problem("src/formats/a.test.ts", "node:fs"), undefined);
+  assert.equal(problem("src/host/a.ts", "#drivers/store/port.ts"), undefined);
+  assert.match(problem("src/host/a.ts", "#drivers/store/embedded.ts") ?? "", /choose implementations/);
+  assert.equal(problem("src/main/a.ts", "#drivers/store/embedded.ts"), undefined);
+  assert.match(problem("src/cli/a.ts", "../lab/b.ts") ?? "", /write "#lab\/b\.ts"/);
+  assert.match(problem("src/utils/a.ts", "#base/b.ts") ?? "", /no layer/);
+});
+
+test("arrowProblem() lets a simulation use what of the drivers touches no machine, and nothing else", () => {
+  const problem = (from: string, target: string): string | undefined =>
+    arrowProblem(from, target, (path) => path.includes("real"));
+  assert.equal(problem("src/sim/a.ts", "#drivers/store/fake.ts"), undefined);
+  assert.match(problem("src/sim/a.ts", "#drivers/store/real.ts") ?? "", /has no machine/);
+  assert.match(problem("src/host/a.ts", "#drivers/store/fake.ts") ?? "", /choose implementations/);
+  assert.equal(problem("src/sim/a.ts", "#cluster/manager.ts"), undefined);
+  assert.equal(problem("src/cli/a.ts", "#sim/b.ts"), undefined);
+  assert.match(problem("src/sim/a.ts", "#cli/b.ts") ?? "", /not below/);
 });
 
 test("the bans catch what they name and leave alike names alone", () => {

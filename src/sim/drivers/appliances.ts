@@ -216,13 +216,11 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
     this.#restarts.get(one.plan.id)?.abort();
     this.#restarts.set(one.plan.id, restart);
     const delay = millis(Math.max(0, one.restartAt - this.#clock.now()));
-    this.#clock.sleep(delay, restart.signal).then(
-      () => {
-        if (one.phase !== "backoff" || this.#machine.present.get(one.plan.id) !== one) return;
-        this.#life.act(() => this.#machine.begin(one));
-      },
-      () => {},
-    );
+    const goOn = (): void => {
+      if (one.phase !== "backoff" || this.#machine.present.get(one.plan.id) !== one) return;
+      this.#life.act(() => this.#machine.begin(one));
+    };
+    this.#clock.sleep(delay, restart.signal).then(goOn, () => {});
   }
 
   /** Resolves when that holds of the appliance, or of its being gone. */

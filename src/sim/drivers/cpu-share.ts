@@ -26,8 +26,9 @@ export function shareCpu(capacityMilli: number, claims: readonly CpuClaim[]): nu
       break;
     }
     for (const index of full) {
-      given[index] = Math.min(most[index]!, left);
-      left -= given[index]!;
+      const share = Math.min(most[index]!, left);
+      given[index] = share;
+      left -= share;
     }
     open = open.filter((index) => !full.includes(index));
   }
