@@ -9,7 +9,7 @@ import {
   absent,
 } from "#sim/checks/acknowledged-kept.ts";
 import type { Change } from "#sim/checks/acknowledged-kept.ts";
-import type { Call } from "#sim/cloud.ts";
+import type { Call } from "#sim/client.ts";
 
 const up = (desire: string, state: Call["state"], code?: ErrorCode): Change => ({
   call: { state, error: code === undefined ? undefined : new ConsortError(code, "Cannot") },

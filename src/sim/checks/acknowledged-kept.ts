@@ -1,6 +1,6 @@
 import { codeOf } from "#base/errors.ts";
 import type { Breach } from "#sim/checks/breach.ts";
-import type { Call } from "#sim/cloud.ts";
+import type { Call } from "#sim/client.ts";
 
 /** What is desired of one subject, as text: an ensemble's digest, a host's scheduling, or `absent`. */
 export type Desire = string;

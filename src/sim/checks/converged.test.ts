@@ -18,7 +18,7 @@ const fabricated: Readonly<Record<string, readonly [World, RegExp]>> = {
     /^shop\/web is on b1 and should not be$/,
   ],
   "an appliance that is held": [
-    changed(world, "a1", { appliances: [{ id: "shop/web" as never, state: "fenced", executes: false }] }),
+    changed(world, "a1", { appliances: [{ id: "shop/web" as never, state: "fenced" }] }),
     /^shop\/web on a1 is fenced$/,
   ],
   "a network nobody is on": [
@@ -66,7 +66,7 @@ describe("differences()", () => {
 
   it("accepts a command that ended, as its policy lets it", () => {
     const ended = changed(world, "a1", {
-      appliances: [{ id: "shop/web" as never, state: "exited", executes: false }],
+      appliances: [{ id: "shop/web" as never, state: "exited" }],
     });
     assert.equal(unconverged(ended), undefined);
   });

@@ -5,7 +5,7 @@ import type { Operation } from "#protocol/http/operation.ts";
 import { absent, acknowledgedLost, acknowledgedTooEarly } from "#sim/checks/acknowledged-kept.ts";
 import type { Change, Desire } from "#sim/checks/acknowledged-kept.ts";
 import type { Breach } from "#sim/checks/breach.ts";
-import type { Call } from "#sim/cloud.ts";
+import type { Call } from "#sim/client.ts";
 
 type Noted = { readonly subject: string; readonly call: Call; told: boolean };
 
@@ -47,11 +47,20 @@ export class Ledger {
     return this.#changes.keys();
   }
 
-  /** Changes acknowledged since the last look must be in the store now. */
-  tooEarly(isStored: (operation: string) => boolean): Breach | undefined {
+  /** Whether anybody was told anything since the last time this was asked. */
+  hasNews(): boolean {
+    let news = false;
     for (const noted of this.#calls) {
       if (noted.told || noted.call.state === "asked") continue;
       noted.told = true;
+      news = true;
+    }
+    return news;
+  }
+
+  /** What was acknowledged must be in the store. */
+  tooEarly(isStored: (operation: string) => boolean): Breach | undefined {
+    for (const noted of this.#calls) {
       if (noted.call.state !== "answered") continue;
       const { id } = noted.call.answer as Operation;
       const breach = acknowledgedTooEarly(noted.subject, id, isStored(id));

@@ -1,11 +1,14 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Breach } from "#sim/checks/breach.ts";
-import type { MachineView } from "#sim/cloud.ts";
+
+/** What is on a machine, whatever its manager believes. */
+type Machine = {
+  readonly host: HostId;
+  readonly appliances: Iterable<{ readonly id: ApplianceId; readonly executes: boolean }>;
+};
 
 /** An appliance whose instructions are carried out on two machines at this moment. */
-export function runningTwice(
-  machines: Iterable<Pick<MachineView, "host" | "appliances">>,
-): Breach | undefined {
+export function runningTwice(machines: Iterable<Machine>): Breach | undefined {
   const places = new Map<ApplianceId, HostId>();
   for (const { host, appliances } of machines) {
     for (const { id, executes } of appliances) {

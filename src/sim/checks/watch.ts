@@ -4,34 +4,37 @@ import { limits } from "#base/limits.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import type { Topology } from "#model/topology.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
-import type { Operation } from "#protocol/http/operation.ts";
 import { BreachError } from "#sim/checks/breach.ts";
 import type { Breach } from "#sim/checks/breach.ts";
 import { planWentBack, plansUnderOneNumber } from "#sim/checks/epoch-obeyed.ts";
 import type { Ledger } from "#sim/checks/ledger.ts";
 import { overAdmitted, overloaded } from "#sim/checks/not-over-admitted.ts";
+import type { Guarantee } from "#sim/checks/not-over-admitted.ts";
 import { operationUndone, overdueOperation } from "#sim/checks/operations-end.ts";
 import type { WatchedOperation } from "#sim/checks/operations-end.ts";
 import { runningTwice } from "#sim/checks/runs-once.ts";
 import { storedOperations, storedRecords } from "#sim/checks/world-of.ts";
-import type { Cloud } from "#sim/cloud.ts";
+import type { Cloud, MachineView } from "#sim/cloud.ts";
 
 /** Beyond what an operation may take: to notice, to commit, and to be seen. */
 const slackMs = 10_000;
 
+type Seen = { version: number; appliances: readonly Guarantee[]; plan: HostPlan | undefined };
+
 /**
- * Looks at a cloud after every event, and ends the run at the first breach. Only what may have changed is looked at
- * again: the store at a new revision, a plan that is another object.
+ * Looks at a cloud after every event, and ends the run at the first breach. Only what has changed is looked at again: a
+ * machine of another version, a store with another commit, a plan that is another object.
  */
 export class Watch {
   readonly #cloud: Cloud;
   readonly #topology: Topology;
   readonly #ledger: Ledger;
   readonly #calmSinceMs: number;
-  readonly #plans = new Map<HostId, HostPlan | undefined>();
+  readonly #machines: readonly MachineView[];
+  readonly #seen = new Map<HostId, Seen>();
   readonly #operations = new Map<string, WatchedOperation>();
-  #storeRevision = -1;
   #records: readonly EnsembleRecord[] = [];
+  #storeRevision = -1;
 
   /** `calmSinceMs`: when the last fault is over. */
   constructor(cloud: Cloud, parts: { topology: Topology; ledger: Ledger; calmSinceMs: number }) {
@@ -39,16 +42,21 @@ export class Watch {
     this.#topology = parts.topology;
     this.#ledger = parts.ledger;
     this.#calmSinceMs = parts.calmSinceMs;
-    cloud.onEvent(() => this.look());
+    this.#machines = [...cloud.machines.values()];
+    for (const { host } of this.#machines)
+      this.#seen.set(host, { version: -1, appliances: [], plan: undefined });
+    cloud.onEvent(() => this.#look());
   }
 
-  look(): void {
-    stopAt(runningTwice(this.#cloud.machines.values()));
-    stopAt(this.#loads());
-    stopAt(this.#kept());
-    if (this.#cloud.storeRevision() !== this.#storeRevision) this.#readStore();
-    const early = this.#ledger.tooEarly((id) => this.#operations.has(id));
-    stopAt(early ?? this.#ledger.lost(this.#records));
+  #look(): void {
+    this.#lookAtMachines();
+    const news = this.#ledger.hasNews();
+    const revision = this.#cloud.storeRevision();
+    if (revision === this.#storeRevision && !news) return;
+    if (revision !== this.#storeRevision) this.#lookAtStore();
+    this.#storeRevision = revision;
+    stopAt(this.#ledger.tooEarly((id) => this.#operations.has(id)));
+    stopAt(this.#ledger.lost(this.#records));
   }
 
   /** Also where nothing changes any more. */
@@ -62,45 +70,43 @@ export class Watch {
     );
   }
 
-  #loads(): Breach | undefined {
-    for (const host of this.#topology.hosts) {
-      const machine = this.#cloud.machines.get(host.id);
-      const breach = machine === undefined ? undefined : overloaded(host, machine.appliances);
-      if (breach !== undefined) return breach;
+  #lookAtMachines(): void {
+    let changed = false;
+    for (const machine of this.#machines) {
+      const seen = this.#seen.get(machine.host);
+      if (seen === undefined) continue;
+      if (seen.version !== machine.version) {
+        seen.version = machine.version;
+        seen.appliances = [...machine.appliances];
+        changed = true;
+        const host = this.#topology.hosts.find((one) => one.id === machine.host);
+        if (host !== undefined) stopAt(overloaded(host, seen.appliances));
+      }
+      const plan = this.#cloud.storedPlan(machine.host);
+      if (plan === seen.plan) continue;
+      stopAt(planWentBack(machine.host, seen.plan, plan));
+      stopAt(plansUnderOneNumber(machine.host, seen.plan, plan, isDeepStrictEqual));
+      seen.plan = plan;
     }
-    return undefined;
+    if (changed) {
+      stopAt(runningTwice([...this.#seen].map(([host, { appliances }]) => ({ host, appliances }))));
+    }
   }
 
-  #kept(): Breach | undefined {
-    for (const host of this.#cloud.machines.keys()) {
-      const before = this.#plans.get(host);
-      const after = this.#cloud.storedPlan(host);
-      if (after === before) continue;
-      this.#plans.set(host, after);
-      const breach =
-        planWentBack(host, before, after) ?? plansUnderOneNumber(host, before, after, isDeepStrictEqual);
-      if (breach !== undefined) return breach;
-    }
-    return undefined;
-  }
-
-  #readStore(): void {
-    this.#storeRevision = this.#cloud.storeRevision();
+  #lookAtStore(): void {
     const records = storedRecords(this.#cloud);
     if (!sameObjects(records, this.#records)) {
       this.#records = records;
       stopAt(overAdmitted(records, this.#topology));
     }
-    const operations = new Map<string, Operation>(
-      storedOperations(this.#cloud).map(({ operation }) => [operation.id, operation]),
-    );
-    for (const [id, { operation }] of this.#operations) {
-      stopAt(operationUndone(operation, operations.get(id)));
-    }
-    const before = new Map(this.#operations);
+    const operations = storedOperations(this.#cloud).map(({ operation }) => operation);
+    const byId = new Map(operations.map((operation) => [operation.id, operation]));
+    for (const [id, { operation }] of this.#operations) stopAt(operationUndone(operation, byId.get(id)));
+    const since = new Map([...this.#operations].map(([id, { sinceMs }]) => [id, sinceMs]));
     this.#operations.clear();
-    for (const [id, operation] of operations) {
-      this.#operations.set(id, { operation, sinceMs: before.get(id)?.sinceMs ?? this.#cloud.nowMs });
+    for (const operation of operations) {
+      const sinceMs = since.get(operation.id) ?? this.#cloud.nowMs;
+      this.#operations.set(operation.id, { operation, sinceMs });
     }
   }
 }

@@ -15,7 +15,7 @@ export function sampleWorld(): World {
   const mac = (name: string): never => record.interfaces[`shop/${name}` as never]?.[0]?.mac as never;
   const holds = (host: string, name: string, peer: string): MachineState => ({
     ...emptyMachine(hostId(host)),
-    appliances: [{ id: `shop/${name}` as never, state: "running", executes: true }],
+    appliances: [{ id: `shop/${name}` as never, state: "running" }],
     network: {
       segments: [{ network: "shop/lan" as never }],
       ports: [

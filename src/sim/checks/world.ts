@@ -3,8 +3,8 @@ import type { EnsembleRecord, HostStanding } from "#cluster/records.ts";
 import type { NetworkPlan } from "#drivers/network/port.ts";
 import type { Topology } from "#model/topology.ts";
 import type { SegmentPlan, ShapedPair } from "#protocol/host-plan.ts";
+import type { ApplianceState } from "#protocol/host-report.ts";
 import type { Operation } from "#protocol/http/operation.ts";
-import type { ApplianceView } from "#sim/cloud.ts";
 
 /** All that can be seen of a cloud from outside at one moment, as plain data. */
 export type World = {
@@ -17,7 +17,10 @@ export type World = {
 
 export type MachineState = {
   readonly host: HostId;
-  readonly appliances: readonly Pick<ApplianceView, "id" | "state" | "executes">[];
+  readonly appliances: readonly {
+    readonly id: ApplianceId;
+    readonly state: ApplianceState;
+  }[];
   readonly network: {
     readonly segments: readonly Pick<SegmentPlan, "network">[];
     readonly ports: readonly {

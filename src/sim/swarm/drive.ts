@@ -26,7 +26,7 @@ function take(cloud: Cloud, step: Step, ledger: Ledger, drains: Map<HostId, () =
     case "uncordon":
     case "forget": {
       const { kind, host } = step;
-      cloud.client.ask(kind, host, (service, signal) => service[kind](host, signal));
+      cloud.client.ask(kind, host, async (service, signal) => service[kind](host, signal));
       return;
     }
     case "drain": {
@@ -39,7 +39,9 @@ function take(cloud: Cloud, step: Step, ledger: Ledger, drains: Map<HostId, () =
     case "cancel-drain": {
       const id = drains.get(step.host)?.();
       if (id === undefined) return;
-      cloud.client.ask("cancel", step.host, (service, signal) => service.cancel(operationId(id), signal));
+      cloud.client.ask("cancel", step.host, async (service, signal) =>
+        service.cancel(operationId(id), signal),
+      );
       return;
     }
     default:
@@ -58,7 +60,7 @@ function change(cloud: Cloud, step: Extract<Step, { kind: "up" | "down" | "cance
       const { ensemble } = step;
       return ledger.up(
         ensemble,
-        cloud.client.ask("up", name, (service, signal) => service.up(ensemble, signal)),
+        cloud.client.ask("up", name, async (service, signal) => service.up(ensemble, signal)),
       );
     }
     case "down":
@@ -69,7 +71,7 @@ function change(cloud: Cloud, step: Extract<Step, { kind: "up" | "down" | "cance
       const id = operationId(newest.id);
       return ledger.cancel(
         name,
-        cloud.client.ask("cancel", name, (service, signal) => service.cancel(id, signal)),
+        cloud.client.ask("cancel", name, async (service, signal) => service.cancel(id, signal)),
         newest.at,
       );
     }
@@ -81,6 +83,6 @@ function change(cloud: Cloud, step: Extract<Step, { kind: "up" | "down" | "cance
 export function askDown(cloud: Cloud, name: string, ledger: Ledger): void {
   ledger.down(
     name,
-    cloud.client.ask("down", name, (service, signal) => service.down(name, signal)),
+    cloud.client.ask("down", name, async (service, signal) => service.down(name, signal)),
   );
 }

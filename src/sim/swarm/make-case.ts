@@ -41,10 +41,8 @@ export function makeCase(seed: number, profile: SwarmProfile = swarmProfile): Sw
     ...topology.hosts.map((host) => host.id),
     ...topology.devices.filter((device) => device.kind === "gateway").map((device) => device.id),
   ];
-  const clusters = [
-    "cluster/1",
-    ...steps.flatMap((step) => (step.kind === "take-over" ? [step.cluster] : [])),
-  ];
+  const later = steps.find((step) => step.kind === "take-over");
+  const clusters = ["cluster/1", ...(later === undefined ? [] : [later.cluster])];
   const faults = drawFaults(
     random,
     { hosts, processes: [...clusters, ...hosts.map((host) => `host/${host}`)] },
@@ -55,5 +53,12 @@ export function makeCase(seed: number, profile: SwarmProfile = swarmProfile): Sw
       kinds: profile.kinds,
     },
   );
-  return { seed, topology, steps, faults };
+  const begun = later === undefined ? faults : faults.map((fault) => notBefore(fault, later));
+  return { seed, topology, steps, faults: begun };
+}
+
+/** Nothing happens to a cluster manager before it is started. */
+function notBefore(fault: Fault, { cluster, atMs }: { cluster: string; atMs: number }): Fault {
+  const names: readonly unknown[] = Object.values(fault);
+  return names.includes(cluster) && fault.atMs <= atMs ? { ...fault, atMs: atMs + 1 } : fault;
 }

@@ -6,8 +6,7 @@ import { Ledger } from "#sim/checks/ledger.ts";
 import { leaked, leftovers } from "#sim/checks/nothing-leaked.ts";
 import { Watch } from "#sim/checks/watch.ts";
 import { storedRecords, worldOf } from "#sim/checks/world-of.ts";
-import type { Cloud } from "#sim/cloud.ts";
-import type { CloudDescription } from "#sim/settings.ts";
+import { SimulatedCloud } from "#sim/cloud.ts";
 import { askDown, drive } from "#sim/swarm/drive.ts";
 import { calmFrom } from "#sim/swarm/swarm-case.ts";
 import type { SwarmCase } from "#sim/swarm/swarm-case.ts";
@@ -30,18 +29,16 @@ export type SwarmOutcome = {
   readonly trace: readonly string[];
 };
 
-export type BuildCloud = (description: CloudDescription) => Cloud;
-
 /** Time to settle beyond the longest an operation may take. */
 const settleMs = limits.operationMsMax + 20_000;
 const lookEveryMs = 250;
 
 /**
  * One run: the faults strike while users act; then they stop, and all must come to match what is desired; then all is
- * taken down, and nothing may be left. Every event is watched.
+ * taken down, and nothing may be left. Every event is watched. Of the trace, the newest `traceLinesKept` events are kept.
  */
-export async function runCase(one: SwarmCase, build: BuildCloud): Promise<SwarmOutcome> {
-  const cloud = build({ topology: one.topology, seed: one.seed, settings: { traceLinesKept: 60 } });
+export async function runCase(one: SwarmCase, traceLinesKept = 0): Promise<SwarmOutcome> {
+  const cloud = new SimulatedCloud({ topology: one.topology, seed: one.seed, settings: { traceLinesKept } });
   let events = 0;
   cloud.onEvent(() => void (events += 1));
   const violation = await violationOf(cloud, one).catch((cause: unknown): Violation => ({
@@ -57,12 +54,11 @@ export async function runCase(one: SwarmCase, build: BuildCloud): Promise<SwarmO
   };
 }
 
-async function violationOf(cloud: Cloud, one: SwarmCase): Promise<Violation | undefined> {
+async function violationOf(cloud: SimulatedCloud, one: SwarmCase): Promise<Violation | undefined> {
   const ledger = new Ledger();
   const calmSinceMs = Math.max(calmFrom(one.faults), ...one.steps.map((step) => step.atMs));
   const watch = new Watch(cloud, { topology: one.topology, ledger, calmSinceMs });
-  for (const host of cloud.machines.keys()) cloud.startHost(host);
-  cloud.startCluster("cluster/1");
+  cloud.start();
   for (const fault of one.faults) cloud.inject(fault);
   drive(cloud, one.steps, ledger);
 
@@ -79,7 +75,7 @@ async function violationOf(cloud: Cloud, one: SwarmCase): Promise<Violation | un
   return found(cloud, leaked(worldOf(cloud, one.topology)));
 }
 
-async function settles(cloud: Cloud, holds: () => boolean): Promise<boolean> {
+async function settles(cloud: SimulatedCloud, holds: () => boolean): Promise<boolean> {
   for (const until = cloud.nowMs + settleMs; cloud.nowMs < until;) {
     if (holds()) return true;
     await cloud.runUntil(cloud.nowMs + lookEveryMs);
@@ -87,7 +83,7 @@ async function settles(cloud: Cloud, holds: () => boolean): Promise<boolean> {
   return holds();
 }
 
-function found(cloud: Cloud, breach: Breach | undefined): Violation {
+function found(cloud: SimulatedCloud, breach: Breach | undefined): Violation {
   const waits: Breach = { invariant: "operations-end", message: "a user's call is not answered" };
   return { ...(breach ?? waits), atMs: cloud.nowMs };
 }
