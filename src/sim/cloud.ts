@@ -198,7 +198,7 @@ export class SimulatedCloud implements Cloud {
     this.#clusters.set(name, site);
     this.#processes.set(name, site.process);
     this.processes.set(name, site);
-    site.process.start();
+    site.start();
   }
 
   startHost(id: HostId): void {

@@ -27,6 +27,7 @@ export class ClusterSite {
   readonly clock: PlaceClock;
   readonly process: SimulatedProcess;
   readonly #parts: ClusterSiteParts;
+  #takesOver = false;
   #serving: { readonly life: Incarnation; readonly service: ClusterService } | undefined;
 
   constructor(name: string, seed: number, parts: ClusterSiteParts) {
@@ -46,6 +47,12 @@ export class ClusterSite {
         parts.onDead(life);
       },
     });
+  }
+
+  /** Whoever else serves: an operator, or a supervisor elsewhere, is certain that it should. */
+  start(): void {
+    this.#takesOver = true;
+    this.process.start();
   }
 
   get name(): string {
@@ -72,12 +79,14 @@ export class ClusterSite {
   async #manage(life: Incarnation): Promise<void> {
     const { buses, settings, store, topology } = this.#parts;
     const log = tracedLog(buses.time, life);
+    const takesOver = this.#takesOver;
+    this.#takesOver = false;
     const manager = settings.clusterManager({
       clock: incarnationClock(life),
       random: life.random,
       log,
       store: store.openFor(life, settings.storeMs, () => !buses.wire.isBroken(life.process, storePlace)),
-      messaging: buses.open(life, log),
+      messaging: buses.open(life, log, takesOver),
       solve: (problem, signal) => {
         signal.throwIfAborted();
         const options = { seed: life.chance.integer(2 ** 31), effort: settings.mapperEffort };

@@ -1,3 +1,4 @@
+import { ConsortError } from "#base/errors.ts";
 import type { Log } from "#base/runtime.ts";
 import { Endpoint } from "#drivers/messaging/endpoint.ts";
 import { Exchange } from "#drivers/messaging/exchange.ts";
@@ -39,8 +40,16 @@ export class Buses {
     this.settings = parts.settings;
   }
 
-  /** The own end of a cluster manager's bus. */
-  open(life: Incarnation, log: Log): Messaging {
+  /**
+   * The own end of a cluster manager's bus. One that takes over takes the address from whoever has it, as on another
+   * machine would.
+   * @throws `conflict` when a living one has it, and this one does not take over
+   */
+  open(life: Incarnation, log: Log, takesOver: boolean): Messaging {
+    const other = this.servers.find((server) => !this.wire.isBroken(life.process, server.life.process));
+    if (other !== undefined && !takesOver) {
+      throw new ConsortError("conflict", `Cannot open the bus: ${other.life.process} listens there`);
+    }
     const exchange = new Exchange(log);
     const own: Member = {
       address: clusterAddress,

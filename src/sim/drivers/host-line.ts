@@ -136,7 +136,8 @@ export class HostLine {
   }
 
   #receive(connection: Connection, frame: Frame): void {
-    if (connection.hostClosed) return;
+    // What comes to a closed end is answered with the news that it is closed.
+    if (connection.hostClosed) return this.#tellServer(connection, false);
     if (frame.kind === "welcome") {
       connection.welcomed = true;
       this.#failures = 0;
@@ -156,7 +157,8 @@ export class HostLine {
     this.life.act(() =>
       this.#buses.transmit(connection.up, frame, () => {
         const { member, server, serverClosed } = connection;
-        if (member !== undefined && !serverClosed) server.exchange.accept(member, frame);
+        if (serverClosed) this.#tellHost(connection);
+        else if (member !== undefined) server.exchange.accept(member, frame);
       }),
     );
   }
@@ -175,8 +177,16 @@ export class HostLine {
     if (connection.member !== undefined) connection.server.exchange.leave(connection.member);
   }
 
+  #tellHost(connection: Connection): void {
+    const { wire, settings } = this.#buses;
+    if (connection.hostClosed || wire.isCut(connection.down.from, this.life.process)) return;
+    const delayMs = this.life.draw(settings.messageMs);
+    this.life.later(delayMs, "bus, closed", () => this.#closeHostEnd(connection));
+  }
+
   #tellServer(connection: Connection, silently: boolean): void {
     const { server } = connection;
+    if (connection.serverClosed) return;
     const { wire, settings } = this.#buses;
     const told = !silently && !wire.isCut(this.life.process, server.life.process);
     const delayMs = server.life.draw(told ? settings.messageMs : settings.keepAliveMs);
