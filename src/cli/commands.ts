@@ -126,6 +126,12 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("#cli/snapshot.ts"),
   },
   {
+    name: "simulate",
+    summary: "Play a scenario on a cloud that never was, in virtual time",
+    group: "Machine",
+    load: () => import("#cli/simulate.ts"),
+  },
+  {
     name: "completion",
     summary: "Print completion for bash, zsh or fish",
     group: "Help",

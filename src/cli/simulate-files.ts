@@ -1,0 +1,119 @@
+import { readdir, readFile, stat } from "node:fs/promises";
+import { dirname, isAbsolute, join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { ConsortError, messageOf } from "#base/errors.ts";
+import type { CommandContext } from "#cli/command.ts";
+import { parsed, readEnsemble, readTextFile } from "#cli/ensemble-file.ts";
+import type { CloudSnapshot } from "#cluster/snapshot.ts";
+import { readTar } from "#formats/planetlab-archive.ts";
+import { parsePlanetlab } from "#formats/planetlab.ts";
+import type { Trace } from "#formats/planetlab.ts";
+import type { EnsembleSource, Scenario } from "#formats/scenario-content.ts";
+import type { DemandCurve } from "#formats/scenario-demand.ts";
+import { parseScenario } from "#formats/scenario.ts";
+import { parseSnapshot } from "#formats/snapshot.ts";
+import { parseTopology } from "#formats/topology.ts";
+import type { Ensemble } from "#model/ensemble.ts";
+import type { Topology } from "#model/topology.ts";
+import type { Play, PlayCurve, PlayStep } from "#sim/scenario/play.ts";
+
+/** The scenario a file describes. Throws `bad_input` with all problems. */
+export async function readScenario(file: string, context: CommandContext): Promise<Scenario> {
+  const text = await readTextFile(file, context);
+  return parsed(file, parseScenario(text, { file: file === "-" ? "stdin.yaml" : file }));
+}
+
+/**
+ * A scenario with all files it names, which are looked for beside it. `start`: a running cloud to begin from instead of
+ * the scenario's own.
+ */
+export async function readPlay(
+  scenario: Scenario,
+  file: string,
+  start: CloudSnapshot | undefined,
+  context: CommandContext,
+): Promise<Play> {
+  const beside = (path: string): string => (isAbsolute(path) ? path : join(dirname(file), path));
+  const known = new Map<string, Promise<Ensemble>>();
+  const ensembleOf = (source: EnsembleSource): Promise<Ensemble> => {
+    if (source.kind === "inline") return Promise.resolve(source.ensemble);
+    const path = beside(source.file);
+    const ensemble = known.get(path) ?? readEnsemble(path, context);
+    known.set(path, ensemble);
+    return ensemble;
+  };
+  const { name, durationMs, seed, policy } = scenario;
+  const steps: PlayStep[] = [];
+  for (const step of scenario.steps)
+    steps.push(step.kind === "up" ? { ...step, ensemble: await ensembleOf(step.ensemble) } : step);
+  const load = [];
+  for (const one of scenario.load) load.push({ ...one, ensemble: await ensembleOf(one.ensemble) });
+  const demand = [];
+  for (const { of, curve } of scenario.demand) demand.push({ of, curve: await curveOf(curve, beside) });
+  const cloud = await cloudOf(scenario, beside, start, context);
+  return { name, durationMs, seed, policy, steps, load, demand, ...cloud };
+}
+
+async function cloudOf(
+  { cloud }: Scenario,
+  beside: (path: string) => string,
+  start: CloudSnapshot | undefined,
+  context: CommandContext,
+): Promise<{ topology: Topology; snapshot?: CloudSnapshot }> {
+  if (start !== undefined) return { topology: start.topology, snapshot: start };
+  if (cloud.kind === "topology") return { topology: cloud.topology };
+  const path = beside(cloud.file);
+  if (cloud.kind === "snapshot-file") {
+    const snapshot = await readSnapshot(path, context);
+    return { topology: snapshot.topology, snapshot };
+  }
+  return { topology: parsed(path, parseTopology(await readTextFile(path, context), { file: path })) };
+}
+
+/** Throws `bad_input` with all problems. */
+export async function readSnapshot(file: string, context: CommandContext): Promise<CloudSnapshot> {
+  return snapshotOf(await readTextFile(file, context), file);
+}
+
+export function snapshotOf(text: string, file: string): CloudSnapshot {
+  // The API, which compiles only while both types are the same, wrote it.
+  return parsed(file, parseSnapshot(text, file)) as CloudSnapshot;
+}
+
+async function curveOf(curve: DemandCurve, beside: (path: string) => string): Promise<PlayCurve> {
+  if (curve.kind !== "trace") return curve;
+  const { from, ...rest } = curve;
+  return { ...rest, traces: await readTraces(beside(from)) };
+}
+
+/**
+ * PlanetLab traces in the order of their names: of one file, of a folder, or of a .tar.gz as published. Read-me files
+ * and hidden ones are left out.
+ */
+export async function readTraces(path: string): Promise<Trace[]> {
+  const files = await traceFiles(path).catch((cause: unknown) => {
+    throw new ConsortError("bad_input", `Cannot read traces from ${path}: ${messageOf(cause)}`, { cause });
+  });
+  const traces = files
+    .filter(({ name }) => !/^(?:\.|readme)/i.test(name.slice(name.lastIndexOf("/") + 1)))
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    .map(({ name, text }) => parsed(name, parsePlanetlab(text, name)));
+  if (traces.length === 0)
+    throw new ConsortError("bad_input", `Cannot read traces from ${path}: it has none`);
+  return traces;
+}
+
+async function traceFiles(path: string): Promise<{ name: string; text: string }[]> {
+  if ((await stat(path)).isDirectory()) {
+    const names = await readdir(path, { withFileTypes: true });
+    const files = names.filter((entry) => entry.isFile()).map((entry) => join(path, entry.name));
+    return Promise.all(files.map(async (name) => ({ name, text: await readFile(name, "utf8") })));
+  }
+  if (!/\.(?:tar|tgz|tar\.gz)$/.test(path)) return [{ name: path, text: await readFile(path, "utf8") }];
+  const bytes = await readFile(path);
+  const archive = path.endsWith(".tar") ? bytes : gunzipSync(bytes);
+  return readTar(archive).map((file) => ({
+    name: file.path,
+    text: new TextDecoder().decode(file.content),
+  }));
+}
