@@ -4,7 +4,11 @@ import { millis } from "#base/units.ts";
 export const limits = {
   /** A host tells its cluster manager that it lives, at least this often. */
   heartbeatMs: millis(1000),
-  /** A host not heard of for this long is shown as lost and gets no new appliances. */
+  /** Reports one cluster manager listens to; with more hosts all of them report, and are missed, less often. */
+  reportsPerSecondMax: 500,
+  /** Fencing time: without word from the managers for this long, a host holds what may be restarted elsewhere. */
+  leaseMs: millis(3000),
+  /** A host not heard of for this long is lost: it gets nothing new, and what it ran under a lease runs elsewhere. */
   hostSilenceMsMax: millis(4000),
   /** Counters per pair are read from the kernel at most this often. */
   countersPeriodMs: millis(2000),
@@ -14,8 +18,14 @@ export const limits = {
   planDeliveryMsMax: millis(5000),
   /** An operation that has not converged by then ends as failed; the desired state stays. */
   operationMsMax: millis(120_000),
-  /** The cluster manager must have answered a host's report within this time; then the host sends a newer one. */
-  reportMsMax: millis(5000),
+  /** Part of a heartbeat in which the cluster manager must have answered a report; then the host sends a newer one. */
+  reportAnswerShareMax: 0.7,
+  /** Part of a heartbeat after which a host tries again when a report got no answer. */
+  reportRetryShare: 0.1,
+  /** Something that found no other host is tried again after this long, or at once when a host comes or goes. */
+  recoveryRetryMs: millis(5000),
+  /** Looks at who is lost, and confirmations of the manager's term, in one heartbeat. */
+  looksPerHeartbeat: 5,
   /** An appliance that was restarted must run this long before it counts as running. */
   settledRunMs: millis(1000),
   /** Restarts after which an appliance that keeps ending fails the operation that started it. */

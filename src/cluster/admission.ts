@@ -1,6 +1,8 @@
 import { ConsortError } from "#base/errors.ts";
-import type { HostId } from "#base/ids.ts";
-import type { EnsembleRecord, HostRecord } from "#cluster/records.ts";
+import { digest } from "#base/digest.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { EnsembleRecord, HostRecord, HostStanding } from "#cluster/records.ts";
+import { appliancesOf } from "#model/appliances.ts";
 import type { ApplianceKind, Ensemble } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
 import { promisableTopology } from "#model/wire.ts";
@@ -17,6 +19,8 @@ export type AdmissionFacts = {
   readonly hosts: ReadonlyMap<HostId, HostRecord>;
   readonly records: readonly EnsembleRecord[];
   readonly isThere: (host: HostId) => boolean;
+  readonly isLost: (host: HostId) => boolean;
+  readonly standing: (host: HostId) => HostStanding;
 };
 
 /** The question "where could this ensemble run", with everything else left where it is. */
@@ -32,10 +36,39 @@ export function mappingProblem(ensemble: Ensemble, facts: AdmissionFacts): Mappi
         placements: placementsOf(record),
         paths: record.paths,
       })),
-    unusableHosts: new Set(facts.topology.hosts.map((host) => host.id).filter((id) => !facts.isThere(id))),
+    unusableHosts: new Set(facts.topology.hosts.map((host) => host.id).filter((id) => !takes(id, facts))),
     capabilities: new Map([...facts.hosts.values()].map((host) => [host.id, kindsOf(host)])),
-    ...(before === undefined || before.state === "removing" ? {} : { previous: placementsOf(before) }),
+    ...(before === undefined || before.state === "removing"
+      ? {}
+      : { previous: placementsOf(before), pinned: pinnedBy(before, ensemble, facts) }),
   };
+}
+
+/** It takes new appliances. */
+function takes(host: HostId, facts: AdmissionFacts): boolean {
+  const { fenced, scheduling } = facts.standing(host);
+  return facts.isThere(host) && !fenced && scheduling === "open";
+}
+
+/**
+ * What a change of its ensemble leaves where it is, though its host takes nothing new: a cordoned host keeps what it
+ * has, and what is to stay in place waits for its host. Unless the change is about where it runs.
+ */
+function pinnedBy(
+  before: EnsembleRecord,
+  ensemble: Ensemble,
+  facts: AdmissionFacts,
+): ReadonlySet<ApplianceId> {
+  const specs = new Map(appliancesOf(before.ensemble).map(({ id, spec }) => [id, spec]));
+  const pinned = appliancesOf(ensemble).filter(({ id, spec }) => {
+    const host = before.placements[id];
+    const earlier = specs.get(id);
+    if (host === undefined || earlier === undefined || takes(host, facts)) return false;
+    if (digest(spec.placement) !== digest(earlier.placement)) return false;
+    if (!facts.isThere(host)) return spec.onHostLoss === "in-place";
+    return facts.standing(host).scheduling === "cordoned";
+  });
+  return new Set(pinned.map(({ id }) => id));
 }
 
 /** Throws `conflict` when an ensemble's earlier form cannot be had again, as others hold what it held. */

@@ -18,7 +18,7 @@ const recordOf = (
   placements: {},
   paths: [],
   leaving: {},
-    unleased: {},
+  unleased: {},
   ...allocate(ensemble, before, others),
   operation: "",
   revision: 1,

@@ -5,6 +5,7 @@ import { limits } from "#base/limits.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { fingerprintOf } from "#cluster/host-plans.ts";
 import type { HostPlanBody } from "#cluster/host-plans.ts";
+import type { Term } from "#cluster/term.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { HostProblem, HostReport } from "#protocol/host-report.ts";
 import { hostAddress, topics } from "#protocol/topics.ts";
@@ -17,23 +18,11 @@ type Outgoing = { body: HostPlanBody; digest: string; revision: number; accepted
  * within this manager's epoch; a host that reports less than it was given is given it again.
  */
 export class Dispatcher {
-  readonly #parts: { messaging: Messaging; clock: Clock; log: Log; epoch: number; onDelivered: () => void };
+  readonly #parts: { messaging: Messaging; clock: Clock; log: Log; term: Term; onDelivered: () => void };
   readonly #outgoing = new Map<HostId, Outgoing>();
-  #supersededBy: number | undefined;
 
-  constructor(parts: {
-    messaging: Messaging;
-    clock: Clock;
-    log: Log;
-    epoch: number;
-    onDelivered: () => void;
-  }) {
+  constructor(parts: { messaging: Messaging; clock: Clock; log: Log; term: Term; onDelivered: () => void }) {
     this.#parts = parts;
-  }
-
-  /** A host has seen this later epoch, another cluster manager's: this one must stop acting. */
-  get supersededBy(): number | undefined {
-    return this.#supersededBy;
   }
 
   bodies(): ReadonlyMap<HostId, HostPlanBody> {
@@ -65,11 +54,11 @@ export class Dispatcher {
     const outgoing = this.#outgoing.get(report.host);
     this.#noteEpoch(report.epoch);
     // More than this manager ever gave: its epoch was another one's, in a store that is lost.
-    if (report.epoch === this.#parts.epoch && report.acceptedRevision > (outgoing?.revision ?? 0)) {
-      this.#supersededBy ??= report.epoch;
+    if (report.epoch === this.#parts.term.epoch && report.acceptedRevision > (outgoing?.revision ?? 0)) {
+      this.#parts.term.supersede(report.epoch);
     }
     if (outgoing === undefined) return;
-    const holds = report.epoch === this.#parts.epoch && report.acceptedRevision >= outgoing.revision;
+    const holds = report.epoch === this.#parts.term.epoch && report.acceptedRevision >= outgoing.revision;
     if (holds) outgoing.accepted = true;
     else if (outgoing.accepted) {
       outgoing.accepted = false;
@@ -81,19 +70,26 @@ export class Dispatcher {
   matches(report: HostReport | undefined, counts: (problem: HostProblem) => boolean = () => true): boolean {
     if (report === undefined) return false;
     const outgoing = this.#outgoing.get(report.host);
-    if (outgoing === undefined || report.epoch !== this.#parts.epoch) return false;
+    if (outgoing === undefined || report.epoch !== this.#parts.term.epoch) return false;
     return report.convergedRevision >= outgoing.revision && !report.problems.some(counts);
+  }
+
+  /** It has accepted its newest plan, durably. */
+  holdsNewest(report: HostReport): boolean {
+    const outgoing = this.#outgoing.get(report.host);
+    const { epoch } = this.#parts.term;
+    return outgoing !== undefined && report.epoch === epoch && report.acceptedRevision >= outgoing.revision;
   }
 
   #send(host: HostId, signal: AbortSignal): void {
     const outgoing = this.#outgoing.get(host);
-    const { messaging, clock, epoch, log } = this.#parts;
+    const { messaging, clock, term, log } = this.#parts;
     if (outgoing === undefined || outgoing.accepted || outgoing.sending) return;
-    if (this.#supersededBy !== undefined) return;
+    if (term.supersededBy !== undefined) return;
     outgoing.sending = true;
     const deliver = async (): Promise<void> => {
       try {
-        const plan = { ...outgoing.body, epoch, revision: outgoing.revision };
+        const plan = { ...outgoing.body, epoch: term.epoch, revision: outgoing.revision };
         const answer = await withDeadline(
           clock,
           limits.planDeliveryMsMax,
@@ -116,6 +112,6 @@ export class Dispatcher {
   }
 
   #noteEpoch(seen: number): void {
-    if (seen > this.#parts.epoch) this.#supersededBy = Math.max(seen, this.#supersededBy ?? 0);
+    if (seen > this.#parts.term.epoch) this.#parts.term.supersede(seen);
   }
 }

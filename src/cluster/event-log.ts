@@ -3,6 +3,7 @@ import { limits } from "#base/limits.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { Wake } from "#base/wake.ts";
 import { keys } from "#cluster/records.ts";
+import type { Term } from "#cluster/term.ts";
 import type { Store, StoreWrite } from "#drivers/store/port.ts";
 import type { Event } from "#protocol/http/status.ts";
 
@@ -18,6 +19,7 @@ export class EventLog {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #wake: Wake;
+  readonly #term: Pick<Term, "condition" | "supersede" | "epoch"> | undefined;
   #kept: Event[] = [];
   #unwritten: Event[] = [];
   #cursor = 0;
@@ -25,7 +27,13 @@ export class EventLog {
   #forgotten = 0;
   readonly #readers = new Set<() => void>();
 
-  constructor(parts: { readonly store: Store; readonly clock: Clock; readonly log: Log }) {
+  constructor(parts: {
+    readonly store: Store;
+    readonly clock: Clock;
+    readonly log: Log;
+    readonly term?: Pick<Term, "condition" | "supersede" | "epoch">;
+  }) {
+    this.#term = parts.term;
     this.#store = parts.store;
     this.#clock = parts.clock;
     this.#log = parts.log;
@@ -93,7 +101,12 @@ export class EventLog {
       ...batch.map((event) => ({ put: keys.event(event.cursor), value: event })),
       ...excess.slice(0, limits.eventsPerCommit).map((event) => ({ delete: keys.event(event.cursor) })),
     ];
-    await this.#store.commit(writes, [], signal);
+    const own = this.#term === undefined ? [] : [this.#term.condition];
+    const result = await this.#store.commit(writes, own, signal);
+    if (!result.committed) {
+      this.#term?.supersede(this.#term.epoch + 1);
+      throw new ConsortError("unavailable", "Cannot keep events: another cluster manager has taken over");
+    }
     this.#unwritten.splice(0, batch.length);
     this.#kept.push(...batch);
     for (const event of this.#kept.splice(0, Math.min(excess.length, limits.eventsPerCommit)))

@@ -125,12 +125,12 @@ function makePieces(
 
 /** What an appliance must be restarted for; cpu and memory only as far as having a limit at all. */
 export function generationOf(plan: Omit<AppliancePlan, "generation" | "held">): string {
-  const { cpu, memoryBytes, restart: _restart, stopGraceMs: _stopGraceMs, ...rest } = plan;
+  const { cpu, memoryBytes, restart: _restart, stopGraceMs: _stopGraceMs, leased: _leased, ...rest } = plan;
   return digest({ ...rest, limited: [cpu !== undefined, memoryBytes !== undefined] });
 }
 
 function appliancePlan({ id, spec }: Appliance, record: EnsembleRecord): AppliancePlan {
-  const plan = {
+  const plan: { -readonly [Key in keyof Omit<AppliancePlan, "generation" | "held">]: AppliancePlan[Key] } = {
     id,
     kind: spec.kind,
     command: spec.command,
@@ -151,6 +151,7 @@ function appliancePlan({ id, spec }: Appliance, record: EnsembleRecord): Applian
     ...(spec.memoryBytes === undefined ? {} : { memoryBytes: spec.memoryBytes }),
   };
   const generation = generationOf(plan);
+  if (spec.onHostLoss === "elsewhere") plan.leased = true;
   return mayRunElsewhere(record, id) ? { ...plan, generation, held: true } : { ...plan, generation };
 }
 

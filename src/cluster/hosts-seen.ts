@@ -1,5 +1,5 @@
+import { isDeepStrictEqual } from "node:util";
 import type { HostId, MacAddress } from "#base/ids.ts";
-import { limits } from "#base/limits.ts";
 import type { Clock } from "#base/runtime.ts";
 import { bitsPerSecond } from "#base/units.ts";
 import type { BitsPerSecond, Millis } from "#base/units.ts";
@@ -18,12 +18,17 @@ type Seen = {
 /** What each host last told, and rates derived from two tellings. Memory only: hosts tell again after a restart. */
 export class HostsSeen {
   readonly #clock: Clock;
+  readonly #silenceMs: () => Millis;
   readonly #seen = new Map<HostId, Seen>();
   /** Hosts known from before this manager, which have had no time to tell yet. */
-  readonly #expected = new Map<HostId, Millis>();
+  #expected: ReadonlySet<HostId> = new Set();
+  /** Until then they may live on what the manager before this one granted them. */
+  #expectedUntil = 0;
 
-  constructor(clock: Clock) {
+  /** `silenceMs`: how long a host may be silent at present. */
+  constructor(clock: Clock, silenceMs: () => Millis) {
     this.#clock = clock;
+    this.#silenceMs = silenceMs;
   }
 
   /** Takes a report in: what changed for appliances, and whether it tells anything but newer measurements. */
@@ -64,20 +69,30 @@ export class HostsSeen {
 
   isFresh(host: HostId): boolean {
     const seen = this.#seen.get(host);
-    return seen !== undefined && this.#clock.monotonic() - seen.atMonotonic < limits.hostSilenceMsMax;
+    return seen !== undefined && this.#clock.monotonic() - seen.atMonotonic < this.#silenceMs();
   }
 
   /** They were there before this manager was: until they have had time to tell, they count as there. */
-  expect(hosts: Iterable<HostId>): void {
-    const now = this.#clock.monotonic();
-    for (const host of hosts) this.#expected.set(host, now);
+  expect(hosts: Iterable<HostId>, withinMs: Millis): void {
+    this.#expected = new Set(hosts);
+    this.#expectedUntil = this.#clock.monotonic() + withinMs;
   }
 
   /** Heard of lately, or not yet due to be. */
   isThere(host: HostId): boolean {
-    const since = this.#expected.get(host);
-    const early = since !== undefined && this.#clock.monotonic() - since < limits.hostSilenceMsMax;
-    return early || this.isFresh(host);
+    return this.isFresh(host) || (this.#expected.has(host) && this.#isEarly());
+  }
+
+  /**
+   * Silent for longer than any lease it was granted, by whichever manager. A host not heard of at all is lost once
+   * those this manager found have had their time.
+   */
+  isLost(host: HostId): boolean {
+    return !this.isFresh(host) && !this.#isEarly();
+  }
+
+  #isEarly(): boolean {
+    return this.#clock.monotonic() < this.#expectedUntil;
   }
 
   lastSeen(host: HostId): Millis | undefined {
@@ -129,6 +144,11 @@ export function hostRecordOf(report: HostReport): HostRecord {
     ...(report.outsideAddress === undefined ? {} : { outsideAddress: report.outsideAddress }),
     ...(report.tunnelPublicKey === undefined ? {} : { tunnelPublicKey: report.tunnelPublicKey }),
   };
+}
+
+/** Whether a report tells anything new of the host itself. */
+export function tellsOf(report: HostReport, record: HostRecord | undefined): boolean {
+  return record !== undefined && isDeepStrictEqual(hostRecordOf(report), record);
 }
 
 const pairKey = (from: MacAddress, to: MacAddress): string => `${from} ${to}`;

@@ -112,13 +112,14 @@ describe("Operations", () => {
   });
 
   it("goes on waiting when the store cannot keep the end, and tells it once it can", async () => {
-    const { operations, store, current, up } = await desk();
+    const { operations, state, store, current, up } = await desk();
     const { id } = await up();
     const commit = store.commit.bind(store);
     store.commit = () => Promise.reject(new Error("disk full"));
     await assert.rejects(operations.observe(current(), complete, never), /disk full/);
     assert.equal(operations.get(id).state, "running");
     store.commit = commit;
+    await state.settle(never);
     await operations.observe(current(), complete, never);
     assert.equal(operations.get(id).state, "done");
   });

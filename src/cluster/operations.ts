@@ -1,13 +1,14 @@
 import { ConsortError } from "#base/errors.ts";
+import type { HostId } from "#base/ids.ts";
 import type { ErrorCode } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Random } from "#base/runtime.ts";
 import type { Millis } from "#base/units.ts";
 import type { EventLog } from "#cluster/event-log.ts";
-import { leavingAfter } from "#cluster/leaving.ts";
+import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
 import type { Progress } from "#cluster/progress.ts";
 import { keys } from "#cluster/records.ts";
-import type { EnsembleRecord, OperationRecord } from "#cluster/records.ts";
+import type { EnsembleRecord, HostStanding, OperationRecord } from "#cluster/records.ts";
 import type { ClusterState } from "#cluster/state.ts";
 import type { StoreWrite } from "#drivers/store/port.ts";
 import { appliancesOf } from "#model/appliances.ts";
@@ -36,14 +37,19 @@ export class Operations {
    * replaced.
    */
   async accept(
-    kind: Operation["kind"],
-    draft: () => { record: Omit<EnsembleRecord, "operation">; undo?: EnsembleRecord | undefined },
+    kind: "up" | "down" | "recover",
+    draft: () => {
+      record: Omit<EnsembleRecord, "operation">;
+      undo?: EnsembleRecord | undefined;
+      /** What else changes with it, or not at all. */
+      writes?: readonly StoreWrite[];
+    },
     signal: AbortSignal,
   ): Promise<{ operation: Operation; revision: number }> {
     const id = this.#parts.random.hex(8);
     const ending: Ending = { state: "cancelled", message: `replaced by operation ${id}` };
     const { operation, revision, replaced } = await this.#state.change(() => {
-      const { record, undo } = draft();
+      const { record, undo, writes: others = [] } = draft();
       const { name } = record.ensemble;
       const started: Operation = {
         id,
@@ -63,6 +69,7 @@ export class Operations {
       const writes: StoreWrite[] = [
         { put: keys.ensemble(name), value: { ...record, operation: id } satisfies EnsembleRecord },
         { put: keys.operation(id), value: kept },
+        ...others,
         ...superseded.map((one) => this.#ended(one, ending)),
         ...this.#oldest(),
       ];
@@ -70,6 +77,89 @@ export class Operations {
     }, signal);
     for (const one of replaced) this.#tell(one.operation, ending);
     return { operation, revision };
+  }
+
+  /** A drain of a host, durable with the host's new standing. One that runs on the host already is returned instead. */
+  async acceptDrain(
+    host: HostId,
+    draft: () => { standing: HostStanding; appliances: number },
+    signal: AbortSignal,
+  ): Promise<Operation> {
+    const id = this.#parts.random.hex(8);
+    return this.#state.change(() => {
+      const running = this.#runningOnHost(host);
+      if (running !== undefined) return { writes: [], result: this.#shown(running.operation) };
+      const { standing, appliances } = draft();
+      const operation: Operation = {
+        id,
+        kind: "drain",
+        host,
+        state: "running",
+        phase: "accepted",
+        progress: { done: 0, total: appliances },
+        message: "",
+        createdAtMs: this.#parts.clock.now(),
+      };
+      const writes: StoreWrite[] = [
+        { put: keys.standing(host), value: { ...standing, operation: id } satisfies HostStanding },
+        { put: keys.operation(id), value: { operation } satisfies OperationRecord },
+        ...this.#oldest(),
+      ];
+      return { writes, result: operation };
+    }, signal);
+  }
+
+  /** Ends a running drain when nothing is left to move, or will not be; the host is cordoned from then on. */
+  async observeDrain(host: HostId, progress: Progress, signal: AbortSignal): Promise<void> {
+    const running = this.#runningOnHost(host);
+    const ending = running === undefined ? undefined : this.#verdict(running, progress);
+    if (running === undefined || ending === undefined) return;
+    const held = await this.#state.change(() => {
+      if (this.#runningOnHost(host) !== running) return { writes: [], result: false };
+      return { writes: this.#drainEnded(host, running, ending, "cordoned"), result: true };
+    }, signal);
+    if (held) this.#tell(running.operation, ending);
+  }
+
+  /** Nothing new goes there; a drain that runs goes on. */
+  async cordonHost(host: HostId, signal: AbortSignal): Promise<void> {
+    await this.#state.change(() => {
+      const standing = this.#state.standing(host);
+      if (standing.scheduling !== "open") return { writes: [], result: undefined };
+      return {
+        writes: [{ put: keys.standing(host), value: { ...standing, scheduling: "cordoned" } }],
+        result: undefined,
+      };
+    }, signal);
+  }
+
+  /** It takes appliances again; a drain that runs ends as cancelled. */
+  async openHost(host: HostId, signal: AbortSignal): Promise<void> {
+    const ending: Ending = { state: "cancelled", message: `${host} is open again` };
+    const running = await this.#state.change(() => {
+      const drain = this.#runningOnHost(host);
+      const writes = this.#drainEnded(host, drain, ending, "open");
+      return { writes, result: drain };
+    }, signal);
+    if (running !== undefined) this.#tell(running.operation, ending);
+  }
+
+  #drainEnded(
+    host: HostId,
+    drain: OperationRecord | undefined,
+    ending: Ending,
+    scheduling: HostStanding["scheduling"],
+  ): StoreWrite[] {
+    const { fenced } = this.#state.standing(host);
+    return [
+      { put: keys.standing(host), value: { fenced, scheduling } satisfies HostStanding },
+      ...(drain === undefined ? [] : [this.#ended(drain, ending)]),
+    ];
+  }
+
+  /** The drain that runs on a host. */
+  drainOf(host: HostId): Operation | undefined {
+    return this.#runningOnHost(host)?.operation;
   }
 
   get(id: string): Operation {
@@ -123,20 +213,20 @@ export class Operations {
           `Cannot cancel operation ${id}: it has ended (${operation.state})`,
         );
       }
-      const current = this.#state.ensemble(operation.ensemble);
+      if (operation.host !== undefined) {
+        const host = operation.host as HostId;
+        return { writes: this.#drainEnded(host, record, ending, "open"), result: operation };
+      }
+      const name = operation.ensemble ?? "";
+      const current = this.#state.ensemble(name);
       const writes: StoreWrite[] = [this.#ended(record, ending)];
       if (operation.kind === "up" && undo !== undefined && current?.operation === id) {
         if (undo !== null) holds(undo);
         const back: EnsembleRecord =
           undo === null
             ? { ...current, state: "removing", revision: current.revision + 1 }
-            : {
-                ...undo,
-                leaving: leavingAfter(current, undo.placements),
-                operation: id,
-                revision: current.revision + 1,
-              };
-        writes.push({ put: keys.ensemble(operation.ensemble), value: back });
+            : { ...wentBack(current, undo), operation: id, revision: current.revision + 1 };
+        writes.push({ put: keys.ensemble(name), value: back });
       }
       return { writes, result: operation };
     }, signal);
@@ -166,6 +256,11 @@ export class Operations {
     return this.#state
       .operations()
       .filter(({ operation }) => operation.ensemble === ensemble && operation.state === "running");
+  }
+
+  #runningOnHost(host: HostId): OperationRecord | undefined {
+    const newest = this.#state.operation(this.#state.standing(host).operation ?? "");
+    return newest?.operation.state === "running" ? newest : undefined;
   }
 
   #runningAs(record: EnsembleRecord): OperationRecord | undefined {
@@ -207,15 +302,21 @@ export class Operations {
   }
 
   /** It has ended, durably. */
-  #tell({ id, kind, ensemble }: Operation, { state, message }: Ending): void {
+  #tell({ id, kind, ensemble, host }: Operation, { state, message }: Ending): void {
     this.#live.delete(id);
-    this.#events.append(`operation.${state}`, `operation/${id}`, `${kind} ${ensemble}: ${message}`);
+    this.#events.append(`operation.${state}`, `operation/${id}`, `${kind} ${ensemble ?? host}: ${message}`);
   }
 
   #oldest(): StoreWrite[] {
     const ended = this.list().filter((operation) => operation.state !== "running");
     return ended.slice(limits.operationsKept).map((operation) => ({ delete: keys.operation(operation.id) }));
   }
+}
+
+/** As it was before, except for where its appliances may still be. */
+function wentBack(current: EnsembleRecord, undo: EnsembleRecord): EnsembleRecord {
+  const leaving = leavingAfter(current, undo.placements);
+  return { ...undo, leaving, unleased: unleasedAfter(current, { ...undo, leaving }) };
 }
 
 type Ending = {
@@ -228,6 +329,7 @@ type Ending = {
 /** What is being waited for: appliances, or what joins those that run. */
 function phaseOf({ kind }: Operation, { done, total }: Progress): Operation["phase"] {
   if (kind === "down") return "stopping";
+  if (kind === "drain") return "moving";
   return done < total ? "starting" : "connecting";
 }
 

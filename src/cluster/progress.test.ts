@@ -55,6 +55,7 @@ function observed(a1: Telling): Observed {
       const report = reports.get(host);
       return report !== undefined && !report.problems.some(concerns);
     },
+    isFenced: () => false,
     unguarded: [],
   };
 }

@@ -1,6 +1,7 @@
 import type { ApplianceId, HostId, SiteName } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { HostPlanBody } from "#cluster/host-plans.ts";
+import { isBoundByLease } from "#cluster/leaving.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type { ApplianceReport, HostProblem, HostReport } from "#protocol/host-report.ts";
@@ -24,6 +25,10 @@ export type Observed = {
   readonly reports: ReadonlyMap<HostId, HostReport>;
   /** Whether a host has reported that it matches the newest plan made for it, in all that `concerns`. */
   readonly matches: (host: HostId, concerns: (problem: HostProblem) => boolean) => boolean;
+  /** Why an appliance that lost its host has found no other, by its id. */
+  readonly stranded?: ReadonlyMap<string, string>;
+  /** A lost host whose lease has ended for good: what obeyed it does not run there. */
+  readonly isFenced: (host: HostId) => boolean;
   /** Pairs of sites ("alpha and beta") whose tunnel its networks need and that is not guarded yet. */
   readonly unguarded: readonly string[];
 };
@@ -41,7 +46,9 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
     const told = host === undefined ? undefined : observed.reports.get(host);
     const plan = body === undefined ? undefined : byId(body.appliances).get(id);
     const report = told === undefined ? undefined : byId(told.appliances).get(id);
-    if (host === undefined || plan === undefined) waiting.push(`${id} has no host`);
+    const stranded = observed.stranded?.get(id);
+    if (stranded !== undefined && report === undefined) waiting.push(`${id} (no other host: ${stranded})`);
+    else if (host === undefined || plan === undefined) waiting.push(`${id} has no host`);
     else if (report === undefined || report.generation !== plan.generation) {
       const problem = told?.problems.find(({ appliance }) => appliance === id);
       waiting.push(problem === undefined ? `${id} on ${host}` : `${id} on ${host}: ${problem.message}`);
@@ -97,7 +104,11 @@ export function downProgress(record: EnsembleRecord, observed: Observed): Progre
   const left = [...observed.reports.values()].flatMap((report) =>
     report.appliances.filter((one) => one.id.startsWith(prefix)).map((one) => `${one.id} on ${report.host}`),
   );
-  const concerned = [record.placements, record.leaving].flatMap((hosts) => Object.values(hosts).flat());
+  const concerned = [record.placements, record.leaving].flatMap((hosts) =>
+    Object.entries<HostId | readonly HostId[]>(hosts).flatMap(([id, some]) =>
+      [some].flat().filter((host) => mayHaveIt(record, id as ApplianceId, host, observed)),
+    ),
+  );
   const behind = [...new Set<HostId>(concerned)].filter((host) => !observed.matches(host, concerns));
   const complete = left.length === 0 && behind.length === 0;
   return {
@@ -110,6 +121,9 @@ export function downProgress(record: EnsembleRecord, observed: Observed): Progre
       : `waiting for ${shortList([...left, ...behind.map((host) => describeBehind(host, observed, concerns))])}`,
   };
 }
+
+const mayHaveIt = (record: EnsembleRecord, id: ApplianceId, host: HostId, observed: Observed): boolean =>
+  observed.reports.has(host) || !observed.isFenced(host) || !isBoundByLease(record, id, host);
 
 /** Running, and not only between two ends; or ended as it was meant to. `at`: when its host told. */
 function isUp({ state, restarts, startedAt }: ApplianceReport, at: number): boolean {

@@ -8,6 +8,8 @@ import type { LinkPath } from "#planner/mapping.ts";
 /** What the cluster manager keeps, and under which key. One record holds all of an ensemble, so a change of it is one write. */
 export const keys = {
   epoch: "epoch",
+  /** The longest lease a host may hold, in ms. */
+  lease: "lease",
   ensemble: (name: string): string => `ensemble/${name}`,
   host: (id: string): string => `host/${id}`,
   standing: (id: string): string => `standing/${id}`,

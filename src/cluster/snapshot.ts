@@ -1,3 +1,4 @@
+import type { ClusterContext } from "#cluster/context.ts";
 import type { EnsembleRecord, HostRecord, HostStanding, TunnelRecord } from "#cluster/records.ts";
 import type { Topology } from "#model/topology.ts";
 import type { HostId } from "#base/ids.ts";
@@ -14,3 +15,23 @@ export type CloudSnapshot = {
   /** Processor time each appliance used lately, in thousandths of a core, by id. */
   readonly cpuUsedMilli: Readonly<Record<string, number>>;
 };
+
+export function snapshotOf({ parts, state, seen }: ClusterContext): CloudSnapshot {
+  const used = state
+    .ensembles()
+    .flatMap(({ placements }) =>
+      Object.entries<HostId>(placements).map(([id, host]) => [id, seen.cpuMilli(host, id)] as const),
+    );
+  return {
+    format: "consort-snapshot/1",
+    takenAtMs: parts.clock.now(),
+    topology: parts.topology,
+    hosts: [...state.hosts().values()],
+    standings: Object.fromEntries(state.standings()),
+    ensembles: state.ensembles(),
+    tunnels: Object.fromEntries(
+      [...state.tunnels()].map(([pair, { index, guarded }]) => [pair, { index, guarded }]),
+    ),
+    cpuUsedMilli: Object.fromEntries(used),
+  };
+}

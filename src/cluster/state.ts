@@ -1,8 +1,17 @@
 import { ConsortError } from "#base/errors.ts";
 import type { HostId } from "#base/ids.ts";
 import { keys } from "#cluster/records.ts";
-import type { EnsembleRecord, HostRecord, OperationRecord, TunnelRecord } from "#cluster/records.ts";
+import type {
+  EnsembleRecord,
+  HostRecord,
+  HostStanding,
+  OperationRecord,
+  TunnelRecord,
+} from "#cluster/records.ts";
+import type { Term } from "#cluster/term.ts";
 import type { Store, StoreCondition, StoreWrite } from "#drivers/store/port.ts";
+
+const openStanding: HostStanding = { fenced: false, scheduling: "open" };
 
 /**
  * What is desired, as it is in the store, held in memory for reading. The store is written first; memory follows
@@ -14,20 +23,35 @@ export class ClusterState {
   readonly #hosts = new Map<HostId, HostRecord>();
   readonly #operations = new Map<string, OperationRecord>();
   readonly #tunnels = new Map<string, TunnelRecord>();
+  readonly #standings = new Map<HostId, HostStanding>();
   readonly #revisions = new Map<string, number>();
+  /** Whose writes these are: none is made once a later term has begun. */
+  readonly #term: Pick<Term, "condition" | "supersede" | "epoch"> | undefined;
   #version = 0;
   #writing: Promise<unknown> = Promise.resolve();
+  /** A commit failed without telling whether it had its effect. */
+  #inDoubt = false;
 
-  constructor(store: Store) {
+  constructor(store: Store, term?: Pick<Term, "condition" | "supersede" | "epoch">) {
     this.#store = store;
+    this.#term = term;
   }
 
   async load(signal: AbortSignal): Promise<void> {
+    this.#revisions.clear();
+    for (const [, table] of this.#tables()) table.clear();
     for (const prefix of Object.values(keys.prefix)) {
       if (prefix === keys.prefix.event) continue;
       const { entries } = await this.#store.list(prefix, signal);
       for (const entry of entries) this.#remember(entry.key, entry.value, entry.revision);
     }
+    this.#inDoubt = false;
+  }
+
+  /** Reads again what the store has, if the outcome of a write is not known. */
+  settle(signal: AbortSignal): Promise<void> {
+    if (!this.#inDoubt) return Promise.resolve();
+    return this.change(() => ({ writes: [], result: undefined }), signal);
   }
 
   /** Grows with every change of an ensemble, a host or a tunnel: what was computed at the same version still holds. */
@@ -54,16 +78,25 @@ export class ClusterState {
     return this.#tunnels;
   }
 
+  standing(id: HostId): HostStanding {
+    return this.#standings.get(id) ?? openStanding;
+  }
+  standings(): ReadonlyMap<HostId, HostStanding> {
+    return this.#standings;
+  }
+
   /**
    * Decides and writes in one turn: `decide` sees what all changes before it made, and what it returns is written
    * before the next one is asked. All writes or none; what it throws is thrown, and nothing is written. Throws
-   * `conflict` when another process wrote one of the keys.
+   * `unavailable` when another manager has taken over. After a write whose outcome was not told, what the store
+   * really has is read again first.
    */
   change<Result>(
     decide: () => { readonly writes: readonly StoreWrite[]; readonly result: Result },
     signal: AbortSignal,
   ): Promise<Result> {
     const turn = this.#writing.then(async () => {
+      if (this.#inDoubt) await this.load(signal);
       const { writes, result } = decide();
       await this.#commit(writes, signal);
       return result;
@@ -78,13 +111,17 @@ export class ClusterState {
       const key = keyOf(write);
       return { key, revision: this.#revisions.get(key) ?? 0 };
     });
-    const result = await this.#store.commit(writes, conditions, signal);
+    const own = this.#term === undefined ? [] : [this.#term.condition];
+    this.#inDoubt = true;
+    const result = await this.#store.commit(writes, [...own, ...conditions], signal);
     if (!result.committed) {
+      if (result.conflicts.includes(keys.epoch)) this.#term?.supersede(this.#term.epoch + 1);
       throw new ConsortError(
-        "conflict",
+        "unavailable",
         `Cannot write ${result.conflicts.join(", ")}: another cluster manager changed it`,
       );
     }
+    this.#inDoubt = false;
     for (const write of writes) {
       if ("put" in write) this.#remember(write.put, write.value, result.revision);
       else this.#forget(write.delete);
@@ -104,15 +141,20 @@ export class ClusterState {
   }
 
   #locate(key: string): [Map<string, unknown> | undefined, string] {
-    const tables: readonly [string, Map<string, unknown>][] = [
-      [keys.prefix.ensemble, this.#ensembles],
-      [keys.prefix.host, this.#hosts],
-      [keys.prefix.operation, this.#operations],
-      [keys.prefix.tunnel, this.#tunnels],
-    ];
+    const tables = this.#tables();
     const found = tables.find(([prefix]) => key.startsWith(prefix));
     if (found?.[0] !== keys.prefix.operation) this.#version += 1;
     return [found?.[1], found === undefined ? key : key.slice(found[0].length)];
+  }
+
+  #tables(): readonly [string, Map<string, unknown>][] {
+    return [
+      [keys.prefix.ensemble, this.#ensembles],
+      [keys.prefix.host, this.#hosts],
+      [keys.prefix.standing, this.#standings],
+      [keys.prefix.operation, this.#operations],
+      [keys.prefix.tunnel, this.#tunnels],
+    ];
   }
 }
 

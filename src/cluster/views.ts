@@ -3,7 +3,7 @@ import type { ApplianceId, HostId } from "#base/ids.ts";
 import { segmentMtu, sitesByNetwork } from "#cluster/tunnels.ts";
 import type { HostsSeen } from "#cluster/hosts-seen.ts";
 import type { Progress } from "#cluster/progress.ts";
-import type { EnsembleRecord, HostRecord } from "#cluster/records.ts";
+import type { EnsembleRecord, HostRecord, HostStanding } from "#cluster/records.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
 import type { ApplianceSpec, CpuRequest } from "#model/ensemble.ts";
@@ -17,6 +17,7 @@ export type ViewSources = {
   readonly hosts: ReadonlyMap<HostId, HostRecord>;
   readonly topology: Topology;
   readonly seen: HostsSeen;
+  readonly standing: (host: HostId) => HostStanding;
 };
 
 export function ensembleView(
@@ -146,6 +147,8 @@ function hostView(host: HostRecord, here: readonly ApplianceSpec[], sources: Vie
     site: host.site,
     role: host.role,
     state: hostState(host.id, sources.seen, problems),
+    scheduling: sources.standing(host.id).scheduling,
+    fenced: sources.standing(host.id).fenced,
     address: host.address,
     labels: { ...host.labels },
     cpuMilli: host.capacity.cpuMilli,

@@ -39,7 +39,7 @@ export function decideSteps(
 
 /** Which settings of a running appliance differ from the plan. A limit the plan does not speak of needs a new generation. */
 function liveChange(
-  { id, cpu, memoryBytes, restart, stopGraceMs }: AppliancePlan,
+  { id, cpu, memoryBytes, restart, stopGraceMs, leased = false }: AppliancePlan,
   now: ApplianceObservation,
 ): HostSteps["resize"] {
   const settings: LiveSettings = {
@@ -47,6 +47,7 @@ function liveChange(
     ...(memoryBytes === undefined || memoryBytes === now.memoryLimitBytes ? {} : { memoryBytes }),
     ...(same(restart, now.restart) ? {} : { restart }),
     ...(stopGraceMs === now.stopGraceMs ? {} : { stopGraceMs }),
+    ...(leased === (now.leased ?? false) ? {} : { leased }),
   };
   return Object.keys(settings).length === 0 ? [] : [{ id, settings }];
 }

@@ -31,7 +31,8 @@ export type HostManagerParts = {
  * Makes one host match its newest plan, and tells the cluster manager what it sees.
  *
  *   plan arrives ──► keep it durably ──► acknowledge
- *        └─► wake ──► observe → decide → carry out ──► report ──► (again when something changes)
+ *                            └─► wake ──► observe → decide → carry out ──► report ──► (again when something changes)
+ *                                                                             └──► lease for what may run elsewhere
  *
  * It needs nobody to keep what runs running: it works from the plan it kept, adopts what it finds after its own
  * death, and never obeys a plan older than one it has seen (design: rules of the running system).
@@ -41,7 +42,10 @@ export class HostManager {
   readonly #wake: Wake;
   readonly #converger: Converger;
   readonly #reporter: Reporter;
+  /** Durable here, and obeyed. */
   #plan: HostPlan | undefined;
+  /** The newest one that was ever received; it may not be durable yet. */
+  #newest: HostPlan | undefined;
   #saving: Promise<void> = Promise.resolve();
 
   constructor(parts: HostManagerParts) {
@@ -55,13 +59,14 @@ export class HostManager {
       log: parts.log,
       onSettled: () => this.#wake.now(),
     });
-    this.#reporter = new Reporter(parts);
+    this.#reporter = new Reporter({ ...parts, onLeaseBack: () => this.#wake.now() });
   }
 
   /** Runs until the signal aborts; leaves every appliance running. Rejects only when it cannot begin. */
   async run(signal: AbortSignal): Promise<void> {
     const { appliances, network, tunnels, keeper, log } = this.#parts;
     this.#plan = await keeper.load(signal);
+    this.#newest = this.#plan;
     if (this.#plan !== undefined) this.#reporter.accepted(this.#plan);
     await Promise.all([appliances.recover(signal), network.recover(signal), tunnels?.recover(signal)]);
     appliances.onChange(() => {
@@ -117,7 +122,7 @@ export class HostManager {
     });
   }
 
-  /** Obeyed at once, acknowledged when durable. Plans are saved one after the other, so the file never goes back. */
+  /** Obeyed and acknowledged once it is durable. Plans are saved one after the other, so the file never goes back. */
   async #receive(plan: HostPlan, signal: AbortSignal): Promise<PlanReceipt> {
     if (plan.host !== this.#parts.identity.host) {
       throw new ConsortError(
@@ -125,17 +130,24 @@ export class HostManager {
         `Cannot accept a plan for ${plan.host}: this is ${this.#parts.identity.host}`,
       );
     }
-    const current = this.#plan;
+    const current = this.#newest;
     if (current !== undefined && isOlder(plan, current)) {
       return { accepted: false, epoch: current.epoch, revision: current.revision };
     }
-    this.#plan = plan;
-    this.#wake.now();
-    const saved = this.#saving.then(() => this.#parts.keeper.save(plan, signal));
+    this.#newest = plan;
+    const saved = this.#saving.then(() => this.#save(plan, signal));
     this.#saving = saved.catch(() => {});
     await saved;
+    return { accepted: true, epoch: plan.epoch, revision: plan.revision };
+  }
+
+  async #save(plan: HostPlan, signal: AbortSignal): Promise<void> {
+    // It was received while a newer one was being saved.
+    if (this.#plan !== undefined && isOlder(plan, this.#plan)) return;
+    await this.#parts.keeper.save(plan, signal);
+    this.#plan = plan;
+    this.#wake.now();
     this.#reporter.accepted(plan);
     this.#reporter.soon();
-    return { accepted: true, epoch: plan.epoch, revision: plan.revision };
   }
 }

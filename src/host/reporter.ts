@@ -11,6 +11,7 @@ import type { Messaging } from "#drivers/messaging/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import type { HostCapacity, HostProblem, HostReport, HostUsage, PairCounter } from "#protocol/host-report.ts";
 import { clusterAddress, topics } from "#protocol/topics.ts";
+import type { ReportReceipt } from "#protocol/topics.ts";
 
 /** What a host manager is told about its host when it starts. */
 export type HostIdentity = {
@@ -32,6 +33,8 @@ type ReporterParts = {
   readonly appliances: ApplianceDriver;
   readonly network: NetworkDriver;
   readonly tunnels?: TunnelDriver;
+  /** What was held for want of a lease may go on. */
+  readonly onLeaseBack: () => void;
 };
 
 /** Sends the host report: at every heartbeat, and at once when something worth knowing happened. */
@@ -43,6 +46,8 @@ export class Reporter {
   #converged = { epoch: 0, revision: 0 };
   #problems: readonly HostProblem[] = [];
   #reached = true;
+  #heartbeatMs: Millis = limits.heartbeatMs;
+  #leaseEnd = millis(0);
   #counters: readonly PairCounter[] = [];
   #countersAt = millis(0 - limits.countersPeriodMs);
   #cpu: { at: Millis; usedMs: number } | undefined;
@@ -80,7 +85,8 @@ export class Reporter {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#send(signal);
-      await this.#wake.wait(limits.heartbeatMs, signal);
+      const share = this.#reached ? 1 : limits.reportRetryShare;
+      await this.#wake.wait(millis(this.#heartbeatMs * share), signal);
     }
   }
 
@@ -88,13 +94,15 @@ export class Reporter {
     const { messaging, clock, log } = this.#parts;
     try {
       const report = await this.#report(signal);
+      const sentAt = clock.monotonic();
       // A report or its answer may get lost: then a newer one follows.
-      await withDeadline(
+      const receipt = await withDeadline(
         clock,
-        limits.reportMsMax,
+        millis(this.#heartbeatMs * limits.reportAnswerShareMax),
         (deadline) => messaging.request(clusterAddress, topics.report, report, deadline),
         signal,
       );
+      this.#obey(receipt as ReportReceipt, sentAt);
       if (!this.#reached) log.info("The cluster manager is back");
       this.#reached = true;
     } catch (cause) {
@@ -102,6 +110,18 @@ export class Reporter {
       if (this.#reached) log.warn(`Cannot report to the cluster manager: ${messageOf(cause)}`);
       this.#reached = false;
     }
+  }
+
+  /** The lease counts from before the manager could know of the report, so it ends here first. */
+  #obey(receipt: ReportReceipt, sentAt: Millis): void {
+    // A manager whose time is over may not know it yet.
+    if (receipt.epoch < this.#epoch) return;
+    this.#heartbeatMs = receipt.heartbeatMs;
+    if (receipt.leaseMs <= 0) return;
+    const wasOver = this.#leaseEnd <= this.#parts.clock.monotonic();
+    this.#leaseEnd = millis(sentAt + receipt.leaseMs);
+    this.#parts.appliances.renewLease(this.#leaseEnd);
+    if (wasOver) this.#parts.onLeaseBack();
   }
 
   async #report(signal: AbortSignal): Promise<HostReport> {
@@ -121,7 +141,7 @@ export class Reporter {
           : [`appliance:${appliances.kind}`, ...appliances.capabilities],
       epoch: this.#epoch,
       acceptedRevision: this.#acceptedRevision,
-      convergedRevision: this.#durablyConverged(),
+      convergedRevision: this.#converged.epoch === this.#epoch ? this.#converged.revision : 0,
       appliances: observed.map(applianceReport),
       pairs: this.#counters,
       pairsReadAt: this.#countersAt,
@@ -129,12 +149,6 @@ export class Reporter {
       usage: this.#usage,
       problems: this.#problems,
     };
-  }
-
-  /** A plan that is obeyed but not yet kept would be forgotten with this process. */
-  #durablyConverged(): number {
-    const { epoch, revision } = this.#converged;
-    return epoch === this.#epoch ? Math.min(revision, this.#acceptedRevision) : 0;
   }
 
   async #count(signal: AbortSignal): Promise<void> {
@@ -179,5 +193,6 @@ function applianceReport(one: ApplianceObservation): HostReport["appliances"][nu
     ...(one.startedAt === undefined ? {} : { startedAt: one.startedAt }),
     ...(one.exitCode === undefined ? {} : { exitCode: one.exitCode }),
     ...(one.message === undefined ? {} : { message: one.message }),
+    ...(one.leased === undefined ? {} : { leased: one.leased }),
   };
 }

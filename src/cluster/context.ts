@@ -1,0 +1,117 @@
+import type { HostId } from "#base/ids.ts";
+import { ConsortError } from "#base/errors.ts";
+import type { Clock, Log, Random } from "#base/runtime.ts";
+import { Wake } from "#base/wake.ts";
+import type { AdmissionFacts, Solve } from "#cluster/admission.ts";
+import { Dispatcher } from "#cluster/dispatcher.ts";
+import { EventLog } from "#cluster/event-log.ts";
+import type { DesiredCloud } from "#cluster/host-plans.ts";
+import { HostsSeen } from "#cluster/hosts-seen.ts";
+import { Leases } from "#cluster/leases.ts";
+import { Operations } from "#cluster/operations.ts";
+import type { PaceKeeper } from "#cluster/pace-keeper.ts";
+import type { Observed } from "#cluster/progress.ts";
+import { ClusterState } from "#cluster/state.ts";
+import type { Term } from "#cluster/term.ts";
+import type { Messaging } from "#drivers/messaging/port.ts";
+import type { Store } from "#drivers/store/port.ts";
+import type { Topology } from "#model/topology.ts";
+
+export type ClusterManagerParts = {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly store: Store;
+  readonly messaging: Messaging;
+  readonly solve: Solve;
+  readonly topology: Topology;
+};
+
+/** What all reconcilers of one cluster manager share: what is desired, what is seen, and under which term. */
+export class ClusterContext {
+  readonly parts: ClusterManagerParts;
+  readonly term: Term;
+  readonly pace: PaceKeeper;
+  readonly state: ClusterState;
+  readonly seen: HostsSeen;
+  readonly leases: Leases;
+  readonly events: EventLog;
+  readonly operations: Operations;
+  readonly dispatcher: Dispatcher;
+  /** Of the reconcilers that follow every change. */
+  readonly wake: Wake;
+  /** Of the one that places anew what has lost its host. */
+  readonly wakeRecovery: Wake;
+  /** The version of the desired state the host plans were made from. */
+  planned = -1;
+  #admitting: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: ClusterManagerParts, term: Term, pace: PaceKeeper) {
+    const { clock, log, messaging, store } = parts;
+    this.parts = parts;
+    this.term = term;
+    this.pace = pace;
+    this.state = new ClusterState(store, term);
+    this.seen = new HostsSeen(clock, () => pace.current().silenceMs);
+    this.leases = new Leases({ clock, term, state: this.state, pace: () => pace.current() });
+    this.events = new EventLog({ store, clock, log, term });
+    this.operations = new Operations(parts, this.state, this.events);
+    this.wake = new Wake(clock);
+    this.wakeRecovery = new Wake(clock);
+    term.onSuperseded(() => {
+      this.wake.now();
+      this.wakeRecovery.now();
+    });
+    this.dispatcher = new Dispatcher({ messaging, clock, log, term, onDelivered: () => this.wake.now() });
+  }
+
+  /** Changes are decided one after the other, each seeing what the one before reserved. */
+  admitInTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const turn = this.#admitting.then(work);
+    this.#admitting = turn.catch(() => {});
+    return turn;
+  }
+
+  /** Throws `unavailable` once another cluster manager has taken over. */
+  checkInCharge(): void {
+    if (this.term.supersededBy !== undefined) {
+      throw new ConsortError("unavailable", "Cannot act: another cluster manager has taken over");
+    }
+  }
+
+  desired(): DesiredCloud {
+    return {
+      ensembles: this.state.ensembles(),
+      hosts: this.state.hosts(),
+      tunnels: this.state.tunnels(),
+      topology: this.parts.topology,
+    };
+  }
+
+  /** The host plans that hosts are measured by are those of what is desired now. */
+  isPlanned(): boolean {
+    return this.planned === this.state.version();
+  }
+
+  readonly facts = (): AdmissionFacts => {
+    return {
+      topology: this.parts.topology,
+      hosts: this.state.hosts(),
+      records: this.state.ensembles(),
+      isThere: (host: HostId) => this.seen.isThere(host),
+      isLost: (host: HostId) => this.seen.isLost(host),
+      standing: (host: HostId) => this.state.standing(host),
+    };
+  };
+
+  observed(): Omit<Observed, "unguarded"> {
+    const reports = this.seen.fresh();
+    const isPlanned = this.isPlanned();
+    return {
+      bodies: this.dispatcher.bodies(),
+      reports,
+      matches: (host, concerns) => isPlanned && this.dispatcher.matches(reports.get(host), concerns),
+      isFenced: (host) => this.state.standing(host).fenced,
+    };
+  }
+}

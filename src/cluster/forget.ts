@@ -1,0 +1,57 @@
+import { ConsortError } from "#base/errors.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { ClusterContext } from "#cluster/context.ts";
+import type { Leaving } from "#cluster/leaving.ts";
+import { keys } from "#cluster/records.ts";
+import type { EnsembleRecord } from "#cluster/records.ts";
+
+/**
+ * Gives up a lost host for good. Its operator vouches that nothing runs there any more, so nobody waits for it; should
+ * it return all the same, it is fenced until it is clean. Throws `conflict` while it is heard of.
+ */
+export async function forgetHost(context: ClusterContext, host: HostId, signal: AbortSignal): Promise<void> {
+  const { state, seen } = context;
+  await state.change(() => {
+    if (!seen.isLost(host)) {
+      throw new ConsortError(
+        "conflict",
+        `Cannot forget ${host}: it is there, or was a moment ago; drain it and switch it off first`,
+      );
+    }
+    const records = state.ensembles().flatMap((record) => {
+      const left = withoutHost(record, host);
+      return left === record ? [] : [{ put: keys.ensemble(record.ensemble.name), value: left }];
+    });
+    return {
+      writes: [
+        { delete: keys.host(host) },
+        { put: keys.standing(host), value: { fenced: true, scheduling: "open" } },
+        ...records,
+      ],
+      result: undefined,
+    };
+  }, signal);
+}
+
+/** The same object where it has nothing to do with the host. */
+export function withoutHost(record: EnsembleRecord, host: HostId): EnsembleRecord {
+  const { placements, leaving, unleased } = record;
+  const isOn = (hosts: HostId | readonly HostId[]): boolean => [hosts].flat().includes(host);
+  if (![placements, leaving, unleased].some((where) => Object.values(where).some(isOn))) return record;
+  const elsewhere = Object.entries<HostId>(placements).filter(([, where]) => where !== host);
+  const left = new Set(Object.keys(placements).filter((id) => placements[id as ApplianceId] === host));
+  return {
+    ...record,
+    placements: Object.fromEntries(elsewhere) as EnsembleRecord["placements"],
+    paths: record.paths.filter(({ link }) => !left.has(link.from) && !left.has(link.to)),
+    leaving: without(leaving, host),
+    unleased: without(unleased, host),
+  };
+}
+
+function without(leaving: Leaving, host: HostId): Leaving {
+  const entries = Object.entries<readonly HostId[]>(leaving)
+    .map(([id, hosts]) => [id, hosts.filter((one) => one !== host)] as const)
+    .filter(([, hosts]) => hosts.length > 0);
+  return Object.fromEntries(entries) as Leaving;
+}

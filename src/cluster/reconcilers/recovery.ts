@@ -1,0 +1,257 @@
+import { codeOf, ConsortError, messageOf } from "#base/errors.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import { limits } from "#base/limits.ts";
+import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
+import { checkMapping, mappingProblem } from "#cluster/admission.ts";
+import type { ClusterContext } from "#cluster/context.ts";
+import { keys } from "#cluster/records.ts";
+import type { EnsembleRecord } from "#cluster/records.ts";
+import {
+  displacements,
+  hostsToFence,
+  hostsWaitedFor,
+  replacedRecord,
+  replacementProblem,
+} from "#cluster/recovery.ts";
+import type { Displacement, HostFates } from "#cluster/recovery.ts";
+import type { StoreWrite } from "#drivers/store/port.ts";
+import { appliancesOf } from "#model/appliances.ts";
+
+/** An attempt that found no place: not again before `until`, unless the hosts have changed. */
+type Stuck = { readonly hosts: string; readonly until: Millis; readonly why: string };
+
+/**
+ * Places anew what has lost its host, or has to leave it; see recovery.ts for what is decided. Looks several times
+ * in a heartbeat who is lost.
+ */
+export class RecoveryReconciler {
+  readonly #context: ClusterContext;
+  readonly #stuck = new Map<ApplianceId, Stuck>();
+  /** Whether any appliance was without a host at the version that was searched. */
+  #homeless = false;
+  #searched = -1;
+
+  constructor(context: ClusterContext) {
+    this.#context = context;
+  }
+
+  /** Why appliances have found no place at their last attempt. */
+  stuck(): ReadonlyMap<string, string> {
+    return new Map([...this.#stuck].map(([id, { why }]) => [id, why]));
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { parts, pace, wakeRecovery, term } = this.#context;
+    for (;;) {
+      await wakeRecovery.wait(millis(pace.current().heartbeatMs / limits.looksPerHeartbeat), signal);
+      if (term.supersededBy !== undefined) return;
+      try {
+        await this.#look(signal);
+      } catch (cause) {
+        signal.throwIfAborted();
+        parts.log.error(`Cannot place anew what lost its host: ${messageOf(cause)}`, { cause });
+        await parts.clock.sleep(limits.heartbeatMs, signal);
+      }
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    await this.#releaseHeld(signal);
+    await this.#fenceThoseWaitedFor(signal);
+    for (;;) {
+      const next = this.#displacements().find((one) => !this.#isStuck(one));
+      if (next === undefined) return;
+      await this.#context.admitInTurn(() => this.#replace(next.record.ensemble.name, next.priority, signal));
+    }
+  }
+
+  /** A fencing whose outcome was not told: after reading what the store has, hosts may be granted leases again. */
+  async #releaseHeld(signal: AbortSignal): Promise<void> {
+    const { leases, state } = this.#context;
+    const held = leases.held();
+    if (held.length === 0) return;
+    await state.change(() => ({ writes: [], result: undefined }), signal);
+    leases.release(held);
+  }
+
+  async #fenceThoseWaitedFor(signal: AbortSignal): Promise<void> {
+    const { state, seen } = this.#context;
+    const waitedFor = (): HostId[] =>
+      [...hostsWaitedFor(state.ensembles(), (host) => seen.isLost(host))].filter(
+        (host) => !state.standing(host).fenced,
+      );
+    if (waitedFor().length === 0) return;
+    await this.#fence((lost) =>
+      state.change(() => ({ writes: lost(waitedFor()), result: undefined }), signal),
+    );
+    this.#context.wake.now();
+  }
+
+  #displacements(): Displacement[] {
+    const { state, seen } = this.#context;
+    const hosts = [...state.hosts().keys()];
+    const troubled = hosts.some(
+      (host) => seen.isLost(host) || state.standing(host).scheduling === "draining",
+    );
+    if (this.#searched !== state.version()) {
+      this.#searched = state.version();
+      this.#homeless = state.ensembles().some((record) => record.state === "present" && lacksPlace(record));
+    }
+    return troubled || this.#homeless ? displacements(state.ensembles(), this.#fates()) : [];
+  }
+
+  #fates(): HostFates {
+    const { state, seen } = this.#context;
+    return {
+      isLost: (host) => seen.isLost(host),
+      isDraining: (host) => state.standing(host).scheduling === "draining",
+      hasEnded: (id, host) => {
+        const last = seen.report(host)?.appliances.find((one) => one.id === id);
+        return last?.state === "exited" || last?.state === "failed";
+      },
+    };
+  }
+
+  /** Asks again what is displaced: other changes may have come first. */
+  async #replace(ensemble: string, priority: number, signal: AbortSignal): Promise<void> {
+    const displacement = this.#displacements().find(
+      (one) => one.record.ensemble.name === ensemble && one.priority === priority,
+    );
+    if (displacement === undefined) return;
+    if (await this.#attempt(displacement, signal).catch(unlessChanged)) return;
+    if (displacement.moving.length === 1) return;
+    // Together they have no place; as many as possible are better than none.
+    for (const id of displacement.moving) {
+      const record = this.#context.state.ensemble(ensemble);
+      if (record === undefined) return;
+      const waiting = [
+        ...displacement.waiting,
+        ...displacement.moving.filter((other) => other !== id),
+      ].filter((other) => record.placements[other] === displacement.record.placements[other]);
+      await this.#attempt({ ...displacement, record, moving: [id], waiting }, signal).catch(unlessChanged);
+    }
+  }
+
+  /** Resolves with whether they were placed. */
+  async #attempt(displacement: Displacement, signal: AbortSignal): Promise<boolean> {
+    const { state, parts } = this.#context;
+    const { record, moving } = displacement;
+    const hosts = this.#hostsNow();
+    const problem = replacementProblem(mappingProblem(record.ensemble, this.#context.facts()), displacement);
+    const mapping = await parts.solve(problem, signal);
+    const [violation] = mapping.violations;
+    if (violation !== undefined) {
+      this.#noteStuck(moving, { hosts, why: violation.message });
+      return false;
+    }
+    checkMapping(problem, mapping);
+    const after = replacedRecord(displacement, mapping);
+    await this.#fence(async (lost) => {
+      const draft = (): { record: EnsembleRecord; writes: readonly StoreWrite[] } => {
+        if (state.ensemble(record.ensemble.name) !== record) throw changed(record);
+        const { isLost, isDraining } = this.#fates();
+        const stays = moving.some((id) => {
+          const host = record.placements[id];
+          return host !== undefined && !isLost(host) && !isDraining(host);
+        });
+        if (stays) throw changed(record);
+        const fenced = hostsToFence(record, after, isLost).filter((host) => !state.standing(host).fenced);
+        return { record: after, writes: lost(fenced) };
+      };
+      await this.#commit(record, draft, signal);
+    });
+    for (const id of moving) {
+      this.#stuck.delete(id);
+      const [from, to] = [record.placements[id], after.placements[id]];
+      const why = from !== undefined && state.standing(from).fenced ? `${from} is lost` : "leaves its host";
+      this.#context.events.append("appliance.moved", id, `${from ?? "nowhere"} → ${to}: ${why}`);
+    }
+    this.#context.wake.now();
+    return true;
+  }
+
+  /** With an operation that tells how it goes, where none tells already. */
+  async #commit(
+    record: EnsembleRecord,
+    draft: () => { record: EnsembleRecord; writes: readonly StoreWrite[] },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { state, operations } = this.#context;
+    const isDrain = Object.values<HostId>(record.placements).some(
+      (host) => operations.drainOf(host) !== undefined,
+    );
+    if (!isDrain && !operations.isAwaited(record)) {
+      await operations.accept("recover", draft, signal);
+      return;
+    }
+    await state.change(() => {
+      const { record: after, writes } = draft();
+      return {
+        writes: [{ put: keys.ensemble(after.ensemble.name), value: after }, ...writes],
+        result: undefined,
+      };
+    }, signal);
+  }
+
+  /** `work` commits; `lost` gives the writes that fence hosts, which are granted nothing from that moment on. */
+  async #fence(work: (lost: (hosts: readonly HostId[]) => StoreWrite[]) => Promise<void>): Promise<void> {
+    const { leases, state, events } = this.#context;
+    let held: readonly HostId[] = [];
+    await work((hosts) => {
+      held = hosts;
+      leases.hold(hosts);
+      return hosts.map((host) => ({
+        put: keys.standing(host),
+        value: { ...state.standing(host), fenced: true },
+      }));
+    });
+    leases.release(held);
+    for (const host of held) {
+      events.append(
+        "host.fenced",
+        `host/${host}`,
+        `${host} is lost: what it ran under its lease may run elsewhere`,
+      );
+    }
+  }
+
+  #noteStuck(ids: readonly ApplianceId[], { hosts, why }: Omit<Stuck, "until">): void {
+    const until = millis(this.#context.parts.clock.monotonic() + limits.recoveryRetryMs);
+    for (const id of ids) {
+      if (this.#stuck.get(id)?.why !== why) this.#context.events.append("appliance.stranded", id, why);
+      this.#stuck.set(id, { hosts, until, why });
+    }
+  }
+
+  #isStuck({ moving }: Displacement): boolean {
+    if (!moving.some((id) => this.#stuck.has(id))) return false;
+    const now = this.#context.parts.clock.monotonic();
+    const hosts = this.#hostsNow();
+    return moving.every((id) => {
+      const stuck = this.#stuck.get(id);
+      return stuck !== undefined && stuck.hosts === hosts && now < stuck.until;
+    });
+  }
+
+  /** Which hosts take appliances, as text. */
+  #hostsNow(): string {
+    const { state, seen } = this.#context;
+    return [...state.hosts().keys()]
+      .filter((host) => seen.isThere(host))
+      .map((host) => `${host} ${state.standing(host).scheduling} ${state.standing(host).fenced}`)
+      .join("\n");
+  }
+}
+
+const lacksPlace = ({ ensemble, placements }: EnsembleRecord): boolean =>
+  appliancesOf(ensemble).some(({ id }) => placements[id] === undefined);
+
+/** What changed in between is looked at again. */
+function unlessChanged(error: unknown): true {
+  if (codeOf(error) === "conflict") return true;
+  throw error;
+}
+
+const changed = ({ ensemble }: EnsembleRecord): ConsortError =>
+  new ConsortError("conflict", `Cannot place ${ensemble.name} anew: it has changed in between`);

@@ -1,0 +1,120 @@
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import { isBoundByLease, leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
+import type { EnsembleRecord } from "#cluster/records.ts";
+import { appliancesOf } from "#model/appliances.ts";
+import type { Mapping, MappingProblem, Placements } from "#planner/mapping.ts";
+
+/**
+ * What runs where it should not, and where it goes instead. Pure.
+ *
+ *   host silent for longer than its lease ──► its leased appliances are displaced ─┐
+ *   host draining ──► all its appliances are displaced ────────────────────────────┤
+ *                                                                                  ▼
+ *   the highest priority first: map these alone, all else stays ──► one commit: new placements, and the host fenced
+ */
+export type Displacement = {
+  readonly record: EnsembleRecord;
+  /** Of those that are placed in this step; all of them have it. */
+  readonly priority: number;
+  readonly moving: readonly ApplianceId[];
+  /** Displaced too, and placed in a later step. */
+  readonly waiting: readonly ApplianceId[];
+};
+
+export type HostFates = {
+  readonly isLost: (host: HostId) => boolean;
+  readonly isDraining: (host: HostId) => boolean;
+  /** It ended for good before its host was lost. */
+  readonly hasEnded: (id: ApplianceId, host: HostId) => boolean;
+};
+
+/** Everything displaced, in the order in which it is to be placed again. */
+export function displacements(records: readonly EnsembleRecord[], fates: HostFates): Displacement[] {
+  return records
+    .filter((record) => record.state === "present")
+    .flatMap((record) => ofRecord(record, fates))
+    .toSorted((a, b) => b.priority - a.priority);
+}
+
+function ofRecord(record: EnsembleRecord, fates: HostFates): Displacement[] {
+  const displaced = appliancesOf(record.ensemble).filter(({ id, spec }) => {
+    const host = record.placements[id];
+    if (host === undefined) return true;
+    if (!fates.isLost(host)) return fates.isDraining(host);
+    return spec.onHostLoss === "elsewhere" && isBoundByLease(record, id, host) && !fates.hasEnded(id, host);
+  });
+  const levels = Map.groupBy(displaced, ({ spec }) => spec.priority);
+  return [...levels].map(([priority, level]) => ({
+    record,
+    priority,
+    moving: level.map(({ id }) => id),
+    waiting: displaced.filter(({ spec }) => spec.priority !== priority).map(({ id }) => id),
+  }));
+}
+
+/** The question where they can go: `problem` is the ensemble's own, with all else left where it is. */
+export function replacementProblem(
+  problem: MappingProblem,
+  { record, moving, waiting }: Displacement,
+): MappingProblem {
+  const displaced = new Set([...moving, ...waiting]);
+  const staying = Object.entries<HostId>(record.placements).filter(
+    ([id]) => !displaced.has(id as ApplianceId),
+  ) as [ApplianceId, HostId][];
+  const previous: Placements = new Map(staying);
+  return { ...problem, previous, pinned: new Set(previous.keys()), absent: new Set(waiting) };
+}
+
+/** The record once they are placed as mapped. Links of those that wait stay as they were. */
+export function replacedRecord(
+  { record, moving, waiting }: Displacement,
+  mapping: Pick<Mapping, "placements" | "paths">,
+): EnsembleRecord {
+  const placements = { ...record.placements };
+  for (const id of moving) {
+    const host = mapping.placements.get(id);
+    if (host !== undefined) placements[id] = host;
+  }
+  const waits = new Set(waiting);
+  const kept = record.paths.filter(({ link }) => waits.has(link.from) || waits.has(link.to));
+  const leaving = leavingAfter(record, placements);
+  const after = { ...record, placements, paths: [...mapping.paths, ...kept], leaving };
+  return { ...after, unleased: unleasedAfter(record, after) };
+}
+
+/** Hosts that may be given no lease any more once `after` is desired: what they ran belongs to others. */
+export function hostsToFence(
+  before: EnsembleRecord,
+  after: EnsembleRecord,
+  isLost: (host: HostId) => boolean,
+): HostId[] {
+  const left = Object.entries<HostId>(before.placements).filter(
+    ([id, host]) => after.placements[id as ApplianceId] !== host && isLost(host),
+  );
+  return [...new Set(left.map(([, host]) => host))];
+}
+
+/**
+ * Lost hosts that keep others waiting: something that obeys their lease has to be gone from them before it starts
+ * elsewhere, or before its ensemble is removed.
+ */
+export function hostsWaitedFor(
+  records: readonly EnsembleRecord[],
+  isLost: (host: HostId) => boolean,
+): ReadonlySet<HostId> {
+  const hosts = new Set<HostId>();
+  for (const record of records) {
+    for (const [id, host] of toBeLeft(record)) {
+      if (!hosts.has(host) && isLost(host) && isBoundByLease(record, id, host)) hosts.add(host);
+    }
+  }
+  return hosts;
+}
+
+function toBeLeft(record: EnsembleRecord): [ApplianceId, HostId][] {
+  const leaving = Object.entries<readonly HostId[]>(record.leaving).flatMap(([id, hosts]) =>
+    hosts.map((host): [ApplianceId, HostId] => [id as ApplianceId, host]),
+  );
+  if (record.state === "present") return leaving;
+  return [...leaving, ...(Object.entries(record.placements) as [ApplianceId, HostId][])];
+}
