@@ -45,6 +45,23 @@ describe("overAdmitted()", () => {
     assert.match(overAdmitted([record], topology)?.message ?? "", /bandwidth exceeded/);
   });
 
+  it("finds a path that does not lead from one end to the other, unless an end's host is lost", () => {
+    const ensemble = sampleEnsemble("shop", {
+      appliances: [sampleAppliance("web"), sampleAppliance("db")],
+      links: [sampleLink("web", "db")],
+    });
+    const mapping = solveMapping({ topology, ensembles: [ensemble], existing: [] }, { seed: 1 });
+    const [here] = mapping.placements.values();
+    const elsewhere = topology.hosts.find((one) => one.id !== here)?.id;
+    const placements = { "shop/web": here, "shop/db": elsewhere } as never;
+    const record = { ensemble, placements, paths: mapping.paths };
+    assert.match(overAdmitted([record], topology)?.message ?? "", /does not join the two hosts/);
+    assert.equal(
+      overAdmitted([record], topology, (one) => one === here),
+      undefined,
+    );
+  });
+
   it("asks nothing for an appliance that waits for a host", () => {
     const record = { ...sampleRecord(greedy("shop"), {}), placements: {} };
     assert.equal(overAdmitted([record], topology), undefined);

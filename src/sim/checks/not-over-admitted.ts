@@ -5,15 +5,19 @@ import type { CpuRequest } from "#model/ensemble.ts";
 import type { HostSpec, Topology } from "#model/topology.ts";
 import { promisableTopology } from "#model/wire.ts";
 import { lintMapping } from "#planner/lint.ts";
-import type { LintFinding } from "#planner/lint.ts";
-import type { Placements } from "#planner/mapping.ts";
 import type { Breach } from "#sim/checks/breach.ts";
 
-/** Records are replaced, never changed: what was found about the same ones still holds. */
 type Admitted = Pick<EnsembleRecord, "ensemble" | "placements" | "paths">;
 
-/** More is promised, by all ensembles together, than hosts and links have; or a promised path is none. */
-export function overAdmitted(records: readonly Admitted[], topology: Topology): Breach | undefined {
+/**
+ * More is promised, by all ensembles together, than hosts and links have; or a promised path is none. What lost its
+ * host (`isLost`) and waits for another one runs nowhere: its links and rules are no promise for now.
+ */
+export function overAdmitted(
+  records: readonly Admitted[],
+  topology: Topology,
+  isLost: (host: HostId) => boolean = () => false,
+): Breach | undefined {
   const placements = new Map(
     records.flatMap((record) => Object.entries(record.placements) as [ApplianceId, HostId][]),
   );
@@ -21,23 +25,25 @@ export function overAdmitted(records: readonly Admitted[], topology: Topology): 
     { topology: promisableTopology(topology), ensembles: records.map((one) => one.ensemble), existing: [] },
     { placements, paths: records.flatMap((one) => one.paths) },
   );
-  const homeless = withoutHost(records, placements);
-  const found = findings.find((finding) => !isAbsence(finding, homeless));
+  if (findings.length === 0) return undefined;
+  const waiting = subjectsThatWait(records, isLost);
+  const found = findings.find((finding) => finding.about.split(" – ").every((one) => !waiting.has(one)));
   return found === undefined ? undefined : { invariant: "not-over-admitted", message: found.message };
 }
 
-/** What lost its host and waits for room is promised nothing for now. */
-function withoutHost(records: readonly Admitted[], placements: Placements): ReadonlySet<string> {
-  const ids = records.flatMap((one) => appliancesOf(one.ensemble)).map((one) => one.id);
-  return new Set(ids.filter((id) => !placements.has(id)));
-}
-
-function isAbsence({ about, message }: LintFinding, homeless: ReadonlySet<string>): boolean {
-  const ends = about.split(" – ");
-  return (
-    (message.endsWith("has no host") || message.endsWith("has no path")) &&
-    ends.some((id) => homeless.has(id))
-  );
+/** Appliances without a host that is there, and the ensembles that have one. */
+function subjectsThatWait(
+  records: readonly Admitted[],
+  isLost: (host: HostId) => boolean,
+): ReadonlySet<string> {
+  const waiting = new Set<string>();
+  for (const { ensemble, placements } of records) {
+    for (const { id } of appliancesOf(ensemble)) {
+      const host = placements[id];
+      if (host === undefined || isLost(host)) waiting.add(id).add(ensemble.name);
+    }
+  }
+  return waiting;
 }
 
 /** What a machine guarantees to one appliance it really runs. */

@@ -13,7 +13,7 @@ import type { Guarantee } from "#sim/checks/not-over-admitted.ts";
 import { operationUndone, overdueOperation } from "#sim/checks/operations-end.ts";
 import type { WatchedOperation } from "#sim/checks/operations-end.ts";
 import { runningTwice } from "#sim/checks/runs-once.ts";
-import { storedOperations, storedRecords } from "#sim/checks/world-of.ts";
+import { fencedHosts, storedOperations, storedRecords } from "#sim/checks/world-of.ts";
 import type { Cloud, MachineView } from "#sim/cloud.ts";
 
 /** Beyond what an operation may take: to notice, to commit, and to be seen. */
@@ -97,7 +97,8 @@ export class Watch {
     const records = storedRecords(this.#cloud);
     if (!sameObjects(records, this.#records)) {
       this.#records = records;
-      stopAt(overAdmitted(records, this.#topology));
+      const fenced = fencedHosts(this.#cloud);
+      stopAt(overAdmitted(records, this.#topology, (host) => fenced.has(host)));
     }
     const operations = storedOperations(this.#cloud).map(({ operation }) => operation);
     const byId = new Map(operations.map((operation) => [operation.id, operation]));

@@ -30,7 +30,7 @@ function take(cloud: Cloud, step: Step, ledger: Ledger, drains: Map<HostId, () =
       return;
     }
     case "drain": {
-      const call = cloud.client.ask("drain", step.host, (service, signal) =>
+      const call = cloud.client.ask("drain", step.host, async (service, signal) =>
         service.drain(step.host, signal),
       );
       drains.set(hostId(step.host), () => (call.answer as Operation | undefined)?.id);

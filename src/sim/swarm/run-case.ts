@@ -5,8 +5,10 @@ import { differences, unconverged } from "#sim/checks/converged.ts";
 import { Ledger } from "#sim/checks/ledger.ts";
 import { leaked, leftovers } from "#sim/checks/nothing-leaked.ts";
 import { Watch } from "#sim/checks/watch.ts";
+import type { World } from "#sim/checks/world.ts";
 import { storedRecords, worldOf } from "#sim/checks/world-of.ts";
 import { SimulatedCloud } from "#sim/cloud.ts";
+import type { Cloud } from "#sim/cloud.ts";
 import { askDown, drive } from "#sim/swarm/drive.ts";
 import { calmFrom } from "#sim/swarm/swarm-case.ts";
 import type { SwarmCase } from "#sim/swarm/swarm-case.ts";
@@ -31,6 +33,8 @@ export type SwarmOutcome = {
 
 /** Time to settle beyond the longest an operation may take. */
 const settleMs = limits.operationMsMax + 20_000;
+/** Longer than a lease and the silence after it. */
+const steadyMs = limits.hostSilenceMsMax + 1000;
 const lookEveryMs = 250;
 
 /**
@@ -54,36 +58,48 @@ export async function runCase(one: SwarmCase, traceLinesKept = 0): Promise<Swarm
   };
 }
 
-async function violationOf(cloud: SimulatedCloud, one: SwarmCase): Promise<Violation | undefined> {
+async function violationOf(cloud: Cloud, one: SwarmCase): Promise<Violation | undefined> {
   const ledger = new Ledger();
   const calmSinceMs = Math.max(calmFrom(one.faults), ...one.steps.map((step) => step.atMs));
   const watch = new Watch(cloud, { topology: one.topology, ledger, calmSinceMs });
-  cloud.start();
+  cloud.startCluster("cluster/1");
+  for (const host of cloud.machines.keys()) cloud.startHost(host);
   for (const fault of one.faults) cloud.inject(fault);
   drive(cloud, one.steps, ledger);
 
   await cloud.runUntil(calmSinceMs);
-  const isQuiet = (): boolean =>
-    !ledger.isWaiting() && differences(worldOf(cloud, one.topology)).length === 0;
-  if (!(await settles(cloud, isQuiet))) {
+  const look = (): World => worldOf(cloud, one.topology);
+  const isAsDesired = (): boolean => !ledger.isWaiting() && differences(look()).length === 0;
+  if (!(await settles(cloud, isAsDesired))) {
     watch.checkOverdue();
-    return found(cloud, unconverged(worldOf(cloud, one.topology)));
+    return found(cloud, unconverged(look()));
   }
-  for (const record of storedRecords(cloud)) askDown(cloud, record.ensemble.name, ledger);
-  const isEmpty = (): boolean => !ledger.isWaiting() && leftovers(worldOf(cloud, one.topology)).length === 0;
-  if (await settles(cloud, isEmpty)) return undefined;
-  return found(cloud, leaked(worldOf(cloud, one.topology)));
+  const isEmpty = (): boolean => {
+    takeDown(cloud, ledger);
+    return !ledger.isWaiting() && leftovers(look()).length === 0;
+  };
+  return (await settles(cloud, isEmpty)) ? undefined : found(cloud, leaked(look()));
 }
 
-async function settles(cloud: SimulatedCloud, holds: () => boolean): Promise<boolean> {
+/** Whatever is still there; a manager that has just taken over may refuse at first. */
+function takeDown(cloud: Cloud, ledger: Ledger): void {
+  for (const { ensemble, state } of storedRecords(cloud)) {
+    if (state === "present" && !ledger.isBusy(ensemble.name)) askDown(cloud, ensemble.name, ledger);
+  }
+}
+
+/** It holds, and has done so for a while: what was just over may still have consequences. */
+async function settles(cloud: Cloud, holds: () => boolean): Promise<boolean> {
+  let since = Infinity;
   for (const until = cloud.nowMs + settleMs; cloud.nowMs < until;) {
-    if (holds()) return true;
+    since = holds() ? Math.min(since, cloud.nowMs) : Infinity;
+    if (cloud.nowMs - since >= steadyMs) return true;
     await cloud.runUntil(cloud.nowMs + lookEveryMs);
   }
-  return holds();
+  return false;
 }
 
-function found(cloud: SimulatedCloud, breach: Breach | undefined): Violation {
+function found(cloud: Cloud, breach: Breach | undefined): Violation {
   const waits: Breach = { invariant: "operations-end", message: "a user's call is not answered" };
   return { ...(breach ?? waits), atMs: cloud.nowMs };
 }
