@@ -1,13 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { applianceConformance, conformanceId, conformancePlan } from "#drivers/appliance/conformance.ts";
-import { FakeApplianceDriver, fakeMachine, fakePrograms } from "#drivers/appliance/fake.ts";
+import type { ApplianceSubject } from "#drivers/appliance/conformance.ts";
+import { FakeApplianceDriver, fakeMachine, fakePrograms, fakeState } from "#drivers/appliance/fake.ts";
+import { leaseConformance } from "#drivers/appliance/lease-conformance.ts";
+import { millis } from "#base/units.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 
 const clock = systemClock();
 const { signal } = new AbortController();
 
-applianceConformance("fake", async () => {
+applianceConformance("fake", fakeHost);
+leaseConformance("fake", clock, fakeHost);
+
+async function fakeHost(): Promise<ApplianceSubject> {
   const machine = fakeMachine();
   let driver = new FakeApplianceDriver(clock, machine);
   await driver.recover(signal);
@@ -26,7 +32,7 @@ applianceConformance("fake", async () => {
       assert.equal(machine.appliances.size, 0);
     },
   };
-});
+}
 
 test("the fake ends a command on demand, and shows the names it was given", async () => {
   const driver = new FakeApplianceDriver(clock);
@@ -40,4 +46,16 @@ test("the fake ends a command on demand, and shows the names it was given", asyn
   driver.crash(conformanceId, 9);
   assert.equal(driver.observe()[0]?.state, "failed");
   await driver.close();
+});
+
+test("the fake's lease ends on the machine's clock, with no driver there", async () => {
+  const machine = fakeMachine();
+  const driver = new FakeApplianceDriver(clock, machine);
+  const until = millis(clock.monotonic() + 60_000);
+  driver.renewLease(until);
+  await driver.create(conformancePlan({ command: fakePrograms.stays(), leased: true }), new Map(), signal);
+  await driver.start(conformanceId, signal);
+  await driver.close();
+  assert.equal(fakeState(machine, conformanceId, millis(until - 1)), "running");
+  assert.equal(fakeState(machine, conformanceId, until), "fenced");
 });

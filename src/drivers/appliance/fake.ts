@@ -3,6 +3,7 @@ import type { ApplianceId } from "#base/ids.ts";
 import type { Clock } from "#base/runtime.ts";
 import { bytes, millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
+import { noLease } from "#drivers/appliance/no-lease.ts";
 import type {
   ApplianceDriver,
   ApplianceObservation,
@@ -27,9 +28,19 @@ type FakeAppliance = {
 };
 
 /** What outlives a fake driver, as processes outlive a real one. */
-export type FakeMachine = { readonly appliances: Map<ApplianceId, FakeAppliance> };
+export type FakeMachine = {
+  readonly appliances: Map<ApplianceId, FakeAppliance>;
+  /** Moment of the machine's monotonic clock until which leased appliances may run; undefined: none was ever given. */
+  leaseUntil?: Millis;
+};
 
 export const fakeMachine = (): FakeMachine => ({ appliances: new Map() });
+
+/** What is seen of one appliance at `now` of the monotonic clock, whether or not a driver is there to look. */
+export function fakeState(machine: FakeMachine, id: ApplianceId, now: Millis): ApplianceState | undefined {
+  const one = machine.appliances.get(id);
+  return one === undefined ? undefined : stateAt(one, machine, now);
+}
 
 const words = { keepsRunning: "stay", ends: "exit", says: "say" } as const;
 
@@ -48,6 +59,7 @@ export class FakeApplianceDriver implements ApplianceDriver {
   readonly #clock: Clock;
   readonly #closing = new AbortController();
   readonly #restarts = new Map<ApplianceId, AbortController>();
+  #leaseWatch = new AbortController();
   #listener: () => void = () => {};
 
   constructor(clock: Clock, machine: FakeMachine = fakeMachine()) {
@@ -57,10 +69,12 @@ export class FakeApplianceDriver implements ApplianceDriver {
 
   async recover(_signal: AbortSignal): Promise<void> {
     for (const one of this.#machine.appliances.values()) this.#scheduleRestart(one);
+    this.#goOn();
+    this.#watchLease();
   }
 
   observe(): readonly ApplianceObservation[] {
-    return [...this.#machine.appliances.values()].map((one) => observation(one));
+    return [...this.#machine.appliances.values()].map((one) => observation(one, this.#stateOf(one)));
   }
 
   async create(plan: AppliancePlan, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
@@ -76,6 +90,7 @@ export class FakeApplianceDriver implements ApplianceDriver {
   async start(id: ApplianceId, _signal: AbortSignal): Promise<void> {
     const one = this.#known("start", id);
     if (one.state !== "created" && one.state !== "stopped") return;
+    if (!mayRun(one, this.#machine, this.#clock.monotonic())) throw noLease(id);
     one.restarts = 0;
     delete one.lastDelayMs;
     this.#run(one);
@@ -98,13 +113,15 @@ export class FakeApplianceDriver implements ApplianceDriver {
   async resize(id: ApplianceId, settings: LiveSettings, _signal: AbortSignal): Promise<void> {
     const one = this.#known("resize", id);
     one.plan = { ...one.plan, ...settings };
+    this.#goOn();
   }
 
   async suspend(id: ApplianceId, _signal: AbortSignal): Promise<void> {
     const one = this.#known("suspend", id);
-    if (one.state === "suspended") return;
-    if (one.state !== "running") {
-      throw new ConsortError("conflict", `Cannot suspend ${id}: it is ${one.state}, running was wanted`);
+    const state = this.#stateOf(one);
+    if (state === "suspended") return;
+    if (state !== "running") {
+      throw new ConsortError("conflict", `Cannot suspend ${id}: it is ${state}, running was wanted`);
     }
     one.state = "suspended";
     this.#listener();
@@ -116,7 +133,14 @@ export class FakeApplianceDriver implements ApplianceDriver {
     this.#listener();
   }
 
-  renewLease(_until: Millis): void {}
+  renewLease(until: Millis): void {
+    const before = this.#machine.leaseUntil;
+    if (before !== undefined && until <= before) return;
+    this.#machine.leaseUntil = until;
+    // Told only if it changes anything: whoever listens may well report, and be granted the next lease for it.
+    if (before === undefined || before <= this.#clock.monotonic()) this.#goOn();
+    this.#watchLease();
+  }
 
   async setNames(id: ApplianceId, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
     this.#known("name the neighbours of", id).names = names;
@@ -124,11 +148,9 @@ export class FakeApplianceDriver implements ApplianceDriver {
 
   async exec(id: ApplianceId, request: ExecRequest, signal: AbortSignal): Promise<number> {
     const one = this.#known("run a program in", id);
-    if (one.state !== "running") {
-      throw new ConsortError(
-        "conflict",
-        `Cannot run a program in ${id}: it is ${one.state}, running was wanted`,
-      );
+    const state = this.#stateOf(one);
+    if (state !== "running") {
+      throw new ConsortError("conflict", `Cannot run a program in ${id}: it is ${state}, running was wanted`);
     }
     const [program, argument] = request.command;
     if (program === words.says) request.onOutput("stdout", Buffer.from(`${argument}\n`));
@@ -149,6 +171,7 @@ export class FakeApplianceDriver implements ApplianceDriver {
 
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#leaseWatch.abort();
     for (const restart of this.#restarts.values()) restart.abort();
   }
 
@@ -167,6 +190,36 @@ export class FakeApplianceDriver implements ApplianceDriver {
     if (one === undefined)
       throw new ConsortError("not_found", `Cannot ${action} ${id}: it is not on this host`);
     return one;
+  }
+
+  #stateOf(one: FakeAppliance): ApplianceState {
+    return stateAt(one, this.#machine, this.#clock.monotonic());
+  }
+
+  /** What waited for a lease runs if it may. */
+  #goOn(): void {
+    const now = this.#clock.monotonic();
+    for (const one of this.#machine.appliances.values()) {
+      if (one.state === "starting" && mayRun(one, this.#machine, now)) this.#run(one);
+    }
+    this.#listener();
+  }
+
+  /** Tells when the lease ends; nothing depends on that. */
+  #watchLease(): void {
+    this.#leaseWatch.abort();
+    this.#leaseWatch = new AbortController();
+    const { leaseUntil } = this.#machine;
+    if (leaseUntil === undefined || this.#closing.signal.aborted) return;
+    const left = millis(Math.max(0, leaseUntil - this.#clock.monotonic()));
+    this.#clock.sleep(left, this.#leaseWatch.signal).then(
+      () => {
+        // A timer may be a little early.
+        if (this.#clock.monotonic() < leaseUntil) this.#watchLease();
+        else this.#listener();
+      },
+      () => {},
+    );
   }
 
   #run(one: FakeAppliance): void {
@@ -202,14 +255,29 @@ export class FakeApplianceDriver implements ApplianceDriver {
     this.#restarts.set(one.plan.id, restart);
     const delay = millis(Math.max(0, one.restartAt - this.#clock.now()));
     this.#clock.sleep(delay, AbortSignal.any([restart.signal, this.#closing.signal])).then(
-      () => this.#run(one),
+      () => this.#restart(one),
       () => {},
     );
   }
+
+  #restart(one: FakeAppliance): void {
+    one.state = "starting";
+    if (mayRun(one, this.#machine, this.#clock.monotonic())) this.#run(one);
+    else this.#listener();
+  }
 }
 
-function observation(one: FakeAppliance): ApplianceObservation {
-  const { plan, state, restarts, startedAt, exitCode, message } = one;
+/** At its last moment a lease is over. */
+const mayRun = (one: FakeAppliance, machine: FakeMachine, now: Millis): boolean =>
+  one.plan.leased !== true || (machine.leaseUntil !== undefined && now < machine.leaseUntil);
+
+function stateAt(one: FakeAppliance, machine: FakeMachine, now: Millis): ApplianceState {
+  const held = one.state === "running" || one.state === "starting";
+  return held && !mayRun(one, machine, now) ? "fenced" : one.state;
+}
+
+function observation(one: FakeAppliance, state: ApplianceState): ApplianceObservation {
+  const { plan, restarts, startedAt, exitCode, message } = one;
   return {
     id: plan.id,
     generation: plan.generation,
@@ -225,5 +293,6 @@ function observation(one: FakeAppliance): ApplianceObservation {
     ...(message === undefined ? {} : { message }),
     ...(plan.cpu === undefined ? {} : { cpu: plan.cpu }),
     ...(plan.memoryBytes === undefined ? {} : { memoryLimitBytes: plan.memoryBytes }),
+    ...(plan.leased === true ? { leased: true } : {}),
   };
 }

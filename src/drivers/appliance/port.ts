@@ -53,7 +53,7 @@ export interface ApplianceDriver {
   observe(): readonly ApplianceObservation[];
   /** Make its namespaces, root and limits, without starting it. */
   create(plan: AppliancePlan, names: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
-  /** Its interfaces are there: run its command. */
+  /** Its interfaces are there: run its command. Refused with `unavailable` if it is leased and no lease lasts. */
   start(id: ApplianceId, signal: AbortSignal): Promise<void>;
   /** Politely, then for certain after `graceMs`. Nothing of it runs when this resolves. */
   stop(id: ApplianceId, graceMs: Millis, signal: AbortSignal): Promise<void>;
@@ -67,7 +67,8 @@ export interface ApplianceDriver {
   /**
    * Leased appliances run only until this moment of the driver's monotonic clock. When it passes they are held where
    * they are (`fenced`) by what outlives this process: no manager need be alive, awake or right for that. A later
-   * moment lets them go on. Before the first call nothing leased starts; what an earlier manager was granted lasts.
+   * moment lets them go on, an earlier one is ignored. Before the first call nothing leased starts; what an earlier
+   * manager was granted lasts. What was suspended stays so, whatever becomes of the lease.
    */
   renewLease(until: Millis): void;
   /** Replace what names resolve to inside it (name → address). */
