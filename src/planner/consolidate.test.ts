@@ -68,10 +68,8 @@ class Cloud {
   }
 
   carryOut({ placed }: Consolidation): void {
-    for (const { ensemble: name, placements, paths } of placed) {
-      this.placed = this.placed.map((one) =>
-        one.ensemble.name === name ? { ensemble: one.ensemble, placements, paths } : one,
-      );
+    for (const changed of placed) {
+      this.placed = this.placed.map((one) => (one.ensemble.name === changed.ensemble.name ? changed : one));
     }
   }
 

@@ -1,15 +1,16 @@
-import type { ApplianceId, EnsembleName, HostId } from "#base/ids.ts";
-import { appliancesOf } from "#model/appliances.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Appliance } from "#model/appliances.ts";
 import { cpuDemandMilli } from "#planner/demand.ts";
+import { departureProblem } from "#planner/departure.ts";
+import type { PlacedCloud } from "#planner/departure.ts";
 import { existingLoad } from "#planner/existing-load.ts";
 import { lintMapping } from "#planner/lint.ts";
 import { solveMapping } from "#planner/mapper.ts";
 import type { SolveOptions } from "#planner/mapper.ts";
-import type { LinkPath, MappingProblem, PlacedEnsemble, Placements } from "#planner/mapping.ts";
+import type { PlacedEnsemble } from "#planner/mapping.ts";
+import { appliancesByHost, placedBy } from "#planner/placed.ts";
 
-export type ConsolidationProblem = Pick<MappingProblem, "topology" | "unusableHosts" | "capabilities"> & {
-  readonly placed: readonly PlacedEnsemble[];
+export type ConsolidationProblem = PlacedCloud & {
   /** Never moved for this; a host with one of them stays in use. */
   readonly immovable?: ReadonlySet<ApplianceId>;
 };
@@ -19,11 +20,7 @@ export type Consolidation = {
   readonly host: HostId;
   readonly moves: readonly { readonly appliance: ApplianceId; readonly from: HostId; readonly to: HostId }[];
   /** The ensembles concerned as they will be, with all their links. */
-  readonly placed: readonly {
-    readonly ensemble: EnsembleName;
-    readonly placements: Placements;
-    readonly paths: readonly LinkPath[];
-  }[];
+  readonly placed: readonly PlacedEnsemble[];
 };
 
 /**
@@ -52,20 +49,6 @@ export function proposeConsolidation(
   return undefined;
 }
 
-function appliancesByHost(placed: readonly PlacedEnsemble[]): ReadonlyMap<HostId, Appliance[]> {
-  const here = new Map<HostId, Appliance[]>();
-  for (const { ensemble, placements } of placed) {
-    for (const appliance of appliancesOf(ensemble)) {
-      const host = placements.get(appliance.id);
-      if (host === undefined) continue;
-      const list = here.get(host);
-      if (list === undefined) here.set(host, [appliance]);
-      else list.push(appliance);
-    }
-  }
-  return here;
-}
-
 /** Each alone finds room on some host in use: without that no search is worth its time. */
 function mayFit(
   problem: ConsolidationProblem,
@@ -86,32 +69,14 @@ function mayFit(
 }
 
 function emptied(
-  { topology, placed, unusableHosts, capabilities }: ConsolidationProblem,
+  problem: ConsolidationProblem,
   host: HostId,
   leaving: ReadonlySet<ApplianceId>,
   here: ReadonlyMap<HostId, unknown>,
   options: SolveOptions,
 ): Consolidation | undefined {
-  const concerned = placed.filter(({ placements }) => [...placements.keys()].some((id) => leaving.has(id)));
-  const previous = new Map(concerned.flatMap(({ placements }) => [...placements]));
-  const asked: MappingProblem = {
-    topology,
-    ensembles: concerned.map(({ ensemble }) => ensemble),
-    existing: placed.filter((one) => !concerned.includes(one)),
-    previous,
-    pinned: new Set([...previous.keys()].filter((id) => !leaving.has(id))),
-    absent: new Set(
-      concerned
-        .flatMap(({ ensemble }) => appliancesOf(ensemble))
-        .flatMap(({ id }) => (previous.has(id) ? [] : [id])),
-    ),
-    unusableHosts: new Set([
-      ...(unusableHosts ?? []),
-      ...topology.hosts.map(({ id }) => id).filter((id) => id === host || !here.has(id)),
-    ]),
-    policy: "pack",
-    ...(capabilities === undefined ? {} : { capabilities }),
-  };
+  const closed = problem.topology.hosts.map(({ id }) => id).filter((id) => id === host || !here.has(id));
+  const asked = { ...departureProblem(problem, leaving, closed), policy: "pack" as const };
   const mapping = solveMapping(asked, options);
   if (mapping.violations.length > 0 || lintMapping(asked, mapping).length > 0) return undefined;
   return {
@@ -121,13 +86,6 @@ function emptied(
       from: host,
       to: mapping.placements.get(appliance)!,
     })),
-    placed: concerned.map(({ ensemble }) => {
-      const ids = new Set(appliancesOf(ensemble).map(({ id }) => id));
-      return {
-        ensemble: ensemble.name,
-        placements: new Map([...mapping.placements].filter(([id]) => ids.has(id))),
-        paths: mapping.paths.filter(({ link }) => ids.has(link.from)),
-      };
-    }),
+    placed: placedBy(asked.ensembles, mapping),
   };
 }
