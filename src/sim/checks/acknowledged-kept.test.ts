@@ -34,9 +34,11 @@ describe("allowedDesires()", () => {
   });
 
   it("goes back over a cancelled change to what there was before it", () => {
-    const cancel: Change = { call: { state: "answered", error: undefined }, undoes: 1 };
+    const cancel: Change = { call: { state: "answered", error: undefined }, goesBackTo: 1 };
     assert.deepEqual(allowed(up("one", "answered"), up("two", "answered"), cancel), ["one"]);
-    assert.deepEqual(allowed(up("one", "answered"), up("two", "lost"), { ...cancel, undoes: 0 }), [absent]);
+    assert.deepEqual(allowed(up("one", "answered"), up("two", "lost"), { ...cancel, goesBackTo: 0 }), [
+      absent,
+    ]);
   });
 });
 

@@ -9,8 +9,8 @@ export const absent: Desire = "absent";
 /** One change a user asked for: what is desired if it was made. */
 export type Change =
   | { readonly call: Pick<Call, "state" | "error">; readonly desires: readonly Desire[] }
-  /** Goes back to what was desired before that change; its place in the list of the subject's changes. */
-  | { readonly call: Pick<Call, "state" | "error">; readonly undoes: number };
+  /** Goes back to what was desired after so many of the subject's changes. */
+  | { readonly call: Pick<Call, "state" | "error">; readonly goesBackTo: number };
 
 /**
  * What may be desired of a subject after these changes, asked for one after the other. An acknowledged change leaves
@@ -20,7 +20,7 @@ export function allowedDesires(changes: readonly Change[]): ReadonlySet<Desire> 
   const after: ReadonlySet<Desire>[] = [new Set([absent])];
   for (const change of changes) {
     const before = after.at(-1) ?? new Set();
-    const made = "undoes" in change ? (after[change.undoes] ?? before) : new Set(change.desires);
+    const made = "goesBackTo" in change ? (after[change.goesBackTo] ?? before) : new Set(change.desires);
     const { state } = change.call;
     if (state === "answered") after.push(made);
     else if (state === "refused" && isCertain(change.call.error)) after.push(before);

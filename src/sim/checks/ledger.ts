@@ -22,17 +22,21 @@ export class Ledger {
     this.#note(name, call, { call, desires: [absent] });
   }
 
-  /** Of the operation that began with the change at that place. */
-  cancel(name: string, call: Call, undoes: number): void {
-    this.#note(name, call, { call, undoes });
+  /** Goes back to what was desired after so many of its changes. */
+  cancel(name: string, call: Call, goesBackTo: number): void {
+    this.#note(name, call, { call, goesBackTo });
   }
 
-  /** The newest change of an ensemble that was answered with an operation, with its place. */
-  newestOperation(name: string): { readonly id: string; readonly at: number } | undefined {
+  /**
+   * The newest change of an ensemble that was answered with an operation, and the place of what a cancel of it goes back
+   * to: before an `up`; a `down` that nobody waits for goes on.
+   */
+  newestOperation(name: string): { readonly id: string; readonly goesBackTo: number } | undefined {
     const calls = this.#calls.filter((noted) => noted.subject === name).map((noted) => noted.call);
     const at = calls.findLastIndex(({ verb, state }) => verb !== "cancel" && state === "answered");
     const answer = calls[at]?.answer as Operation | undefined;
-    return answer === undefined ? undefined : { id: answer.id, at };
+    if (answer === undefined) return undefined;
+    return { id: answer.id, goesBackTo: answer.kind === "up" ? at : at + 1 };
   }
 
   isBusy(name: string): boolean {

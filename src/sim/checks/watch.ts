@@ -34,6 +34,7 @@ export class Watch {
   readonly #seen = new Map<HostId, Seen>();
   readonly #operations = new Map<string, WatchedOperation>();
   #records: readonly EnsembleRecord[] = [];
+  #fenced: ReadonlySet<HostId> = new Set();
   #storeRevision = -1;
 
   /** `calmSinceMs`: when the last fault is over. */
@@ -95,9 +96,10 @@ export class Watch {
 
   #lookAtStore(): void {
     const records = storedRecords(this.#cloud);
-    if (!sameObjects(records, this.#records)) {
+    const fenced = fencedHosts(this.#cloud);
+    if (!sameObjects(records, this.#records) || fenced.symmetricDifference(this.#fenced).size > 0) {
       this.#records = records;
-      const fenced = fencedHosts(this.#cloud);
+      this.#fenced = fenced;
       stopAt(overAdmitted(records, this.#topology, (host) => fenced.has(host)));
     }
     const operations = storedOperations(this.#cloud).map(({ operation }) => operation);

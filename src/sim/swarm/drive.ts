@@ -72,7 +72,7 @@ function change(cloud: Cloud, step: Extract<Step, { kind: "up" | "down" | "cance
       return ledger.cancel(
         name,
         cloud.client.ask("cancel", name, async (service, signal) => service.cancel(id, signal)),
-        newest.at,
+        newest.goesBackTo,
       );
     }
     default:
