@@ -1,0 +1,211 @@
+import { messageOf } from "#base/errors.ts";
+import { formatDuration, millis } from "#base/units.ts";
+import { ClusterManager } from "#cluster/manager.ts";
+import { keys } from "#cluster/records.ts";
+import { formatProblem } from "#formats/problem.ts";
+import type { Parsed } from "#formats/problem.ts";
+import { hostVerbs } from "#formats/scenario-content.ts";
+import type { HostVerb, Scenario, ScenarioStep } from "#formats/scenario-content.ts";
+import { parseScenario } from "#formats/scenario.ts";
+import { parseDuration } from "#formats/units.ts";
+import type { Event } from "#protocol/http/status.ts";
+import { Ledger } from "#sim/checks/ledger.ts";
+import { Watch } from "#sim/checks/watch.ts";
+import { SimulatedCloud } from "#sim/cloud.ts";
+import { wallOriginMs } from "#sim/kernel/place-clock.ts";
+import { ScenarioUser } from "#sim/scenario/user.ts";
+
+/**
+ * Golden scenarios: what was done, line by line, with what came of it, recorded and replayed.
+ *
+ *   # a remark
+ *   COMMAND                      cloud, up, down NAME, drain HOST, …, fault, run TIME, where
+ *   input, where it takes some   YAML, as in scenario files
+ *   ----
+ *   what came of it, up to the next empty line
+ */
+export type Block = {
+  readonly before: readonly string[];
+  readonly input: readonly string[];
+  readonly recorded: string;
+};
+
+const rule = "----";
+
+export function readBlocks(text: string): Block[] {
+  const blocks: Block[] = [];
+  let before: string[] = [];
+  const lines = text.split("\n");
+  for (let at = 0; at < lines.length; at += 1) {
+    const line = lines[at] ?? "";
+    if (line === "" || line.startsWith("#")) {
+      before.push(line);
+      continue;
+    }
+    const end = lines.indexOf(rule, at);
+    if (end < 0) throw new Error(`line ${at + 1}: no ${rule} after "${line}"`);
+    const empty = lines.indexOf("", end);
+    const stop = empty < 0 ? lines.length : empty;
+    blocks.push({ before, input: lines.slice(at, end), recorded: lines.slice(end + 1, stop).join("\n") });
+    before = [];
+    at = stop - 1;
+  }
+  return blocks;
+}
+
+export const writeBlock = ({ before, input }: Block, outcome: string): string =>
+  [...before, ...input, rule, ...(outcome === "" ? [] : [outcome])].join("\n");
+
+/** Of little use to a reader who wants to know what became of it. */
+const untold = new Set(["appliance.created", "appliance.starting", "appliance.stopping", "cluster.started"]);
+/** Later than any scenario goes on. */
+const foreverMs = 1e9;
+
+/** Plays one file, from its first block on. */
+export class GoldenPlay {
+  #cloud: SimulatedCloud | undefined;
+  #user: ScenarioUser | undefined;
+  #topology: Extract<Scenario["cloud"], { kind: "topology" }>["topology"] | undefined;
+  #cursor = 0;
+  #told = 0;
+
+  /** What came of a block, for people. */
+  async play({ input }: Block): Promise<string> {
+    const [command = "", ...rest] = input;
+    const [word = "", subject = ""] = command.split(" ");
+    const body = rest.join("\n");
+    if (word === "cloud") return this.#begin(body);
+    if (word === "run") return this.#run(subject);
+    if (word === "where") return this.#where();
+    for (const step of stepsFrom(word, subject, body)) this.#take(step);
+    await this.#running().runUntil(this.#running().nowMs + 1);
+    return "";
+  }
+
+  #running(): SimulatedCloud {
+    if (this.#cloud === undefined) throw new Error("a scenario begins with: cloud");
+    return this.#cloud;
+  }
+
+  async #begin(body: string): Promise<string> {
+    const { cloud, seed } = scenarioOf(body);
+    if (cloud.kind !== "topology") throw new Error("a golden scenario writes its cloud down");
+    const { topology } = cloud;
+    this.#topology = topology;
+    this.#cloud = new SimulatedCloud({
+      topology,
+      seed,
+      settings: { clusterManager: (parts) => new ClusterManager(parts) },
+    });
+    const ledger = new Ledger();
+    this.#user = new ScenarioUser(this.#cloud, ledger);
+    new Watch(this.#cloud, { topology, ledger, calmSinceMs: foreverMs });
+    this.#cloud.start();
+    await this.#cloud.runUntil(1000);
+    this.#newEvents();
+    return topology.hosts.map((host) => `${host.id} ${host.cpuMilli / 10}%`).join(", ");
+  }
+
+  async #run(text: string): Promise<string> {
+    const duration = parseDuration(text);
+    if (!duration.ok) throw new Error(`"run ${text}": wanted a time`);
+    const cloud = this.#running();
+    await cloud.runUntil(cloud.nowMs + duration.value);
+    const asked = (this.#user?.asked ?? []).slice(this.#told);
+    this.#told += asked.length;
+    const answers = asked
+      .filter(({ state }) => state !== "answered")
+      .map(
+        ({ verb, subject, state, message }) =>
+          `${verb} ${subject}: ${state}${message === undefined ? "" : `: ${message}`}`,
+      );
+    const events = this.#newEvents()
+      .filter(({ kind }) => !untold.has(kind))
+      .map(
+        (event) => `${seconds(event.atMs - wallOriginMs)} ${event.kind} ${subjectOf(event)}${event.message}`,
+      );
+    const lines = [...answers, ...events];
+    return lines.length === 0 ? "nothing happened" : lines.join("\n");
+  }
+
+  #newEvents(): Event[] {
+    const events = this.#running()
+      .stored(keys.prefix.event)
+      .map(({ value }) => value as Event)
+      .filter(({ cursor }) => cursor > this.#cursor);
+    this.#cursor = events.at(-1)?.cursor ?? this.#cursor;
+    return events;
+  }
+
+  /** What is on every machine, whatever anybody believes. */
+  #where(): string {
+    const cloud = this.#running();
+    return (this.#topology?.hosts ?? [])
+      .map(({ id }) => {
+        const machine = cloud.machines.get(id);
+        if (machine?.powered !== true) return `${id}: no power`;
+        const here = [...machine.appliances].map((one) => `${one.id} ${one.state}`).sort();
+        return `${id}: ${here.length === 0 ? "nothing" : here.join(", ")}`;
+      })
+      .join("\n");
+  }
+
+  #take(step: ScenarioStep): void {
+    const cloud = this.#running();
+    const user = this.#user;
+    switch (step.kind) {
+      case "fault":
+        return cloud.inject({ ...step.fault, atMs: cloud.nowMs + 1 });
+      case "up":
+        if (step.ensemble.kind === "file") throw new Error("a golden scenario writes its ensembles down");
+        return user?.up(step.ensemble.ensemble);
+      case "down":
+        return user?.down(step.ensemble);
+      case "cancel":
+        return user?.cancel(step.subject);
+      case "host":
+        return user?.host(step.verb, step.host);
+      default:
+        throw new Error(`${step.kind} is for scenario files`);
+    }
+  }
+}
+
+const subjectOf = ({ kind, subject }: Event): string => (kind.startsWith("operation.") ? "" : `${subject}: `);
+const seconds = (atMs: number): string => formatDuration(millis(Math.round(atMs / 100) * 100));
+
+/** One command as the step of a scenario file it stands for. */
+function stepsFrom(word: string, subject: string, body: string): readonly ScenarioStep[] {
+  const isHostVerb = (verb: string): verb is HostVerb => (hostVerbs as readonly string[]).includes(verb);
+  const indented = body.replaceAll(/^/gm, "      ");
+  const step =
+    word === "up"
+      ? `up:\n${indented}`
+      : word === "fault"
+        ? body.trim()
+        : word === "down" || word === "cancel" || isHostVerb(word)
+          ? `${word}: ${subject}`
+          : undefined;
+  if (step === undefined) throw new Error(`no command "${word}"`);
+  const steps = `steps:\n  - at: 0s\n${step.replaceAll(/^(?! {6})/gm, "    ")}\n`;
+  return parsed(parseScenario(`scenario: golden\nduration: 1h\n${steps}`, { file: "golden.yaml" })).steps;
+}
+
+const scenarioOf = (body: string): Scenario =>
+  parsed(parseScenario(`scenario: golden\nduration: 1h\n${body}\n`, { file: "golden.yaml" }));
+
+function parsed(result: Parsed<Scenario>): Scenario {
+  if (result.ok) return result.value;
+  throw new Error(result.problems.map(formatProblem).join("\n"));
+}
+
+/** The whole file as it would be recorded now. */
+export async function replay(text: string): Promise<string> {
+  const play = new GoldenPlay();
+  const written: string[] = [];
+  for (const block of readBlocks(text)) {
+    const outcome = await play.play(block).catch((cause: unknown) => `ended: ${messageOf(cause)}`);
+    written.push(writeBlock(block, outcome));
+  }
+  return `${written.join("\n")}\n`;
+}
