@@ -17,8 +17,8 @@ export type Displacement = {
   /** Of those that are placed in this step; all of them have it. */
   readonly priority: number;
   readonly moving: readonly ApplianceId[];
-  /** Displaced too, and placed in a later step. */
-  readonly waiting: readonly ApplianceId[];
+  /** Those of all priorities that run nowhere; what leaves a draining host runs until then. */
+  readonly homeless: ReadonlySet<ApplianceId>;
 };
 
 export type HostFates = {
@@ -43,42 +43,43 @@ function ofRecord(record: EnsembleRecord, fates: HostFates): Displacement[] {
     if (!fates.isLost(host)) return fates.isDraining(host);
     return spec.onHostLoss === "elsewhere" && isBoundByLease(record, id, host) && !fates.hasEnded(id, host);
   });
+  const homeless = new Set(
+    displaced.flatMap(({ id }) => {
+      const host = record.placements[id];
+      return host === undefined || fates.isLost(host) ? [id] : [];
+    }),
+  );
   const levels = Map.groupBy(displaced, ({ spec }) => spec.priority);
   return [...levels].map(([priority, level]) => ({
     record,
     priority,
     moving: level.map(({ id }) => id),
-    waiting: displaced.filter(({ spec }) => spec.priority !== priority).map(({ id }) => id),
+    homeless,
   }));
 }
 
 /** The question where they can go: `problem` is the ensemble's own, with all else left where it is. */
 export function replacementProblem(
   problem: MappingProblem,
-  { record, moving, waiting }: Displacement,
+  { record, moving, homeless }: Displacement,
 ): MappingProblem {
-  const displaced = new Set([...moving, ...waiting]);
+  const moves = new Set(moving);
   const staying = Object.entries<HostId>(record.placements).filter(
-    ([id]) => !displaced.has(id as ApplianceId),
+    ([id]) => !moves.has(id as ApplianceId) && !homeless.has(id as ApplianceId),
   ) as [ApplianceId, HostId][];
   const previous: Placements = new Map(staying);
-  return { ...problem, previous, pinned: new Set(previous.keys()), absent: new Set(waiting) };
+  const absent = new Set([...homeless].filter((id) => !moves.has(id)));
+  return { ...problem, previous, pinned: new Set(previous.keys()), absent };
 }
 
-/** The record once they are placed as mapped. Links of those that wait stay as they were. */
+/** The record once they are placed as mapped; who still waits for a place has none. */
 export function replacedRecord(
-  { record, moving, waiting }: Displacement,
+  { record }: Displacement,
   mapping: Pick<Mapping, "placements" | "paths">,
 ): EnsembleRecord {
-  const placements = { ...record.placements };
-  for (const id of moving) {
-    const host = mapping.placements.get(id);
-    if (host !== undefined) placements[id] = host;
-  }
-  const waits = new Set(waiting);
-  const kept = record.paths.filter(({ link }) => waits.has(link.from) || waits.has(link.to));
+  const placements = Object.fromEntries(mapping.placements) as EnsembleRecord["placements"];
   const leaving = leavingAfter(record, placements);
-  const after = { ...record, placements, paths: [...mapping.paths, ...kept], leaving };
+  const after = { ...record, placements, paths: mapping.paths, leaving };
   return { ...after, unleased: unleasedAfter(record, after) };
 }
 

@@ -115,22 +115,22 @@ export class RecoveryReconciler {
 
   /** Asks again what is displaced: other changes may have come first. */
   async #replace(ensemble: string, priority: number, signal: AbortSignal): Promise<void> {
-    const displacement = this.#displacements().find(
-      (one) => one.record.ensemble.name === ensemble && one.priority === priority,
-    );
+    const displacement = this.#find(ensemble, priority);
     if (displacement === undefined) return;
     if (await this.#attempt(displacement, signal).catch(unlessChanged)) return;
     if (displacement.moving.length === 1) return;
     // Together they have no place; as many as possible are better than none.
     for (const id of displacement.moving) {
-      const record = this.#context.state.ensemble(ensemble);
-      if (record === undefined) return;
-      const waiting = [
-        ...displacement.waiting,
-        ...displacement.moving.filter((other) => other !== id),
-      ].filter((other) => record.placements[other] === displacement.record.placements[other]);
-      await this.#attempt({ ...displacement, record, moving: [id], waiting }, signal).catch(unlessChanged);
+      const now = this.#find(ensemble, priority);
+      if (now?.moving.includes(id) !== true) continue;
+      await this.#attempt({ ...now, moving: [id] }, signal).catch(unlessChanged);
     }
+  }
+
+  #find(ensemble: string, priority: number): Displacement | undefined {
+    return this.#displacements().find(
+      (one) => one.record.ensemble.name === ensemble && one.priority === priority,
+    );
   }
 
   /** Resolves with whether they were placed. */
