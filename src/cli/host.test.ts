@@ -137,6 +137,12 @@ test("a host that is not there is refused with the nearest that is", async () =>
   }
 });
 
+test("a host that is like none is refused with all there are, in order", async () => {
+  await using api = await testApi({ "GET /v1/hosts": json([{ ...a1, id: "a10" }, { ...a1, id: "a2" }, a1]) });
+  const { err } = await consort(["host", "cordon", "zz9"], { url: api.url });
+  assert.equal(err, "consort: Cannot cordon zz9: no such host; known here: a1, a2, a10\n");
+});
+
 test("what the manager refuses of a host that is there is told as it says it", async () => {
   const message = "Cannot forget a1: it is ready, wanted a lost host";
   await using api = await testApi({ "POST /v1/hosts/a1/forget": refuse("conflict", 409, message) });

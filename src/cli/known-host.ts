@@ -24,10 +24,8 @@ export async function changeHost<Answer>(
 }
 
 function unknownHost(verb: Verb, id: string, hosts: readonly HostStatus[], cause: unknown): ConsortError {
-  const suggestion = didYouMean(
-    id,
-    hosts.map((host) => host.id),
-  );
+  const known = hosts.map((host) => host.id).toSorted((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const suggestion = didYouMean(id, known);
   const tail = suggestion === undefined ? "" : `; ${suggestion}`;
   return new ConsortError("not_found", `Cannot ${verb} ${id}: no such host${tail}`, { cause });
 }
