@@ -42,6 +42,12 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("#cli/plan.ts"),
   },
   {
+    name: "capacity",
+    summary: "How many more of an ensemble fit, also when any one host may be lost",
+    group: "Ensembles",
+    load: () => import("#cli/capacity.ts"),
+  },
+  {
     name: "up",
     summary: "Make an ensemble run as its file says",
     group: "Ensembles",
