@@ -213,11 +213,8 @@ export class FakeApplianceDriver implements ApplianceDriver {
     if (leaseUntil === undefined || this.#closing.signal.aborted) return;
     const left = millis(Math.max(0, leaseUntil - this.#clock.monotonic()));
     this.#clock.sleep(left, this.#leaseWatch.signal).then(
-      () => {
-        // A timer may be a little early.
-        if (this.#clock.monotonic() < leaseUntil) this.#watchLease();
-        else this.#listener();
-      },
+      // A timer may be a little early.
+      () => (this.#clock.monotonic() < leaseUntil ? this.#watchLease() : this.#listener()),
       () => {},
     );
   }
