@@ -55,6 +55,8 @@ export type SimulationSettings = {
   /** How managers are made: the real ones, unless a test breaks them on purpose. */
   readonly hostManager: (parts: HostManagerParts) => { run(signal: AbortSignal): Promise<void> };
   readonly clusterManager: (parts: ClusterManagerParts) => SimulatedClusterManager;
+  /** Hosts work out which pairs may talk to each other, as their kernels must; that takes most of the memory. */
+  readonly permitsPairs: boolean;
   /** Leases are obeyed by the machines; false breaks them on purpose. */
   readonly machinesObeyLeases: boolean;
 };
@@ -83,6 +85,7 @@ export const defaultSettings: SimulationSettings = {
   demandOf: () => 100,
   hostManager: (parts) => new HostManager(parts),
   clusterManager: (parts) => new ClusterManager(parts),
+  permitsPairs: true,
   machinesObeyLeases: true,
 };
 

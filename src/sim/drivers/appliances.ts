@@ -17,10 +17,12 @@ import type { SimulatedAppliance, SimulatedMachine } from "#sim/drivers/machine.
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
 import type { SimulationSettings } from "#sim/settings.ts";
 
+export const simulatedCapabilities = ["exec", "resize", "suspend"] as const;
+
 /** What one life of a host manager does with the machine it is on. */
 export class SimulatedApplianceDriver implements ApplianceDriver {
   readonly kind = "task";
-  readonly capabilities = new Set(["exec", "resize", "suspend"] as const);
+  readonly capabilities = new Set(simulatedCapabilities);
   readonly #machine: SimulatedMachine;
   readonly #life: Incarnation;
   readonly #clock: Clock;

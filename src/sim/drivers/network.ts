@@ -1,6 +1,6 @@
 import { fakeNetworkDriver } from "#drivers/network/fake.ts";
 import type { FakeHostNetwork } from "#drivers/network/fake.ts";
-import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
+import type { NetworkDriver, NetworkPlan, TunnelDriver } from "#drivers/network/port.ts";
 import { FakeTunnelDriver } from "#drivers/network/tunnels/fake.ts";
 import type { FakeGatewayState } from "#drivers/network/tunnels/fake.ts";
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
@@ -13,14 +13,29 @@ export function simulatedNetwork(
   settings: SimulationSettings,
 ): NetworkDriver {
   const inner = fakeNetworkDriver(kernel);
+  const converge = async (plan: NetworkPlan, signal: AbortSignal): Promise<void> => {
+    if (isAlready(kernel.plan, plan)) return;
+    if (settings.permitsPairs) return inner.converge(plan, signal);
+    kernel.plan = plan;
+  };
   return {
     recover: (signal) => life.call("network, recover", settings.networkMs, () => inner.recover(signal)),
     converge: (plan, signal) =>
-      life.call("network, converge", settings.networkMs, () => inner.converge(plan, signal)),
+      life.call("network, converge", settings.networkMs, () => converge(plan, signal)),
     counters: () => life.read("network, count", settings.callMs, () => [...kernel.counters.values()]),
-    segments: () => inner.segments(),
+    segments: () => kernel.plan.segments.map((segment) => segment.network),
     close: () => inner.close(),
   };
+}
+
+/** Made from the same host plan, with the same ports: what would be found out by comparing all of it. */
+function isAlready(now: NetworkPlan, wanted: NetworkPlan): boolean {
+  return (
+    now.segments === wanted.segments &&
+    now.shapedPairs === wanted.shapedPairs &&
+    now.ports.length === wanted.ports.length &&
+    now.ports.every((port, index) => port.interface === wanted.ports[index]?.interface)
+  );
 }
 
 /** A gateway's tunnels, as one life of its manager uses them. */
