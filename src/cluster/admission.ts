@@ -8,7 +8,15 @@ import type { Topology } from "#model/topology.ts";
 import { promisableTopology } from "#model/wire.ts";
 import { planDiff } from "#planner/diff.ts";
 import { lintMapping } from "#planner/lint.ts";
-import type { Mapping, MappingProblem, Placements, Violation } from "#planner/mapping.ts";
+import type { PlacedCloud } from "#planner/departure.ts";
+import type {
+  Mapping,
+  MappingProblem,
+  PlacedEnsemble,
+  PlacementPolicy,
+  Placements,
+  Violation,
+} from "#planner/mapping.ts";
 import type { PlanResult } from "#protocol/http/plan.ts";
 
 /** Finds a mapping; in a worker thread where the problem is large. */
@@ -21,28 +29,44 @@ export type AdmissionFacts = {
   readonly isThere: (host: HostId) => boolean;
   readonly isLost: (host: HostId) => boolean;
   readonly standing: (host: HostId) => HostStanding;
+  readonly policy?: PlacementPolicy | undefined;
 };
 
 /** The question "where could this ensemble run", with everything else left where it is. */
 export function mappingProblem(ensemble: Ensemble, facts: AdmissionFacts): MappingProblem {
   const before = facts.records.find((record) => record.ensemble.name === ensemble.name);
+  const { placed, ...cloud } = promisedCloud(facts);
   return {
-    topology: promisableTopology(facts.topology),
+    ...cloud,
     ensembles: [ensemble],
-    existing: facts.records
-      .filter((record) => record.ensemble.name !== ensemble.name)
-      .map((record) => ({
-        ensemble: record.ensemble,
-        placements: placementsOf(record),
-        paths: record.paths,
-      })),
-    unusableHosts: new Set(facts.topology.hosts.map((host) => host.id).filter((id) => !takes(id, facts))),
-    capabilities: new Map([...facts.hosts.values()].map((host) => [host.id, kindsOf(host)])),
+    existing: placed.filter((one) => one.ensemble.name !== ensemble.name),
+    ...(facts.policy === undefined ? {} : { policy: facts.policy }),
     ...(before === undefined || before.state === "removing"
       ? {}
       : { previous: placementsOf(before), pinned: pinnedBy(before, ensemble, facts) }),
   };
 }
+
+/** Hosts with what can be promised of them, and all that is promised. */
+export function promisedCloud(facts: AdmissionFacts): PlacedCloud {
+  return {
+    topology: promisableTopology(facts.topology),
+    placed: facts.records.map(placedOf),
+    unusableHosts: new Set(facts.topology.hosts.map((host) => host.id).filter((id) => !takes(id, facts))),
+    capabilities: new Map([...facts.hosts.values()].map((host) => [host.id, kindsOf(host)])),
+  };
+}
+
+/** The same object for the same record: what follows from it need not be computed again. */
+function placedOf(record: EnsembleRecord): PlacedEnsemble {
+  const known = placedByRecord.get(record);
+  if (known !== undefined) return known;
+  const placed = { ensemble: record.ensemble, placements: placementsOf(record), paths: record.paths };
+  placedByRecord.set(record, placed);
+  return placed;
+}
+
+const placedByRecord = new WeakMap<EnsembleRecord, PlacedEnsemble>();
 
 /** It takes new appliances. */
 function takes(host: HostId, facts: AdmissionFacts): boolean {

@@ -15,6 +15,8 @@ import { ClusterState } from "#cluster/state.ts";
 import type { Term } from "#cluster/term.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { Store } from "#drivers/store/port.ts";
+import type { Consolidation, ConsolidationProblem } from "#planner/consolidate.ts";
+import type { PlacementPolicy } from "#planner/mapping.ts";
 import type { Topology } from "#model/topology.ts";
 
 export type ClusterManagerParts = {
@@ -25,7 +27,16 @@ export type ClusterManagerParts = {
   readonly messaging: Messaging;
   readonly solve: Solve;
   readonly topology: Topology;
+  /** How hosts are filled; absent: evenly, and nothing moves to make room. */
+  readonly policy?: { readonly placement: PlacementPolicy; readonly consolidate: boolean };
+  /** Proposes a host to empty; needed where the policy is to consolidate. */
+  readonly consolidate?: Consolidate;
 };
+
+export type Consolidate = (
+  problem: ConsolidationProblem,
+  signal: AbortSignal,
+) => Promise<Consolidation | undefined>;
 
 /** What all reconcilers of one cluster manager share: what is desired, what is seen, and under which term. */
 export class ClusterContext {
@@ -101,6 +112,7 @@ export class ClusterContext {
       isThere: (host: HostId) => this.seen.isThere(host),
       isLost: (host: HostId) => this.seen.isLost(host),
       standing: (host: HostId) => this.state.standing(host),
+      policy: this.parts.policy?.placement,
     };
   };
 

@@ -17,6 +17,7 @@ import { PaceKeeper } from "#cluster/pace-keeper.ts";
 import { downProgress, upProgress } from "#cluster/progress.ts";
 import type { Observed, Progress } from "#cluster/progress.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
+import { ConsolidationReconciler } from "#cluster/reconcilers/consolidation.ts";
 import { appliancesOn, stepDrains } from "#cluster/reconcilers/drains.ts";
 import { HostReconciler } from "#cluster/reconcilers/hosts.ts";
 import { stepLeaving } from "#cluster/reconcilers/leaving.ts";
@@ -46,6 +47,7 @@ type Charge = {
   readonly hosts: HostReconciler;
   readonly tunnels: TunnelReconciler;
   readonly recovery: RecoveryReconciler;
+  readonly consolidation: ConsolidationReconciler;
 };
 
 /**
@@ -86,6 +88,7 @@ export class ClusterManager implements ClusterService {
       hosts: new HostReconciler(context),
       tunnels: new TunnelReconciler(context),
       recovery: new RecoveryReconciler(context),
+      consolidation: new ConsolidationReconciler(context),
     };
     this.#life = signal;
     messaging.answer(topics.report, ({ body }) => Promise.resolve(this.#hear(body as HostReport)));
@@ -107,12 +110,14 @@ export class ClusterManager implements ClusterService {
 
   /** Reconciles until the signal aborts. Throws `unavailable` when hosts obey a later cluster manager. */
   async run(signal: AbortSignal): Promise<void> {
-    const { context, recovery } = this.#inCharge();
+    const { context, recovery, consolidation } = this.#inCharge();
+    const consolidates = this.#parts.policy?.consolidate === true;
     await together(
       [
         (stop) => this.#reconcile(stop),
         (stop) => this.#confirm(stop),
         (stop) => recovery.run(stop),
+        ...(consolidates ? [(stop: AbortSignal) => consolidation.run(stop)] : []),
         (stop) => context.events.run(stop),
       ],
       signal,

@@ -1,6 +1,7 @@
 import type { HostId, Ipv4Address, SiteName } from "#base/ids.ts";
 import type { BitsPerSecond, Bytes, MilliCpu } from "#base/units.ts";
 import type { Topology } from "#model/topology.ts";
+import type { PlacementPolicy } from "#planner/mapping.ts";
 
 /** What a lab hands its managers: one JSON file each, named after `--config`. */
 export type HostConfig = {
@@ -45,4 +46,5 @@ export type ClusterConfig = {
   readonly tokenFile: string;
   readonly topology: Topology;
   readonly seed?: number;
+  readonly policy?: { readonly placement: PlacementPolicy; readonly consolidate: boolean };
 };

@@ -28,7 +28,9 @@ async function manageCluster({ config, clock, log, signal }: Manager<ClusterConf
     store,
     messaging,
     solve: (problem, stop) => mapper.solve(problem, stop),
+    consolidate: (problem, stop) => mapper.consolidate(problem, stop),
     topology: config.topology,
+    ...(config.policy === undefined ? {} : { policy: config.policy }),
   });
   try {
     await cluster.start(signal);
