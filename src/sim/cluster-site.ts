@@ -1,5 +1,6 @@
 import type { ClusterService } from "#cluster/service.ts";
 import type { Topology } from "#model/topology.ts";
+import { proposeConsolidation } from "#planner/consolidate.ts";
 import { solveMapping } from "#planner/mapper.ts";
 import type { Buses } from "#sim/drivers/bus.ts";
 import { incarnationClock } from "#sim/drivers/clock.ts";
@@ -91,6 +92,13 @@ export class ClusterSite {
         signal.throwIfAborted();
         const options = { seed: life.chance.integer(2 ** 31), effort: settings.mapperEffort };
         return life.call("mapper, solve", settings.solveMs, () => solveMapping(problem, options));
+      },
+      consolidate: (problem, signal) => {
+        signal.throwIfAborted();
+        const options = { seed: life.chance.integer(2 ** 31), effort: settings.mapperEffort };
+        return life.call("mapper, consolidate", settings.solveMs, () =>
+          proposeConsolidation(problem, options),
+        );
       },
       topology,
     });
