@@ -1,6 +1,5 @@
 import { messageOf } from "#base/errors.ts";
 import { formatDuration, millis } from "#base/units.ts";
-import { ClusterManager } from "#cluster/manager.ts";
 import { keys } from "#cluster/records.ts";
 import { formatProblem } from "#formats/problem.ts";
 import type { Parsed } from "#formats/problem.ts";
@@ -13,6 +12,7 @@ import { Ledger } from "#sim/checks/ledger.ts";
 import { Watch } from "#sim/checks/watch.ts";
 import { SimulatedCloud } from "#sim/cloud.ts";
 import { wallOriginMs } from "#sim/kernel/place-clock.ts";
+import { managerWith } from "#sim/scenario/run.ts";
 import { ScenarioUser } from "#sim/scenario/user.ts";
 
 /**
@@ -88,14 +88,15 @@ export class GoldenPlay {
   }
 
   async #begin(body: string): Promise<string> {
-    const { cloud, seed } = scenarioOf(body);
+    const scenario = scenarioOf(body);
+    const { cloud, seed } = scenario;
     if (cloud.kind !== "topology") throw new Error("a golden scenario writes its cloud down");
     const { topology } = cloud;
     this.#topology = topology;
     this.#cloud = new SimulatedCloud({
       topology,
       seed,
-      settings: { clusterManager: (parts) => new ClusterManager(parts) },
+      settings: { clusterManager: managerWith(scenario) },
     });
     const ledger = new Ledger();
     this.#user = new ScenarioUser(this.#cloud, ledger);

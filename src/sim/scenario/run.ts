@@ -1,5 +1,7 @@
 import type { ApplianceId } from "#base/ids.ts";
+import { ClusterManager } from "#cluster/manager.ts";
 import { keys } from "#cluster/records.ts";
+import { proposeConsolidation } from "#planner/consolidate.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Event } from "#protocol/http/status.ts";
 import { BreachError } from "#sim/checks/breach.ts";
@@ -22,6 +24,7 @@ import { RecordsSeen } from "#sim/scenario/records-seen.ts";
 import type { Decision } from "#sim/scenario/records-seen.ts";
 import { CpuRecorder } from "#sim/scenario/series.ts";
 import type { CpuSeries } from "#sim/scenario/series.ts";
+import type { SimulationSettings } from "#sim/settings.ts";
 import { ScenarioUser } from "#sim/scenario/user.ts";
 import type { Asked } from "#sim/scenario/user.ts";
 import { calmFrom } from "#sim/swarm/swarm-case.ts";
@@ -103,6 +106,7 @@ class Run {
       ...(snapshot === undefined ? {} : { snapshot, hosts: snapshot.hosts }),
       settings: {
         traceLinesKept: traceLines,
+        clusterManager: managerWith(play),
         demandOf: (id, atMs) => this.#demands.milliAt(id, atMs),
       },
     });
@@ -227,6 +231,19 @@ class Run {
       demandMilli: (id) => this.#demands.milliAt(id, atMs),
     });
   }
+}
+
+/** The real manager, which fills hosts as the scenario says. */
+export function managerWith({
+  policy,
+  seed,
+}: Pick<Play, "policy" | "seed">): SimulationSettings["clusterManager"] {
+  return (parts) =>
+    new ClusterManager({
+      ...parts,
+      policy,
+      consolidate: (problem) => Promise.resolve(proposeConsolidation(problem, { seed })),
+    });
 }
 
 function inVirtualTime(operation: Operation): Operation {

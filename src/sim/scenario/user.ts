@@ -75,7 +75,7 @@ export class ScenarioUser {
       subject,
       (service, signal) => service.cancel(id, signal),
       (call) => {
-        if (known?.id === newest.id) this.#ledger?.cancel(subject, call, known.at);
+        if (known?.id === newest.id) this.#ledger?.cancel(subject, call, known.goesBackTo);
       },
     );
   }
