@@ -5,10 +5,9 @@ import type { HostSpec } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
 import { cpuDemandMilli, hostAllows } from "#planner/demand.ts";
 import { existingLoad } from "#planner/existing-load.ts";
-import type { Load } from "#planner/existing-load.ts";
 import { anywhere, groupAppliances } from "#planner/groups.ts";
 import type { Groups } from "#planner/groups.ts";
-import type { MappingProblem } from "#planner/mapping.ts";
+import type { HeldCapacity, MappingProblem } from "#planner/mapping.ts";
 import { pathTableOf } from "#planner/path-table.ts";
 import type { PathTable } from "#planner/path-table.ts";
 import { compileRules } from "#planner/rules.ts";
@@ -113,7 +112,12 @@ export function compileProblem(problem: MappingProblem): Compiled {
 }
 
 /** What the pinned take is taken from `load` at once: nothing the search does can change it. */
-function compileUnits(problem: MappingProblem, appliances: readonly Appliance[], groups: Groups, load: Load) {
+function compileUnits(
+  problem: MappingProblem,
+  appliances: readonly Appliance[],
+  groups: Groups,
+  load: HeldCapacity,
+) {
   const { hosts } = problem.topology;
   const hostIndex = new Map(hosts.map((host, index) => [host.id, index]));
   const choices: HostChoice[] = [];

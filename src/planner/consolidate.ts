@@ -7,7 +7,7 @@ import { existingLoad } from "#planner/existing-load.ts";
 import { lintMapping } from "#planner/lint.ts";
 import { solveMapping } from "#planner/mapper.ts";
 import type { SolveOptions } from "#planner/mapper.ts";
-import type { PlacedEnsemble } from "#planner/mapping.ts";
+import type { HeldCapacity, PlacedEnsemble } from "#planner/mapping.ts";
 import { appliancesByHost, placedBy } from "#planner/placed.ts";
 
 export type ConsolidationProblem = PlacedCloud & {
@@ -38,11 +38,12 @@ export function proposeConsolidation(
   const candidates = [...here.keys()]
     .filter((host) => order.has(host) && problem.unusableHosts?.has(host) !== true)
     .sort((a, b) => here.get(a)!.length - here.get(b)!.length || order.get(a)! - order.get(b)!);
+  const load = existingLoad({ topology: problem.topology, ensembles: [], existing: problem.placed });
   for (const host of candidates) {
     if (options.shouldStop?.() === true) return undefined;
     const leaving = here.get(host)!;
     if (leaving.some(({ id }) => problem.immovable?.has(id) === true)) continue;
-    if (!mayFit(problem, host, leaving, here)) continue;
+    if (!mayFit(problem, host, leaving, here, load)) continue;
     const found = emptied(problem, host, new Set(leaving.map(({ id }) => id)), here, options);
     if (found !== undefined) return found;
   }
@@ -55,9 +56,9 @@ function mayFit(
   host: HostId,
   leaving: readonly Appliance[],
   here: ReadonlyMap<HostId, readonly Appliance[]>,
+  load: HeldCapacity,
 ): boolean {
-  const { topology, placed, unusableHosts } = problem;
-  const load = existingLoad({ topology, ensembles: [], existing: placed });
+  const { topology, unusableHosts } = problem;
   const rooms = topology.hosts.flatMap(({ id, cpuMilli, memoryBytes }, index) =>
     id === host || !here.has(id) || unusableHosts?.has(id) === true
       ? []

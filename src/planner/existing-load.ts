@@ -4,11 +4,9 @@ import type { ApplianceLink } from "#model/appliances.ts";
 import type { ConnectionType, Topology } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
 import { cpuDemandMilli } from "#planner/demand.ts";
-import type { MappingProblem, PlacedEnsemble } from "#planner/mapping.ts";
+import type { HeldCapacity, MappingProblem, PlacedEnsemble } from "#planner/mapping.ts";
 import { pathTableOf } from "#planner/path-table.ts";
 import type { PathTable } from "#planner/path-table.ts";
-
-export type Load = { readonly cpu: Float64Array; readonly memory: Float64Array; readonly link: Float64Array };
 
 /** What one placed ensemble takes, host by host and link by link. */
 type Holding = {
@@ -24,15 +22,14 @@ type Holding = {
 const holdings = new WeakMap<PlacedEnsemble, Holding>();
 
 /** What the ensembles that stay where they are take from hosts and physical links. */
-export function existingLoad(problem: MappingProblem): Load {
-  const { topology } = problem;
+export function existingLoad({ topology, existing, held }: MappingProblem): HeldCapacity {
   const paths = pathTableOf(topology);
-  const load: Load = {
-    cpu: new Float64Array(topology.hosts.length),
-    memory: new Float64Array(topology.hosts.length),
-    link: new Float64Array(topology.links.length),
+  const load: HeldCapacity = {
+    cpu: held?.cpu.slice() ?? new Float64Array(topology.hosts.length),
+    memory: held?.memory.slice() ?? new Float64Array(topology.hosts.length),
+    link: held?.link.slice() ?? new Float64Array(topology.links.length),
   };
-  for (const placed of problem.existing) {
+  for (const placed of existing) {
     let holding = holdings.get(placed);
     if (holding?.paths !== paths) {
       holding = holdingOf(placed, topology, paths);
@@ -46,6 +43,11 @@ export function existingLoad(problem: MappingProblem): Load {
     for (let at = 0; at < links.length; at += 1) load.link[links[at]!]! += rates[at]!;
   }
   return load;
+}
+
+/** The same question with what exists summed up: little to hand to a thread, however much runs. */
+export function condensed(problem: MappingProblem): MappingProblem {
+  return { ...problem, existing: [], held: existingLoad(problem) };
 }
 
 function holdingOf(placed: PlacedEnsemble, topology: Topology, paths: PathTable): Holding {

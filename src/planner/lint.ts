@@ -87,6 +87,12 @@ function lintCapacities(
     take(appliancesOf(placed.ensemble), placed.placements, false);
     carry(placed.paths ?? [], false);
   }
+  const { held } = problem;
+  problem.topology.hosts.forEach(({ id }, index) => {
+    add(cpu, id, held?.cpu[index] ?? 0);
+    add(memory, id, held?.memory[index] ?? 0);
+  });
+  held?.link.forEach((rate, index) => add(carried, index, rate));
   for (const host of problem.topology.hosts) {
     if (touched.cpu.has(host.id) && (cpu.get(host.id) ?? 0) > host.cpuMilli)
       findings.push({ about: host.id, message: `${host.id}: CPU exceeded` });

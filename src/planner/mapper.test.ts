@@ -6,6 +6,7 @@ import { seededRandom } from "#base/seeded-random.ts";
 import { bitsPerSecond, milliCpu } from "#base/units.ts";
 import type { Ensemble, LinkSpec } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
+import { condensed } from "#planner/existing-load.ts";
 import { explainMapping } from "#planner/explain.ts";
 import { lintMapping } from "#planner/lint.ts";
 import { solveMapping } from "#planner/mapper.ts";
@@ -147,6 +148,9 @@ describe("solveMapping()", () => {
     assert.deepEqual(again, solveMapping(structuredClone(warm), { seed: 4 }));
     const roomier = { ...warm, topology: { ...warm.topology, links: [...warm.topology.links] } };
     assert.deepEqual(solveMapping(roomier, { seed: 4 }), again);
+    // Summed up, it is the same question; on another topology nothing of before is used.
+    assert.deepEqual(solveMapping(structuredClone(condensed(warm)), { seed: 4 }), again);
+    assert.deepEqual(lintMapping(condensed(warm), again), lintMapping(warm, again));
   });
 
   test("keeps rules: together and apart, on hosts", () => {

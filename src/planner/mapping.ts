@@ -14,6 +14,8 @@ export type MappingProblem = {
   readonly ensembles: readonly Ensemble[];
   /** What already holds capacity and stays where it is. */
   readonly existing: readonly PlacedEnsemble[];
+  /** What holds capacity beside those, summed up as `condensed` does. */
+  readonly held?: HeldCapacity;
   /** Where the appliances to be placed run now, as far as they do. Moving one away costs `moveWeight`. */
   readonly previous?: Placements;
   /**
@@ -39,6 +41,13 @@ export type MappingProblem = {
   readonly policy?: PlacementPolicy;
   /** Kinds each host has a driver for; a host that is not listed has `task` alone. */
   readonly capabilities?: ReadonlyMap<HostId, readonly ApplianceKind[]>;
+};
+
+/** In the order of the topology's hosts and links; thousandths of a core, bytes, bits per second each way. */
+export type HeldCapacity = {
+  readonly cpu: Float64Array;
+  readonly memory: Float64Array;
+  readonly link: Float64Array;
 };
 
 export type PlacementPolicy = "spread" | "pack";

@@ -1,5 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { ConsortError } from "#base/errors.ts";
+import { condensed } from "#planner/existing-load.ts";
 import { solveMapping } from "#planner/mapper.ts";
 import type { Consolidation, ConsolidationProblem } from "#planner/consolidate.ts";
 import type { Mapping, MappingProblem } from "#planner/mapping.ts";
@@ -32,7 +33,8 @@ export function mapperWorker(options: WorkerSolveOptions): {
       const replicas = specs.reduce((sum, spec) => sum + spec.replicas, 0);
       const small = specs.length <= inlineSpecs && replicas <= inlineReplicas;
       if (small) return solveMapping(problem, options);
-      return (await askThread({ kind: "place", problem }, options, signal)) as Mapping;
+      // Copied to the thread, all that runs would hold up the manager for longer than the answer takes.
+      return (await askThread({ kind: "place", problem: condensed(problem) }, options, signal)) as Mapping;
     },
     async consolidate(problem, signal) {
       const answer = await askThread({ kind: "consolidate", problem }, options, signal);
