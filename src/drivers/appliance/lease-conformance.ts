@@ -17,7 +17,7 @@ type Leases = {
 const { signal } = new AbortController();
 const none: ReadonlyMap<string, string> = new Map();
 /** Long enough to see something run under it, short enough to be waited for. */
-const shortMs = 150;
+const shortMs = 300;
 const longMs = 3_600_000;
 const graceMs = millis(60_000);
 
@@ -29,6 +29,17 @@ const isIn =
     one.state === state;
 const seenOf = (driver: ApplianceDriver, id = conformanceId): ApplianceObservation | undefined =>
   driver.observe().find((one) => one.id === id);
+
+/** They are all made first, so that a short lease is enough to start them under. */
+async function runningFor(
+  leaseMs: number,
+  { driver, clock }: { driver: ApplianceDriver; clock: Clock },
+  plans: readonly AppliancePlan[],
+): Promise<void> {
+  for (const plan of plans) await driver.create(plan, none, signal);
+  lease(driver, clock, leaseMs);
+  for (const plan of plans) await driver.start(plan.id, signal);
+}
 
 async function running(driver: ApplianceDriver, plan: AppliancePlan): Promise<AppliancePlan> {
   await driver.create(plan, none, signal);
@@ -66,8 +77,8 @@ function holding({ name, clock, setUp }: Leases): void {
   test(`${name}: holds a leased appliance when its lease ends, and lets it go on when it is renewed`, async () => {
     await using subject = await setUp();
     const { driver, programs } = subject;
-    lease(driver, clock, shortMs);
-    const plan = await running(driver, conformancePlan({ command: programs.stays(), leased: true }));
+    const plan = conformancePlan({ command: programs.stays(), leased: true });
+    await runningFor(shortMs, { driver, clock }, [plan]);
     const before = seenOf(driver);
     await whenSeen(driver, plan.id, isIn("fenced"));
     const request = { command: programs.ends(0), env: {}, onOutput: () => {} };
@@ -101,8 +112,8 @@ function holding({ name, clock, setUp }: Leases): void {
     const other = conformancePlan({ id: otherId, command: programs.stays() });
     await running(driver, other);
     assert.equal(seenOf(driver, otherId)?.leased ?? false, false);
-    lease(driver, clock, shortMs);
-    const plan = await running(driver, conformancePlan({ command: programs.stays(), leased: true }));
+    const plan = conformancePlan({ command: programs.stays(), leased: true });
+    await runningFor(shortMs, { driver, clock }, [plan]);
     await whenSeen(driver, plan.id, isIn("fenced"));
     assert.equal(seenOf(driver, otherId)?.state, "running");
     await driver.stop(otherId, graceMs, signal);
@@ -113,9 +124,8 @@ function holding({ name, clock, setUp }: Leases): void {
   test(`${name}: stops a fenced appliance at once, and destroys one`, async () => {
     await using subject = await setUp();
     const { driver, programs } = subject;
-    lease(driver, clock, shortMs);
-    const plan = await running(driver, conformancePlan({ command: programs.stays(), leased: true }));
-    await running(driver, { ...plan, id: otherId });
+    const plan = conformancePlan({ command: programs.stays(), leased: true });
+    await runningFor(shortMs, { driver, clock }, [plan, { ...plan, id: otherId }]);
     await whenSeen(driver, plan.id, isIn("fenced"));
     await whenSeen(driver, otherId, isIn("fenced"));
     // With a grace this long, politeness would show.
@@ -130,9 +140,8 @@ function holding({ name, clock, setUp }: Leases): void {
 function outliving({ name, clock, setUp }: Leases): void {
   test(`${name}: keeps fencing after the manager is gone, and the next one's lease lets it go on`, async () => {
     await using subject = await setUp();
-    lease(subject.driver, clock, shortMs);
-    const command = subject.programs.stays();
-    const plan = await running(subject.driver, conformancePlan({ command, leased: true }));
+    const plan = conformancePlan({ command: subject.programs.stays(), leased: true });
+    await runningFor(shortMs, { driver: subject.driver, clock }, [plan]);
     const driver = await subject.reopen();
     assert.equal(seenOf(driver)?.leased, true);
     await whenSeen(driver, plan.id, isIn("fenced"));
@@ -154,9 +163,9 @@ function outliving({ name, clock, setUp }: Leases): void {
   test(`${name}: a command that ended is not restarted before the lease is renewed`, async () => {
     await using subject = await setUp();
     const { driver, programs } = subject;
-    const restart = { when: "always", backoffMsMin: millis(300), backoffMsMax: millis(300) } as const;
-    lease(driver, clock, shortMs);
-    const plan = await running(driver, conformancePlan({ command: programs.ends(5), leased: true, restart }));
+    const restart = { when: "always", backoffMsMin: millis(500), backoffMsMax: millis(500) } as const;
+    const plan = conformancePlan({ command: programs.ends(5), leased: true, restart });
+    await runningFor(shortMs, { driver, clock }, [plan]);
     await whenSeen(driver, plan.id, isIn("backoff"));
     const held = await whenSeen(driver, plan.id, isIn("fenced"));
     lease(driver, clock, longMs);
@@ -169,9 +178,8 @@ function changing({ name, clock, setUp }: Leases): void {
   test(`${name}: a suspended appliance stays suspended through fence and renewal`, async () => {
     await using subject = await setUp();
     const { driver, programs } = subject;
-    lease(driver, clock, shortMs);
-    const plan = await running(driver, conformancePlan({ command: programs.stays(), leased: true }));
-    await running(driver, { ...plan, id: otherId });
+    const plan = conformancePlan({ command: programs.stays(), leased: true });
+    await runningFor(shortMs, { driver, clock }, [plan, { ...plan, id: otherId }]);
     await driver.suspend(plan.id, signal);
     await whenSeen(driver, otherId, isIn("fenced"));
     assert.equal(seenOf(driver)?.state, "suspended");
@@ -185,9 +193,8 @@ function changing({ name, clock, setUp }: Leases): void {
   test(`${name}: resumed after its lease has ended, it is fenced until the next one`, async () => {
     await using subject = await setUp();
     const { driver, programs } = subject;
-    lease(driver, clock, shortMs);
-    const plan = await running(driver, conformancePlan({ command: programs.stays(), leased: true }));
-    await running(driver, { ...plan, id: otherId });
+    const plan = conformancePlan({ command: programs.stays(), leased: true });
+    await runningFor(shortMs, { driver, clock }, [plan, { ...plan, id: otherId }]);
     await driver.suspend(plan.id, signal);
     await whenSeen(driver, otherId, isIn("fenced"));
     await driver.resume(plan.id, signal);

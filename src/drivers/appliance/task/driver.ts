@@ -5,6 +5,7 @@ import type { ApplianceId } from "#base/ids.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import type { Bytes, Millis } from "#base/units.ts";
+import { noLease } from "#drivers/appliance/no-lease.ts";
 import type {
   ApplianceDriver,
   ApplianceObservation,
@@ -12,6 +13,7 @@ import type {
   LiveSettings,
 } from "#drivers/appliance/port.ts";
 import { Factory } from "#drivers/appliance/task/factory.ts";
+import { LeaseFile } from "#drivers/appliance/task/lease.ts";
 import { netnsDirectory, slotOfGroup, slotOfNetns } from "#drivers/appliance/task/names.ts";
 import { readOutput, rotateOutput } from "#drivers/appliance/task/output.ts";
 import { SlotPool } from "#drivers/appliance/task/pool.ts";
@@ -64,6 +66,7 @@ export class TaskDriver implements ApplianceDriver {
   readonly capabilities = new Set(["exec", "resize", "suspend"] as const);
   readonly #options: TaskDriverOptions;
   readonly #place: SlotPlace;
+  readonly #lease: LeaseFile;
   readonly #hidden: readonly string[];
   readonly #factory = new Factory();
   readonly #pool: SlotPool;
@@ -76,7 +79,9 @@ export class TaskDriver implements ApplianceDriver {
   constructor(options: TaskDriverOptions) {
     this.#options = options;
     this.#hidden = [...(options.maskedPaths ?? defaults.maskedPaths), options.stateDir];
+    this.#lease = new LeaseFile(options.stateDir, options.clock);
     this.#place = {
+      leaseFile: this.#lease.path,
       slotsDirectory: join(options.stateDir, "slots"),
       cgroupParent: options.cgroupParent,
       netnsPrefix: options.netnsPrefix,
@@ -92,6 +97,7 @@ export class TaskDriver implements ApplianceDriver {
 
   async recover(signal: AbortSignal): Promise<void> {
     mkdirSync(this.#place.slotsDirectory, { recursive: true, mode: 0o700 });
+    this.#lease.open();
     for (const index of this.#indicesLeft()) {
       signal.throwIfAborted();
       const slot = new Slot(index, this.#place, this.#options.cgroups);
@@ -176,6 +182,7 @@ export class TaskDriver implements ApplianceDriver {
       const { phase } = task.record;
       // Already running, or over by itself: a command that is to run once must not run twice for being asked twice.
       if (phase === "running") return task.started(signal);
+      if (task.leased && !this.#lease.lasts()) throw noLease(id);
       await task.begin("hand");
       await task.started(signal);
     });
@@ -205,9 +212,21 @@ export class TaskDriver implements ApplianceDriver {
     const plan = { ...task.record.plan, ...settings };
     task.applySize(plan.cpu, plan.memoryBytes);
     task.save({ plan });
+    if (settings.leased !== undefined) task.setLeased(settings.leased);
   }
 
-  renewLease(_until: Millis): void {}
+  renewLease(until: Millis): void {
+    const lasted = this.#lease.lasts();
+    try {
+      if (!this.#lease.extend(until) || lasted) return;
+    } catch (cause) {
+      // Not renewed: what is leased stops, which is always safe.
+      this.#options.log.warn(`Cannot renew the lease: ${messageOf(cause)}`, { cause });
+      return;
+    }
+    // They would find out, but later.
+    for (const task of this.#tasks.values()) if (task.leased) task.slot.send("lease", 0);
+  }
 
   async setNames(id: ApplianceId, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
     this.#task("name the neighbours of", id).setNames(names);
@@ -228,7 +247,7 @@ export class TaskDriver implements ApplianceDriver {
   async resume(id: ApplianceId, _signal: AbortSignal): Promise<void> {
     const task = this.#task("resume", id);
     if (!task.record.suspended) return;
-    task.slot.cgroup.thaw();
+    task.thaw();
     task.save({ suspended: false });
     this.#onChange();
   }
@@ -242,7 +261,8 @@ export class TaskDriver implements ApplianceDriver {
         `Cannot run a program in ${id}: it is ${task.state()}, running was wanted`,
       );
     }
-    return runInside({ pid, uid, procsFiles: cgroup.procsFiles() }, task.record.plan, request, signal);
+    const machine = { pid, uid, procsFiles: cgroup.procsFiles(), leaseFile: this.#lease.path };
+    return runInside(machine, task.record.plan, request, signal);
   }
 
   readLog(id: ApplianceId, maxBytes: number, signal: AbortSignal): Promise<string> {
@@ -262,6 +282,7 @@ export class TaskDriver implements ApplianceDriver {
     }
     for (let slot = this.#pool.take(); slot !== undefined; slot = this.#pool.take()) slot.hangUp();
     this.#factory.close();
+    this.#lease.close();
   }
 
   /** Resolves when the machines for the next appliances are ready. */

@@ -26,11 +26,12 @@ export class Factory {
     image: string;
     procsFiles: readonly string[];
     masks: readonly string[];
+    leaseFile: string;
   }): Promise<number> {
-    const { index, directory, netns, uid, image, procsFiles, masks } = slot;
+    const { index, directory, netns, uid, image, procsFiles, masks, leaseFile } = slot;
     return Number(
       await this.#ask(
-        line("make", index, directory, netns, uid, image, procsFiles.join(","), masks.join(",")),
+        line("make", index, directory, netns, uid, image, procsFiles.join(","), masks.join(","), leaseFile),
       ),
     );
   }

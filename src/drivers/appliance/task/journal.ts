@@ -6,16 +6,26 @@ import type { Millis } from "#base/units.ts";
  *
  *   (0 ready) → N starting → N running → N ended CODE
  *                        ↘ N failed CODE WHY        0 broken: the machine itself could not be set up
+ *
+ * "N fenced" is last while the host's lease is over, and taken away when there is a later one.
  */
 export type JournalEntry = {
   readonly run: number;
-  readonly what: "ready" | "starting" | "running" | "ended" | "failed" | "broken";
+  readonly what: "ready" | "starting" | "running" | "fenced" | "ended" | "failed" | "broken";
   readonly code: number;
   readonly at: Millis;
   readonly message: string;
 };
 
-const kinds: ReadonlySet<string> = new Set(["ready", "starting", "running", "ended", "failed", "broken"]);
+const kinds: ReadonlySet<string> = new Set([
+  "ready",
+  "starting",
+  "running",
+  "fenced",
+  "ended",
+  "failed",
+  "broken",
+]);
 
 /** All whole lines; a line being written has no end yet and is left for later. */
 export function parseJournal(text: string): JournalEntry[] {

@@ -11,12 +11,12 @@ import type { AppliancePlan } from "#protocol/host-plan.ts";
  * code, 128 + signal number if it was killed. Aborted, it is killed with all it started in its session.
  */
 export function runInside(
-  machine: { pid: number; uid: number; procsFiles: readonly string[] },
+  machine: { pid: number; uid: number; procsFiles: readonly string[]; leaseFile: string },
   plan: AppliancePlan,
   request: ExecRequest,
   signal: AbortSignal,
 ): Promise<number> {
-  const { pid, uid, procsFiles } = machine;
+  const { pid, uid, procsFiles, leaseFile } = machine;
   const spec = programSpec({
     command: request.command,
     env: { ...plan.env, ...request.env },
@@ -25,7 +25,8 @@ export function runInside(
   const files = encodeURIComponent(procsFiles.join(","));
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   if (signal.aborted) return Promise.reject(signal.reason);
-  const child = spawn(perl, [supervisorProgram, "exec", String(pid), String(uid), files, spec], {
+  const lease = plan.leased === true ? leaseFile : "";
+  const child = spawn(perl, [supervisorProgram, "exec", String(pid), String(uid), files, spec, lease], {
     stdio: ["pipe", "pipe", "pipe"],
     cwd: "/",
   });

@@ -25,6 +25,8 @@ export type SlotPlace = {
   readonly cgroupParent: string;
   readonly netnsPrefix: string;
   readonly firstUid: number;
+  /** Until when leased appliances of this host may run. */
+  readonly leaseFile: string;
 };
 
 export type SlotListener = {
@@ -44,6 +46,9 @@ export class Slot {
   readonly netns: string;
   readonly uid: number;
   readonly cgroup: Cgroup;
+  /** Its supervisor knows of leases; one that an older program made does not. */
+  obeysLease = false;
+  readonly #leaseFile: string;
   /** Undefined before it is made and after its supervisor died. */
   pid: number | undefined;
   #startTime = "";
@@ -56,6 +61,7 @@ export class Slot {
     this.directory = join(place.slotsDirectory, String(index));
     this.netns = slotNetns(place.netnsPrefix, index);
     this.uid = place.firstUid + index;
+    this.#leaseFile = place.leaseFile;
     this.cgroup = cgroups.open(slotGroup(place.cgroupParent, index));
   }
 
@@ -73,8 +79,10 @@ export class Slot {
     this.cgroup.create();
     const { index, directory, netns, uid } = this;
     const procsFiles = this.cgroup.procsFiles();
-    const pid = await factory.make({ index, directory, netns, uid, procsFiles, ...root });
+    const leaseFile = this.#leaseFile;
+    const pid = await factory.make({ index, directory, netns, uid, procsFiles, leaseFile, ...root });
     this.#listen(pid, listener);
+    this.obeysLease = true;
   }
 
   /** Takes over a supervisor that an earlier manager made. False: it does not live. */
@@ -85,11 +93,12 @@ export class Slot {
     } catch {
       return false;
     }
-    const [pid, startTime] = text.trim().split(" ");
+    const [pid, startTime, word] = text.trim().split(" ");
     // The start time tells it from a stranger that got its number since.
     if (pid === undefined || startTime === undefined || readStartTime(Number(pid)) !== startTime)
       return false;
     this.#listen(Number(pid), listener);
+    this.obeysLease = word === "lease";
     return true;
   }
 
@@ -116,8 +125,8 @@ export class Slot {
     if (this.pid !== undefined && readStartTime(this.pid) !== this.#startTime) this.#events?.destroy();
   }
 
-  /** "start" and "signal" take a number, "kill" takes 0. Without a supervisor there is nobody to tell. */
-  send(verb: "start" | "signal" | "kill", number: number): void {
+  /** "start" and "signal" take a number, "leased" 0 or 1, the others 0. Without a supervisor there is nobody to tell. */
+  send(verb: "start" | "signal" | "kill" | "leased" | "lease" | "go", number: number): void {
     if (this.#control !== undefined) writeSync(this.#control, `${verb} ${number}\n`);
   }
 

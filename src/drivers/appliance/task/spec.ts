@@ -20,6 +20,7 @@ export function commandSpec(plan: AppliancePlan, uid: number): string {
   const name = applianceNameOf(plan.id);
   return [
     line("hostname", name),
+    line("leased", plan.leased === true ? 1 : 0),
     line("file", "/etc/hostname", "644", rootUid, `${name}\n`),
     ...plan.files.map((file) => line("file", file.path, file.mode.toString(8), uid, file.content)),
     programSpec({ ...plan, env: { HOSTNAME: name, ...plan.env } }),

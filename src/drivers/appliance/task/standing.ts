@@ -41,6 +41,7 @@ export function stateOf(
         return record.end.code === 0 ? "exited" : "failed";
       }
       if (record.suspended) return "suspended";
+      if (last?.what === "fenced") return "fenced";
       return last?.what === "running" ? "running" : "starting";
     default:
       return record.phase satisfies never;

@@ -16,8 +16,9 @@ use warnings;
 use constant {
     MS_RDONLY => 1, MS_NOSUID => 2, MS_NODEV => 4, MS_NOEXEC => 8, MS_BIND => 4096, MS_REC => 16384,
     MS_PRIVATE => 1 << 18, MNT_DETACH => 2, AT_FDCWD => -100, SIGKILL => 9, SIGTERM => 15, SIGCHLD => 17,
+    SIGCONT => 18, SIGSTOP => 19,
     CLONE_NEWNS => 0x20000, CLONE_NEWUTS => 0x4000000, CLONE_NEWIPC => 0x8000000, CLONE_NEWPID => 0x20000000,
-    CLONE_NEWNET => 0x40000000, O_WRONLY => 1, O_RDWR => 2, O_CREAT => 64, O_TRUNC => 512, O_APPEND => 1024,
+    CLONE_NEWNET => 0x40000000, O_RDONLY => 0, O_WRONLY => 1, O_RDWR => 2, O_CREAT => 64, O_TRUNC => 512, O_APPEND => 1024,
     O_NONBLOCK => 2048, O_NOFOLLOW => 131072, S_IFIFO => 0010000, S_IFCHR => 0020000, WNOHANG => 1,
     PR_SET_PDEATHSIG => 1, PR_CAPBSET_DROP => 24, PR_SET_NO_NEW_PRIVS => 38, RLIMIT_CORE => 4,
 };
@@ -26,10 +27,12 @@ my $machine = do { open my $in, '-|', 'uname', '-m' or die "uname: $!"; my $name
 my %call = $machine eq 'aarch64'
     ? (clone => 220, setns => 268, mount => 40, umount2 => 39, pivot_root => 41, sethostname => 161, prctl => 167,
        setresuid => 147, setresgid => 149, setgroups => 159, mknodat => 33, fsync => 82, prlimit64 => 261,
-       rt_sigprocmask => 135, signalfd4 => 74, pidfd_open => 434, setsid => 157, clock_gettime => 113)
+       rt_sigprocmask => 135, signalfd4 => 74, pidfd_open => 434, setsid => 157, clock_gettime => 113,
+       pread64 => 67)
     : (clone => 56, setns => 308, mount => 165, umount2 => 166, pivot_root => 155, sethostname => 170, prctl => 157,
        setresuid => 117, setresgid => 119, setgroups => 116, mknodat => 259, fsync => 74, prlimit64 => 302,
-       rt_sigprocmask => 14, signalfd4 => 289, pidfd_open => 434, setsid => 112, clock_gettime => 228);
+       rt_sigprocmask => 14, signalfd4 => 289, pidfd_open => 434, setsid => 112, clock_gettime => 228,
+       pread64 => 17);
 
 umask 022;
 my $mode = shift @ARGV // '';
@@ -60,7 +63,7 @@ sub factory {
 
 # Its network namespace is there, and its pid recorded, when this returns; the rest it sets up on its own.
 sub make {
-    my ($directory, $netns, $uid, $image, $procs, $masks) = @_;
+    my ($directory, $netns, $uid, $image, $procs, $masks, $lease) = @_;
     # Left by a supervisor that died: an overlay mounted "volatile" may not be mounted again.
     remove_tree("$directory/work");
     for my $name ('', qw(/root /upper /work)) {
@@ -75,6 +78,7 @@ sub make {
     sysopen $open{journal}, "$directory/journal", O_RDWR | O_CREAT | O_APPEND, 0600 or die "journal: $!\n";
     sysopen $open{log}, "$directory/log", O_WRONLY | O_CREAT | O_APPEND, 0600 or die "log: $!\n";
     sysopen $open{spec}, "$directory/spec", O_RDWR | O_CREAT, 0600 or die "spec: $!\n";
+    sysopen $open{lease}, $lease, O_RDONLY or die "lease: $!\n";
     sysopen my $hosts, "$directory/hosts", O_RDWR | O_CREAT, 0644 or die "hosts: $!\n";
     close $hosts;
     pipe my $gate, my $key or die "pipe: $!\n";
@@ -91,7 +95,8 @@ sub make {
     my $made = eval {
         bind_netns($pid, $netns) unless $kept;
         write_file($_, $pid) for split /,/, $procs;
-        write_file("$directory/pid", "$pid " . start_time($pid) . "\n");
+        # The last word: it is one of those that obey a lease.
+        write_file("$directory/pid", "$pid " . start_time($pid) . " lease\n");
         syswrite $key, "go";
         1;
     };
@@ -206,41 +211,134 @@ sub set_up_network {
     ioctl $socket, 0x8914, $request or die "bring lo up: $!\n";
 }
 
+# Of its machine: run, the number of the newest; command, its process while it runs; held, a run that waits for the
+# lease; leased, whether it needs one; fenced, how often it has looked for a later one while all were stopped.
 sub serve {
     my ($open, $uid) = @_;
     my $child_mask = pack 'Q', 1 << (SIGCHLD - 1);
     sys('rt_sigprocmask', 0, $child_mask, 0, 8);
     my $signals = sys('signalfd4', -1, $child_mask, 8, O_NONBLOCK | 02000000);
     open my $ends, '+<&=', $signals or die "signalfd: $!\n";
+    # So that a busy appliance cannot keep it from stopping it; what it starts is put back.
+    eval { setpriority 0, 0, -20 };
     note($open, 0, 'ready', 0, '');
-    my ($run, $command, $pending) = (0, undef, '');
+    my $own = {open => $open, uid => $uid, mask => $child_mask, run => 0, leased => 0, fenced => 0};
+    my $pending = '';
     while (1) {
         my $ready = '';
         vec($ready, fileno $open->{control}, 1) = 1;
         vec($ready, $signals, 1) = 1;
-        select $ready, undef, undef, undef;
+        select $ready, undef, undef, obey_lease($own);
         if (vec $ready, $signals, 1) {
             sysread $ends, my $ignored, 4096;
             while ((my $pid = waitpid -1, WNOHANG) > 0) {
-                next unless defined $command && $pid == $command;
-                my $code = $? & 127 ? 128 + ($? & 127) : $? >> 8;
-                undef $command;
-                end_all();
-                note($open, $run, 'ended', $code, '');
+                ended($own, $?) if defined $own->{command} && $pid == $own->{command};
             }
         }
         next unless vec $ready, fileno $open->{control}, 1;
         sysread $open->{control}, $pending, 4096, length $pending;
-        while ($pending =~ s/^(\w+) (\d+)\n//) {
-            my ($verb, $number) = ($1, $2);
-            if ($verb eq 'start' && $number > $run && !defined $command) {
-                $run = $number;
-                $command = start($open, $uid, $run, $child_mask);
-            }
-            elsif ($verb eq 'signal' && defined $command) { kill $number, $command }
-            elsif ($verb eq 'kill') { kill SIGKILL, -1 }
-        }
+        while ($pending =~ s/^(\w+) (\d+)\n//) { do_as_told($own, $1, $2) }
     }
+}
+
+sub do_as_told {
+    my ($own, $verb, $number) = @_;
+    if ($verb eq 'start' && $number > $own->{run} && !defined $own->{command}) {
+        $own->{run} = $number;
+        start($own);
+    }
+    elsif ($verb eq 'leased') { $own->{leased} = $number }
+    # Thawed with every process stopped: whether they go on is for the lease to say.
+    elsif ($verb eq 'go' && !$own->{fenced}) { go_on() if may_run($own) }
+    elsif ($verb eq 'signal' || $verb eq 'kill') {
+        if (defined $own->{held}) { undef $own->{held}; ended($own, SIGKILL) }
+        # A fenced command must not run again only to end politely.
+        elsif ($verb eq 'kill' || $own->{fenced}) { kill SIGKILL, -1 }
+        elsif (defined $own->{command}) { kill $number, $own->{command} }
+    }
+    # "lease 0" only wakes.
+}
+
+sub ended {
+    my ($own, $status) = @_;
+    my $code = $status & 127 ? 128 + ($status & 127) : $status >> 8;
+    undef $own->{command};
+    $own->{fenced} = 0;
+    end_all();
+    note($own->{open}, $own->{run}, 'ended', $code, '');
+}
+
+# Nothing here needs a manager: the lease is read, and once it is over all but this process are stopped, again and
+# again, as long as no later end is found. Returns the seconds until it is to look again.
+sub obey_lease {
+    my ($own) = @_;
+    my $left = $own->{leased} && (defined $own->{command} || defined $own->{held}) ? lease_left($own->{open}) : undef;
+    if (defined $left && $left <= 0) {
+        fence($own);
+        # Woken by a manager that renews it; for one that could not tell, ever more rarely.
+        my $again = 0.05 * 2 ** $own->{fenced}++;
+        return $again < 1 ? $again : 1;
+    }
+    unfence($own) if $own->{fenced};
+    # A moment more, or it would wake just before.
+    return defined $left ? $left / 1000 + 0.001 : undef;
+}
+
+sub fence {
+    my ($own) = @_;
+    # What was stopped by its own doing stays stopped afterwards.
+    $own->{stopped} = {map { $_ => 1 } stopped_pids()} if !$own->{fenced} && defined $own->{command};
+    kill SIGSTOP, -1;
+    return if $own->{fenced};
+    truncate $own->{open}{journal}, 0 if defined $own->{held};
+    $own->{before} = -s $own->{open}{journal};
+    note($own->{open}, $own->{run}, 'fenced', 0, '');
+}
+
+sub unfence {
+    my ($own) = @_;
+    $own->{fenced} = 0;
+    if (defined $own->{held}) { undef $own->{held}; return start($own) }
+    # Back to what it was: else the journal would grow with every lease that ends.
+    truncate $own->{open}{journal}, $own->{before};
+    go_on($own->{stopped});
+    syswrite $own->{open}{events}, "\n";
+}
+
+sub go_on {
+    my ($stopped) = @_;
+    return kill SIGCONT, -1 unless $stopped && %$stopped;
+    kill SIGCONT, grep { !$stopped->{$_} } pids();
+}
+
+sub pids {
+    opendir my $proc, '/proc' or return;
+    return grep { /^\d+$/ && $_ > 1 } readdir $proc;
+}
+
+sub stopped_pids {
+    return grep {
+        open my $file, '<', "/proc/$_/stat";
+        my $line = defined $file ? readline $file : undef;
+        defined $line && $line =~ /\) T /;
+    } pids();
+}
+
+sub may_run {
+    my ($own) = @_;
+    return !$own->{leased} || lease_left($own->{open}) > 0;
+}
+
+# Milliseconds; 0 or less: it is over.
+sub lease_left {
+    my ($open) = @_;
+    for (1 .. 100) {
+        my $text = "\0" x 33;
+        syscall($call{pread64}, fileno $open->{lease}, $text, 33, 0);
+        my ($end, $again) = split ' ', $text;
+        return $end - clock_ms(1) if defined $again && $end eq $again;
+    }
+    return 0;
 }
 
 # The command is the appliance: with it ends whatever it left running.
@@ -249,38 +347,41 @@ sub end_all {
     1 while waitpid(-1, 0) > 0;
 }
 
+# Without a lease it is held: started as soon as there is one.
 sub start {
-    my ($open, $uid, $run, $child_mask) = @_;
-    truncate $open->{journal}, 0;
-    note($open, $run, 'starting', 0, '');
+    my ($own) = @_;
+    my ($open, $run) = ($own->{open}, $own->{run});
     my ($said, $tell);
     my $pid = eval {
-        my %spec = (env => [], arg => [], file => [], directory => '/', hostname => 'appliance');
+        my %spec = (env => [], arg => [], file => [], directory => '/', hostname => 'appliance', leased => 0);
         sysseek $open->{spec}, 0, 0;
         for (split /\n/, slurp($open->{spec})) {
             my ($key, @values) = fields($_);
             if (ref $spec{$key}) { push @{$spec{$key}}, \@values } else { $spec{$key} = $values[0] }
         }
+        $own->{leased} = $spec{leased};
+        if (!may_run($own)) { $own->{held} = 1; return 0 }
+        truncate $open->{journal}, 0;
+        note($open, $run, 'starting', 0, '');
         sys('sethostname', $spec{hostname}, length $spec{hostname});
         lay_in(@$_) for @{$spec{file}};
         pipe $said, $tell or die "pipe: $!\n";
         my $child = fork // die "fork: $!\n";
-        if ($child == 0) { become($open, $uid, \%spec, $child_mask, $tell) }
+        if ($child == 0) { become($own, \%spec, $tell) }
         $child;
     };
     if (!defined $pid) {
         my $problem = $@;
         chomp $problem;
-        note($open, $run, 'failed', 126, $problem);
-        return undef;
+        return note($open, $run, 'failed', 126, $problem);
     }
+    return if $pid == 0;
     close $tell;
     # Ends when the command's own program has taken over, or with the reason why it could not.
     my $problem = slurp($said);
-    if ($problem eq '') { note($open, $run, 'running', 0, ''); return $pid }
-    waitpid $pid, 0;
-    note($open, $run, 'failed', 127, $problem);
-    return undef;
+    if ($problem ne '') { waitpid $pid, 0; return note($open, $run, 'failed', 127, $problem) }
+    $own->{command} = $pid;
+    note($open, $run, 'running', 0, '');
 }
 
 sub lay_in {
@@ -300,16 +401,18 @@ sub lay_in {
 
 # In the child: the unprivileged process that becomes the command. Never returns.
 sub become {
-    my ($open, $uid, $spec, $child_mask, $tell) = @_;
+    my ($own, $spec, $tell) = @_;
+    my $open = $own->{open};
     eval {
+        setpriority 0, 0, 0;
         syscall($call{setsid});
         open STDIN, '<', '/dev/null' or die "open /dev/null: $!\n";
         open STDOUT, '>&', $open->{log} or die "open the log: $!\n";
         open STDERR, '>&', $open->{log} or die "open the log: $!\n";
         # Out of memory takes the command, not the one who tells of it.
         eval { write_file('/proc/self/oom_score_adj', '500') };
-        sys('rt_sigprocmask', 1, $child_mask, 0, 8);
-        give_up_privileges($uid);
+        sys('rt_sigprocmask', 1, $own->{mask}, 0, 8);
+        give_up_privileges($own->{uid});
         run_program($spec);
     };
     my $problem = $@;
@@ -340,7 +443,9 @@ sub run_program {
 # ---- exec: one more program in a running appliance ---------------------------------------------------------
 
 sub run_inside {
-    my ($pid, $uid, $procs, $text) = @_;
+    my ($pid, $uid, $procs, $text, $lease) = @_;
+    my %open;
+    if ($lease ne '') { sysopen $open{lease}, $lease, O_RDONLY or die "lease: $!\n" }
     my $handle = sys('pidfd_open', $pid + 0, 0);
     write_file($_, $$) for split /,/, decode($procs);
     my %spec = (env => [], arg => [], directory => '/');
@@ -361,6 +466,7 @@ sub run_inside {
             give_up_privileges($uid + 0);
             # After the change of user, which clears it.
             sys('prctl', PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+            die "run $spec{arg}[0][0]: its host's lease is over\n" if %open && lease_left(\%open) <= 0;
             run_program(\%spec);
         };
         print STDERR "Cannot $@";
@@ -375,13 +481,18 @@ sub run_inside {
 # One journal line, then a nudge to whoever listens; only then to the disk, which takes milliseconds.
 sub note {
     my ($open, $run, $what, $code, $message) = @_;
-    my $now = "\0" x 16;
-    syscall($call{clock_gettime}, 0, $now);
-    my ($seconds, $nanoseconds) = unpack 'qq', $now;
-    my $at = sprintf '%d', $seconds * 1000 + $nanoseconds / 1e6;
-    syswrite $open->{journal}, join("\t", $run, $what, $code, $at, encode($message)) . "\n";
+    syswrite $open->{journal}, join("\t", $run, $what, $code, int clock_ms(0), encode($message)) . "\n";
     syswrite $open->{events}, "\n";
     syscall($call{fsync}, fileno $open->{journal}) if $what eq 'ended' || $what eq 'failed';
+}
+
+# 0: since the epoch; 1: monotonic.
+sub clock_ms {
+    my ($clock) = @_;
+    my $now = "\0" x 16;
+    syscall($call{clock_gettime}, $clock, $now);
+    my ($seconds, $nanoseconds) = unpack 'qq', $now;
+    return $seconds * 1000 + $nanoseconds / 1e6;
 }
 
 sub sys {

@@ -6,6 +6,7 @@ import type { Bytes, Millis } from "#base/units.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import { cpuLimits } from "#drivers/appliance/task/cpu-limits.ts";
 import type { JournalEntry } from "#drivers/appliance/task/journal.ts";
+import { stopProcesses } from "#drivers/appliance/task/processes.ts";
 import { nextRestart } from "#drivers/appliance/task/next-restart.ts";
 import { applianceNameOf } from "#drivers/appliance/task/names.ts";
 import { writeRecord } from "#drivers/appliance/task/record.ts";
@@ -68,6 +69,7 @@ export class Task {
     this.slot.cgroup.setPids(this.#parts.pidsMax);
     this.applySize(plan.cpu, plan.memoryBytes);
     this.slot.write("spec", commandSpec(plan, this.slot.uid));
+    this.slot.send("leased", plan.leased === true ? 1 : 0);
     if (names !== undefined) this.setNames(names);
   }
 
@@ -102,12 +104,29 @@ export class Task {
       ...(ended?.message === undefined ? {} : { message: ended.message }),
       ...(plan.cpu === undefined ? {} : { cpu: plan.cpu }),
       ...(plan.memoryBytes === undefined ? {} : { memoryLimitBytes: plan.memoryBytes }),
+      ...(this.#obeysLease() ? { leased: true } : {}),
     };
   }
 
   state(): ReturnType<typeof stateOf> {
     const last = this.#entries.findLast((entry) => entry.run === this.#record.run);
     return stateOf(this.#record, last, this.slot.pid !== undefined);
+  }
+
+  /** Where there is no supervisor, the next one will. */
+  #obeysLease(): boolean {
+    return this.leased && (this.slot.pid === undefined || this.slot.obeysLease);
+  }
+
+  get leased(): boolean {
+    return this.#record.plan.leased === true;
+  }
+
+  /** Whether it obeys the host's lease: first on record and for the next supervisor, then at once. */
+  setLeased(leased: boolean): void {
+    this.save({ plan: { ...this.#record.plan, leased } });
+    this.slot.write("spec", commandSpec(this.#record.plan, this.slot.uid));
+    this.slot.send("leased", leased ? 1 : 0);
   }
 
   #usage(): { cpuUsedMs: Millis; memoryBytes: Bytes } {
@@ -202,11 +221,24 @@ export class Task {
     await this.#until(() => this.state() !== "starting", signal);
   }
 
+  /**
+   * A leased one may have been frozen over the end of its lease, its supervisor with it: so nothing of it runs before
+   * the supervisor has looked.
+   */
+  thaw(): void {
+    const { cgroup, pid } = this.slot;
+    if (this.leased && pid !== undefined && cgroup.isFrozen()) {
+      stopProcesses(cgroup.pids(), pid);
+      cgroup.thaw();
+      this.slot.send("go", 0);
+    } else cgroup.thaw();
+  }
+
   async stop(graceMs: Millis, signal: AbortSignal): Promise<void> {
     this.cancelRestart();
     if (this.#record.phase === "created") return;
     if (this.#record.phase === "running") this.save({ phase: "stopped", suspended: false });
-    this.slot.cgroup.thaw();
+    this.thaw();
     this.look();
     const stopped = (): boolean => this.#over();
     if (stopped()) return;
