@@ -62,7 +62,7 @@ async function host(): Promise<ApplianceSubject> {
     programs,
     reopen: () => one.open(),
     async [Symbol.asyncDispose]() {
-      for (const { id } of [...one.machine.appliances]) one.machine.remove(id);
+      for (const { id } of one.machine.appliances) one.machine.remove(id);
       one.life.kill();
       await one.running[Symbol.asyncDispose]();
     },

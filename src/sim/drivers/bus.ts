@@ -3,6 +3,7 @@ import type { Log } from "#base/runtime.ts";
 import { Endpoint } from "#drivers/messaging/endpoint.ts";
 import { Exchange } from "#drivers/messaging/exchange.ts";
 import type { Member } from "#drivers/messaging/exchange.ts";
+import { encodeFrame } from "#drivers/messaging/frames.ts";
 import type { Frame } from "#drivers/messaging/frames.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import { clusterAddress } from "#protocol/topics.ts";
@@ -63,7 +64,10 @@ export class Buses {
           this.prepare(frame);
           life.act(() => queueMicrotask(() => exchange.accept(own, frame)));
         },
-        close: () => Promise.resolve(),
+        close: () => {
+          this.died(life, false);
+          return Promise.resolve();
+        },
       },
     });
     exchange.join(own);
@@ -100,8 +104,12 @@ export class Buses {
     for (const line of this.#lines) line.mayBreak(lasts);
   }
 
+  /** @throws `limit_exceeded`, `bad_input` */
   prepare(frame: Frame): void {
-    if (this.settings.freezesMessages) deepFreeze(frame);
+    if (!this.settings.freezesMessages) return;
+    // What is too long or no JSON must fail here as it does on a real line.
+    encodeFrame(frame);
+    deepFreeze(frame);
   }
 
   /**

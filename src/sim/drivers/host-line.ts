@@ -3,6 +3,7 @@ import type { Log } from "#base/runtime.ts";
 import { Endpoint } from "#drivers/messaging/endpoint.ts";
 import type { Member } from "#drivers/messaging/exchange.ts";
 import type { Frame } from "#drivers/messaging/frames.ts";
+import { messagingLimits } from "#drivers/messaging/limits.ts";
 import { reconnectDelay } from "#drivers/messaging/reconnect.ts";
 import { clusterAddress } from "#protocol/topics.ts";
 import type { Buses, BusServer } from "#sim/drivers/bus.ts";
@@ -32,8 +33,12 @@ export class HostLine {
   readonly life: Incarnation;
   readonly #buses: Buses;
   readonly #address: string;
+  #closed = false;
   #connection: Connection | undefined;
+  /** Attempts that came to nothing since the last connection. */
   #failures = 0;
+  /** Those of them that nobody answered. */
+  #unanswered = 0;
 
   constructor(buses: Buses, life: Incarnation, address: string, log: Log) {
     this.#buses = buses;
@@ -42,15 +47,16 @@ export class HostLine {
     this.endpoint = new Endpoint({
       address,
       log,
-      line: { send: (frame) => this.#send(frame), close: () => Promise.resolve() },
+      line: { send: (frame) => this.#send(frame), close: () => this.#close() },
     });
   }
 
   connect(): void {
+    if (this.#closed) return;
     const { servers, wire, settings } = this.#buses;
     const heard = servers.filter((server) => !wire.isCut(this.life.process, server.life.process));
     // After an attempt that nobody answered the next newest is tried.
-    const server = heard[this.#failures % Math.max(1, heard.length)];
+    const server = heard[this.#unanswered % Math.max(1, heard.length)];
     if (server === undefined) return this.#retry();
     const connection: Connection = {
       server,
@@ -65,7 +71,9 @@ export class HostLine {
       this.#join(connection),
     );
     this.life.later(this.life.draw(settings.keepAliveMs), "bus, nobody answers", () => {
-      if (!connection.welcomed) this.#closeHostEnd(connection);
+      if (connection.welcomed || connection.hostClosed) return;
+      this.#unanswered += 1;
+      this.#closeHostEnd(connection);
     });
   }
 
@@ -92,7 +100,6 @@ export class HostLine {
     if (connection === undefined) return;
     this.life.later(this.life.draw(this.#buses.settings.followMs), "bus, a newer one", () => {
       if (connection.hostClosed || this.#buses.servers[0] === connection.server) return;
-      this.#failures = 0;
       this.#tellServer(connection, false);
       this.#closeHostEnd(connection);
     });
@@ -118,7 +125,7 @@ export class HostLine {
     const member: Member = {
       address: this.#address,
       deliver: (frame) => {
-        const seen = asSeenByHost(frame);
+        const seen = this.#buses.settings.hostsSeeEachOther ? frame : asSeenByHost(frame);
         if (seen === undefined || connection.serverClosed || server.life.isDead) return;
         this.#buses.prepare(seen);
         this.#buses.transmit(down, seen, () => this.#receive(connection, seen));
@@ -141,9 +148,10 @@ export class HostLine {
     if (frame.kind === "welcome") {
       connection.welcomed = true;
       this.#failures = 0;
+      this.#unanswered = 0;
     }
     this.endpoint.receive(frame);
-    if (frame.kind === "refused") this.#closeHostEnd(connection);
+    if (frame.kind === "refused") this.#closeHostEnd(connection, messagingLimits.refusedMs);
   }
 
   #send(frame: Frame): void {
@@ -163,12 +171,22 @@ export class HostLine {
     );
   }
 
-  #closeHostEnd(connection: Connection): void {
+  #close(): Promise<void> {
+    this.#closed = true;
+    const connection = this.#connection;
+    if (connection !== undefined) {
+      connection.hostClosed = true;
+      this.#tellServer(connection, false);
+    }
+    return Promise.resolve();
+  }
+
+  #closeHostEnd(connection: Connection, pauseMs?: number): void {
     if (connection.hostClosed) return;
     connection.hostClosed = true;
     if (this.#connection === connection) this.#connection = undefined;
     this.endpoint.disconnected();
-    this.#retry();
+    this.#retry(pauseMs);
   }
 
   #closeServerEnd(connection: Connection): void {
@@ -197,10 +215,10 @@ export class HostLine {
     );
   }
 
-  #retry(): void {
-    const pauseMs = reconnectDelay(this.#failures, this.life.chance.next());
+  #retry(pauseMs?: number): void {
+    const delayMs = pauseMs ?? reconnectDelay(this.#failures, this.life.chance.next());
     this.#failures += 1;
-    this.life.later(pauseMs, "bus, connect", () => this.connect());
+    this.life.later(delayMs, "bus, connect", () => this.connect());
   }
 }
 
