@@ -12,6 +12,7 @@ import { defaultLabTopology, parseTopology } from "#formats/topology.ts";
 import { labDown, labStatus, labUp } from "#lab/lab.ts";
 import type { LabStatus } from "#lab/status.ts";
 import type { Topology } from "#model/topology.ts";
+import type { PlacementPolicy } from "#planner/mapping.ts";
 import type { HostStatus } from "#protocol/http/status.ts";
 
 /** Managers that are not ready by then will not be; their logs say why. */
@@ -28,6 +29,11 @@ export const command: Command = {
     hosts: { about: "up without a file: hosts at each site (2)", value: "N" },
     "network-only": { about: "up: hosts, switches and routers without managers" },
     seed: { about: "up: make the manager's choices repeatable", value: "N" },
+    policy: {
+      about: "up: how hosts are filled, spread (evenly) or pack (one after the other)",
+      value: "POLICY",
+    },
+    consolidate: { about: "up: empty hosts that others have room for, by moving what they run" },
   },
   about: [
     "A lab is a cloud on this one machine: hosts are network namespaces with a CPU and memory budget each, joined by\nswitches, sites by a router, every cable with its bandwidth; a host manager runs in each, and a cluster manager.",
@@ -75,6 +81,7 @@ async function up(given: Arguments, context: CommandContext, file: string | unde
   const place = await placeOf(given, context);
   const progress = progressOn(context);
   const seed = given.number("seed");
+  const policy = policyOf(given);
   const startedAtMs = context.clock.monotonic();
   const json = given.has("json");
   const managers = !given.has("network-only");
@@ -83,7 +90,7 @@ async function up(given: Arguments, context: CommandContext, file: string | unde
   };
   try {
     await labUp(
-      { ...place, topology, managers, progress: show, ...(seed === undefined ? {} : { seed }) },
+      { ...place, topology, managers, policy, progress: show, ...(seed === undefined ? {} : { seed }) },
       context.signal,
     );
     if (managers) await hostsReady(place.name, topology.hosts.length, context, show);
@@ -101,6 +108,16 @@ async function up(given: Arguments, context: CommandContext, file: string | unde
   const seconds = ((context.clock.monotonic() - startedAtMs) / 1000).toFixed(2);
   context.terminal.out(`${summary(place.name, topology)} in ${seconds} s\n`);
   return 0;
+}
+
+function policyOf(given: Arguments): { placement: PlacementPolicy; consolidate: boolean } {
+  const placement = given.text("policy") ?? "spread";
+  if (placement !== "spread" && placement !== "pack")
+    throw new ConsortError(
+      "bad_input",
+      `Cannot run consort lab up: --policy is "${placement}", wanted spread or pack`,
+    );
+  return { placement, consolidate: given.has("consolidate") };
 }
 
 async function topologyOf(

@@ -6,6 +6,7 @@ import type { Topology } from "#model/topology.ts";
 import { makeBudgets } from "#lab/budgets.ts";
 import { buildNetwork } from "#lab/build.ts";
 import { layOut } from "#lab/layout.ts";
+import type { ClusterConfig } from "#lab/config.ts";
 import { fillCompileCache } from "#lab/compile-cache.ts";
 import { relaysReady } from "#lab/latency/ready.ts";
 import { lockLab } from "#lab/lock.ts";
@@ -36,6 +37,8 @@ export type LabUpOptions = LabPlace & {
   readonly apiPort?: number;
   /** Makes the cluster manager's choices repeatable. */
   readonly seed?: number;
+  /** How hosts are filled; absent: evenly, and nothing moves to make room. */
+  readonly policy?: ClusterConfig["policy"];
   /** Told of each phase as it begins. */
   readonly progress?: (line: string) => void;
 };

@@ -32,6 +32,7 @@ export type ProgramOptions = LabPlace & {
   readonly apiAddress: string;
   readonly apiPort: number;
   readonly seed?: number;
+  readonly policy?: ClusterConfig["policy"];
 };
 
 const hostMain = "host.ts";
@@ -119,5 +120,6 @@ function clusterConfig(options: ProgramOptions): ClusterConfig {
     tokenFile: paths.tokenFile,
     topology: options.topology,
     ...(options.seed === undefined ? {} : { seed: options.seed }),
+    ...(options.policy === undefined ? {} : { policy: options.policy }),
   };
 }

@@ -14,6 +14,7 @@ import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import { parseEnsemble } from "#formats/ensemble.ts";
 import { formatProblem } from "#formats/problem.ts";
 import { labDown, labUp } from "#lab/lab.ts";
+import type { LabUpOptions } from "#lab/lab.ts";
 import { labPaths } from "#lab/names.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
@@ -51,7 +52,12 @@ export type Rig = {
 
 const pollMs = 50;
 
-export async function startRig(name: string, topology: Topology, signal: AbortSignal): Promise<Rig> {
+export async function startRig(
+  name: string,
+  topology: Topology,
+  signal: AbortSignal,
+  options: Pick<LabUpOptions, "policy"> = {},
+): Promise<Rig> {
   const clock = systemClock();
   const machine = {
     clock,
@@ -81,7 +87,7 @@ export async function startRig(name: string, topology: Topology, signal: AbortSi
     exec: (ensemble, appliance, command, stop) => captureIn(client(), { ensemble, appliance, command }, stop),
     status: (ensemble, stop) => client().request("GET", `/v1/ensembles/${ensemble}`, stop),
     hosts: (stop) => client().request("GET", "/v1/hosts", stop),
-    repair: async (stop) => void (await labUp({ ...place, machine, topology }, stop)),
+    repair: async (stop) => void (await labUp({ ...place, ...options, machine, topology }, stop)),
     managerPid: (manager) => pidOfManager(name, manager, place.runRoot),
     async close() {
       await labDown({ ...place, machine }, new AbortController().signal);
@@ -89,7 +95,7 @@ export async function startRig(name: string, topology: Topology, signal: AbortSi
     },
   };
   try {
-    await labUp({ ...place, machine, topology }, signal);
+    await labUp({ ...place, ...options, machine, topology }, signal);
     await eventually("all hosts ready", signal, async () => {
       const hosts = await rig.hosts(signal);
       return (
