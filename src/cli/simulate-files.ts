@@ -77,7 +77,7 @@ export async function readSnapshot(file: string, context: CommandContext): Promi
 
 export function snapshotOf(text: string, file: string): CloudSnapshot {
   // The API, which compiles only while both types are the same, wrote it.
-  return parsed(file, parseSnapshot(text, file)) as CloudSnapshot;
+  return parsed<unknown>(file, parseSnapshot(text, file)) as CloudSnapshot;
 }
 
 async function curveOf(curve: DemandCurve, beside: (path: string) => string): Promise<PlayCurve> {

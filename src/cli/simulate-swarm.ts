@@ -23,7 +23,8 @@ export async function runSwarm(
   const failed: SeedOutcome[] = [];
   for (const seed of seeds) {
     if (signal.aborted) break;
-    if (!json)
+    // Elsewhere than on a terminal every line would stay.
+    if (!json && terminal.errIsTerminal)
       progress.show(`seed ${seed}: ${outcomes.length} of ${seeds.length} run, ${failed.length} broken`);
     const outcome = await runSeed(seed);
     outcomes.push(outcome);

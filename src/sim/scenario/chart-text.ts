@@ -2,7 +2,7 @@ import { formatCpu, formatDuration, milliCpu, millis } from "#base/units.ts";
 import type { Topology } from "#model/topology.ts";
 import type { CpuSeries } from "#sim/scenario/series.ts";
 
-const blocks = [..." ▁▂▃▄▅▆▇█"];
+const blocks = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 /** Hosts drawn at most; the busiest. */
 const hostsMost = 24;
 const widthLeast = 20;
