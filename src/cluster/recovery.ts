@@ -58,10 +58,14 @@ function ofRecord(record: EnsembleRecord, fates: HostFates): Displacement[] {
   }));
 }
 
-/** The question where they can go: `problem` is the ensemble's own, with all else left where it is. */
+/**
+ * The question where they can go: `problem` is the ensemble's own. Everything else stays where it is; `makesRoom`: what
+ * may run elsewhere moves too, if there is no other way.
+ */
 export function replacementProblem(
   problem: MappingProblem,
   { record, moving, homeless }: Displacement,
+  makesRoom = false,
 ): MappingProblem {
   const moves = new Set(moving);
   const staying = Object.entries<HostId>(record.placements).filter(
@@ -69,7 +73,13 @@ export function replacementProblem(
   ) as [ApplianceId, HostId][];
   const previous: Placements = new Map(staying);
   const absent = new Set([...homeless].filter((id) => !moves.has(id)));
-  return { ...problem, previous, pinned: new Set(previous.keys()), absent };
+  const pinned = new Set(previous.keys());
+  if (makesRoom) {
+    for (const { id, spec } of appliancesOf(record.ensemble)) {
+      if (spec.onHostLoss === "elsewhere") pinned.delete(id);
+    }
+  }
+  return { ...problem, previous, pinned, absent };
 }
 
 /** The record once they are placed as mapped; who still waits for a place has none. */
@@ -82,6 +92,12 @@ export function replacedRecord(
   const after = { ...record, placements, paths: mapping.paths, leaving };
   return { ...after, unleased: unleasedAfter(record, after) };
 }
+
+/** All of an ensemble that runs nowhere, whatever its priority. */
+export const wholeOf = (displacement: Displacement): Displacement => ({
+  ...displacement,
+  moving: [...displacement.homeless],
+});
 
 /** Hosts that may be given no lease any more once `after` is desired: what they ran belongs to others. */
 export function hostsToFence(

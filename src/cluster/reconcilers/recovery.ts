@@ -13,6 +13,7 @@ import {
   hostsWaitedFor,
   replacedRecord,
   replacementProblem,
+  wholeOf,
 } from "#cluster/recovery.ts";
 import type { Displacement, HostFates } from "#cluster/recovery.ts";
 import type { StoreWrite } from "#drivers/store/port.ts";
@@ -118,6 +119,10 @@ export class RecoveryReconciler {
     const displacement = this.#find(ensemble, priority);
     if (displacement === undefined) return;
     if (await this.#attempt(displacement, signal).catch(unlessChanged)) return;
+    // An ensemble is one thing to its users: what runs of it makes room for the rest, if all of it can run then.
+    const whole = wholeOf(displacement);
+    const misses = whole.moving.length > 0;
+    if (misses && (await this.#attempt(whole, signal, true).catch(unlessChanged))) return;
     if (displacement.moving.length === 1) return;
     // Together they have no place; as many as possible are better than none.
     for (const id of displacement.moving) {
@@ -134,11 +139,12 @@ export class RecoveryReconciler {
   }
 
   /** Resolves with whether they were placed. */
-  async #attempt(displacement: Displacement, signal: AbortSignal): Promise<boolean> {
+  async #attempt(displacement: Displacement, signal: AbortSignal, makesRoom = false): Promise<boolean> {
     const { state, parts } = this.#context;
     const { record, moving } = displacement;
     const hosts = this.#hostsNow();
-    const problem = replacementProblem(mappingProblem(record.ensemble, this.#context.facts()), displacement);
+    const asked = mappingProblem(record.ensemble, this.#context.facts());
+    const problem = replacementProblem(asked, displacement, makesRoom);
     const mapping = await parts.solve(problem, signal);
     const [violation] = mapping.violations;
     if (violation !== undefined) {
@@ -161,9 +167,10 @@ export class RecoveryReconciler {
       };
       await this.#commit(record, draft, signal);
     });
-    for (const id of moving) {
-      this.#stuck.delete(id);
+    for (const { id } of appliancesOf(record.ensemble)) {
       const [from, to] = [record.placements[id], after.placements[id]];
+      if (to !== undefined) this.#stuck.delete(id);
+      if (to === undefined || from === to) continue;
       const why = from !== undefined && state.standing(from).fenced ? `${from} is lost` : "leaves its host";
       this.#context.events.append("appliance.moved", id, `${from ?? "nowhere"} → ${to}: ${why}`);
     }
