@@ -148,7 +148,9 @@ describe("solveMapping()", () => {
     assert.deepEqual(again, solveMapping(structuredClone(warm), { seed: 4 }));
     const roomier = { ...warm, topology: { ...warm.topology, links: [...warm.topology.links] } };
     assert.deepEqual(solveMapping(roomier, { seed: 4 }), again);
-    // Summed up, it is the same question; on another topology nothing of before is used.
+    const turned = { ...warm, topology: { ...warm.topology, hosts: warm.topology.hosts.toReversed() } };
+    assert.deepEqual(solveMapping(turned, { seed: 4 }), solveMapping(structuredClone(turned), { seed: 4 }));
+    // Summed up, it is the same question.
     assert.deepEqual(solveMapping(structuredClone(condensed(warm)), { seed: 4 }), again);
     assert.deepEqual(lintMapping(condensed(warm), again), lintMapping(warm, again));
   });
