@@ -66,6 +66,7 @@ export class GoldenPlay {
   #cloud: SimulatedCloud | undefined;
   #user: ScenarioUser | undefined;
   #topology: Extract<Scenario["cloud"], { kind: "topology" }>["topology"] | undefined;
+  #watch: Watch | undefined;
   #cursor = 0;
   #told = 0;
 
@@ -100,7 +101,7 @@ export class GoldenPlay {
     });
     const ledger = new Ledger();
     this.#user = new ScenarioUser(this.#cloud, ledger);
-    new Watch(this.#cloud, { topology, ledger, calmSinceMs: foreverMs });
+    this.#watch = new Watch(this.#cloud, { topology, ledger, calmSinceMs: foreverMs });
     this.#cloud.start();
     await this.#cloud.runUntil(1000);
     this.#newEvents();
@@ -112,6 +113,7 @@ export class GoldenPlay {
     if (!duration.ok) throw new Error(`"run ${text}": wanted a time`);
     const cloud = this.#running();
     await cloud.runUntil(cloud.nowMs + duration.value);
+    this.#watch?.checkOverdue();
     const asked = (this.#user?.asked ?? []).slice(this.#told);
     this.#told += asked.length;
     const answers = asked

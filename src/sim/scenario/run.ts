@@ -107,6 +107,7 @@ class Run {
       settings: {
         traceLinesKept: traceLines,
         clusterManager: managerWith(play),
+        permitsPairs: topology.hosts.length <= watchedHostsMost,
         demandOf: (id, atMs) => this.#demands.milliAt(id, atMs),
       },
     });
