@@ -10,6 +10,7 @@ import { formatFacts, formatTable } from "#cli/table.ts";
 import { didYouMean } from "#formats/suggestion.ts";
 import { defaultLabTopology, parseTopology } from "#formats/topology.ts";
 import { labDown, labStatus, labUp } from "#lab/lab.ts";
+import { pauseManager, powerOff, powerOn, resumeManager } from "#lab/power.ts";
 import type { LabStatus } from "#lab/status.ts";
 import type { Topology } from "#model/topology.ts";
 import type { PlacementPolicy } from "#planner/mapping.ts";
@@ -19,10 +20,16 @@ import type { HostStatus } from "#protocol/http/status.ts";
 const readyMsMax = 30_000;
 const lookAgainMs = millis(40);
 
-const verbs = { up, down, status } as const;
+const verbs = { up, down, status, power, pause: paused, resume: paused } as const;
 
 export const command: Command = {
-  usage: ["lab up [TOPOLOGY.yaml]", "lab down", "lab status"],
+  usage: [
+    "lab up [TOPOLOGY.yaml]",
+    "lab down",
+    "lab status",
+    "lab power off|on HOST",
+    "lab pause|resume HOST",
+  ],
   options: {
     lab: { about: 'The lab\'s name (CONSORT_LAB, else "lab"); several may run side by side', value: "NAME" },
     sites: { about: "up without a file: number of sites (2)", value: "N" },
@@ -38,26 +45,36 @@ export const command: Command = {
   about: [
     "A lab is a cloud on this one machine: hosts are network namespaces with a CPU and memory budget each, joined by\nswitches, sites by a router, every cable with its bandwidth; a host manager runs in each, and a cluster manager.",
     "Both up and down may be interrupted and repeated at any moment: up makes whole what is there, down leaves nothing.",
+    "power off takes a host or gateway away as a loss of power does: its manager, its appliances, its part of the network\nat once; its disk stays. power on starts it again. pause lets its manager stand still, with all it believes, while its\nappliances run on; resume wakes it. Nothing is lost by asking twice, and up and down work in every state.",
   ],
   examples: [
     { line: "sudo consort lab up", what: "2 sites of 2 hosts: a1 a2, b1 b2" },
     { line: "sudo consort lab up --sites 1 --hosts 4", what: "one site of four" },
     { line: "sudo consort lab up rack.yaml --lab red", what: "your own wiring, beside another lab" },
+    { line: "sudo consort lab power off a1", what: "lose host a1 and all it runs" },
+    { line: "sudo consort lab pause a1", what: "a manager that wakes up believing it is still in charge" },
     { line: "sudo consort lab down", what: "back to nothing" },
   ],
-  takes: [1, 2],
+  takes: [1, 3],
   async run(given, context) {
-    const [verb = "", file] = given.positionals;
-    if (!isVerb(verb) || (file !== undefined && verb !== "up")) {
-      const suggestion = isVerb(verb) ? `lab ${verb} takes no file` : didYouMean(verb, Object.keys(verbs));
+    const [verb = "", ...rest] = given.positionals;
+    if (!isVerb(verb) || rest.length > argumentsMax[verb]) {
+      const takes = isVerb(verb) ? `lab ${verb} takes ${argumentsMax[verb] || "no"} more` : undefined;
+      const suggestion = takes ?? didYouMean(verb, Object.keys(verbs));
       throw new ConsortError(
         "bad_input",
-        `Cannot run consort lab ${given.positionals.join(" ")}: ${suggestion ?? "wanted up, down or status"}`,
+        `Cannot run consort lab ${given.positionals.join(" ")}: ${suggestion ?? `wanted ${Object.keys(verbs).join(", ")}`}`,
       );
     }
-    return verbs[verb](given, context, file);
+    return verbs[verb](given, context, rest[0]);
   },
 };
+
+/** Words after the verb. */
+const argumentsMax = { up: 1, down: 0, status: 0, power: 2, pause: 1, resume: 1 } satisfies Record<
+  keyof typeof verbs,
+  number
+>;
 
 const isVerb = (verb: string): verb is keyof typeof verbs => Object.hasOwn(verbs, verb);
 
@@ -93,7 +110,7 @@ async function up(given: Arguments, context: CommandContext, file: string | unde
       { ...place, topology, managers, policy, progress: show, ...(seed === undefined ? {} : { seed }) },
       context.signal,
     );
-    if (managers) await hostsReady(place.name, topology.hosts.length, context, show);
+    if (managers) await hostsReady(place.name, answering(labStatus(place)), context, show);
   } catch (error) {
     if (!context.signal.aborted) throw error;
     progress.end();
@@ -128,6 +145,10 @@ async function topologyOf(
   if (file !== undefined) return parsed(file, parseTopology(await readTextFile(file, context), { file }));
   return defaultLabTopology(given.number("sites") ?? 2, given.number("hosts") ?? 2);
 }
+
+/** Hosts that are neither powered off nor paused. */
+const answering = (lab: LabStatus): number =>
+  lab.nodes.filter((node) => node.kind === "host" && node.power === "on").length;
 
 /** Waits until the cluster manager answers and has heard from every host. */
 async function hostsReady(
@@ -186,6 +207,38 @@ async function down(given: Arguments, context: CommandContext): Promise<number> 
   return 0;
 }
 
+async function power(given: Arguments, context: CommandContext): Promise<number> {
+  const [, state, node] = given.positionals;
+  if ((state !== "on" && state !== "off") || node === undefined) {
+    throw new ConsortError("bad_input", "Cannot run consort lab power: wanted off or on, then a host's name");
+  }
+  wantRoot("power a host of");
+  const options = { ...(await placeOf(given, context)), node };
+  await (state === "off" ? powerOff : powerOn)(options, context.signal);
+  return told(given, context, `${node} of lab ${options.name} is powered ${state}`);
+}
+
+async function paused(given: Arguments, context: CommandContext): Promise<number> {
+  const [verb, node] = given.positionals;
+  if (node === undefined) {
+    throw new ConsortError("bad_input", `Cannot run consort lab ${verb}: wanted a host's name`);
+  }
+  wantRoot(`${verb} a host of`);
+  const options = { ...(await placeOf(given, context)), node };
+  await (verb === "pause" ? pauseManager : resumeManager)(options, context.signal);
+  return told(
+    given,
+    context,
+    `The manager of ${node} in lab ${options.name} ${verb === "pause" ? "stands still" : "goes on"}`,
+  );
+}
+
+async function told(given: Arguments, context: CommandContext, sentence: string): Promise<number> {
+  if (given.has("json")) return print(labStatus(await placeOf(given, context)), true, context);
+  context.terminal.out(`${sentence}\n`);
+  return 0;
+}
+
 async function status(given: Arguments, context: CommandContext): Promise<number> {
   return print(labStatus(await placeOf(given, context)), given.has("json"), context);
 }
@@ -211,7 +264,11 @@ function formatLab(lab: LabStatus): string {
       { heading: "KIND", cell: (row) => row.kind },
       { heading: "SITE", cell: (row) => row.site ?? "-" },
       { heading: "ADDRESS", cell: (row) => row.address ?? "-" },
-      { heading: "NAMESPACE", cell: (row) => (row.present ? row.netns : `${row.netns} (missing)`) },
+      { heading: "POWER", cell: (row) => row.power ?? "-" },
+      {
+        heading: "NAMESPACE",
+        cell: (row) => (row.present || row.power === "off" ? row.netns : `${row.netns} (missing)`),
+      },
     ],
     lab.nodes,
   );

@@ -1,5 +1,13 @@
 import type { Subprocess } from "#drivers/system/port.ts";
-import { doneAlias, forwards, nodeIpBatch, nodeResetBatch, nodeTcBatch, rootBatch } from "#lab/commands.ts";
+import {
+  doneAlias,
+  forwards,
+  nodeIpBatch,
+  nodeJoinBatch,
+  nodeResetBatch,
+  nodeTcBatch,
+  rootBatch,
+} from "#lab/commands.ts";
 import type { Cable, LabLayout, LabNode } from "#lab/layout.ts";
 import { netnsName, netnsPath } from "#lab/names.ts";
 import { isNamespace, linksIn, markedNamespaces, removeNamespaces } from "#lab/namespaces.ts";
@@ -70,13 +78,15 @@ async function configure(
   const netns = netnsName(lab, node.id);
   const links = present.get(node.id);
   const todo = node.interfaces.filter(({ name }) => links?.get(name) !== doneAlias || wasRemade(name));
-  if (todo.length === 0 && links?.get("lo") === doneAlias) return;
+  const whole = links?.get("lo") === doneAlias;
+  if (todo.length === 0 && whole) return;
   if (links !== undefined) {
     const shapers = todo
       .filter(({ name }) => !wasRemade(name))
       .map(({ name }) => `qdisc del dev ${name} root`);
+    // One that was complete only gets its new cables: what goes through it does not notice.
     await subprocess.run("ip", ["-n", netns, "-force", "-batch", "-"], signal, {
-      input: text(nodeResetBatch(node)),
+      input: text(whole ? [] : nodeResetBatch(node)),
     });
     await subprocess.run("tc", ["-n", netns, "-force", "-batch", "-"], signal, { input: text(shapers) });
   }
@@ -94,9 +104,9 @@ async function configure(
     await subprocess.check("nsenter", [`--net=${netnsPath(netns)}`, "sysctl", "-qw", ...settings], signal);
   }
   // A switch's bridge is made anew, so all its ports join again; elsewhere only what is new is touched.
-  const joining = node.kind === "switch" ? node.interfaces : todo;
+  const joining = node.kind === "switch" && !whole ? node.interfaces : todo;
   await subprocess.check("ip", ["-n", netns, "-batch", "-"], signal, {
-    input: text(nodeIpBatch(node, joining)),
+    input: text(whole ? nodeJoinBatch(node, joining) : nodeIpBatch(node, joining)),
   });
 }
 

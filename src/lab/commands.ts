@@ -39,12 +39,7 @@ export function nodeIpBatch(node: LabNode, todo: readonly LabInterface[]): strin
   return [
     "link set lo up",
     ...(bridge ? ["link add br0 type bridge stp_state 0 forward_delay 0", "link set br0 up"] : []),
-    ...todo.flatMap(({ name, address }) => [
-      // No link-local addresses: nothing here speaks IPv6, and duplicate detection would only add frames.
-      `link set ${name} addrgenmode none${bridge ? " master br0" : ""} up`,
-      ...(address === undefined ? [] : [`addr replace ${address} dev ${name}`]),
-      `link set ${name} alias ${doneAlias}`,
-    ]),
+    ...portLines(node, todo),
     ...node.delays.flatMap(({ device }) => [
       `tuntap add dev ${device} mode tun vnet_hdr`,
       `link set ${device} txqueuelen ${relayQueuePackets} addrgenmode none up`,
@@ -58,6 +53,21 @@ export function nodeIpBatch(node: LabNode, todo: readonly LabInterface[]): strin
     ]),
     `link set lo alias ${doneAlias}`,
   ];
+}
+
+/** The same for new cables of a node that was complete before: they come and its routes, the rest is there. */
+export function nodeJoinBatch(node: LabNode, todo: readonly LabInterface[]): string[] {
+  return [...portLines(node, todo), ...node.routes.map(({ to, via }) => `route replace ${to} via ${via}`)];
+}
+
+function portLines(node: LabNode, ports: readonly LabInterface[]): string[] {
+  const master = node.kind === "switch" ? " master br0" : "";
+  return ports.flatMap(({ name, address }) => [
+    // No link-local addresses: nothing here speaks IPv6, and duplicate detection would only add frames.
+    `link set ${name} addrgenmode none${master} up`,
+    ...(address === undefined ? [] : [`addr replace ${address} dev ${name}`]),
+    `link set ${name} alias ${doneAlias}`,
+  ]);
 }
 
 /** Takes away what a broken-off nodeIpBatch may have left and a second run would trip over. Lines may fail. */

@@ -5,7 +5,8 @@ import { millis } from "#base/units.ts";
 import type { LabMachine } from "#lab/machine.ts";
 import { labPaths, managersCgroup, type LabPlace } from "#lab/names.ts";
 import { commandOf, isAlive, startTimeOf, type ProcessMark } from "#lab/processes.ts";
-import type { Program } from "#lab/programs.ts";
+import { nodesOff } from "#lab/power-record.ts";
+import { managerOf, type Program } from "#lab/programs.ts";
 import { writeDurably } from "#lab/record.ts";
 import { afterDeath, freshRestartState } from "#lab/restart.ts";
 
@@ -22,6 +23,11 @@ export async function keepRunning(
   let state = freshRestartState;
   const log = machine.log.with({ program: program.name });
   while (!signal.aborted) {
+    if (hasNoPower(program, place)) {
+      state = freshRestartState;
+      await machine.clock.sleep(adoptedPollMs, signal);
+      continue;
+    }
     const began = machine.clock.monotonic();
     const running = findRunning(program, place.name, machine);
     if (running === undefined) {
@@ -37,6 +43,9 @@ export async function keepRunning(
     if (next.delayMs > 0) await machine.clock.sleep(next.delayMs, signal);
   }
 }
+
+const hasNoPower = (program: Program, place: LabPlace): boolean =>
+  [...nodesOff(place)].some((node) => program.name === managerOf(node));
 
 /**
  * The managers' group and the command line tell, not the pid file, which a supervisor killed right after starting
@@ -72,6 +81,8 @@ async function runOnce(
   const child = spawn(program.file, program.args, { detached: true, cwd: "/", stdio: ["ignore", log, log] });
   closeSync(log);
   const ended = once(child, "exit", { signal });
+  // Its node may have been powered off while it was being started, too late for who does that to see it.
+  if (hasNoPower(program, place)) child.kill("SIGKILL");
   const startTime = child.pid === undefined ? undefined : startTimeOf(child.pid);
   if (child.pid !== undefined && startTime !== undefined) {
     notePid(program, place, { pid: child.pid, startTime });

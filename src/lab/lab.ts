@@ -5,7 +5,7 @@ import { ConsortError } from "#base/errors.ts";
 import type { Topology } from "#model/topology.ts";
 import { makeBudgets } from "#lab/budgets.ts";
 import { buildNetwork } from "#lab/build.ts";
-import { layOut } from "#lab/layout.ts";
+import { layOut, withoutNodes } from "#lab/layout.ts";
 import type { ClusterConfig } from "#lab/config.ts";
 import { fillCompileCache } from "#lab/compile-cache.ts";
 import { relaysReady } from "#lab/latency/ready.ts";
@@ -13,6 +13,8 @@ import { lockLab } from "#lab/lock.ts";
 import type { LabMachine } from "#lab/machine.ts";
 import { checkLabName, labCgroup, labPaths, type LabPlace } from "#lab/names.ts";
 import { markedNamespaces } from "#lab/namespaces.ts";
+import { cutPower } from "#lab/power.ts";
+import { nodesOff } from "#lab/power-record.ts";
 import { preparePrograms, type Prepared } from "#lab/programs.ts";
 import { readPrograms, writePrograms } from "#lab/programs-file.ts";
 import { readRecord, writeDurably, type LabRecord } from "#lab/record.ts";
@@ -60,7 +62,9 @@ export async function labUp(options: LabUpOptions, signal: AbortSignal): Promise
   recordFirst(options);
   options.progress?.(`network of ${layout.nodes.length} nodes and ${layout.cables.length} links`);
   makeBudgets(options.name, topology, machine.cgroups);
-  await buildNetwork(options.name, layout, lock.fd, machine.subprocess, signal);
+  const off = nodesOff(options);
+  for (const node of off) await cutPower(options, node, machine, signal);
+  await buildNetwork(options.name, withoutNodes(layout, off), lock.fd, machine.subprocess, signal);
   const prepared = preparePrograms(
     {
       nodePath: process.execPath,

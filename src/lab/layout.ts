@@ -43,6 +43,27 @@ export type LabLayout = {
   readonly sites: readonly SiteAddresses[];
 };
 
+/** The layout while some nodes are not there, nor the cables that end at them, nor the ways through those cables. */
+export function withoutNodes(layout: LabLayout, absent: ReadonlySet<string>): LabLayout {
+  const cut = layout.cables.filter(({ a, b }) => absent.has(a.node) || absent.has(b.node));
+  const cutEnds = new Set(
+    cut.flatMap(({ a, b }) => [`${a.node} ${a.interface}`, `${b.node} ${b.interface}`]),
+  );
+  const lost = new Set(
+    layout.nodes
+      .filter(({ id }) => absent.has(id))
+      .flatMap(({ interfaces }) => interfaces.map(({ address }) => address?.split("/")[0])),
+  );
+  const nodes = layout.nodes
+    .filter(({ id }) => !absent.has(id))
+    .map((node) => {
+      const interfaces = node.interfaces.filter(({ name }) => !cutEnds.has(`${node.id} ${name}`));
+      if (interfaces.length === node.interfaces.length) return node;
+      return { ...node, interfaces, routes: node.routes.filter(({ via }) => !lost.has(via)) };
+    });
+  return { ...layout, nodes, cables: layout.cables.filter((cable) => !cut.includes(cable)) };
+}
+
 type Draft = { readonly id: string; readonly kind: LabNode["kind"]; readonly siteIndex: number };
 type Ends = { readonly link: PhysicalLink; readonly a: Draft; readonly b: Draft };
 

@@ -23,6 +23,8 @@ export type LabPaths = {
   readonly pidsDir: string;
   readonly configsDir: string;
   readonly programsFile: string;
+  /** Names the nodes that have no power. */
+  readonly powerFile: string;
   /** Locked by the supervisor, and says which process that is. */
   readonly supervisorFile: string;
   readonly tokenFile: string;
@@ -42,6 +44,7 @@ export function labPaths(place: LabPlace): LabPaths {
     pidsDir: `${stateDir}/pids`,
     configsDir: `${stateDir}/configs`,
     programsFile: `${stateDir}/programs.json`,
+    powerFile: `${stateDir}/off.json`,
     supervisorFile: `${stateDir}/supervisor.json`,
     tokenFile: `${stateDir}/token`,
     bus: `${runDir}/bus.sock`,

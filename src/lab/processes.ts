@@ -27,6 +27,16 @@ export function startTimeOf(pid: number): number | undefined {
   }
 }
 
+/** Stopped by a signal; undefined when it is gone. */
+export function isPaused(pid: number): boolean | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return stat.slice(stat.lastIndexOf(")") + 2).startsWith("T");
+  } catch {
+    return undefined;
+  }
+}
+
 export const isAlive = ({ pid, startTime }: ProcessMark): boolean => startTimeOf(pid) === startTime;
 
 /** Arguments of a process, the program first; empty when it is gone. */

@@ -35,6 +35,9 @@ export type ProgramOptions = LabPlace & {
   readonly policy?: ClusterConfig["policy"];
 };
 
+/** The name of the program that manages a host or gateway. */
+export const managerOf = (node: string): string => `host-${node}`;
+
 const hostMain = "host.ts";
 /** A host manager's rubbish is small, and its memory is promised. */
 const hostFlags = ["--max-semi-space-size=1"];
@@ -51,7 +54,7 @@ export function preparePrograms(options: ProgramOptions, layout: LabLayout): rea
   const hosts = layout.nodes
     .filter(({ kind }) => kind === "host" || kind === "gateway")
     .map((node) =>
-      prepared(options, `host-${node.id}`, hostMain, hostConfig(options, node, layout), node.id),
+      prepared(options, managerOf(node.id), hostMain, hostConfig(options, node, layout), node.id),
     );
   return [...relays, prepared(options, "cluster", "cluster.ts", clusterConfig(options)), ...hosts];
 }

@@ -1,16 +1,12 @@
 import { readFileSync, rmdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { ConsortError } from "#base/errors.ts";
-import { millis } from "#base/units.ts";
 import { removeBudgets } from "#lab/budgets.ts";
+import { killUntilNone } from "#lab/killing.ts";
 import type { LabMachine } from "#lab/machine.ts";
 import { labCgroup, labPaths, type LabPlace } from "#lab/names.ts";
 import { markedNamespaces, removeNamespaces } from "#lab/namespaces.ts";
 import { removeTunnelSockets } from "#lab/tunnel-sockets.ts";
-import { killNow, processesIn } from "#lab/processes.ts";
-
-const killWaitMsMax = millis(10_000);
-const pollMs = millis(2);
 
 /**
  * Removes everything that bears the lab's mark, in an order in which nothing can come back: first what makes
@@ -22,7 +18,9 @@ export async function removeEverything(
   signal: AbortSignal,
 ): Promise<void> {
   const paths = labPaths(place);
-  await killProcesses(place.name, machine, signal);
+  const namespaces = (): string[] => markedNamespaces(place.name);
+  const group = labCgroup(place.name);
+  await killUntilNone(`remove lab ${place.name}`, { group, namespaces }, machine, signal);
   await unmountBelow([paths.stateDir, paths.runDir], machine, signal);
   await removeNamespaces(markedNamespaces(place.name), machine.subprocess, signal);
   await removeBudgets(place.name, machine.cgroups, signal);
@@ -40,43 +38,6 @@ export async function removeEverything(
     removeIfEmpty(dirname(directory));
     removeIfEmpty(dirname(dirname(directory)));
   }
-}
-
-async function killProcesses(lab: string, machine: LabMachine, signal: AbortSignal): Promise<void> {
-  const deadline = machine.clock.monotonic() + killWaitMsMax;
-  for (;;) {
-    killGroup(labCgroup(lab), machine);
-    const inside = processesIn(markedNamespaces(lab));
-    for (const pid of inside) killNow(pid);
-    const left = [...pidsBelow(labCgroup(lab), machine), ...inside];
-    if (left.length === 0) return;
-    if (machine.clock.monotonic() > deadline) {
-      throw new ConsortError(
-        "timeout",
-        `Cannot remove lab ${lab}: processes ${left.join(", ")} do not end, killed ${killWaitMsMax / 1000} s ago`,
-      );
-    }
-    await machine.clock.sleep(pollMs, signal);
-  }
-}
-
-function killGroup(path: string, machine: LabMachine): void {
-  const group = machine.cgroups.open(path);
-  if (!group.exists()) return;
-  try {
-    group.killAll();
-  } catch (error) {
-    // A group of which a killed removal left only some trees; its processes are killed one by one below.
-    machine.log.debug("group cannot be killed at once", { path, error });
-  } finally {
-    group.close();
-  }
-  for (const pid of pidsBelow(path, machine)) killNow(pid);
-}
-
-function pidsBelow(path: string, machine: LabMachine): number[] {
-  const group = machine.cgroups.open(path);
-  return [...group.pids(), ...group.children().flatMap((name) => pidsBelow(`${path}/${name}`, machine))];
 }
 
 async function unmountBelow(

@@ -4,7 +4,9 @@ import type { LabMachine } from "#lab/machine.ts";
 import { labCgroup, labPaths, netnsName, type LabPlace } from "#lab/names.ts";
 import { isNamespace, markedNamespaces } from "#lab/namespaces.ts";
 import { findRunning } from "#lab/keeper.ts";
-import type { ProcessMark } from "#lab/processes.ts";
+import { nodesOff } from "#lab/power-record.ts";
+import { isPaused, type ProcessMark } from "#lab/processes.ts";
+import { managerOf } from "#lab/programs.ts";
 import { readPrograms } from "#lab/programs-file.ts";
 import { readRecord } from "#lab/record.ts";
 import { supervisorOf } from "#lab/supervision.ts";
@@ -12,7 +14,7 @@ import { supervisorOf } from "#lab/supervision.ts";
 export type LabStatus = {
   readonly name: string;
   /**
-   * down: nothing of it is there. up: all of it is. partial: something is missing; `lab up` repairs it, unless
+   * down: nothing of it is there. up: all of it is, but what was powered off. partial: something is missing; `lab up` repairs it, unless
    * there is no record of it, then only `lab down` helps.
    */
   readonly state: "down" | "partial" | "up";
@@ -26,6 +28,8 @@ export type LabStatus = {
     readonly netns: string;
     readonly address?: string;
     readonly present: boolean;
+    /** off: powered off on purpose. paused: its manager stands still. Absent on nodes that have no manager. */
+    readonly power?: "on" | "off" | "paused";
   }[];
   readonly supervisor?: ProcessMark;
   readonly programs: readonly { readonly name: string; readonly process?: ProcessMark }[];
@@ -39,6 +43,11 @@ export function statusOf(place: LabPlace, machine: LabMachine): LabStatus {
   const marked = markedNamespaces(place.name);
   const record = readRecord(paths.recordFile);
   const layout = record === undefined ? undefined : layOut(record.topology);
+  const programs = readPrograms(paths.programsFile).map((program) => {
+    const found = findRunning(program, place.name, machine);
+    return { name: program.name, ...(found === undefined ? {} : { process: found }) };
+  });
+  const off = nodesOff(place);
   const nodes = (layout?.nodes ?? []).map((node) => {
     const netns = netnsName(place.name, node.id);
     const site = layout?.sites[node.siteIndex - 1]?.site;
@@ -48,21 +57,18 @@ export function statusOf(place: LabPlace, machine: LabMachine): LabStatus {
       kind: node.kind,
       netns,
       present: isNamespace(netns),
+      ...(node.kind === "host" || node.kind === "gateway" ? { power: powerOf(node.id, off, programs) } : {}),
       ...(site === undefined ? {} : { site }),
       ...(address === undefined ? {} : { address }),
     };
-  });
-  const programs = readPrograms(paths.programsFile).map((program) => {
-    const found = findRunning(program, place.name, machine);
-    return { name: program.name, ...(found === undefined ? {} : { process: found }) };
   });
   const supervisor = supervisorOf(place);
   const api = readApi(paths.apiFile);
   const anything = record !== undefined || marked.length > 0 || groupExists(place.name, machine);
   const all =
     nodes.length > 0 &&
-    nodes.every(({ present }) => present) &&
-    programs.every((program) => program.process !== undefined) &&
+    nodes.every(({ present, power }) => present !== (power === "off")) &&
+    programs.every((program) => (program.process === undefined) === isOff(program.name, off)) &&
     (programs.length === 0 || supervisor !== undefined);
   return {
     name: place.name,
@@ -75,6 +81,19 @@ export function statusOf(place: LabPlace, machine: LabMachine): LabStatus {
     ...(supervisor === undefined ? {} : { supervisor }),
     ...(api === undefined ? {} : { api }),
   };
+}
+
+const isOff = (program: string, off: ReadonlySet<string>): boolean =>
+  [...off].some((node) => program === managerOf(node));
+
+function powerOf(
+  node: string,
+  off: ReadonlySet<string>,
+  programs: LabStatus["programs"],
+): "on" | "off" | "paused" {
+  if (off.has(node)) return "off";
+  const manager = programs.find(({ name }) => name === managerOf(node))?.process;
+  return manager !== undefined && isPaused(manager.pid) === true ? "paused" : "on";
 }
 
 const groupExists = (lab: string, machine: LabMachine): boolean =>
