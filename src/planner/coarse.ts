@@ -5,7 +5,7 @@ import type { ShouldStop } from "#planner/anneal.ts";
 import { adjacency } from "#planner/compile.ts";
 import type { Compiled, HostChoice } from "#planner/compile.ts";
 import { localityOf, placeGreedily } from "#planner/greedy.ts";
-import { PathTable } from "#planner/path-table.ts";
+import { pathTableOf } from "#planner/path-table.ts";
 import { MapperState } from "#planner/state.ts";
 
 /** Which site each unit should go to, decided before any host is. */
@@ -164,20 +164,20 @@ function coarsen(compiled: Compiled, groupOf: Int32Array, count: number): Compil
     for (let unit = 0; unit < of.length; unit += 1) total[groupOf[unit]!]! += of[unit]!;
     return total;
   };
-  const collapsed = collapseSites(compiled);
+  const sites = collapseSites(compiled);
   const identity = Int32Array.from({ length: siteCount }, (_, site) => site);
   const linkFrom = compiled.linkFrom.map((unit) => groupOf[unit]!);
   const linkTo = compiled.linkTo.map((unit) => groupOf[unit]!);
   return {
     ...compiled,
-    paths: new PathTable(collapsed.topology),
+    paths: pathTableOf(sites.topology),
     hostCount: siteCount,
     siteOfHost: identity,
     cpuFree: perSite(compiled.cpuFree, usableShare(compiled.cpuFree, compiled.unitCpu)),
     memoryFree: perSite(compiled.memoryFree, usableShare(compiled.memoryFree, compiled.unitMemory)),
     cpuCapacity: perSite(compiled.cpuCapacity, 1),
     memoryCapacity: perSite(compiled.memoryCapacity, 1),
-    linkFree: collapsed.free,
+    linkFree: sites.free,
     unitCount: count,
     unitPinned: new Uint8Array(count),
     unitCpu: perGroup(compiled.unitCpu),
@@ -219,8 +219,20 @@ function siteChoices(compiled: Compiled, groupOf: Int32Array, count: number): Ho
   }));
 }
 
-/** Sites as hosts; what lies between them stays; links side by side become one. */
-function collapseSites(compiled: Compiled): { topology: Topology; free: Float64Array } {
+type Collapsed = { readonly topology: Topology; readonly free: Float64Array };
+
+const collapsed = new WeakMap<Compiled, Collapsed>();
+
+/** Sites as hosts; what lies between them stays; links side by side become one. Found once for each problem. */
+function collapseSites(compiled: Compiled): Collapsed {
+  const known = collapsed.get(compiled);
+  if (known !== undefined) return known;
+  const made = collapse(compiled);
+  collapsed.set(compiled, made);
+  return made;
+}
+
+function collapse(compiled: Compiled): Collapsed {
   const { topology } = compiled.problem;
   const siteNames = [...new Set(topology.hosts.map((host) => host.site))];
   const inside = new Map<string, string>(topology.hosts.map((host) => [host.id, `site ${host.site}`]));

@@ -21,28 +21,61 @@ type Holding = {
 /** In a large cloud most of what is placed is the same from one question to the next. */
 const holdings = new WeakMap<PlacedEnsemble, Holding>();
 
-/** What the ensembles that stay where they are take from hosts and physical links. */
+/** The last sum for a topology, and of whom: the next question mostly leaves out or adds a few. */
+type Sum = {
+  readonly members: ReadonlySet<PlacedEnsemble>;
+  readonly load: HeldCapacity;
+};
+const sums = new WeakMap<PathTable, Sum>();
+
+/** What the ensembles that stay where they are take from hosts and physical links. The caller's to change. */
 export function existingLoad({ topology, existing, held }: MappingProblem): HeldCapacity {
   const paths = pathTableOf(topology);
-  const load: HeldCapacity = {
-    cpu: held?.cpu.slice() ?? new Float64Array(topology.hosts.length),
-    memory: held?.memory.slice() ?? new Float64Array(topology.hosts.length),
-    link: held?.link.slice() ?? new Float64Array(topology.links.length),
-  };
-  for (const placed of existing) {
-    let holding = holdings.get(placed);
-    if (holding?.paths !== paths) {
-      holding = holdingOf(placed, topology, paths);
-      holdings.set(placed, holding);
-    }
-    const { hosts, cpu, memory, links, rates } = holding;
-    for (let at = 0; at < hosts.length; at += 1) {
-      load.cpu[hosts[at]!]! += cpu[at]!;
-      load.memory[hosts[at]!]! += memory[at]!;
-    }
-    for (let at = 0; at < links.length; at += 1) load.link[links[at]!]! += rates[at]!;
+  const members = new Set(existing);
+  if (held !== undefined || members.size < existing.length) {
+    const load = held === undefined ? nothing(topology) : copyOf(held);
+    for (const placed of existing) add(load, known(placed, topology, paths), 1);
+    return load;
   }
-  return load;
+  const last = sums.get(paths);
+  const load = last === undefined ? nothing(topology) : copyOf(last.load);
+  // All loads are whole numbers: what is added and taken away again leaves nothing behind.
+  for (const placed of last?.members ?? []) {
+    if (!members.has(placed)) add(load, known(placed, topology, paths), -1);
+  }
+  for (const placed of members) {
+    if (last?.members.has(placed) !== true) add(load, known(placed, topology, paths), 1);
+  }
+  sums.set(paths, { members, load });
+  return copyOf(load);
+}
+
+const nothing = ({ hosts, links }: Topology): HeldCapacity => ({
+  cpu: new Float64Array(hosts.length),
+  memory: new Float64Array(hosts.length),
+  link: new Float64Array(links.length),
+});
+
+const copyOf = ({ cpu, memory, link }: HeldCapacity): HeldCapacity => ({
+  cpu: cpu.slice(),
+  memory: memory.slice(),
+  link: link.slice(),
+});
+
+function known(placed: PlacedEnsemble, topology: Topology, paths: PathTable): Holding {
+  const holding = holdings.get(placed);
+  if (holding?.paths === paths) return holding;
+  const made = holdingOf(placed, topology, paths);
+  holdings.set(placed, made);
+  return made;
+}
+
+function add(load: HeldCapacity, { hosts, cpu, memory, links, rates }: Holding, sign: 1 | -1): void {
+  for (let at = 0; at < hosts.length; at += 1) {
+    load.cpu[hosts[at]!]! += sign * cpu[at]!;
+    load.memory[hosts[at]!]! += sign * memory[at]!;
+  }
+  for (let at = 0; at < links.length; at += 1) load.link[links[at]!]! += sign * rates[at]!;
 }
 
 /** The same question with what exists summed up: little to hand to a thread, however much runs. */

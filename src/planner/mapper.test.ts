@@ -6,11 +6,11 @@ import { seededRandom } from "#base/seeded-random.ts";
 import { bitsPerSecond, milliCpu } from "#base/units.ts";
 import type { Ensemble, LinkSpec } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
-import { condensed } from "#planner/existing-load.ts";
+import { condensed, existingLoad } from "#planner/existing-load.ts";
 import { explainMapping } from "#planner/explain.ts";
 import { lintMapping } from "#planner/lint.ts";
 import { solveMapping } from "#planner/mapper.ts";
-import type { MappingProblem } from "#planner/mapping.ts";
+import type { MappingProblem, PlacedEnsemble } from "#planner/mapping.ts";
 import { plantProblem } from "#planner/planted.ts";
 import type { PlantedShape } from "#planner/planted.ts";
 
@@ -153,6 +153,32 @@ describe("solveMapping()", () => {
     // Summed up, it is the same question.
     assert.deepEqual(solveMapping(structuredClone(condensed(warm)), { seed: 4 }), again);
     assert.deepEqual(lintMapping(condensed(warm), again), lintMapping(warm, again));
+  });
+
+  test("sums up what exists alike in whatever order ensembles come and go", () => {
+    const { problem } = planted({ ...small, appliances: 20, load: 0.3 }, 9);
+    const { topology } = problem;
+    const placed = Array.from({ length: 6 }, (_, index): PlacedEnsemble => {
+      const ensemble = { ...problem.ensembles[0]!, name: ensembleName(`e${index}`) };
+      const { placements, paths } = solveMapping(
+        { ...problem, ensembles: [ensemble] },
+        { seed: index, effort: 0.1 },
+      );
+      return { ensemble, placements, ...(index % 2 === 0 ? { paths } : {}) };
+    });
+    fc.assert(
+      fc.property(fc.array(fc.shuffledSubarray(placed), { minLength: 1, maxLength: 6 }), (questions) => {
+        for (const existing of questions) {
+          const asked = { topology, ensembles: [], existing };
+          assert.deepEqual(existingLoad(asked), existingLoad(structuredClone(asked)));
+        }
+      }),
+    );
+    const twice = { topology, ensembles: [], existing: [placed[0]!, placed[0]!] };
+    assert.deepEqual(
+      existingLoad(twice).cpu,
+      existingLoad({ ...twice, existing: [placed[0]!] }).cpu.map((one) => 2 * one),
+    );
   });
 
   test("keeps rules: together and apart, on hosts", () => {
