@@ -75,7 +75,8 @@ describe("a simulated cloud", () => {
     const [call] = cloud.client.calls;
     assert.equal(call?.state, "answered");
     const [record] = cloud.stored(keys.operation((call.answer as Operation).id));
-    assert.equal((record?.value as { operation: Operation }).operation.state, "done");
+    assert.ok(record);
+    assert.equal((record.value as { operation: Operation }).operation.state, "done");
     assert.equal(cloud.networks.get(hostId("a1"))?.plan.shapedPairs[0]?.rateBps, 1e8);
     assert.equal(cloud.storedPlan(hostId("a2"))?.appliances[0]?.id, "shop/db");
   });
