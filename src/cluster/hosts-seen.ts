@@ -24,6 +24,7 @@ export class HostsSeen {
   #expected: ReadonlySet<HostId> = new Set();
   /** Until then they may live on what the manager before this one granted them. */
   #expectedUntil = 0;
+  #listenedAt: Millis | undefined;
 
   /** `silenceMs`: how long a host may be silent at present. */
   constructor(clock: Clock, silenceMs: () => Millis) {
@@ -76,6 +77,19 @@ export class HostsSeen {
   expect(hosts: Iterable<HostId>, withinMs: Millis): void {
     this.#expected = new Set(hosts);
     this.#expectedUntil = this.#clock.monotonic() + withinMs;
+  }
+
+  /**
+   * To be called again and again. After a pause of this manager's own, what hosts told meanwhile may still have to be
+   * read, so all of them get their time anew.
+   */
+  listening(pauseMsMax: Millis): void {
+    const now = this.#clock.monotonic();
+    const paused = this.#listenedAt !== undefined && now - this.#listenedAt > pauseMsMax;
+    this.#listenedAt = now;
+    if (!paused) return;
+    this.#expected = new Set([...this.#expected, ...this.#seen.keys()]);
+    this.#expectedUntil = Math.max(this.#expectedUntil, now + this.#silenceMs());
   }
 
   /** Heard of lately, or not yet due to be. */

@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { applianceId, applianceName, ensembleName, hostId } from "#base/ids.ts";
 import type { HostId } from "#base/ids.ts";
-import { leavingAfter, mayRunElsewhere, stillLeaving } from "#cluster/leaving.ts";
+import {
+  isBoundByLease,
+  leavingAfter,
+  mayRunElsewhere,
+  stillLeaving,
+  stillUnleased,
+  unleasedAfter,
+} from "#cluster/leaving.ts";
+import { sampleAppliance, sampleEnsemble } from "#model/sample.ts";
 
 const web = applianceId(ensembleName("shop"), applianceName("web"));
 const db = applianceId(ensembleName("shop"), applianceName("db"));
@@ -41,5 +49,44 @@ describe("stillLeaving()", () => {
     assert.deepEqual(next, { [web]: [a2] });
     assert.ok(mayRunElsewhere({ leaving: next }, web));
     assert.ok(!mayRunElsewhere({ leaving: next }, db));
+  });
+});
+
+describe("unleasedAfter()", () => {
+  const shop = (webPolicy: "elsewhere" | "in-place") =>
+    sampleEnsemble("shop", {
+      appliances: [sampleAppliance("web", { onHostLoss: webPolicy }), sampleAppliance("db")],
+    });
+  const on = (policy: "elsewhere" | "in-place", placements: Record<string, HostId>, leaving = {}) => ({
+    ensemble: shop(policy),
+    ...placed(placements, leaving),
+  });
+
+  it("names the host of what is to stay in place, from the first moment", () => {
+    assert.deepEqual(unleasedAfter(undefined, on("in-place", { [web]: a1, [db]: a1 })), { [web]: [a1] });
+  });
+
+  it("keeps a host that was told of a lease only now, until it says that it obeys", () => {
+    const now = on("elsewhere", { [web]: a1, [db]: a1 });
+    const unleased = unleasedAfter({ unleased: { [web]: [a1] } }, now);
+    assert.deepEqual(unleased, { [web]: [a1] });
+    assert.equal(isBoundByLease({ unleased }, web, a1), false);
+    const obeyed = stillUnleased({ ensemble: now.ensemble, unleased }, () => true);
+    assert.deepEqual(obeyed, {});
+    assert.equal(isBoundByLease({ unleased: obeyed }, web, a1), true);
+  });
+
+  it("keeps a host that is being left, and forgets one that was", () => {
+    const moved = on("elsewhere", { [web]: a2, [db]: a1 }, { [web]: [a1] });
+    assert.deepEqual(unleasedAfter({ unleased: { [web]: [a1] } }, moved), { [web]: [a1] });
+    assert.deepEqual(unleasedAfter({ unleased: { [web]: [b1] } }, moved), {});
+  });
+
+  it("believes no word about leases of what is to stay in place", () => {
+    const record = { ensemble: shop("in-place"), unleased: { [web]: [a1] } };
+    assert.equal(
+      stillUnleased(record, () => true),
+      record.unleased,
+    );
   });
 });

@@ -1,5 +1,5 @@
 import { ConsortError, messageOf } from "#base/errors.ts";
-import type { HostId, OperationId } from "#base/ids.ts";
+import type { ApplianceId, HostId, OperationId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import { millis } from "#base/units.ts";
 import { together } from "#base/together.ts";
@@ -11,7 +11,7 @@ import { explanationOf, placementReasons } from "#cluster/explanation.ts";
 import { hostPlanBodies } from "#cluster/host-plans.ts";
 import { tellsOf } from "#cluster/hosts-seen.ts";
 import { withLastWords } from "#cluster/last-words.ts";
-import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
+import { isBoundByLease, leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
 import type { Operations } from "#cluster/operations.ts";
 import { PaceKeeper } from "#cluster/pace-keeper.ts";
 import { downProgress, upProgress } from "#cluster/progress.ts";
@@ -462,8 +462,14 @@ export class ClusterManager implements ClusterService {
   }
 
   #progress(record: EnsembleRecord, observed: Omit<Observed, "unguarded">): Progress {
-    const unguarded = unguardedPairs(record, this.#inCharge().context.desired());
-    const all = { ...observed, unguarded, stranded: this.#inCharge().recovery.stuck() };
+    const { context, recovery } = this.#inCharge();
+    const unguarded = unguardedPairs(record, context.desired());
+    const recovers = context.operations.kindOf(record) === "recover";
+    const excused = (id: ApplianceId): boolean => {
+      const host = record.placements[id];
+      return recovers && host !== undefined && context.seen.isLost(host) && !isBoundByLease(record, id, host);
+    };
+    const all = { ...observed, unguarded, excused, stranded: recovery.stuck() };
     return record.state === "removing" ? downProgress(record, all) : upProgress(record, all);
   }
 }

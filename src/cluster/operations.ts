@@ -157,6 +157,11 @@ export class Operations {
     ];
   }
 
+  /** Of the operation that runs on it. */
+  kindOf(record: EnsembleRecord): Operation["kind"] | undefined {
+    return this.#runningAs(record)?.operation.kind;
+  }
+
   /** The drain that runs on a host. */
   drainOf(host: HostId): Operation | undefined {
     return this.#runningOnHost(host)?.operation;
@@ -280,7 +285,13 @@ export class Operations {
       since,
     });
     if (progress.complete) return { state: "done", message };
-    if (progress.failed) return { state: "failed", code: "driver_failed", message };
+    if (progress.failed) {
+      return {
+        state: "failed",
+        code: operation.kind === "drain" ? "unsatisfiable" : "driver_failed",
+        message,
+      };
+    }
     if (now - since <= limits.operationMsMax) return undefined;
     return { state: "failed", code: "timeout", message: `not converged in time: ${message}` };
   }

@@ -25,6 +25,8 @@ export type Observed = {
   readonly reports: ReadonlyMap<HostId, HostReport>;
   /** Whether a host has reported that it matches the newest plan made for it, in all that `concerns`. */
   readonly matches: (host: HostId, concerns: (problem: HostProblem) => boolean) => boolean;
+  /** Appliances that wait for their lost host, as is their policy; nobody else waits for them. */
+  readonly excused?: (id: ApplianceId) => boolean;
   /** Why an appliance that lost its host has found no other, by its id. */
   readonly stranded?: ReadonlyMap<string, string>;
   /** A lost host whose lease has ended for good: what obeyed it does not run there. */
@@ -40,7 +42,8 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
   const waiting: string[] = [];
   const failures: string[] = [];
   let failing: ApplianceId | undefined;
-  for (const { id } of appliances) {
+  const waitedFor = appliances.filter(({ id }) => observed.excused?.(id) !== true);
+  for (const { id } of waitedFor) {
     const host = record.placements[id];
     const body = host === undefined ? undefined : observed.bodies.get(host);
     const told = host === undefined ? undefined : observed.reports.get(host);
@@ -59,7 +62,8 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
     } else waiting.push(`${id} on ${host} (${report.state})`);
   }
   const done = appliances.length - waiting.length - failures.length;
-  const hosts = new Set([...Object.values(record.placements), ...gatewaysOf(record, observed)]);
+  const placed = waitedFor.flatMap(({ id }) => record.placements[id] ?? []);
+  const hosts = new Set([...placed, ...gatewaysOf(record, observed)]);
   const behind = [...hosts].filter((host) => !observed.matches(host, concerns));
   const noTunnel = observed.unguarded.map((pair) => `the tunnel between ${pair}`);
   const sites = sitesOf(record, observed);

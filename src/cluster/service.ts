@@ -25,8 +25,8 @@ export interface ClusterService {
   /** Cordons it and moves all it runs to other hosts. Cancelled: what has moved stays there, and it is open again. */
   drain(host: string, signal: AbortSignal): Promise<Operation>;
   /**
-   * Gives up a host that will never return: what it ran is taken for gone, and runs elsewhere where that is its policy.
-   * Throws `conflict` unless it is lost.
+   * Gives up a host that will never return: all it ran is taken for gone and runs elsewhere, also what was to stay in
+   * place. Throws `conflict` unless it is lost.
    */
   forget(host: string, signal: AbortSignal): Promise<void>;
   /** All that is desired and known, as one document that a simulation can start from. */

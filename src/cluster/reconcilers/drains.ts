@@ -41,11 +41,11 @@ export function drainProgress(
     done: Math.max(0, total - left.length),
     total: Math.max(total, left.length),
     complete,
-    failed: false,
+    failed: !complete && left.every((id) => stuck.has(id)),
     message: complete
       ? `nothing runs on ${host}`
       : first === undefined
-        ? `moving ${left.slice(0, 3).join(", ")}${left.length > 3 ? `, and ${left.length - 3} more` : ""}`
+        ? `${left.slice(0, 3).join(", ")}${left.length > 3 ? `, and ${left.length - 3} more` : ""}`
         : `${first} has no other place: ${stuck.get(first)}`,
   };
 }

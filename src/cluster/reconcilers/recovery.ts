@@ -6,7 +6,7 @@ import type { Millis } from "#base/units.ts";
 import { checkMapping, mappingProblem } from "#cluster/admission.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import { keys } from "#cluster/records.ts";
-import type { EnsembleRecord } from "#cluster/records.ts";
+import type { EnsembleRecord, HostStanding } from "#cluster/records.ts";
 import {
   displacements,
   hostsToFence,
@@ -29,6 +29,8 @@ type Stuck = { readonly hosts: string; readonly until: Millis; readonly why: str
 export class RecoveryReconciler {
   readonly #context: ClusterContext;
   readonly #stuck = new Map<ApplianceId, Stuck>();
+  /** Hosts whose loss was told. */
+  readonly #lost = new Set<HostId>();
   /** Whether any appliance was without a host at the version that was searched. */
   #homeless = false;
   #searched = -1;
@@ -58,12 +60,29 @@ export class RecoveryReconciler {
   }
 
   async #look(signal: AbortSignal): Promise<void> {
+    this.#context.seen.listening(this.#context.pace.current().heartbeatMs);
+    this.#tellOfLost();
     await this.#releaseHeld(signal);
     await this.#fenceThoseWaitedFor(signal);
     for (;;) {
       const next = this.#displacements().find((one) => !this.#isStuck(one));
       if (next === undefined) return;
       await this.#context.admitInTurn(() => this.#replace(next.record.ensemble.name, next.priority, signal));
+    }
+  }
+
+  #tellOfLost(): void {
+    const { state, seen, events, wake } = this.#context;
+    for (const host of state.hosts().keys()) {
+      const isLost = seen.isLost(host);
+      if (isLost === this.#lost.has(host)) continue;
+      if (!isLost) {
+        this.#lost.delete(host);
+        continue;
+      }
+      this.#lost.add(host);
+      events.append("host.lost", `host/${host}`, `${host} has been silent for longer than its lease`);
+      wake.now();
     }
   }
 
@@ -99,7 +118,10 @@ export class RecoveryReconciler {
       this.#searched = state.version();
       this.#homeless = state.ensembles().some((record) => record.state === "present" && lacksPlace(record));
     }
-    return troubled || this.#homeless ? displacements(state.ensembles(), this.#fates()) : [];
+    const found = troubled || this.#homeless ? displacements(state.ensembles(), this.#fates()) : [];
+    const displaced = new Set(found.flatMap(({ moving }) => moving));
+    for (const id of this.#stuck.keys()) if (!displaced.has(id)) this.#stuck.delete(id);
+    return found;
   }
 
   #fates(): HostFates {
@@ -171,7 +193,7 @@ export class RecoveryReconciler {
       const [from, to] = [record.placements[id], after.placements[id]];
       if (to !== undefined) this.#stuck.delete(id);
       if (to === undefined || from === to) continue;
-      const why = from !== undefined && state.standing(from).fenced ? `${from} is lost` : "leaves its host";
+      const why = from === undefined ? "it had no host" : reasonToLeave(from, state.standing(from));
       this.#context.events.append("appliance.moved", id, `${from ?? "nowhere"} → ${to}: ${why}`);
     }
     this.#context.wake.now();
@@ -249,6 +271,11 @@ export class RecoveryReconciler {
       .map((host) => `${host} ${state.standing(host).scheduling} ${state.standing(host).fenced}`)
       .join("\n");
   }
+}
+
+function reasonToLeave(host: HostId, { fenced, scheduling }: HostStanding): string {
+  if (fenced) return `${host} is lost`;
+  return scheduling === "draining" ? `${host} is drained` : `it makes room on ${host}`;
 }
 
 const lacksPlace = ({ ensemble, placements }: EnsembleRecord): boolean =>
