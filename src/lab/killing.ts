@@ -18,9 +18,10 @@ export async function killUntilNone(
 ): Promise<void> {
   const deadline = machine.clock.monotonic() + killWaitMsMax;
   for (;;) {
-    killGroup(where.group, machine);
+    // These first, a host's manager among them: it shall not live to tell of the end of the others.
     const inside = processesIn(where.namespaces());
     for (const pid of inside) killNow(pid);
+    killGroup(where.group, machine);
     const left = [...pidsBelow(where.group, machine), ...inside];
     if (left.length === 0) return;
     if (machine.clock.monotonic() > deadline) {

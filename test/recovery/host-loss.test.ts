@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { defaultLabTopology } from "#formats/topology.ts";
+import { eventually, startRig } from "../rig/rig.ts";
+import type { Rig } from "../rig/rig.ts";
+import { machineFacts } from "../rig/machine-facts.ts";
+import { overlaps, smallestGapMs } from "./intervals.ts";
+import { losses } from "./losses.ts";
+import type { Loss } from "./losses.ts";
+import { lossEnsemble } from "./ensemble.ts";
+import { startWitness } from "./witness.ts";
+import type { Witness } from "./witness.ts";
+
+const lab = "testloss";
+/** Only against a test that would never end. */
+const giveUpMs = 300_000;
+
+async function hostOf(rig: Rig, appliance: string, signal: AbortSignal): Promise<string> {
+  const { appliances } = await rig.status("loss", signal);
+  const host = appliances.find((one) => one.name === appliance)?.host;
+  assert.ok(host !== undefined, `${appliance} has no host`);
+  return host;
+}
+
+const reachesPulse = async (rig: Rig, signal: AbortSignal): Promise<boolean> => {
+  const command = ["ping", "-c1", "-W1", "pulse"];
+  return (await rig.exec("loss", "peer", command, signal)).exitCode === 0;
+};
+
+async function loseAndReturn(rig: Rig, witness: Witness, loss: Loss, signal: AbortSignal): Promise<void> {
+  const lost = await hostOf(rig, "pulse", signal);
+  const before = await witness.lives();
+  await loss.lose(rig, lost, signal);
+  await eventually("its appliances run elsewhere", signal, async () => {
+    const { appliances } = await rig.status("loss", signal);
+    return appliances.every((one) => one.state === "running" && one.host !== lost);
+  });
+  await eventually("its links are made again", signal, () => reachesPulse(rig, signal));
+  await loss.giveBack(rig, lost, signal);
+  await eventually("it is clean and takes part again", signal, async () => {
+    const host = (await rig.hosts(signal)).find((one) => one.id === lost);
+    return host?.state === "ready" && !host.fenced && host.scheduling === "open";
+  });
+  await rig.up(lossEnsemble("guest", { guest: [lost] }), signal);
+  assert.equal((await rig.status("guest", signal)).state, "running", "it gets new appliances");
+  await rig.down("guest", signal);
+  const after = (await witness.lives()).filter((life) => life.appliance !== "guest");
+  assert.deepEqual(overlaps(after), [], "two instances ran at once");
+  assert.ok(after.length > before.length, "the witness saw no new instance");
+  assert.ok((smallestGapMs(after) ?? 0) > 0);
+}
+
+test("appliances of a lost host run elsewhere, and never twice", async (t) => {
+  const before = await machineFacts(lab);
+  const signal = AbortSignal.any([t.signal, AbortSignal.timeout(giveUpMs)]);
+  const rig = await startRig(lab, defaultLabTopology(2, 2), signal);
+  try {
+    await using witness = startWitness(rig.stateDir);
+    const places = { pulse: ["a1", "a2"], second: ["a1", "a2"], peer: ["b1"] };
+    await rig.up(lossEnsemble("loss", places), signal);
+    await eventually("linked", signal, () => reachesPulse(rig, signal));
+    for (const loss of losses) {
+      await t.test(loss.name, () => loseAndReturn(rig, witness, loss, signal));
+    }
+  } finally {
+    await rig.close();
+  }
+  assert.deepEqual(await machineFacts(lab), before, "something of it is left");
+});
