@@ -15,6 +15,14 @@ const aboveDrivers = (path: string): boolean => {
 };
 const belowMain = (path: string): boolean => aboveDrivers(path) && layerOf(path) !== "main";
 
+/** The one place where a simulation touches the event loop. */
+const simulatedLoop = "src/sim/kernel/when-quiet.ts";
+/** What a simulation runs as it is, and the simulation itself. */
+const simulated = (path: string): boolean =>
+  ["host", "cluster", "federation", "planner", "sim"].includes(layerOf(path) ?? "") &&
+  !isTest(path) &&
+  path !== simulatedLoop;
+
 const clockReason = "time is a parameter (Clock of #base/runtime.ts), so that managers run in virtual time";
 
 /** Matched against source without comments and strings. */
@@ -24,6 +32,11 @@ export const bans: readonly Ban[] = [
   { pattern: /\bperformance\.now\b/, instead: `clock.monotonic(): ${clockReason}`, where: aboveDrivers },
   { pattern: /\bsetTimeout\b/, instead: `clock.sleep(): ${clockReason}`, where: aboveDrivers },
   { pattern: /\bsetInterval\b/, instead: `clock.sleep() in a loop: ${clockReason}`, where: aboveDrivers },
+  {
+    pattern: /\b(?:setImmediate|process\.nextTick)\b/,
+    instead: "clock.sleep(), a promise or queueMicrotask(): a turn of the event loop escapes virtual time",
+    where: simulated,
+  },
   {
     pattern: /\bAbortSignal\.timeout\b/,
     instead: `clock.sleep() and an AbortController: ${clockReason}`,

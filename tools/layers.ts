@@ -39,6 +39,11 @@ export const pureLayers: ReadonlySet<string> = new Set([
   "formats",
 ]);
 
+/** Layers a simulation runs as they are: whatever they await must come through a port. */
+const simulatedLayers: ReadonlySet<string> = new Set(["host", "cluster", "federation"]);
+/** Of these modules nothing is awaited. */
+const computing: ReadonlySet<string> = new Set(["node:util"]);
+
 /** "src/planner/mapper.ts" → "planner"; undefined outside src/. */
 export function layerOf(path: string): string | undefined {
   const [root, layer, rest] = path.split("/", 3);
@@ -69,6 +74,8 @@ export function arrowProblem(
 ): string | undefined {
   const layer = layerOf(from);
   if (layer === undefined) return undefined;
+  if (target.startsWith("node:") && simulatedLayers.has(layer) && !computing.has(target) && !isTest(from))
+    return `${layer}/ also runs in virtual time: take what ${target} gives through a port`;
   if (target.startsWith("node:"))
     return pureLayers.has(layer) && !isTest(from)
       ? `${layer}/ is pure: take what ${target} gives as a parameter, or move the effect to a driver`

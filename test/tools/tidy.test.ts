@@ -78,6 +78,15 @@ test("arrowProblem() lets a simulation use what of the drivers touches no machin
   assert.match(problem("src/sim/a.ts", "#cli/b.ts") ?? "", /not below/);
 });
 
+test("arrowProblem() keeps managers from what would escape virtual time", () => {
+  const problem = (from: string, target: string): string | undefined =>
+    arrowProblem(from, target, () => false);
+  assert.match(problem("src/host/a.ts", "node:fs/promises") ?? "", /virtual time/);
+  assert.match(problem("src/cluster/a.ts", "node:timers/promises") ?? "", /virtual time/);
+  assert.equal(problem("src/cluster/a.ts", "node:util"), undefined);
+  assert.equal(problem("src/cluster/a.test.ts", "node:test"), undefined);
+});
+
 test("the bans catch what they name and leave alike names alone", () => {
   const caught = (text: string): string[] =>
     bans.filter((ban) => ban.pattern.test(text)).map((ban) => ban.pattern.source);
@@ -85,6 +94,8 @@ test("the bans catch what they name and leave alike names alone", () => {
     "Date.now()",
     "Math.random()",
     "setTimeout(f, 1)",
+    "setImmediate(f)",
+    "process.nextTick(f)",
     'import { exec } from "node:child_process";',
     "{ shell: true }",
     "x as any",
