@@ -125,7 +125,6 @@ export class SimulatedCloud implements Cloud {
   readonly #clusters = new Map<string, ClusterSite>();
   #faultsPending = 0;
   #changedAtMs = 0;
-  #seen = { revision: 0, machines: 0 };
 
   constructor(description: CloudDescription) {
     this.#description = description;
@@ -150,7 +149,11 @@ export class SimulatedCloud implements Cloud {
     });
     const { snapshot, topology, hosts } = description;
     for (const record of hosts ?? snapshot?.hosts ?? hostRecordsOf(topology)) {
-      const parts = { buses: this.#buses, settings: this.#settings };
+      const parts = {
+        buses: this.#buses,
+        settings: this.#settings,
+        onChange: () => this.#changed(),
+      };
       const host = new HostSite(record, this.#seedFor(record.id), parts);
       this.#hosts.set(record.id, host);
       this.#processes.set(host.process.name, host.process);
@@ -163,6 +166,9 @@ export class SimulatedCloud implements Cloud {
       all.flatMap(([id, { tunnels }]) => (tunnels === undefined ? [] : [[id, tunnels]])),
     );
     if (snapshot !== undefined) this.#store.fill(recordsOf(snapshot, this.#seedFor("keys")));
+    this.#store.onCommit((changed) => {
+      if (changed.some((key) => !key.startsWith(keys.prefix.event))) this.#changed();
+    });
     this.#time.onEvent(({ owner }) => {
       if (owner !== undefined) this.#processes.get(owner)?.checkWaits();
     });
@@ -259,17 +265,11 @@ export class SimulatedCloud implements Cloud {
   runUntilQuiet(quietMs: number, atMs: number): Promise<boolean> {
     this.#changedAtMs = this.nowMs;
     return this.#time.run(atMs, () => {
-      this.#noteChange();
       return this.#faultsPending === 0 && this.nowMs - this.#changedAtMs >= quietMs;
     });
   }
 
-  #noteChange(): void {
-    const revision = this.#store.stateRevision();
-    let machines = 0;
-    for (const { machine } of this.#hosts.values()) machines += machine.version;
-    if (revision === this.#seen.revision && machines === this.#seen.machines) return;
-    this.#seen = { revision, machines };
+  #changed(): void {
     this.#changedAtMs = this.nowMs;
   }
 

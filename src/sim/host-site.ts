@@ -32,7 +32,11 @@ export class HostSite {
   readonly #settings: SimulationSettings;
   #losesPower = false;
 
-  constructor(record: HostRecord, seed: number, parts: { buses: Buses; settings: SimulationSettings }) {
+  constructor(
+    record: HostRecord,
+    seed: number,
+    parts: { buses: Buses; settings: SimulationSettings; onChange: () => void },
+  ) {
     const { time } = parts.buses;
     this.record = record;
     this.#buses = parts.buses;
@@ -46,6 +50,7 @@ export class HostSite {
       random: seededRandom(seed ^ 0x2545f491),
       capacityMilli: record.capacity.cpuMilli,
       settings: parts.settings,
+      onChange: parts.onChange,
     });
     this.process = new SimulatedProcess({
       name: hostAddress(record.id),

@@ -31,6 +31,7 @@ class Host {
     random: seededRandom(1),
     capacityMilli: 1000,
     settings: { ...defaultSettings, demandOf: () => 600 },
+    onChange: () => {},
   });
   life: Incarnation = this.running.life();
 

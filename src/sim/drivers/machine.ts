@@ -54,6 +54,8 @@ type MachineParts = {
   readonly random: Random;
   readonly capacityMilli: number;
   readonly settings: SimulationSettings;
+  /** Something on it has changed. */
+  readonly onChange: () => void;
 };
 
 /** So much after its end a lease has surely ended, whatever was rounded. */
@@ -258,6 +260,7 @@ export class SimulatedMachine {
   returnPower(): void {
     this.#powered = true;
     this.#version += 1;
+    this.#parts.onChange();
   }
 
   /** Called when anything is over; returns what ends that. */
@@ -378,6 +381,7 @@ export class SimulatedMachine {
 
   #changed(): void {
     this.#version += 1;
+    this.#parts.onChange();
     this.#onChange();
     for (const listener of this.#over) listener();
   }

@@ -1,7 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { seededRandom } from "#base/seeded-random.ts";
-import { keys } from "#cluster/records.ts";
 import type { KeyChange } from "#drivers/store/commit-check.ts";
 import { MemoryShelf } from "#drivers/store/fake.ts";
 import type { Store, StoreEntry } from "#drivers/store/port.ts";
@@ -35,12 +34,9 @@ export class SimulatedStore {
   readonly #shelf: WatchedShelf;
   readonly #listeners: ((keys: readonly string[]) => void)[] = [];
   readonly #read = new Map<string, StoreEntry>();
-  #stateRevision = 0;
 
   constructor(parts: { clock: Clock; log: Log; seed: number }) {
     this.#shelf = new WatchedShelf((changed) => {
-      const isState = changed.some((key) => !key.startsWith(keys.prefix.event));
-      if (isState) this.#stateRevision = this.#shelf.revision();
       for (const listener of this.#listeners) listener(changed);
     });
     this.#store = new ShelvedStore({
@@ -49,11 +45,6 @@ export class SimulatedStore {
       random: seededRandom(parts.seed),
       log: parts.log,
     });
-  }
-
-  /** Of the newest commit that changed anything but what is told of events. */
-  stateRevision(): number {
-    return this.#stateRevision;
   }
 
   onCommit(listener: (keys: readonly string[]) => void): void {
