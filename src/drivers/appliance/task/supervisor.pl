@@ -212,7 +212,8 @@ sub set_up_network {
 }
 
 # Of its machine: run, the number of the newest; command, its process while it runs; held, a run that waits for the
-# lease; leased, whether it needs one; fenced, how often it has looked for a later one while all were stopped.
+# lease; leased, whether it needs one; fenced, how often it has looked for a later one while all was held; stopped, what
+# had stopped by itself before that; before, the journal's length without the word of it.
 sub serve {
     my ($open, $uid) = @_;
     my $child_mask = pack 'Q', 1 << (SIGCHLD - 1);
@@ -263,7 +264,8 @@ sub ended {
     my ($own, $status) = @_;
     my $code = $status & 127 ? 128 + ($status & 127) : $status >> 8;
     undef $own->{command};
-    $own->{fenced} = 0;
+    # Of the fence only the silence is left.
+    undef $own->{before};
     end_all();
     note($own->{open}, $own->{run}, 'ended', $code, '');
 }
@@ -272,7 +274,7 @@ sub ended {
 # again, as long as no later end is found. Returns the seconds until it is to look again.
 sub obey_lease {
     my ($own) = @_;
-    my $left = $own->{leased} && (defined $own->{command} || defined $own->{held}) ? lease_left($own->{open}) : undef;
+    my $left = $own->{leased} && $own->{run} ? lease_left($own->{open}) : undef;
     if (defined $left && $left <= 0) {
         fence($own);
         # Woken by a manager that renews it; for one that could not tell, ever more rarely.
@@ -289,7 +291,9 @@ sub fence {
     # What was stopped by its own doing stays stopped afterwards.
     $own->{stopped} = {map { $_ => 1 } stopped_pids()} if !$own->{fenced} && defined $own->{command};
     kill SIGSTOP, -1;
-    return if $own->{fenced};
+    # The kernel would go on answering in its name, while others may have its addresses.
+    set_links(0);
+    return if defined $own->{before} || !(defined $own->{command} || defined $own->{held});
     truncate $own->{open}{journal}, 0 if defined $own->{held};
     $own->{before} = -s $own->{open}{journal};
     note($own->{open}, $own->{run}, 'fenced', 0, '');
@@ -298,11 +302,30 @@ sub fence {
 sub unfence {
     my ($own) = @_;
     $own->{fenced} = 0;
-    if (defined $own->{held}) { undef $own->{held}; return start($own) }
+    set_links(1);
+    if (defined $own->{held}) { delete @$own{qw(held before)}; return start($own) }
+    my $before = delete $own->{before};
+    return unless defined $before;
     # Back to what it was: else the journal would grow with every lease that ends.
-    truncate $own->{open}{journal}, $own->{before};
+    truncate $own->{open}{journal}, $before;
     go_on($own->{stopped});
     syswrite $own->{open}{events}, "\n";
+}
+
+# All its interfaces but loopback, up or down; addresses stay.
+sub set_links {
+    my ($up) = @_;
+    eval {
+        open my $list, '<', '/proc/net/dev' or die;
+        socket my $socket, 2, 2, 0 or die;
+        for my $name (map { /^\s*([^\s:]+):/ ? $1 : () } <$list>) {
+            next if $name eq 'lo';
+            my $request = pack 'a16 s x22', $name, 0;
+            ioctl $socket, 0x8913, $request or next;
+            my $flags = unpack 'x16 s', $request;
+            ioctl $socket, 0x8914, pack 'a16 s x22', $name, $up ? $flags | 1 : $flags & ~1;
+        }
+    };
 }
 
 sub go_on {
@@ -361,8 +384,11 @@ sub start {
         }
         $own->{leased} = $spec{leased};
         if (!may_run($own)) { $own->{held} = 1; return 0 }
+        $own->{fenced} = 0;
         truncate $open->{journal}, 0;
         note($open, $run, 'starting', 0, '');
+        # A supervisor that died while it was fenced left them down.
+        set_links(1);
         sys('sethostname', $spec{hostname}, length $spec{hostname});
         lay_in(@$_) for @{$spec{file}};
         pipe $said, $tell or die "pipe: $!\n";
