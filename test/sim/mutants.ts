@@ -13,14 +13,88 @@ export type Mutant = {
   readonly profile?: Partial<SwarmProfile>;
 };
 
+/** Hosts that are not heard of, or are, by one of two managers. */
+const silence = {
+  kinds: ["cut", "pause", "power-loss", "noise"],
+  faults: [4, 10],
+  steps: [2, 5],
+} as const satisfies Partial<SwarmProfile>;
+const takeOver = { ...silence, takeOvers: 1 } as const satisfies Partial<SwarmProfile>;
+const calm = { kinds: [] } as const satisfies Partial<SwarmProfile>;
+
 export const mutants: readonly Mutant[] = [
   {
-    name: "a host obeys whatever plan comes last",
-    breaks: "epoch-obeyed",
+    name: "leases never end",
+    breaks: "runs-once",
+    file: "src/host/reporter.ts",
+    was: "this.#parts.appliances.renewLease(this.#leaseEnd);",
+    becomes: "this.#parts.appliances.renewLease(millis(this.#leaseEnd + 3_600_000));",
+    profile: silence,
+  },
+  {
+    name: "a lease counts from when its grant arrived",
+    breaks: "runs-once",
+    file: "src/host/reporter.ts",
+    was: "const sentAt = clock.monotonic();",
+    becomes: "const sentAt = { valueOf: () => clock.monotonic() } as unknown as Millis;",
+    profile: { ...silence, kinds: ["noise", "pause", "cut"] },
+  },
+  {
+    name: "a manager grants leases without knowing that it still is in charge",
+    breaks: "runs-once",
+    file: "src/cluster/leases.ts",
+    was: "const unconfirmedMs = clock.monotonic() - term.confirmedAt;",
+    becomes: "const unconfirmedMs = 0 * term.confirmedAt;",
+    profile: takeOver,
+  },
+  {
+    name: "a fenced host is granted a lease before it is clean",
+    breaks: "runs-once",
+    file: "src/cluster/leases.ts",
+    was: "state.standing(host).fenced ||",
+    becomes: "",
+    profile: silence,
+  },
+  {
+    name: "a host counts as lost before its lease has ended",
+    breaks: "runs-once",
+    file: "src/cluster/hosts-seen.ts",
+    was: "return !this.isFresh(host) && !this.#isEarly();",
+    becomes:
+      "return this.#clock.monotonic() - (this.#seen.get(host)?.atMonotonic ?? 0) > 1500 && !this.#isEarly();",
+    profile: silence,
+  },
+  {
+    name: "what obeys no lease is started elsewhere all the same",
+    breaks: "runs-once",
+    file: "src/cluster/leaving.ts",
+    was: "): boolean => record.unleased[id]?.includes(host) !== true;",
+    becomes: "): boolean => record.unleased[id]?.includes(host) !== true || true;",
+    profile: { ...silence, steps: [6, 12] },
+  },
+  {
+    name: "a move starts the new one before the old one is gone",
+    breaks: "runs-once",
+    file: "src/cluster/leaving.ts",
+    was: "return (record.leaving[id]?.length ?? 0) > 0;",
+    becomes: "return (record.leaving[id]?.length ?? 0) > 99;",
+    profile: { kinds: ["slow-disk", "noise"], steps: [6, 12] },
+  },
+  {
+    name: "a host acts on a plan, and tells of it, before it is durable",
+    breaks: "runs-once",
     file: "src/host/manager.ts",
-    was: "if (current !== undefined && isOlder(plan, current)) {",
-    becomes: "if (current === plan) {",
-    profile: { kinds: ["noise", "pause"], takeOvers: 1, faults: [3, 6] },
+    was: "await this.#parts.keeper.save(plan, signal);",
+    becomes: "void this.#parts.keeper.save(plan, signal).catch(() => {});",
+    profile: { kinds: ["slow-disk", "crash", "full-disk"], faults: [6, 12], steps: [6, 12] },
+  },
+  {
+    name: "a host compares plans by revision alone",
+    breaks: "epoch-obeyed",
+    file: "src/protocol/host-plan.ts",
+    was: "return a.epoch < b.epoch || (a.epoch === b.epoch && a.revision < b.revision);",
+    becomes: "return a.revision < b.revision;",
+    profile: { ...takeOver, steps: [6, 12] },
   },
   {
     name: "a change is acknowledged before it is durable",
@@ -34,25 +108,17 @@ export const mutants: readonly Mutant[] = [
     name: "commits have no conditions",
     breaks: "acknowledged-kept",
     file: "src/cluster/state.ts",
-    was: "const result = await this.#store.commit(writes, conditions, signal);",
-    becomes: "const result = await this.#store.commit(writes, conditions.slice(0, 0), signal);",
-    profile: { kinds: ["pause", "slow-disk"], takeOvers: 1, faults: [2, 6], steps: [6, 12] },
-  },
-  {
-    name: "a move starts the new one before the old one is gone",
-    breaks: "runs-once",
-    file: "src/cluster/leaving.ts",
-    was: "return (record.leaving[id]?.length ?? 0) > 0;",
-    becomes: "return (record.leaving[id]?.length ?? 0) > 99;",
-    profile: { kinds: ["slow-disk", "noise"], steps: [6, 12] },
+    was: "const result = await this.#store.commit(writes, [...own, ...conditions], signal);",
+    becomes: "const result = await this.#store.commit(writes, [...own, ...conditions].slice(0, 0), signal);",
+    profile: { kinds: ["pause", "slow-disk"], takeOvers: 1, faults: [4, 8], steps: [8, 14] },
   },
   {
     name: "admission does not count what others hold",
     breaks: "not-over-admitted",
     file: "src/cluster/admission.ts",
-    was: "existing: facts.records\n",
-    becomes: "existing: facts.records.slice(0, 0)\n",
-    profile: { kinds: [], steps: [6, 12] },
+    was: "existing: placed.filter((one) => one.ensemble.name !== ensemble.name),",
+    becomes: "existing: placed.slice(0, 0),",
+    profile: { ...calm, steps: [6, 12] },
   },
   {
     name: "an appliance is stopped and never destroyed",
@@ -60,7 +126,7 @@ export const mutants: readonly Mutant[] = [
     file: "src/host/converge.ts",
     was: "await this.#appliances.destroy(id, signal);",
     becomes: "",
-    profile: { kinds: [] },
+    profile: calm,
   },
   {
     name: "a network nobody is on stays",
@@ -69,7 +135,7 @@ export const mutants: readonly Mutant[] = [
     was: "this.#network.converge(decideNetwork(plan, this.#appliances.observe()), signal),",
     becomes:
       "plan.segments.length === 0 ? Promise.resolve() : this.#network.converge(decideNetwork(plan, this.#appliances.observe()), signal),",
-    profile: { kinds: [] },
+    profile: calm,
   },
   {
     name: "the record of an ensemble stays when it is gone",
@@ -77,7 +143,7 @@ export const mutants: readonly Mutant[] = [
     file: "src/cluster/operations.ts",
     was: "gone ? [{ delete: keys.ensemble(name) }] : []",
     becomes: "[]",
-    profile: { kinds: [] },
+    profile: calm,
   },
   {
     name: "the end of an operation is dropped",
@@ -85,14 +151,14 @@ export const mutants: readonly Mutant[] = [
     file: "src/cluster/operations.ts",
     was: "if (running !== undefined && ending !== undefined) writes.push(this.#ended(running, ending));",
     becomes: "",
-    profile: { kinds: [], steps: [1, 3] },
+    profile: { ...calm, steps: [1, 3] },
   },
   {
     name: "a plan that was lost is not sent again",
     breaks: "converged",
     file: "src/cluster/dispatcher.ts",
     was: "if (behind.length === 0) return;",
-    becomes: "if (behind.length === 0 || behind.every(([, one]) => one.revision > 1)) return;",
+    becomes: "if (behind.every(([, one]) => one.revision > 1)) return;",
     profile: { kinds: ["noise", "crash", "cut"], faults: [3, 8] },
   },
 ];

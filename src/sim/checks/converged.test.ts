@@ -64,6 +64,19 @@ describe("differences()", () => {
     it(`finds ${what}`, () => assert.match(differences(broken)[0] ?? "", message));
   }
 
+  it("accepts an appliance without a host only where there is no place for its ensemble", () => {
+    const homeless = {
+      ...world,
+      machines: [],
+      records: [{ ...record, placements: {}, interfaces: {} } as never],
+    };
+    assert.deepEqual(
+      differences(homeless, () => true),
+      [],
+    );
+    assert.equal(unconverged(homeless, () => false)?.invariant, "converged");
+  });
+
   it("accepts a command that ended, as its policy lets it", () => {
     const ended = changed(world, "a1", {
       appliances: [{ id: "shop/web" as never, state: "exited" }],

@@ -9,16 +9,19 @@ import type { MachineState, World } from "#sim/checks/world.ts";
 /** A command that ended as its policy lets it, and one that is started again and again, are as desired too. */
 const settled: ReadonlySet<ApplianceState> = new Set(["running", "exited", "failed", "backoff"]);
 
+/** Whether no place can be found for all of an ensemble that has lost some of its places. */
+type IsHopeless = (record: EnsembleRecord) => boolean;
+
 /**
  * How the world differs from what the store desires, worked out from the declared ensembles, their placements and
  * addresses alone, with none of the managers' functions. Empty: nothing differs.
  */
-export function differences(world: World): string[] {
+export function differences(world: World, isHopeless: IsHopeless = () => false): string[] {
   const present = world.records.filter((record) => record.state === "present");
   const found = world.records
     .filter((record) => record.state === "removing")
     .map((record) => `${record.ensemble.name} is still being removed`);
-  for (const record of present) found.push(...unsettled(record));
+  for (const record of present) found.push(...unsettled(record, isHopeless));
   for (const machine of world.machines) {
     found.push(...applianceDifferences(machine, present), ...networkDifferences(machine, present));
   }
@@ -30,18 +33,18 @@ export function differences(world: World): string[] {
 }
 
 /** Faults have stopped, and time to settle has passed. */
-export function unconverged(world: World): Breach | undefined {
-  const found = differences(world);
+export function unconverged(world: World, isHopeless?: IsHopeless): Breach | undefined {
+  const found = differences(world, isHopeless);
   if (found.length === 0) return undefined;
   const more = found.length > 3 ? `; and ${found.length - 3} more` : "";
   return { invariant: "converged", message: `${found.slice(0, 3).join("; ")}${more}` };
 }
 
-function unsettled(record: EnsembleRecord): string[] {
+function unsettled(record: EnsembleRecord, isHopeless: IsHopeless): string[] {
   const homeless = appliancesOf(record.ensemble).filter(({ id }) => record.placements[id] === undefined);
   const leaving = Object.entries<readonly HostId[]>(record.leaving).filter(([, hosts]) => hosts.length > 0);
   return [
-    ...homeless.map(({ id }) => `${id} has no host`),
+    ...(homeless.length === 0 || isHopeless(record) ? [] : homeless).map(({ id }) => `${id} has no host`),
     ...leaving.map(([id, hosts]) => `${id} still leaves ${hosts.join(", ")}`),
   ];
 }

@@ -1,6 +1,5 @@
 import type { HostId } from "#base/ids.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
-import { isOlder } from "#protocol/host-plan.ts";
 import type { Breach } from "#sim/checks/breach.ts";
 
 type Number = Pick<HostPlan, "epoch" | "revision">;
@@ -11,7 +10,7 @@ export function planWentBack(
   before: Number | undefined,
   after: Number | undefined,
 ): Breach | undefined {
-  if (before === undefined || (after !== undefined && !isOlder(after, before))) return undefined;
+  if (before === undefined || (after !== undefined && !comesBefore(after, before))) return undefined;
   const now = after === undefined ? "none" : `epoch ${after.epoch}, revision ${after.revision}`;
   return {
     invariant: "epoch-obeyed",
@@ -33,4 +32,9 @@ export function plansUnderOneNumber(
     invariant: "epoch-obeyed",
     message: `${host} was given two plans under epoch ${after.epoch}, revision ${after.revision}`,
   };
+}
+
+/** Epochs first, then revisions; not the function that hosts compare with. */
+function comesBefore(a: Number, b: Number): boolean {
+  return a.epoch === b.epoch ? a.revision < b.revision : a.epoch < b.epoch;
 }

@@ -2,6 +2,7 @@ import { limits } from "#base/limits.ts";
 import { BreachError } from "#sim/checks/breach.ts";
 import type { Breach, Invariant } from "#sim/checks/breach.ts";
 import { differences, unconverged } from "#sim/checks/converged.ts";
+import { isHopeless } from "#sim/checks/hopeless.ts";
 import { Ledger } from "#sim/checks/ledger.ts";
 import { leaked, leftovers } from "#sim/checks/nothing-leaked.ts";
 import { Watch } from "#sim/checks/watch.ts";
@@ -72,7 +73,9 @@ async function violationOf(cloud: Cloud, one: SwarmCase): Promise<Violation | un
   const isAsDesired = (): boolean => !ledger.isWaiting() && differences(look()).length === 0;
   if (!(await settles(cloud, isAsDesired))) {
     watch.checkOverdue();
-    return found(cloud, unconverged(look()));
+    const world = look();
+    const breach = unconverged(world, (record) => isHopeless(record, world));
+    if (breach !== undefined || ledger.isWaiting()) return found(cloud, breach);
   }
   const isEmpty = (): boolean => {
     takeDown(cloud, ledger);
