@@ -9,16 +9,23 @@ export async function withDeadline<Result>(
   work: (signal: AbortSignal) => Promise<Result>,
   signal: AbortSignal,
 ): Promise<Result> {
+  signal.throwIfAborted();
   const over = new AbortController();
-  const late = new AbortController();
-  const overdue = clock.sleep(limit, AbortSignal.any([signal, over.signal])).then(
-    () => late.abort(new ConsortError("timeout", `Not done within ${limit} ms`)),
+  const inner = new AbortController();
+  const pass = (): void => inner.abort(signal.reason);
+  signal.addEventListener("abort", pass, { once: true });
+  const overdue = clock.sleep(limit, over.signal).then(
+    () => inner.abort(new ConsortError("timeout", `Not done within ${limit} ms`)),
     () => {},
   );
   try {
-    return await work(AbortSignal.any([signal, late.signal]));
+    return await work(inner.signal);
   } finally {
-    over.abort();
+    signal.removeEventListener("abort", pass);
+    over.abort(done);
     await overdue;
   }
 }
+
+/** A reason of its own would be an error with a stack, made at every end. */
+const done = "done";

@@ -14,6 +14,8 @@ export const limits = {
   countersPeriodMs: millis(2000),
   /** A host that cannot do a step tries again after this long, or at once when something changes. */
   convergeRetryMs: millis(1000),
+  /** A host that matches its plan compares again after this long, or at once when something changes. */
+  convergeCheckMs: millis(30_000),
   /** One plan handed to a host must be durable there within this time. */
   planDeliveryMsMax: millis(5000),
   /** An operation that has not converged by then ends as failed; the desired state stays. */
@@ -22,6 +24,8 @@ export const limits = {
   reportAnswerShareMax: 0.7,
   /** Part of a heartbeat after which a host tries again when a report got no answer. */
   reportRetryShare: 0.1,
+  /** For each host, the pause between two passes of the cluster manager: in a large cloud news comes in batches. */
+  passPauseUsPerHost: 10,
   /** Something that found no other host is tried again after this long, or at once when a host comes or goes. */
   recoveryRetryMs: millis(5000),
   /** Looks at who is lost, and confirmations of the manager's term, in one heartbeat. */

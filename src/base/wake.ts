@@ -1,6 +1,8 @@
 import type { Clock } from "#base/runtime.ts";
 import type { Millis } from "#base/units.ts";
 
+const woken = "woken";
+
 /**
  * What a reconciler sleeps on: wakes when told, or when its period has passed, whichever is first. Any number
  * of calls while it works count as one, and none is lost.
@@ -24,13 +26,13 @@ export class Wake {
     signal.throwIfAborted();
     if (!this.#told) {
       const nap = new AbortController();
-      const told = new Promise<void>((resolve) => {
-        this.#waiting = resolve;
-      });
-      const slept = this.#clock.sleep(period, AbortSignal.any([signal, nap.signal])).catch(() => {});
-      await Promise.race([told, slept]);
+      // A reason of its own would be an error with a stack, made at every wake.
+      const end = (): void => nap.abort(woken);
+      this.#waiting = end;
+      signal.addEventListener("abort", end, { once: true });
+      await this.#clock.sleep(period, nap.signal).catch(() => {});
+      signal.removeEventListener("abort", end);
       this.#waiting = undefined;
-      nap.abort();
       signal.throwIfAborted();
     }
     this.#told = false;

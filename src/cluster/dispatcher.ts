@@ -29,6 +29,10 @@ export class Dispatcher {
     return new Map([...this.#outgoing].map(([host, outgoing]) => [host, outgoing.body]));
   }
 
+  body(host: HostId): HostPlanBody | undefined {
+    return this.#outgoing.get(host)?.body;
+  }
+
   /** New desired states; hosts whose plan is the same are not bothered. */
   update(bodies: ReadonlyMap<HostId, HostPlanBody>, signal: AbortSignal): void {
     for (const [host, body] of bodies) {

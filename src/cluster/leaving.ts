@@ -32,6 +32,7 @@ export function leavingAfter(before: Placed | undefined, placements: EnsembleRec
 /** Without the hosts where it is gone. The same object when that changes nothing. */
 export function stillLeaving(leaving: Leaving, isGone: (id: ApplianceId, host: HostId) => boolean): Leaving {
   const entries = Object.entries<readonly HostId[]>(leaving);
+  if (entries.length === 0) return leaving;
   const left = entries
     .map(([id, hosts]) => [id, hosts.filter((host) => !isGone(id as ApplianceId, host))] as const)
     .filter(([, hosts]) => hosts.length > 0);
@@ -70,6 +71,7 @@ export function stillUnleased(
   { ensemble, unleased }: Pick<EnsembleRecord, "ensemble" | "unleased">,
   obeysLease: (id: ApplianceId, host: HostId) => boolean,
 ): Leaving {
+  if (Object.keys(unleased).length === 0) return unleased;
   const inPlace = new Set(
     appliancesOf(ensemble).flatMap(({ id, spec }) => (spec.onHostLoss === "elsewhere" ? [] : [id])),
   );

@@ -201,13 +201,15 @@ describe("a cloud of real managers on fake drivers", () => {
 
   it("places appliances as soon as it is back, before any host has told again that it is there", async () => {
     await cloud.start();
-    cloud.kill("cluster");
+    for (const name of ["cluster", ...sampleHosts().keys()]) cloud.kill(name);
     await cloud.startCluster();
     assert.deepEqual(
       (await cloud.cluster.hosts(never)).map((host) => host.state),
       Array.from(sampleHosts().keys(), () => "converging"),
     );
-    assert.equal((await cloud.up(shop)).state, "done");
+    const accepted = await cloud.cluster.up(shop, never);
+    for (const id of sampleHosts().keys()) cloud.startHost(id);
+    assert.equal((await cloud.ended(accepted)).state, "done");
   });
 
   it("adopts what runs when a host manager was killed, and gives it what it missed", async () => {

@@ -33,6 +33,8 @@ export class Converger {
   #told: ReadonlySet<string> = new Set();
   /** Names last written into each appliance, as text. */
   readonly #names = new Map<ApplianceId, string>();
+  /** The plan by which it was last seen to know its neighbours. */
+  readonly #named = new Map<ApplianceId, HostPlan>();
 
   constructor(parts: {
     appliances: ApplianceDriver;
@@ -113,12 +115,15 @@ export class Converger {
       ...plan.appliances
         .filter((appliance) => observed.has(appliance.id) && !this.#busy.has(appliance.id))
         .map(async (appliance) => {
+          if (this.#named.get(appliance.id) === plan) return;
           const names = namesFor(plan, appliance);
           const text = namesText(names);
-          if (this.#names.get(appliance.id) === text) return;
           await attempt(`tell ${appliance.id} its neighbours' names`, appliance.id, async () => {
-            await this.#appliances.setNames(appliance.id, names, signal);
+            if (this.#names.get(appliance.id) !== text) {
+              await this.#appliances.setNames(appliance.id, names, signal);
+            }
             this.#names.set(appliance.id, text);
+            this.#named.set(appliance.id, plan);
           });
         }),
     ]);
@@ -132,6 +137,7 @@ export class Converger {
         await this.#appliances.stop(id, grace, signal);
         await this.#appliances.destroy(id, signal);
         this.#names.delete(id);
+        this.#named.delete(id);
         this.#stuck.delete(id);
       } catch (cause) {
         if (signal.aborted) return;

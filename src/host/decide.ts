@@ -52,7 +52,7 @@ function liveChange(
   return Object.keys(settings).length === 0 ? [] : [{ id, settings }];
 }
 
-const same = (a: unknown, b: unknown): boolean => digest(a) === digest(b);
+const same = (a: unknown, b: unknown): boolean => a === b || digest(a) === digest(b);
 
 /** The network of a host as its plan wants it, with a port for every wanted interface whose namespace exists. */
 export function decideNetwork(plan: HostPlan, observed: readonly ApplianceObservation[]): NetworkPlan {

@@ -12,6 +12,7 @@ import { Reporter } from "#host/reporter.ts";
 import type { HostIdentity } from "#host/reporter.ts";
 import { isOlder } from "#protocol/host-plan.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
+import type { HostProblem } from "#protocol/host-report.ts";
 import { clusterAddress, topics } from "#protocol/topics.ts";
 import type { ExecBody, ExecResult, LogBody, LogResult, PlanReceipt } from "#protocol/topics.ts";
 
@@ -82,15 +83,16 @@ export class HostManager {
   async #converge(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const plan = this.#plan;
+      let problems: readonly HostProblem[] = [];
       if (plan !== undefined) {
-        const problems = await this.#converger.pass(plan, signal).catch((cause: unknown) => {
+        problems = await this.#converger.pass(plan, signal).catch((cause: unknown) => {
           signal.throwIfAborted();
           this.#parts.log.error("A converge pass failed", { cause });
           return [{ message: messageOf(cause) }];
         });
         this.#reporter.converged(plan, problems);
       }
-      await this.#wake.wait(limits.convergeRetryMs, signal);
+      await this.#wake.wait(problems.length > 0 ? limits.convergeRetryMs : limits.convergeCheckMs, signal);
     }
   }
 

@@ -66,7 +66,7 @@ export class HostReconciler {
     return [...state.standings()].flatMap(([host, { fenced }]) => {
       const report = fenced ? seen.freshReport(host) : undefined;
       if (report === undefined || !dispatcher.holdsNewest(report)) return [];
-      const wanted = dispatcher.bodies().get(host)?.appliances ?? [];
+      const wanted = dispatcher.body(host)?.appliances ?? [];
       const isWanted = (id: string): boolean => wanted.some((one) => one.id === id && one.held !== true);
       return report.appliances.every(({ id }) => isWanted(id)) ? [host] : [];
     });
