@@ -64,10 +64,19 @@ function portLines(node: LabNode, ports: readonly LabInterface[]): string[] {
   const master = node.kind === "switch" ? " master br0" : "";
   return ports.flatMap(({ name, address }) => [
     // No link-local addresses: nothing here speaks IPv6, and duplicate detection would only add frames.
-    `link set ${name} addrgenmode none${master} up`,
+    `link set ${name}${hardwareAddress(address)} addrgenmode none${master} up`,
     ...(address === undefined ? [] : [`addr replace ${address} dev ${name}`]),
     `link set ${name} alias ${doneAlias}`,
   ]);
+}
+
+/** The same after a loss of power, as that of a real interface: neighbours remember it. */
+function hardwareAddress(address: string | undefined): string {
+  if (address === undefined) return "";
+  const bytes = (address.split("/")[0] ?? "")
+    .split(".")
+    .map((part) => Number(part).toString(16).padStart(2, "0"));
+  return ` address 02:63:${bytes.join(":")}`;
 }
 
 /** Takes away what a broken-off nodeIpBatch may have left and a second run would trip over. Lines may fail. */
