@@ -43,7 +43,7 @@ describe("paceFor", () => {
 describe("PaceKeeper", () => {
   it("records a longer lease before it is granted", async () => {
     const { keeper, store, recorded } = await desk();
-    const { commit } = store;
+    const commit = store.commit.bind(store);
     store.commit = () => Promise.reject(new Error("disk full"));
     await assert.rejects(keeper.follow(many, never), /disk full/);
     assert.deepEqual(keeper.current(), paceFor(0));

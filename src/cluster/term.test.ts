@@ -39,10 +39,10 @@ describe("Term", () => {
   it("is certain only of the moment before it asked", async () => {
     const { clock, store, take } = desk();
     const term = await take();
-    const { get } = store;
+    const get = store.get.bind(store);
     store.get = async (...given) => {
       clock.advance(millis(700));
-      return get.apply(store, given);
+      return get(...given);
     };
     clock.advance(millis(1000));
     await term.confirm(never);
@@ -87,9 +87,9 @@ describe("ClusterState after a write whose outcome was not told", () => {
     const { store, take } = desk();
     const state = new ClusterState(store, await take());
     await state.load(never);
-    const { commit } = store;
+    const commit = store.commit.bind(store);
     store.commit = async (...given) => {
-      await commit.apply(store, given);
+      await commit(...given);
       throw new Error("connection lost");
     };
     const fence = { put: keys.standing("a1"), value: { fenced: true, scheduling: "open" } };
