@@ -219,10 +219,10 @@ function shapedPairs(record: EnsembleRecord): { host: HostId; pair: ShapedPair }
   return linksOf(record.ensemble).flatMap((link) => {
     const { bandwidthBps, ceilingBps, priority } = link.spec;
     if (bandwidthBps === undefined && ceilingBps === undefined) return [];
-    const [from, to] = [record.placements[link.from], record.placements[link.to]];
+    const hosts = [record.placements[link.from], record.placements[link.to]];
     // One that waits for a host talks to nobody yet.
-    if (from === undefined || to === undefined) return [];
-    const local = from === to;
+    if (hosts.includes(undefined)) return [];
+    const local = hosts[0] === hosts[1];
     if (local && ceilingBps === undefined) return [];
     const ways = [
       [link.from, link.to],
