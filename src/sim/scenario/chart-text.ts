@@ -8,11 +8,11 @@ const hostsMost = 24;
 const widthLeast = 20;
 const widthMost = 120;
 
-type Line = { readonly label: string; readonly values: readonly number[]; readonly full: number };
+type Line = { readonly label: string; readonly values: readonly number[] };
 
 /**
- * CPU given over time: one line for each appliance on each host, as high as its share of the host. `width`: of the
- * terminal, in characters.
+ * CPU given over time: one line for each appliance on each host, all at one scale. `width`: of the terminal, in
+ * characters.
  */
 export function cpuChart(series: CpuSeries, topology: Topology, width: number): string {
   if (series.atMs.length === 0) return "";
@@ -26,25 +26,26 @@ export function cpuChart(series: CpuSeries, topology: Topology, width: number): 
     .filter((host) => shown.has(host.id))
     .map((host): { readonly title: string; readonly lines: readonly Line[] } => ({
       title: `${host.id}, ${formatCpu(host.cpuMilli)}`,
-      lines: linesOf(series, host.id, host.cpuMilli),
+      lines: linesOf(series, host.id),
     }));
   const labels = Math.max(8, ...groups.flatMap(({ lines }) => lines.map((line) => line.label.length)));
   const room = Math.max(widthLeast, Math.min(widthMost, width - labels - "  ".length - " 1000%".length - 2));
   const bins = binsOf(series.atMs.length, room);
+  const full = Math.max(1, ...groups.flatMap(({ lines }) => lines.map(most)));
   const text = groups.flatMap(({ title, lines }) => [
     title,
-    ...lines.map((line) => `  ${line.label.padEnd(labels)} ${drawn(line, bins)} ${peak(line)}`),
+    ...lines.map((line) => `  ${line.label.padEnd(labels)} ${drawn(line, full, bins)} ${peak(line)}`),
   ]);
   const left = topology.hosts.length - groups.length;
   const axis = `  ${" ".repeat(labels)} ${timeAxis(series.atMs, bins.length)}`;
   const more = left > 0 ? [`and ${left} more hosts, which gave less`] : [];
-  return `${["CPU given over time; a full block is the whole host", ...text, ...more, axis].join("\n")}\n`;
+  return `${[`CPU given over time; a full block is ${share(full)}`, ...text, ...more, axis].join("\n")}\n`;
 }
 
-function linesOf(series: CpuSeries, host: CpuSeriesHost, full: number): readonly Line[] {
+function linesOf(series: CpuSeries, host: CpuSeriesHost): readonly Line[] {
   const each = [...(series.appliances.get(host) ?? [])];
-  if (each.length === 0) return [{ label: "in all", values: series.hosts.get(host) ?? [], full }];
-  return each.map(([label, values]) => ({ label, values, full }));
+  if (each.length === 0) return [{ label: "in all", values: series.hosts.get(host) ?? [] }];
+  return each.map(([label, values]) => ({ label, values }));
 }
 type CpuSeriesHost = Parameters<CpuSeries["hosts"]["get"]>[0];
 
@@ -59,7 +60,7 @@ function binsOf(samples: number, room: number): readonly Bin[] {
   });
 }
 
-function drawn({ values, full }: Line, bins: readonly Bin[]): string {
+function drawn({ values }: Line, full: number, bins: readonly Bin[]): string {
   return bins
     .map(([from, to]) => {
       const part = values.slice(from, to);
@@ -71,12 +72,13 @@ function drawn({ values, full }: Line, bins: readonly Bin[]): string {
     .join("");
 }
 
-const peak = ({ values }: Line): string =>
-  formatCpu(milliCpu(Math.round(values.reduce((most, value) => Math.max(most, value), 0)))).padStart(6);
+const most = ({ values }: Line): number => values.reduce((highest, value) => Math.max(highest, value), 0);
+const share = (milli: number): string => formatCpu(milliCpu(Math.round(milli)));
+const peak = (line: Line): string => share(most(line)).padStart(6);
 
 function timeAxis(atMs: readonly number[], columns: number): string {
   const first = formatDuration(millis(atMs[0] ?? 0)).replace(/^0ms$/, "0s");
   const last = formatDuration(millis(atMs.at(-1) ?? 0));
-  const most = "most".padStart(7);
-  return `${first}${last.padStart(Math.max(last.length + 1, columns - first.length))}${most}`;
+  const heading = "most".padStart(7);
+  return `${first}${last.padStart(Math.max(last.length + 1, columns - first.length))}${heading}`;
 }

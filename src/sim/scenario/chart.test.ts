@@ -34,8 +34,9 @@ function recorded(): CpuRecorder {
   return recorder;
 }
 
-test("a chart has one line an appliance on its host, as high as its share of the host", () => {
+test("a chart has one line an appliance on its host, all at one scale", () => {
   const lines = cpuChart(recorded(), topology, 80).split("\n");
+  assert.equal(lines[0], "CPU given over time; a full block is 50%");
   assert.equal(lines[1], "a1, 50%");
   assert.equal(lines[2], "  one/x    ████▄▄▄▄    50%");
   assert.equal(lines[3], "  two/y        ▄▄▄▄    25%");
