@@ -17,7 +17,9 @@ export type Displacement = {
   /** Of those that are placed in this step; all of them have it. */
   readonly priority: number;
   readonly moving: readonly ApplianceId[];
-  /** Those of all priorities that run nowhere; what leaves a draining host runs until then. */
+  /** Those of all priorities. */
+  readonly all: readonly ApplianceId[];
+  /** Of all, those that run nowhere; what leaves a draining host runs until then. */
   readonly homeless: ReadonlySet<ApplianceId>;
 };
 
@@ -54,6 +56,7 @@ function ofRecord(record: EnsembleRecord, fates: HostFates): Displacement[] {
     record,
     priority,
     moving: level.map(({ id }) => id),
+    all: displaced.map(({ id }) => id),
     homeless,
   }));
 }
@@ -93,10 +96,10 @@ export function replacedRecord(
   return { ...after, unleased: unleasedAfter(record, after) };
 }
 
-/** All of an ensemble that runs nowhere, whatever its priority. */
+/** All of an ensemble that is displaced, whatever its priority. */
 export const wholeOf = (displacement: Displacement): Displacement => ({
   ...displacement,
-  moving: [...displacement.homeless],
+  moving: displacement.all,
 });
 
 /** Hosts that may be given no lease any more once `after` is desired: what they ran belongs to others. */

@@ -142,9 +142,7 @@ export class RecoveryReconciler {
     if (displacement === undefined) return;
     if (await this.#attempt(displacement, signal).catch(unlessChanged)) return;
     // An ensemble is one thing to its users: what runs of it makes room for the rest, if all of it can run then.
-    const whole = wholeOf(displacement);
-    const misses = whole.moving.length > 0;
-    if (misses && (await this.#attempt(whole, signal, true).catch(unlessChanged))) return;
+    if (await this.#attempt(wholeOf(displacement), signal, true).catch(unlessChanged)) return;
     if (displacement.moving.length === 1) return;
     // Together they have no place; as many as possible are better than none.
     for (const id of displacement.moving) {
