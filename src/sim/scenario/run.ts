@@ -56,12 +56,16 @@ export type ScenarioResult = {
 export type RunOptions = {
   readonly signal: AbortSignal;
   readonly traceLines?: number;
+  /** What differs from the usual simulation: for tests that break something on purpose. */
+  readonly settings?: Partial<SimulationSettings>;
   readonly onProgress?: (atMs: number) => void;
 };
 
 /** In a larger cloud a look after every event would take most of the time. */
 const watchedHostsMost = 200;
 const samplesWanted = 240;
+/** Of a large cloud every sample is work. */
+const samplesWantedOfLarge = 60;
 const sampleMsLeast = 100;
 const traceLinesUnlessTold = 60;
 
@@ -90,7 +94,7 @@ class Run {
   readonly #isSmall: boolean;
   #events = 0;
 
-  constructor(play: Play, { traceLines = traceLinesUnlessTold }: RunOptions) {
+  constructor(play: Play, { traceLines = traceLinesUnlessTold, settings }: RunOptions) {
     this.#play = play;
     const { topology, seed, snapshot, durationMs } = play;
     this.#demands = new Demands({
@@ -109,6 +113,7 @@ class Run {
         clusterManager: managerWith(play),
         permitsPairs: topology.hosts.length <= watchedHostsMost,
         demandOf: (id, atMs) => this.#demands.milliAt(id, atMs),
+        ...settings,
       },
     });
     this.#seen = new RecordsSeen(this.#cloud);
@@ -134,7 +139,8 @@ class Run {
       arrivals(one, durationMs, randomOf(seed, `load ${index} ${one.ensemble.name}`)),
     );
     for (const step of [...this.#play.steps, ...coming]) this.#schedule(step);
-    const sampleMs = Math.max(sampleMsLeast, Math.ceil(durationMs / samplesWanted / 100) * 100);
+    const samples = this.#isSmall ? samplesWanted : samplesWantedOfLarge;
+    const sampleMs = Math.max(sampleMsLeast, Math.ceil(durationMs / samples / 100) * 100);
     for (let atMs = 0; atMs <= durationMs && !signal.aborted; atMs += sampleMs) {
       await this.#cloud.runUntil(atMs);
       this.#seen.look();

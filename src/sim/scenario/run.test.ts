@@ -1,0 +1,205 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ensembleName } from "#base/ids.ts";
+import { millis } from "#base/units.ts";
+import type { CloudSnapshot } from "#cluster/snapshot.ts";
+import { formatProblem } from "#formats/problem.ts";
+import { parseScenario } from "#formats/scenario.ts";
+import { SimulatedCloud } from "#sim/cloud.ts";
+import type { Play, PlayStep } from "#sim/scenario/play.ts";
+import { playScenario } from "#sim/scenario/run.ts";
+import { shrinkPlay } from "#sim/scenario/shrink.ts";
+
+const { signal } = new AbortController();
+
+function play(text: string, fields: Partial<Play> = {}): Play {
+  const parsed = parseScenario(`scenario: s\n${text}`, { file: "s.yaml" });
+  assert.ok(parsed.ok, parsed.ok ? "" : parsed.problems.map(formatProblem).join("\n"));
+  const { cloud, steps, demand, load: _load, ...scenario } = parsed.value;
+  assert.ok(cloud.kind === "topology");
+  return {
+    ...scenario,
+    topology: cloud.topology,
+    load: [],
+    demand: demand.flatMap(({ of, curve }) => (curve.kind === "trace" ? [] : [{ of, curve }])),
+    steps: steps.flatMap((step): PlayStep[] => {
+      if (step.kind !== "up") return [step];
+      return step.ensemble.kind === "inline" ? [{ ...step, ensemble: step.ensemble.ensemble }] : [];
+    }),
+    ...fields,
+  };
+}
+
+const shop = (replicas: number): string =>
+  `{ensemble: shop, appliances: {web: {command: stay, cpu: 100%, replicas: ${replicas}}}}`;
+
+test("equal plays are equal to the last event, and another seed is another run", async () => {
+  const one = play(`duration: 20s\ncloud: {hosts: 2}\nsteps:\n  - {at: 5s, up: ${shop(3)}}\n`);
+  const [a, b, c] = [
+    await playScenario(one, { signal }),
+    await playScenario(one, { signal }),
+    await playScenario({ ...one, seed: 2 }, { signal }),
+  ];
+  assert.equal(a.traceHash, b.traceHash);
+  assert.deepEqual(a.told, b.told);
+  assert.notEqual(a.traceHash, c.traceHash);
+});
+
+test("every sentence is denied, with what is so instead, when it is not so", async () => {
+  const sentences = [
+    "web-1 on z",
+    "web-1 not on a",
+    "running 5",
+    "fenced 1",
+    "shop fenced",
+    "shop gone",
+    "web-1 gets 300%",
+    "1 recovery",
+    "up shop failed",
+    "up shop refused",
+    "down shop done",
+    "host a lost",
+    "host a cordoned",
+    "host b open",
+    "host q ready",
+    "nobody running",
+  ];
+  const { verdicts } = await playScenario(
+    play(`duration: 20s
+cloud: {hosts: [a, b]}
+steps:
+  - {at: 1s, cordon: b}
+  - {at: 5s, up: ${shop(2)}}
+  - {at: 15s, expect: ${JSON.stringify(sentences)}}
+  - {at: 16s, expect: [web-1 on a, shop running, running 2, no recovery, up shop done, host b cordoned, host a ready, nobody gone]}
+`),
+    { signal },
+  );
+  const wrong = verdicts.filter(({ met }) => !met);
+  assert.deepEqual(
+    wrong.map(({ text }) => text),
+    sentences,
+  );
+  assert.equal(wrong[0]?.found, "shop/web-1 is on a");
+  assert.equal(wrong.find(({ text }) => text === "host a lost")?.found, "it is ready, open, clean");
+});
+
+test("users ask again until a manager answers", async () => {
+  const result = await playScenario(
+    play(`duration: 40s
+cloud: {hosts: 2}
+steps:
+  - {at: 5s, crash: cluster/1, for: 10s}
+  - {at: 6s, up: ${shop(2)}}
+  - {at: 35s, expect: [running 2, up shop done]}
+`),
+    { signal },
+  );
+  assert.deepEqual(
+    result.verdicts.map(({ met, found }) => found ?? met),
+    [true, true],
+  );
+  assert.equal(result.asked.filter(({ verb }) => verb === "up").length, 1);
+  assert.equal(result.asked[0]?.state, "answered");
+});
+
+test("what is refused is told with its reason", async () => {
+  const result = await playScenario(
+    play(
+      `duration: 10s\ncloud: {hosts: 1, cpu: 100%}\nsteps:\n  - {at: 2s, up: ${shop(3)}}\n  - {at: 5s, cancel: shop}\n`,
+    ),
+    { signal },
+  );
+  assert.deepEqual(
+    result.asked.map(({ verb, state }) => `${verb} ${state}`),
+    ["up refused", "cancel refused"],
+  );
+  assert.match(result.asked[0]?.message ?? "", /Cannot bring up shop/);
+});
+
+test("interrupted, it tells what it saw so far", async () => {
+  const stop = new AbortController();
+  const result = await playScenario(
+    play(`duration: 1h\ncloud: {hosts: 1}\nsteps:\n  - {at: 5s, up: ${shop(1)}}\n`),
+    { signal: stop.signal, onProgress: (atMs) => void (atMs > 60_000 && stop.abort()) },
+  );
+  assert.ok(result.interrupted);
+  assert.ok(result.simulatedMs > 60_000 && result.simulatedMs < 600_000, String(result.simulatedMs));
+  assert.ok(result.decisions.length > 0);
+});
+
+test("busy appliances share a host in proportion to what they are promised", async () => {
+  const { verdicts } = await playScenario(
+    play(`duration: 20s
+cloud: {hosts: [a], cpu: 400%}
+demand: [{of: idle, constant: 10%}, {of: "*", constant: 400%}]
+steps:
+  - at: 1s
+    up:
+      ensemble: x
+      appliances:
+        large: {command: stay, cpu: {share: 200%, limit: 400%}}
+        small: {command: stay, cpu: {share: 100%, limit: 400%}}
+        idle: {command: stay, cpu: 50%}
+        bounded: {command: stay, cpu: 20%}
+  - {at: 10s, expect: [large gets 246.7%, small gets 123.3%, idle gets 10%, bounded gets 20%]}
+`),
+    { signal },
+  );
+  assert.deepEqual(
+    verdicts.filter(({ met }) => !met),
+    [],
+  );
+});
+
+test("a broken invariant ends the run, and only the faults it takes are left", async () => {
+  const broken = play(`duration: 2m
+cloud: {hosts: [a, b]}
+steps:
+  - {at: 5s, up: ${shop(2)}}
+  - {at: 10s, slowDisk: b, for: 5s}
+  - {at: 20s, partition: a, for: 30s}
+  - {at: 21s, clockSkew: {place: b, jump: 1s}, for: 5s}
+`);
+  const settings = { machinesObeyLeases: false };
+  const result = await playScenario(broken, { signal, settings });
+  assert.equal(result.breach?.invariant, "runs-once");
+  assert.ok(result.simulatedMs < 60_000);
+  assert.ok(result.breach !== undefined);
+  const needed = await shrinkPlay(broken, result.breach, { signal, settings, runs: 30 });
+  assert.ok(needed.length > 0 && needed.every(({ kind }) => kind === "cut"), JSON.stringify(needed));
+  assert.equal((await playScenario(broken, { signal })).breach, undefined, "with leases it holds");
+});
+
+test("what if: from a snapshot of a cloud, its appliances run on, and the loss of a host is played on it", async () => {
+  const begun = play(`duration: 20s\ncloud: {hosts: [a, b]}\nsteps:\n  - {at: 5s, up: ${shop(4)}}\n`);
+  const cloud = new SimulatedCloud({ topology: begun.topology, seed: 1 });
+  cloud.start();
+  const [step] = begun.steps;
+  assert.ok(step?.kind === "up");
+  await cloud.runUntil(1000);
+  cloud.client.ask("up", "shop", (service, stop) => service.up(step.ensemble, stop));
+  await cloud.runUntil(10_000);
+  const call = cloud.client.ask("snapshot", "", (service, stop) => service.snapshot(stop));
+  await cloud.runUntil(11_000);
+  const snapshot = call.answer as CloudSnapshot;
+  assert.equal(snapshot.ensembles[0]?.ensemble.name, ensembleName("shop"));
+
+  const result = await playScenario(
+    play(
+      `duration: 1m
+steps:
+  - {at: 9s, expect: [running 4, no recovery]}
+  - {at: 10s, powerLoss: a, for: 10m}
+  - {at: 30s, expect: [running 4, web-1 on b, web-2 on b, 1 recovery]}
+`,
+      { topology: snapshot.topology, snapshot, durationMs: millis(60_000) },
+    ),
+    { signal },
+  );
+  assert.deepEqual(
+    result.verdicts.filter(({ met }) => !met),
+    [],
+  );
+  assert.equal(result.breach, undefined);
+});
