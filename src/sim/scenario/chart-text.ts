@@ -31,7 +31,8 @@ export function cpuChart(series: CpuSeries, topology: Topology, width: number): 
   const labels = Math.max(8, ...groups.flatMap(({ lines }) => lines.map((line) => line.label.length)));
   const room = Math.max(widthLeast, Math.min(widthMost, width - labels - "  ".length - " 1000%".length - 2));
   const bins = binsOf(series.atMs.length, room);
-  const full = Math.max(1, ...groups.flatMap(({ lines }) => lines.map(most)));
+  const full = Math.max(0, ...groups.flatMap(({ lines }) => lines.map(most)));
+  if (full === 0) return "No CPU was given to anything\n";
   const text = groups.flatMap(({ title, lines }) => [
     title,
     ...lines.map((line) => `  ${line.label.padEnd(labels)} ${drawn(line, full, bins)} ${peak(line)}`),

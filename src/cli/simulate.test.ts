@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { consort, json, testApi } from "#cli/cli.fixture.ts";
+import { readTraces } from "#cli/simulate-files.ts";
+import type { CloudSnapshot } from "#cluster/snapshot.ts";
+import { defaultLabTopology } from "#formats/topology.ts";
+import { hostRecordsOf } from "#sim/host-records.ts";
+
+const scenario = `scenario: small
+duration: 20s
+cloud: {hosts: [a, b]}
+steps:
+  - {at: 2s, up: {ensemble: shop, appliances: {web: {command: stay, replicas: 2, cpu: 40%}}}}
+  - {at: 10s, expect: [running 2, up shop done]}
+`;
+
+const topology = defaultLabTopology(1, 2);
+const snapshot: CloudSnapshot = {
+  format: "consort-snapshot/1",
+  takenAtMs: 0,
+  topology,
+  hosts: hostRecordsOf(topology),
+  standings: {},
+  ensembles: [],
+  tunnels: {},
+  cpuUsedMilli: {},
+};
+
+test("a scenario from standard input is played: chart, decisions, events, verdict", async () => {
+  const { exit, out, err } = await consort(["simulate", "-"], { input: scenario });
+  assert.equal(exit, 0, err);
+  assert.match(out, /CPU given over time/);
+  assert.match(out, /shop\/web-1 +- +[ab]\n/);
+  assert.match(out, /operation.done/);
+  assert.match(out, /2 of 2 expectations met\nEvery invariant held, looked at after every event/);
+  assert.match(out, /small, seed 1: 20s of 2 hosts, \d+ events, run \S+ in/);
+});
+
+test("--json tells all of it, the same for the same seed, and --until ends sooner", async () => {
+  const [one, two] = [
+    await consort(["simulate", "-", "--json", "--seed", "7"], { input: scenario }),
+    await consort(["simulate", "-", "--json", "--seed", "7"], { input: scenario }),
+  ];
+  assert.equal(one.out, two.out);
+  const result = JSON.parse(one.out) as { seed: number; simulatedMs: number; cpu: { hosts: unknown } };
+  assert.equal(result.seed, 7);
+  assert.equal(result.simulatedMs, 20_000);
+  assert.deepEqual(Object.keys(result.cpu.hosts as object), ["a", "b"]);
+  const short = await consort(["simulate", "-", "--json", "--until", "5s"], { input: scenario });
+  assert.equal((JSON.parse(short.out) as { simulatedMs: number }).simulatedMs, 5000);
+});
+
+test("--trace prints every event, and --svg writes the chart", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "consort-simulate-"));
+  try {
+    const file = join(folder, "chart.svg");
+    const { out } = await consort(["simulate", "-", "--trace", "--svg", file], { input: scenario });
+    const events = Number(/(\d+) events, run/.exec(out)?.[1]);
+    assert.ok(out.split("\n").length > events, `${out.split("\n").length} lines of ${events} events`);
+    assert.match(readFileSync(file, "utf8"), /^<svg .*<title>shop\/web-1<\/title>/s);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("--from-live plays the file's steps on the cloud the manager tells of", async () => {
+  await using api = await testApi({ "GET /v1/snapshot": json(snapshot) });
+  const steps = scenario.replace("cloud: {hosts: [a, b]}\n", "");
+  const { exit, out, err } = await consort(["simulate", "--from-live", "-"], { url: api.url, input: steps });
+  assert.equal(exit, 0, err);
+  assert.match(out, /shop\/web-1 +- +a[12]\n/);
+  const alone = await consort(["simulate", "--from-live"], { url: api.url });
+  assert.equal(alone.exit, 0, alone.err);
+  assert.match(alone.out, /live, seed 1: 1m of 2 hosts/);
+  assert.ok(api.asked.every(({ method, url }) => method === "GET" && url === "/v1/snapshot"));
+});
+
+test("--snapshot starts from a file, and says what is wrong with it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "consort-simulate-"));
+  try {
+    const file = join(folder, "cloud.json");
+    writeFileSync(file, JSON.stringify(snapshot));
+    const good = await consort(["simulate", "--snapshot", file, "--until", "10s"]);
+    assert.equal(good.exit, 0, good.err);
+    writeFileSync(file, "{}");
+    const bad = await consort(["simulate", "--snapshot", file]);
+    assert.equal(bad.exit, 2);
+    assert.match(bad.err, /no snapshot/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("--swarm runs random clouds, one a seed, the same ones again", async () => {
+  const [one, two] = [
+    await consort(["simulate", "--swarm", "--seeds", "11..12", "--json"]),
+    await consort(["simulate", "--swarm", "--seeds", "11..12", "--json"]),
+  ];
+  assert.equal(one.out, two.out);
+  const { seeds } = JSON.parse(one.out) as { seeds: { seed: number; traceHash: string }[] };
+  assert.deepEqual(
+    seeds.map(({ seed }) => seed),
+    [11, 12],
+  );
+  assert.notEqual(seeds[0]?.traceHash, seeds[1]?.traceHash);
+});
+
+test("Ctrl-C ends it with what was seen so far", async () => {
+  const interrupt = AbortSignal.abort();
+  const { exit, out } = await consort(["simulate", "-"], { input: scenario, interrupt });
+  assert.equal(exit, 1);
+  assert.match(out, /interrupted/);
+  const swarm = await consort(["simulate", "--swarm", "--seeds", "1..9"], { interrupt });
+  assert.equal(swarm.exit, 1);
+  assert.match(swarm.out, /0 seeds, 0 broken; .*interrupted, 9 not run/);
+});
+
+test("what does not go together is refused", async () => {
+  for (const [args, wanted] of [
+    [[], /no scenario is given/],
+    [["x.yaml", "--seeds", "5..1"], /--seeds is "5..1"/],
+    [["x.yaml", "--swarm"], /--swarm draws its own scenario/],
+    [["-", "--until", "soon"], /--until is "soon"/],
+    [["--from-live", "--snapshot", "x.json"], /wanted one/],
+    [["missing.yaml"], /there is no such file/],
+  ] as const) {
+    const { exit, err } = await consort(["simulate", ...args], { input: scenario });
+    assert.equal(exit, 2, args.join(" "));
+    assert.match(err, wanted);
+  }
+});
+
+test("traces are read from a folder and from an archive, in the order of their names", async () => {
+  const folder = join(import.meta.dirname, "../../examples/planetlab");
+  const work = mkdtempSync(join(tmpdir(), "consort-simulate-"));
+  try {
+    const archive = join(work, "day.tar.gz");
+    execFileSync("tar", ["-czf", archive, "-C", join(folder, ".."), "planetlab"]);
+    const [fromFolder, fromArchive] = [await readTraces(folder), await readTraces(archive)];
+    assert.equal(fromFolder.length, 16);
+    assert.deepEqual(
+      fromArchive.map(({ percents }) => percents),
+      fromFolder.map(({ percents }) => percents),
+    );
+    await assert.rejects(readTraces(work), /expected a whole number|no tar archive|it has none|Cannot use/);
+    await assert.rejects(readTraces(join(work, "nothing")), /Cannot read traces/);
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+});
