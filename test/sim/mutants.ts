@@ -16,8 +16,9 @@ export type Mutant = {
 /** Hosts that are not heard of, or are, by one of two managers. */
 const silence = {
   kinds: ["cut", "pause", "power-loss", "noise"],
-  faults: [4, 10],
-  steps: [2, 5],
+  kindShare: 0.7,
+  faults: [6, 12],
+  steps: [3, 6],
 } as const satisfies Partial<SwarmProfile>;
 const takeOver = { ...silence, takeOvers: 1 } as const satisfies Partial<SwarmProfile>;
 const calm = { kinds: [] } as const satisfies Partial<SwarmProfile>;
@@ -37,7 +38,7 @@ export const mutants: readonly Mutant[] = [
     file: "src/host/reporter.ts",
     was: "const sentAt = clock.monotonic();",
     becomes: "const sentAt = { valueOf: () => clock.monotonic() } as unknown as Millis;",
-    profile: { ...silence, kinds: ["noise", "pause", "cut"] },
+    profile: { ...silence, kinds: ["noise", "pause"], kindShare: 1, faults: [10, 16] },
   },
   {
     name: "a manager grants leases without knowing that it still is in charge",
@@ -59,9 +60,8 @@ export const mutants: readonly Mutant[] = [
     name: "a host counts as lost before its lease has ended",
     breaks: "runs-once",
     file: "src/cluster/hosts-seen.ts",
-    was: "return !this.isFresh(host) && !this.#isEarly();",
-    becomes:
-      "return this.#clock.monotonic() - (this.#seen.get(host)?.atMonotonic ?? 0) > 1500 && !this.#isEarly();",
+    was: "seen.atMonotonic < this.#silenceMs();",
+    becomes: "seen.atMonotonic < this.#silenceMs() / 3;",
     profile: silence,
   },
   {
@@ -70,7 +70,7 @@ export const mutants: readonly Mutant[] = [
     file: "src/cluster/leaving.ts",
     was: "): boolean => record.unleased[id]?.includes(host) !== true;",
     becomes: "): boolean => record.unleased[id]?.includes(host) !== true || true;",
-    profile: { ...silence, steps: [6, 12] },
+    profile: { ...silence, kinds: ["cut", "power-loss", "pause"], steps: [8, 14] },
   },
   {
     name: "a move starts the new one before the old one is gone",
@@ -82,19 +82,19 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a host acts on a plan, and tells of it, before it is durable",
-    breaks: "runs-once",
+    breaks: "epoch-obeyed",
     file: "src/host/manager.ts",
     was: "await this.#parts.keeper.save(plan, signal);",
     becomes: "void this.#parts.keeper.save(plan, signal).catch(() => {});",
     profile: { kinds: ["slow-disk", "crash", "full-disk"], faults: [6, 12], steps: [6, 12] },
   },
   {
-    name: "a host compares plans by revision alone",
+    name: "a host obeys plans of any epoch and revision",
     breaks: "epoch-obeyed",
     file: "src/protocol/host-plan.ts",
     was: "return a.epoch < b.epoch || (a.epoch === b.epoch && a.revision < b.revision);",
-    becomes: "return a.revision < b.revision;",
-    profile: { ...takeOver, steps: [6, 12] },
+    becomes: "return a.epoch < b.epoch && a.epoch > b.epoch;",
+    profile: { ...takeOver, kinds: ["noise", "pause"], steps: [8, 14] },
   },
   {
     name: "a change is acknowledged before it is durable",
@@ -122,7 +122,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "an appliance is stopped and never destroyed",
-    breaks: "nothing-leaked",
+    breaks: "converged",
     file: "src/host/converge.ts",
     was: "await this.#appliances.destroy(id, signal);",
     becomes: "",

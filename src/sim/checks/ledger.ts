@@ -7,7 +7,8 @@ import type { Change, Desire } from "#sim/checks/acknowledged-kept.ts";
 import type { Breach } from "#sim/checks/breach.ts";
 import type { Call } from "#sim/client.ts";
 
-type Noted = { readonly subject: string; readonly call: Call; told: boolean };
+type Open<One> = One extends unknown ? Omit<One, "call"> & { call: Pick<Call, "state" | "error"> } : never;
+type Noted = { readonly subject: string; call: Call; readonly change: Open<Change>; told: boolean };
 
 /** What users asked for and were told, ensemble by ensemble, in order. */
 export class Ledger {
@@ -39,8 +40,19 @@ export class Ledger {
     return { id: answer.id, goesBackTo: answer.kind === "up" ? at : at + 1 };
   }
 
-  isBusy(name: string): boolean {
-    return this.#calls.some(({ subject, call }) => subject === name && call.state === "asked");
+  /** Since when an answer about the ensemble is waited for, in virtual ms. */
+  waitingSince(name: string): number | undefined {
+    return this.#calls.find(({ subject, call }) => subject === name && call.state === "asked")?.call
+      .askedAtMs;
+  }
+
+  /** The user waits for its answers no longer: what was asked for may be made or not, before anything asked for next. */
+  giveUp(name: string): void {
+    for (const noted of this.#calls) {
+      if (noted.subject !== name || noted.call.state !== "asked") continue;
+      noted.call = { ...noted.call, state: "lost" };
+      noted.change.call = noted.call;
+    }
   }
 
   isWaiting(): boolean {
@@ -85,8 +97,8 @@ export class Ledger {
     return undefined;
   }
 
-  #note(subject: string, call: Call, change: Change): void {
-    this.#calls.push({ subject, call, told: false });
+  #note(subject: string, call: Call, change: Open<Change>): void {
+    this.#calls.push({ subject, call, change, told: false });
     const changes = this.#changes.get(subject) ?? [];
     changes.push(change);
     this.#changes.set(subject, changes);

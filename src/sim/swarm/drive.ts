@@ -5,8 +5,9 @@ import type { Ledger } from "#sim/checks/ledger.ts";
 import type { Cloud } from "#sim/cloud.ts";
 import type { Step } from "#sim/swarm/swarm-case.ts";
 
-/** A user who was not answered yet asks for nothing else of that ensemble; looks again after so long. */
-const patienceMs = 100;
+/** A user who is not answered asks for nothing else of that ensemble until this has passed. */
+const patienceMs = 2000;
+const lookAgainMs = 100;
 
 /** Does at their times what users and operators do, and notes in the ledger what ensembles' users asked and were told. */
 export function drive(cloud: Cloud, steps: readonly Step[], ledger: Ledger): void {
@@ -51,10 +52,12 @@ function take(cloud: Cloud, step: Step, ledger: Ledger, drains: Map<HostId, () =
 
 function change(cloud: Cloud, step: Extract<Step, { kind: "up" | "down" | "cancel" }>, ledger: Ledger): void {
   const name = step.kind === "up" ? step.ensemble.name : step.name;
-  if (ledger.isBusy(name)) {
-    cloud.at(cloud.nowMs + patienceMs, () => change(cloud, step, ledger));
+  const since = ledger.waitingSince(name);
+  if (since !== undefined && cloud.nowMs - since < patienceMs) {
+    cloud.at(cloud.nowMs + lookAgainMs, () => change(cloud, step, ledger));
     return;
   }
+  ledger.giveUp(name);
   switch (step.kind) {
     case "up": {
       const { ensemble } = step;

@@ -16,13 +16,11 @@ const shortMs = 100;
 /** Longer than a lease, the silence that follows it, and the time to take over. */
 const longMs = 15_000;
 
+const clustersOf = (there: Breakable): string[] =>
+  there.processes.filter((name) => name.startsWith("cluster/"));
+
 const clusterOrHost = (random: Random, there: Breakable): string =>
-  chance(random, 0.4)
-    ? pick(
-        random,
-        there.processes.filter((name) => name.startsWith("cluster/")),
-      )
-    : pick(random, there.processes);
+  chance(random, 0.4) ? pick(random, clustersOf(there)) : pick(random, there.processes);
 
 /** One draw for each kind of fault: how a fault of that kind is made up. */
 export const faultKinds: { readonly [Kind in Fault["kind"]]: FaultDraw } = {
@@ -74,17 +72,18 @@ export const faultKinds: { readonly [Kind in Fault["kind"]]: FaultDraw } = {
   "store-down": (random) => ({ kind: "store-down", forMs: lasting(random, shortMs, longMs) }),
   "clock-skew": (random, there) => ({
     kind: "clock-skew",
-    place: pick(random, [...there.hosts, "store"]),
+    place: pick(random, [...there.hosts, ...clustersOf(there), "store"]),
     jumpMs: between(random, -3_600_000, 3_600_000),
     driftPpm: between(random, -driftPpmMax, driftPpmMax),
     forMs: lasting(random, 500, 2 * longMs),
   }),
 };
 
-/** Real crystals are within 100; more than this no lease could be built on. */
-const driftPpmMax = 500;
+/** Crystals are within 100, virtual machines are not. */
+const driftPpmMax = 10_000;
 
 function cutEnds(random: Random, there: Breakable): { from: string; to: string } {
+  if (chance(random, 0.25)) return { from: pick(random, clustersOf(there)), to: "store" };
   const one = pick(random, there.processes);
   const other = chance(random, 0.5) ? "*" : pick(random, there.processes);
   return chance(random, 0.5) ? { from: one, to: other } : { from: other, to: one };

@@ -18,9 +18,10 @@ export function drawFaults(
     readonly untilMs: number;
     readonly faults: number;
     readonly kinds: readonly Fault["kind"][];
+    readonly kindShare: number;
   },
 ): Fault[] {
-  const kinds = someOf(random, shape.kinds, 0.4);
+  const kinds = someOf(random, shape.kinds, shape.kindShare);
   if (kinds.length === 0) return [];
   return Array.from(
     { length: shape.faults },

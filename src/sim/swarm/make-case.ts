@@ -9,6 +9,8 @@ import { workload } from "#sim/swarm/workload.ts";
 /** What a swarm's seeds have in common; each seed draws its own cloud, workload and faults within it. */
 export type SwarmProfile = {
   readonly kinds: readonly Fault["kind"][];
+  /** Of these kinds, the share that one seed has. */
+  readonly kindShare: number;
   readonly steps: readonly [least: number, most: number];
   readonly faults: readonly [least: number, most: number];
   /** Virtual ms within which users act and faults begin. */
@@ -19,10 +21,11 @@ export type SwarmProfile = {
 
 export const swarmProfile: SwarmProfile = {
   kinds: allFaultKinds,
+  kindShare: 0.4,
   steps: [2, 8],
-  faults: [0, 8],
+  faults: [0, 10],
   activeMs: 25_000,
-  takeOvers: 0.3,
+  takeOvers: 0.4,
 };
 
 /** Hosts have come up by then. */
@@ -51,10 +54,11 @@ export function makeCase(seed: number, profile: SwarmProfile = swarmProfile): Sw
       untilMs: profile.activeMs,
       faults: between(random, ...profile.faults),
       kinds: profile.kinds,
+      kindShare: profile.kindShare,
     },
   );
   const begun = later === undefined ? faults : faults.map((fault) => notBefore(fault, later));
-  return { seed, topology, steps, faults: begun };
+  return { seed, topology, steps, faults: begun.toSorted((a, b) => a.atMs - b.atMs) };
 }
 
 /** Nothing happens to a cluster manager before it is started. */

@@ -87,7 +87,8 @@ async function violationOf(cloud: Cloud, one: SwarmCase): Promise<Violation | un
 /** Whatever is still there; a manager that has just taken over may refuse at first. */
 function takeDown(cloud: Cloud, ledger: Ledger): void {
   for (const { ensemble, state } of storedRecords(cloud)) {
-    if (state === "present" && !ledger.isBusy(ensemble.name)) askDown(cloud, ensemble.name, ledger);
+    if (state === "present" && ledger.waitingSince(ensemble.name) === undefined)
+      askDown(cloud, ensemble.name, ledger);
   }
 }
 

@@ -20,6 +20,24 @@ export function smallEnsemble(random: Random, name: string): Ensemble {
   };
 }
 
+/** The same appliances; one of them with another policy, environment or reservation. */
+export function changedALittle(random: Random, ensemble: Ensemble): Ensemble {
+  const changed = pick(random, ensemble.appliances);
+  const other = appliance(random, changed.name, changed.networks);
+  const change = pick<Partial<ApplianceSpec>>(random, [
+    { onHostLoss: changed.onHostLoss === "elsewhere" ? "in-place" : "elsewhere" },
+    { onHostLoss: changed.onHostLoss === "elsewhere" ? "in-place" : "elsewhere" },
+    { env: other.env },
+    { priority: other.priority },
+    { stopGraceMs: other.stopGraceMs },
+    other.cpu === undefined ? {} : { cpu: other.cpu },
+  ]);
+  return {
+    ...ensemble,
+    appliances: ensemble.appliances.map((one) => (one === changed ? { ...one, ...change } : one)),
+  };
+}
+
 function appliance(random: Random, name: string, networks: readonly string[]): ApplianceSpec {
   const image = chance(random, 0.2) ? { image: "dir:///srv/roots/small" } : {};
   return {

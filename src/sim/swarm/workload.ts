@@ -1,7 +1,7 @@
 import type { Random } from "#base/runtime.ts";
 import type { Topology } from "#model/topology.ts";
 import { between, chance, pick } from "#sim/swarm/draw.ts";
-import { smallEnsemble } from "#sim/swarm/small-ensemble.ts";
+import { changedALittle, smallEnsemble } from "#sim/swarm/small-ensemble.ts";
 import type { Step } from "#sim/swarm/swarm-case.ts";
 
 const ensembles = ["shop", "mail", "grid"];
@@ -21,9 +21,11 @@ export function workload(random: Random, topology: Topology, shape: WorkloadShap
   );
   const used = ensembles.slice(0, between(random, 1, ensembles.length));
   const maintains = chance(random, 0.4);
-  const steps = times.map((atMs, index) =>
-    index === 0 ? up(random, atMs, used) : step(random, atMs, used, maintains ? topology : undefined),
-  );
+  const steps: Step[] = [];
+  for (const atMs of times) {
+    const next = steps.length === 0 ? undefined : step(random, atMs, used, maintains ? topology : undefined);
+    steps.push(next ?? up(random, atMs, used, steps));
+  }
   if (chance(random, shape.takeOvers))
     steps.push({
       atMs: between(random, shape.fromMs, shape.untilMs),
@@ -33,19 +35,30 @@ export function workload(random: Random, topology: Topology, shape: WorkloadShap
   return steps.sort((a, b) => a.atMs - b.atMs);
 }
 
-const up = (random: Random, atMs: number, names: readonly string[]): Step => ({
-  atMs,
-  kind: "up",
-  ensemble: smallEnsemble(random, pick(random, names)),
-});
+/** A new form of one of them, or the form it has with little changed. */
+function up(random: Random, atMs: number, names: readonly string[], before: readonly Step[]): Step {
+  const name = pick(random, names);
+  const newest = before.findLast((one) => one.kind === "up" && one.ensemble.name === name);
+  const ensemble =
+    newest?.kind === "up" && chance(random, 0.5)
+      ? changedALittle(random, newest.ensemble)
+      : smallEnsemble(random, name);
+  return { atMs, kind: "up", ensemble };
+}
 
-function step(random: Random, atMs: number, names: readonly string[], topology: Topology | undefined): Step {
+/** Undefined: something comes up. */
+function step(
+  random: Random,
+  atMs: number,
+  names: readonly string[],
+  topology: Topology | undefined,
+): Step | undefined {
   if (topology !== undefined && chance(random, 0.4)) {
     const host = pick(random, topology.hosts).id;
     const kind = pick(random, ["cordon", "uncordon", "uncordon", "drain", "drain", "cancel-drain"] as const);
-    return { atMs, kind: chance(random, 0.05) ? "forget" : kind, host };
+    return { atMs, kind: chance(random, 0.1) ? "forget" : kind, host };
   }
   const drawn = random.next();
-  if (drawn < 0.65) return up(random, atMs, names);
+  if (drawn < 0.65) return undefined;
   return { atMs, kind: drawn < 0.85 ? "down" : "cancel", name: pick(random, names) };
 }
