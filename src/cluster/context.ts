@@ -1,5 +1,7 @@
 import type { HostId } from "#base/ids.ts";
 import { ConsortError } from "#base/errors.ts";
+import { limits } from "#base/limits.ts";
+import { millis } from "#base/units.ts";
 import type { Clock, Log, Random } from "#base/runtime.ts";
 import { Wake } from "#base/wake.ts";
 import type { AdmissionFacts, Solve } from "#cluster/admission.ts";
@@ -74,6 +76,12 @@ export class ClusterContext {
       this.wakeRecovery.now();
     });
     this.dispatcher = new Dispatcher({ messaging, clock, log, term, onDelivered: () => this.wake.now() });
+  }
+
+  /** Between two looks at everything: in a large cloud news comes in batches, and each look takes its time. */
+  async pauseBetweenLooks(signal: AbortSignal): Promise<void> {
+    const pauseMs = Math.floor((this.state.hosts().size * limits.passPauseUsPerHost) / 1000);
+    if (pauseMs > 0) await this.parts.clock.sleep(millis(pauseMs), signal);
   }
 
   /** Changes are decided one after the other, each seeing what the one before reserved. */

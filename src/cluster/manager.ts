@@ -131,8 +131,7 @@ export class ClusterManager implements ClusterService {
       await this.#endIfSuperseded(context, signal);
       try {
         await this.#pass(signal);
-        const pauseMs = Math.floor((context.state.hosts().size * limits.passPauseUsPerHost) / 1000);
-        if (pauseMs > 0) await clock.sleep(millis(pauseMs), signal);
+        await context.pauseBetweenLooks(signal);
         await context.wake.wait(limits.heartbeatMs, signal);
       } catch (cause) {
         signal.throwIfAborted();

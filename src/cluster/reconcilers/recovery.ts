@@ -51,6 +51,7 @@ export class RecoveryReconciler {
       if (term.supersededBy !== undefined) return;
       try {
         await this.#look(signal);
+        await this.#context.pauseBetweenLooks(signal);
       } catch (cause) {
         signal.throwIfAborted();
         parts.log.error(`Cannot place anew what lost its host: ${messageOf(cause)}`, { cause });
