@@ -12,13 +12,14 @@ import { hostPlanBodies } from "#cluster/host-plans.ts";
 import { tellsOf } from "#cluster/hosts-seen.ts";
 import { withLastWords } from "#cluster/last-words.ts";
 import { isBoundByLease, leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
+import { cordonHost, drainHost, forgetHost, uncordonHost } from "#cluster/maintenance.ts";
 import type { Operations } from "#cluster/operations.ts";
 import { PaceKeeper } from "#cluster/pace-keeper.ts";
 import { downProgress, upProgress } from "#cluster/progress.ts";
 import type { Observed, Progress } from "#cluster/progress.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { ConsolidationReconciler } from "#cluster/reconcilers/consolidation.ts";
-import { appliancesOn, stepDrains } from "#cluster/reconcilers/drains.ts";
+import { stepDrains } from "#cluster/reconcilers/drains.ts";
 import { HostReconciler } from "#cluster/reconcilers/hosts.ts";
 import { stepLeaving } from "#cluster/reconcilers/leaving.ts";
 import { RecoveryReconciler } from "#cluster/reconcilers/recovery.ts";
@@ -27,7 +28,6 @@ import { relayExec, relayLog } from "#cluster/relay.ts";
 import type { ClusterService } from "#cluster/service.ts";
 import { snapshotOf } from "#cluster/snapshot.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
-import { forgetHost } from "#cluster/forget.ts";
 import { noteEpoch, Term } from "#cluster/term.ts";
 import { unguardedPairs } from "#cluster/tunnels.ts";
 import { ensembleView, hostViews } from "#cluster/views.ts";
@@ -319,49 +319,24 @@ export class ClusterManager implements ClusterService {
 
   cordon(host: string, signal: AbortSignal): Promise<HostStatus> {
     return this.#admitInTurn(async (context) => {
-      const id = this.#knownHost(host);
-      await context.operations.cordonHost(id, signal);
-      context.events.append("host.cordoned", `host/${id}`, `${id} gets nothing new`);
-      return this.#hostView(id);
+      await cordonHost(context, this.#knownHost(host), signal);
+      return this.#hostView(host);
     });
   }
 
   uncordon(host: string, signal: AbortSignal): Promise<HostStatus> {
     return this.#admitInTurn(async (context) => {
-      const id = this.#knownHost(host);
-      await context.operations.openHost(id, signal);
-      context.events.append("host.uncordoned", `host/${id}`, `${id} takes appliances again`);
-      context.wakeRecovery.now();
-      return this.#hostView(id);
+      await uncordonHost(context, this.#knownHost(host), signal);
+      return this.#hostView(host);
     });
   }
 
   drain(host: string, signal: AbortSignal): Promise<Operation> {
-    return this.#admitInTurn(async (context) => {
-      const id = this.#knownHost(host);
-      const { state, operations } = context;
-      const operation = await operations.acceptDrain(
-        id,
-        () => ({
-          standing: { ...state.standing(id), scheduling: "draining" },
-          appliances: appliancesOn(id, state.ensembles()).length,
-        }),
-        signal,
-      );
-      context.events.append("host.draining", `host/${id}`, `what runs on ${id} moves to other hosts`);
-      context.wakeRecovery.now();
-      context.wake.now();
-      return operation;
-    });
+    return this.#admitInTurn((context) => drainHost(context, this.#knownHost(host), signal));
   }
 
   forget(host: string, signal: AbortSignal): Promise<void> {
-    return this.#admitInTurn(async (context) => {
-      await forgetHost(context, this.#knownHost(host), signal);
-      context.events.append("host.forgotten", `host/${host}`, `${host} is given up`);
-      context.wakeRecovery.now();
-      context.wake.now();
-    });
+    return this.#admitInTurn((context) => forgetHost(context, this.#knownHost(host), signal));
   }
 
   snapshot(_signal: AbortSignal): Promise<CloudSnapshot> {
@@ -437,7 +412,7 @@ export class ClusterManager implements ClusterService {
     return id;
   }
 
-  #hostView(id: HostId): HostStatus {
+  #hostView(id: string): HostStatus {
     const view = hostViews(this.#sources()).find((one) => one.id === id);
     if (view === undefined) throw new ConsortError("not_found", `Cannot find host "${id}": it was forgotten`);
     return view;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { applianceId, applianceName, ensembleName, hostId } from "#base/ids.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
-import { withoutHost } from "#cluster/forget.ts";
+import { withoutHost } from "#cluster/maintenance.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import {
   displacements,

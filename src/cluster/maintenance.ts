@@ -3,14 +3,54 @@ import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import type { Leaving } from "#cluster/leaving.ts";
 import { keys } from "#cluster/records.ts";
+import { appliancesOn } from "#cluster/reconcilers/drains.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
+import type { Operation } from "#protocol/http/operation.ts";
+
+/** Nothing new is placed on it. */
+export async function cordonHost(context: ClusterContext, host: HostId, signal: AbortSignal): Promise<void> {
+  await context.operations.cordonHost(host, signal);
+  context.events.append("host.cordoned", `host/${host}`, `${host} gets nothing new`);
+}
+
+/** It takes appliances again; a drain that runs ends as cancelled. */
+export async function uncordonHost(
+  context: ClusterContext,
+  host: HostId,
+  signal: AbortSignal,
+): Promise<void> {
+  await context.operations.openHost(host, signal);
+  context.events.append("host.uncordoned", `host/${host}`, `${host} takes appliances again`);
+  context.wakeRecovery.now();
+}
+
+/** What runs there moves away; see reconcilers/recovery.ts. */
+export async function drainHost(
+  context: ClusterContext,
+  host: HostId,
+  signal: AbortSignal,
+): Promise<Operation> {
+  const { state, operations, events } = context;
+  const operation = await operations.acceptDrain(
+    host,
+    () => ({
+      standing: { ...state.standing(host), scheduling: "draining" },
+      appliances: appliancesOn(host, state.ensembles()).length,
+    }),
+    signal,
+  );
+  events.append("host.draining", `host/${host}`, `what runs on ${host} moves to other hosts`);
+  context.wakeRecovery.now();
+  context.wake.now();
+  return operation;
+}
 
 /**
  * Gives up a lost host for good. Its operator vouches that nothing runs there any more, so nobody waits for it; should
  * it return all the same, it is fenced until it is clean. Throws `conflict` while it is heard of.
  */
 export async function forgetHost(context: ClusterContext, host: HostId, signal: AbortSignal): Promise<void> {
-  const { state, seen } = context;
+  const { state, seen, events } = context;
   await state.change(() => {
     if (!seen.isLost(host)) {
       throw new ConsortError(
@@ -31,6 +71,9 @@ export async function forgetHost(context: ClusterContext, host: HostId, signal: 
       result: undefined,
     };
   }, signal);
+  events.append("host.forgotten", `host/${host}`, `${host} is given up`);
+  context.wakeRecovery.now();
+  context.wake.now();
 }
 
 /** The same object where it has nothing to do with the host. */
