@@ -2,7 +2,7 @@ import type { ApplianceId, HostId } from "#base/ids.ts";
 import { bitsPerSecond } from "#base/units.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type { Appliance } from "#model/appliances.ts";
-import type { ConnectionType, Topology } from "#model/topology.ts";
+import type { ConnectionType, Device, Topology } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
 import { coveredBy, cpuDemandMilli, hostAllows } from "#planner/demand.ts";
 import type { LinkPath, Mapping, MappingProblem, Placements } from "#planner/mapping.ts";
@@ -111,6 +111,8 @@ function lintPaths(problem: MappingProblem, { placements, paths }: Pick<Mapping,
   const findings: LintFinding[] = [];
   const key = (link: LinkPath["link"]): string => `${link.from} ${link.to} ${link.network}`;
   const byLink = new Map(paths.map((path) => [key(path.link), path]));
+  const hosts: ReadonlySet<string> = new Set(problem.topology.hosts.map((host) => host.id));
+  const devices = new Map(problem.topology.devices.map((device) => [device.id, device]));
   for (const link of wantedLinks(problem)) {
     const about = `${link.from} – ${link.to}`;
     const path = byLink.get(key(link));
@@ -122,8 +124,9 @@ function lintPaths(problem: MappingProblem, { placements, paths }: Pick<Mapping,
     if (path.nodes[0] !== placements.get(link.from) || path.nodes.at(-1) !== placements.get(link.to)) {
       findings.push({ about, message: `${about}: the path does not join the two hosts` });
     }
-    if (!connects(problem.topology, path)) findings.push({ about, message: `${about}: the path is broken` });
-    if (path.connection !== connectionOf(problem.topology, path.nodes)) {
+    if (!connects(problem.topology, hosts, path))
+      findings.push({ about, message: `${about}: the path is broken` });
+    if (path.connection !== connectionOf(devices, path.nodes)) {
       findings.push({ about, message: `${about}: the connection is not ${path.connection}` });
     }
     if (path.wireBps !== wireRate(wanted, path.connection)) {
@@ -139,9 +142,8 @@ function lintPaths(problem: MappingProblem, { placements, paths }: Pick<Mapping,
   return findings;
 }
 
-function connects(topology: Topology, path: LinkPath): boolean {
+function connects(topology: Topology, hosts: ReadonlySet<string>, path: LinkPath): boolean {
   if (path.nodes.length !== path.physicalLinks.length + 1) return false;
-  const hosts = new Set<string>(topology.hosts.map((host) => host.id));
   if (path.nodes.slice(1, -1).some((node) => hosts.has(node))) return false;
   return path.physicalLinks.every((physical, at) => {
     const link = topology.links[physical];
@@ -150,10 +152,9 @@ function connects(topology: Topology, path: LinkPath): boolean {
   });
 }
 
-function connectionOf(topology: Topology, nodes: readonly string[]): ConnectionType {
+function connectionOf(devices: ReadonlyMap<string, Device>, nodes: readonly string[]): ConnectionType {
   if (nodes.length <= 1) return "trivial";
   if (nodes.length === 2) return "direct";
-  const devices = new Map(topology.devices.map((device) => [device.id, device]));
   const between = nodes.slice(1, -1).map((node) => devices.get(node));
   const sites = new Set(between.flatMap((device) => device?.site ?? []));
   if (sites.size > 1 || between.some((device) => device?.kind === "router")) return "inter-router";
