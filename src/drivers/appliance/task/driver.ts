@@ -68,7 +68,7 @@ export class TaskDriver implements ApplianceDriver {
   readonly #place: SlotPlace;
   readonly #lease: LeaseFile;
   readonly #hidden: readonly string[];
-  readonly #factory = new Factory();
+  readonly #factory = new Factory(() => this.#timerHolder());
   readonly #pool: SlotPool;
   readonly #tasks = new Map<ApplianceId, Task>();
   readonly #taken = new Set<number>();
@@ -98,15 +98,28 @@ export class TaskDriver implements ApplianceDriver {
   async recover(signal: AbortSignal): Promise<void> {
     mkdirSync(this.#place.slotsDirectory, { recursive: true, mode: 0o700 });
     this.#lease.open();
-    for (const index of this.#indicesLeft()) {
-      signal.throwIfAborted();
-      const slot = new Slot(index, this.#place, this.#options.cgroups);
+    const slots = [...this.#indicesLeft()].map(
+      (index) => new Slot(index, this.#place, this.#options.cgroups),
+    );
+    // First all that lives: the factory, which the rest needs, shares what they have.
+    const dead = slots.filter((slot) => {
       const record = readRecord(slot.directory);
-      if (record !== undefined && this.#adopt(slot, record)) continue;
+      return record === undefined || !this.#adopt(slot, record);
+    });
+    for (const slot of dead) {
+      signal.throwIfAborted();
       await slot.remove(this.#factory, signal);
     }
     this.#pool.refill(this.#closing.signal);
     void this.#watch();
+  }
+
+  #timerHolder(): { pid: number; timerFd: number } | undefined {
+    for (const { slot } of this.#tasks.values()) {
+      const { pid, timerFd } = slot;
+      if (pid !== undefined && timerFd !== undefined) return { pid, timerFd };
+    }
+    return undefined;
   }
 
   /** Numbers of all slots any trace of which is here. */
@@ -218,7 +231,9 @@ export class TaskDriver implements ApplianceDriver {
   renewLease(until: Millis): void {
     const lasted = this.#lease.lasts();
     try {
-      if (!this.#lease.extend(until) || lasted) return;
+      if (!this.#lease.extend(until)) return;
+      this.#factory.setTimer(this.#lease.endMs);
+      if (lasted) return;
     } catch (cause) {
       // Not renewed: what is leased stops, which is always safe.
       this.#options.log.warn(`Cannot renew the lease: ${messageOf(cause)}`, { cause });

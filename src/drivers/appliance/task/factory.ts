@@ -14,8 +14,14 @@ type Pending = { resolve: (answer: string) => void; reject: (error: unknown) => 
 
 /** The process that makes and releases the kernel's side of slots: one line in, one line out, in order. */
 export class Factory {
+  readonly #living: () => { pid: number; timerFd: number } | undefined;
   #child: Child | undefined;
   readonly #pending: Pending[] = [];
+
+  /** `living` tells of a supervisor whose timer those to come are to share. */
+  constructor(living: () => { pid: number; timerFd: number } | undefined) {
+    this.#living = living;
+  }
 
   /** Resolves with the supervisor's pid; its network namespace is there then, its root may not be yet. */
   async make(slot: {
@@ -40,6 +46,11 @@ export class Factory {
     await this.#ask(line("release", index, netns));
   }
 
+  /** Lets supervisors sleep until `endMs` of CLOCK_MONOTONIC: a help only, that may fail or come late. */
+  setTimer(endMs: number): void {
+    this.#ask(line("lease", endMs)).catch(() => {});
+  }
+
   /** What it made lives on. */
   close(): void {
     this.#child?.stdin.end();
@@ -57,7 +68,9 @@ export class Factory {
 
   #running(): Child {
     if (this.#child !== undefined) return this.#child;
-    const child = spawn(perl, [supervisorProgram, "factory", String(process.pid)], {
+    const living = this.#living();
+    const shared = living === undefined ? [] : [String(living.pid), String(living.timerFd)];
+    const child = spawn(perl, [supervisorProgram, "factory", String(process.pid), ...shared], {
       stdio: ["pipe", "pipe", "inherit"],
       env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin" },
       cwd: "/",

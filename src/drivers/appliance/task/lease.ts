@@ -50,6 +50,11 @@ export class LeaseFile {
     return true;
   }
 
+  /** In ms of CLOCK_MONOTONIC. */
+  get endMs(): Millis {
+    return millis(this.#endMs);
+  }
+
   lasts(): boolean {
     return monotonicMs() < this.#endMs;
   }

@@ -48,6 +48,8 @@ export class Slot {
   readonly cgroup: Cgroup;
   /** Its supervisor knows of leases; one that an older program made does not. */
   obeysLease = false;
+  /** By which number it has the host's lease timer open; undefined: it has none. */
+  timerFd: number | undefined;
   readonly #leaseFile: string;
   /** Undefined before it is made and after its supervisor died. */
   pid: number | undefined;
@@ -82,7 +84,7 @@ export class Slot {
     const leaseFile = this.#leaseFile;
     const pid = await factory.make({ index, directory, netns, uid, procsFiles, leaseFile, ...root });
     this.#listen(pid, listener);
-    this.obeysLease = true;
+    this.#readWords();
   }
 
   /** Takes over a supervisor that an earlier manager made. False: it does not live. */
@@ -93,13 +95,20 @@ export class Slot {
     } catch {
       return false;
     }
-    const [pid, startTime, word] = text.trim().split(" ");
+    const [pid, startTime] = text.trim().split(" ");
     // The start time tells it from a stranger that got its number since.
     if (pid === undefined || startTime === undefined || readStartTime(Number(pid)) !== startTime)
       return false;
     this.#listen(Number(pid), listener);
-    this.obeysLease = word === "lease";
+    this.#readWords();
     return true;
+  }
+
+  /** What its supervisor can do, from the file that names it. */
+  #readWords(): void {
+    const [, , word, timerFd] = readFileSync(join(this.directory, "pid"), "utf8").trim().split(" ");
+    this.obeysLease = word === "lease";
+    this.timerFd = timerFd === undefined ? undefined : Number(timerFd);
   }
 
   #listen(pid: number, listener: SlotListener): void {

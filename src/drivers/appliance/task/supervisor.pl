@@ -28,42 +28,73 @@ my %call = $machine eq 'aarch64'
     ? (clone => 220, setns => 268, mount => 40, umount2 => 39, pivot_root => 41, sethostname => 161, prctl => 167,
        setresuid => 147, setresgid => 149, setgroups => 159, mknodat => 33, fsync => 82, prlimit64 => 261,
        rt_sigprocmask => 135, signalfd4 => 74, pidfd_open => 434, setsid => 157, clock_gettime => 113,
-       pread64 => 67)
+       pread64 => 67, timerfd_create => 85, timerfd_settime => 86, pidfd_getfd => 438)
     : (clone => 56, setns => 308, mount => 165, umount2 => 166, pivot_root => 155, sethostname => 170, prctl => 157,
        setresuid => 117, setresgid => 119, setgroups => 116, mknodat => 259, fsync => 74, prlimit64 => 302,
        rt_sigprocmask => 14, signalfd4 => 289, pidfd_open => 434, setsid => 112, clock_gettime => 228,
-       pread64 => 17);
+       pread64 => 17, timerfd_create => 283, timerfd_settime => 286, pidfd_getfd => 438);
 
 umask 022;
 my $mode = shift @ARGV // '';
 if ($mode eq 'factory') { factory(@ARGV) }
 elsif ($mode eq 'exec') { run_inside(@ARGV) }
-else { die "usage: supervisor.pl factory PARENT | exec FIELDS\n" }
+else { die "usage: supervisor.pl factory PARENT [PID FD] | exec FIELDS\n" }
 exit 0;
 
 # ---- factory -----------------------------------------------------------------------------------------------
 
 sub factory {
-    my ($parent) = @_;
+    my ($parent, $living, $timerOfLiving) = @_;
     local $SIG{CHLD} = 'IGNORE';
     $| = 1;
     # Never alive beside the next manager's: what it leaves half made, that one clears away.
     sys('prctl', PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     # It died before that.
     exit 0 if getppid() != $parent;
+    my $timer = lease_timer($living, $timerOfLiving);
     while (my $line = <STDIN>) {
         chomp $line;
         my ($verb, $slot, @rest) = fields($line);
-        my $answer = eval { $verb eq 'make' ? make(@rest) : release(@rest) };
+        my $answer = eval {
+            if ($verb eq 'make') { make($timer, @rest) }
+            elsif ($verb eq 'lease') { set_timer($timer, $slot); 'set' }
+            else { release(@rest) }
+        };
         my $problem = $@;
         chomp $problem;
         print join("\t", $verb, $slot, defined $answer ? ('ok', $answer) : ('failed', encode($problem))), "\n";
     }
 }
 
+# One timer for all supervisors of a host, which share it as an open file: it runs out with the lease, so that none of
+# them has to wake before. Only their alarm clock: the lease is what the file says. That of one that lives already, or a
+# new one, which has run out.
+sub lease_timer {
+    my ($living, $fd) = @_;
+    my $number = -1;
+    if (defined $living) {
+        my $process = syscall($call{pidfd_open}, $living + 0, 0);
+        $number = syscall($call{pidfd_getfd}, $process, $fd + 0, 0) if $process >= 0;
+    }
+    if ($number < 0) {
+        $number = syscall($call{timerfd_create}, 1, 02000000);
+        return undef if $number < 0;
+        set_timer($number, 0);
+    }
+    return $number;
+}
+
+# Milliseconds of CLOCK_MONOTONIC. Never 0 to the kernel: a timer that is off would never wake anybody.
+sub set_timer {
+    my ($number, $end) = @_;
+    return unless defined $number;
+    my $at = pack 'qqqq', 0, 0, int($end / 1000), $end % 1000 * 1_000_000 + 1;
+    sys('timerfd_settime', $number, 1, $at, 0);
+}
+
 # Its network namespace is there, and its pid recorded, when this returns; the rest it sets up on its own.
 sub make {
-    my ($directory, $netns, $uid, $image, $procs, $masks, $lease) = @_;
+    my ($timer, $directory, $netns, $uid, $image, $procs, $masks, $lease) = @_;
     # Left by a supervisor that died: an overlay mounted "volatile" may not be mounted again.
     remove_tree("$directory/work");
     for my $name ('', qw(/root /upper /work)) {
@@ -72,7 +103,7 @@ sub make {
     for my $name (qw(control events)) {
         -p "$directory/$name" or sys('mknodat', AT_FDCWD, "$directory/$name", S_IFIFO | 0600, 0);
     }
-    my %open;
+    my %open = (timer => $timer);
     sysopen $open{control}, "$directory/control", O_RDWR or die "control: $!\n";
     sysopen $open{events}, "$directory/events", O_RDWR | O_NONBLOCK or die "events: $!\n";
     sysopen $open{journal}, "$directory/journal", O_RDWR | O_CREAT | O_APPEND, 0600 or die "journal: $!\n";
@@ -95,8 +126,8 @@ sub make {
     my $made = eval {
         bind_netns($pid, $netns) unless $kept;
         write_file($_, $pid) for split /,/, $procs;
-        # The last word: it is one of those that obey a lease.
-        write_file("$directory/pid", "$pid " . start_time($pid) . " lease\n");
+        # The last words: it is one of those that obey a lease, and has the timer open by that number.
+        write_file("$directory/pid", "$pid " . start_time($pid) . ' lease' . (defined $timer ? " $timer" : '') . "\n");
         syswrite $key, "go";
         1;
     };
@@ -229,7 +260,16 @@ sub serve {
         my $ready = '';
         vec($ready, fileno $open->{control}, 1) = 1;
         vec($ready, $signals, 1) = 1;
-        select $ready, undef, undef, obey_lease($own);
+        my $wait = obey_lease($own);
+        my $timer = defined $wait && !$own->{fenced} && !$own->{rang} ? $open->{timer} : undef;
+        if (defined $timer) {
+            vec($ready, $timer, 1) = 1;
+            # Only should the timer have been forgotten.
+            $wait = 60;
+        }
+        select $ready, undef, undef, $wait;
+        # One that rang too early, as nobody sets it any more, rings on: for once without it.
+        $own->{rang} = defined $timer && vec $ready, $timer, 1;
         if (vec $ready, $signals, 1) {
             sysread $ends, my $ignored, 4096;
             while ((my $pid = waitpid -1, WNOHANG) > 0) {
