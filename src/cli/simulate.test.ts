@@ -152,3 +152,19 @@ test("traces are read from a folder and from an archive, in the order of their n
     rmSync(work, { recursive: true });
   }
 });
+
+test("validate reads scenario files by their names", async () => {
+  const examples = join(import.meta.dirname, "../../examples");
+  const good = await consort(["validate", join(examples, "lose-a-host.scenario.yaml")]);
+  assert.match(good.out, /scenario lose-a-host is valid: 11 steps/);
+  const work = mkdtempSync(join(tmpdir(), "consort-simulate-"));
+  try {
+    const file = join(work, "bad.scenario.yaml");
+    writeFileSync(file, "scenario: bad\nduration: 10\n");
+    const bad = await consort(["validate", file]);
+    assert.equal(bad.exit, 2);
+    assert.match(bad.err, /bad.scenario.yaml:2:11 duration/);
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+});

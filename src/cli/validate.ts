@@ -7,11 +7,22 @@ import { formatProblem } from "#formats/problem.ts";
 import type { Problem } from "#formats/problem.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 
+type Verdict = { file: string; summary: string; problems: readonly Problem[] };
+
+async function validateScenario(file: string, text: string): Promise<Verdict> {
+  const { parseScenario } = await import("#formats/scenario.ts");
+  const result = parseScenario(text, { file });
+  if (!result.ok) return { file, summary: "not valid", problems: result.problems };
+  const { name, steps } = result.value;
+  return { file, summary: `scenario ${name} is valid: ${count(steps.length, "step")}`, problems: [] };
+}
+
 export const command: Command = {
   usage: ["validate FILE…"],
   options: {},
   about: [
     "Reads ensemble files (YAML, JSON or DEVA XML) and says what is wrong with them: file, line, column, what was\nexpected and what may have been meant. Needs no manager and changes nothing. Exit code 2 when anything is wrong.",
+    "Files named *.scenario.yaml are read as scenarios for consort simulate.",
   ],
   examples: [
     { line: "consort validate shop.yaml", what: "one file" },
@@ -30,11 +41,10 @@ export const command: Command = {
         else for (const problem of result.problems) context.terminal.err(`${formatProblem(problem)}\n`);
     return valid ? 0 : errorTable.bad_input.exit;
 
-    async function validate(
-      file: string,
-    ): Promise<{ file: string; summary: string; problems: readonly Problem[] }> {
+    async function validate(file: string): Promise<Verdict> {
       try {
         const text = await readTextFile(file, context);
+        if (/\.scenario\.(?:yaml|yml|json)$/.test(file)) return await validateScenario(file, text);
         const result = parseEnsemble(text, { file: file === "-" ? "stdin.yaml" : file });
         if (!result.ok) return { file, summary: "not valid", problems: result.problems };
         const { name, networks } = result.value;

@@ -7,7 +7,10 @@ import { formatProblem } from "#formats/problem.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 
 const folder = join(import.meta.dirname, "..", "..", "examples");
-const files = readdirSync(folder).filter((file) => /\.(yaml|xml)$/.test(file));
+/** Scenarios are played by a test of their own. */
+const files = readdirSync(folder).filter(
+  (file) => /\.(yaml|xml)$/.test(file) && !file.endsWith(".scenario.yaml"),
+);
 
 function example(file: string): Ensemble {
   const parsed = parseEnsemble(readFileSync(join(folder, file), "utf8"), { file });
