@@ -3,7 +3,7 @@ import { bitsPerSecond } from "#base/units.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
 import type { HostSpec } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
-import { cpuDemandMilli, hostAllows } from "#planner/demand.ts";
+import { cpuDemandMilli, hostAllows, nominalDemandMilli } from "#planner/demand.ts";
 import { existingLoad } from "#planner/existing-load.ts";
 import { anywhere, groupAppliances } from "#planner/groups.ts";
 import type { Groups } from "#planner/groups.ts";
@@ -34,6 +34,8 @@ export type Compiled = {
   /** Full hosts are preferred to hosts loaded alike. */
   readonly packs: boolean;
   readonly linkFree: Float64Array;
+  /** What there is already, as balance counts it. */
+  readonly hostNominal: Float64Array;
 
   readonly unitCount: number;
   readonly unitOf: Int32Array;
@@ -71,9 +73,6 @@ export type Compiled = {
 /** Hosts a unit may be placed on at all. */
 export type HostChoice = { readonly list: Int32Array; readonly mask: Uint8Array };
 
-/** CPU an appliance is taken to use for balance when it asked for none. */
-const nominalCpuMilli = 100;
-
 export function compileProblem(problem: MappingProblem): Compiled {
   const { topology } = problem;
   const paths = pathTableOf(topology);
@@ -97,6 +96,7 @@ export function compileProblem(problem: MappingProblem): Compiled {
     memoryFree: Float64Array.from(topology.hosts, (host, index) => host.memoryBytes - load.memory[index]!),
     cpuCapacity: Float64Array.from(topology.hosts, (host) => Math.max(1, host.cpuMilli)),
     memoryCapacity: Float64Array.from(topology.hosts, (host) => Math.max(1, host.memoryBytes)),
+    hostNominal: load.nominalCpu,
     packs: problem.policy === "pack",
     linkFree: Float64Array.from(topology.links, (link, index) => link.bandwidthBps - load.link[index]!),
     unitCount: groups.count,
@@ -148,7 +148,7 @@ function compileUnits(
       const cpu = cpuDemandMilli(spec);
       const home = hostIndex.get(problem.previous?.get(id) ?? ("" as never));
       if (home !== undefined) homes.set(home, (homes.get(home) ?? 0) + 1);
-      unit.unitNominal[index]! += cpu === 0 ? nominalCpuMilli : cpu;
+      unit.unitNominal[index]! += nominalDemandMilli(spec);
       if (fixed >= 0 && pinnedHost(problem, id) !== undefined) {
         load.cpu[fixed]! += cpu;
         load.memory[fixed]! += spec.memoryBytes ?? 0;

@@ -11,6 +11,11 @@ export function cpuDemandMilli(spec: ApplianceSpec): number {
   return Math.ceil((spec.cpu.executionUs * 1000) / spec.cpu.periodUs);
 }
 
+/** What balance goes by: demand, or this for an appliance that asked for nothing. */
+const nominalCpuMilli = 100;
+
+export const nominalDemandMilli = (spec: ApplianceSpec): number => cpuDemandMilli(spec) || nominalCpuMilli;
+
 /** May the appliance be on this host at all: driver, health, hosts, sites, labels. */
 export function hostAllows(problem: MappingProblem, host: HostSpec, spec: ApplianceSpec): boolean {
   const { hosts, sites, labels } = spec.placement;

@@ -3,7 +3,7 @@ import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { ApplianceLink } from "#model/appliances.ts";
 import type { ConnectionType, Topology } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
-import { cpuDemandMilli } from "#planner/demand.ts";
+import { cpuDemandMilli, nominalDemandMilli } from "#planner/demand.ts";
 import type { HeldCapacity, MappingProblem, PlacedEnsemble } from "#planner/mapping.ts";
 import { pathTableOf } from "#planner/path-table.ts";
 import type { PathTable } from "#planner/path-table.ts";
@@ -13,6 +13,7 @@ type Holding = {
   readonly paths: PathTable;
   readonly hosts: readonly number[];
   readonly cpu: readonly number[];
+  readonly nominalCpu: readonly number[];
   readonly memory: readonly number[];
   readonly links: readonly number[];
   readonly rates: readonly number[];
@@ -52,12 +53,14 @@ export function existingLoad({ topology, existing, held }: MappingProblem): Held
 
 const nothing = ({ hosts, links }: Topology): HeldCapacity => ({
   cpu: new Float64Array(hosts.length),
+  nominalCpu: new Float64Array(hosts.length),
   memory: new Float64Array(hosts.length),
   link: new Float64Array(links.length),
 });
 
-const copyOf = ({ cpu, memory, link }: HeldCapacity): HeldCapacity => ({
+const copyOf = ({ cpu, nominalCpu, memory, link }: HeldCapacity): HeldCapacity => ({
   cpu: cpu.slice(),
+  nominalCpu: nominalCpu.slice(),
   memory: memory.slice(),
   link: link.slice(),
 });
@@ -70,9 +73,11 @@ function known(placed: PlacedEnsemble, topology: Topology, paths: PathTable): Ho
   return made;
 }
 
-function add(load: HeldCapacity, { hosts, cpu, memory, links, rates }: Holding, sign: 1 | -1): void {
+function add(load: HeldCapacity, held: Holding, sign: 1 | -1): void {
+  const { hosts, cpu, nominalCpu, memory, links, rates } = held;
   for (let at = 0; at < hosts.length; at += 1) {
     load.cpu[hosts[at]!]! += sign * cpu[at]!;
+    load.nominalCpu[hosts[at]!]! += sign * nominalCpu[at]!;
     load.memory[hosts[at]!]! += sign * memory[at]!;
   }
   for (let at = 0; at < links.length; at += 1) load.link[links[at]!]! += sign * rates[at]!;
@@ -89,12 +94,16 @@ function holdingOf(placed: PlacedEnsemble, topology: Topology, paths: PathTable)
     const index = id === undefined ? undefined : nodeIndex.get(id);
     return index === undefined || index >= hostCount ? undefined : index;
   };
-  const taken = new Map<number, { cpu: number; memory: number }>();
+  const taken = new Map<number, { cpu: number; nominalCpu: number; memory: number }>();
   for (const { id, spec } of appliancesOf(placed.ensemble)) {
     const host = hostAt(placed.placements.get(id));
     if (host === undefined) continue;
-    const { cpu, memory } = taken.get(host) ?? { cpu: 0, memory: 0 };
-    taken.set(host, { cpu: cpu + cpuDemandMilli(spec), memory: memory + (spec.memoryBytes ?? 0) });
+    const { cpu, nominalCpu, memory } = taken.get(host) ?? { cpu: 0, nominalCpu: 0, memory: 0 };
+    taken.set(host, {
+      cpu: cpu + cpuDemandMilli(spec),
+      nominalCpu: nominalCpu + nominalDemandMilli(spec),
+      memory: memory + (spec.memoryBytes ?? 0),
+    });
   }
   const carried = new Map<number, number>();
   const carry = (link: number, rate: number): void => {
@@ -115,6 +124,7 @@ function holdingOf(placed: PlacedEnsemble, topology: Topology, paths: PathTable)
     paths,
     hosts: [...taken.keys()],
     cpu: Array.from(taken.values(), (one) => one.cpu),
+    nominalCpu: Array.from(taken.values(), (one) => one.nominalCpu),
     memory: Array.from(taken.values(), (one) => one.memory),
     links: [...carried.keys()],
     rates: [...carried.values()],

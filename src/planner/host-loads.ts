@@ -42,7 +42,7 @@ export class HostLoads {
     this.cpuFree = compiled.cpuFree.slice();
     this.memoryFree = compiled.memoryFree.slice();
     this.hostExtra = new Float64Array(hostCount);
-    this.#nominal = new Float64Array(hostCount);
+    this.#nominal = compiled.hostNominal.slice();
     this.#counters = new Int32Array(compiled.rules.counters);
     this.brokenRules = -togetherRules(compiled);
   }

@@ -5,6 +5,7 @@ import { applianceId, ensembleName, hostId } from "#base/ids.ts";
 import { seededRandom } from "#base/seeded-random.ts";
 import { bitsPerSecond, milliCpu } from "#base/units.ts";
 import type { Ensemble, LinkSpec } from "#model/ensemble.ts";
+import { sampleAppliance, sampleEnsemble } from "#model/sample.ts";
 import type { Topology } from "#model/topology.ts";
 import { condensed, existingLoad } from "#planner/existing-load.ts";
 import { explainMapping } from "#planner/explain.ts";
@@ -243,5 +244,17 @@ describe("solveMapping()", () => {
     const ensemble = { ...problem.ensembles[0]!, appliances: [bound, ...rest] };
     const mapping = solveMapping({ ...problem, ensembles: [ensemble] }, { seed: 1 });
     assert.equal([...mapping.placements.values()][0], "s0-h3");
+  });
+
+  test("one ensemble after the other goes where least is, not to the first host that is free", () => {
+    const { topology } = planted(small, 1).problem;
+    const placed: PlacedEnsemble[] = [];
+    for (let number = 0; number < topology.hosts.length; number += 1) {
+      const ensemble = sampleEnsemble(`job${number}`, { appliances: [sampleAppliance("run")] });
+      const mapping = solveMapping({ topology, ensembles: [ensemble], existing: placed }, { seed: 1 });
+      placed.push({ ensemble, placements: mapping.placements, paths: mapping.paths });
+    }
+    const used = new Set(placed.flatMap(({ placements }) => [...placements.values()]));
+    assert.equal(used.size, topology.hosts.length);
   });
 });

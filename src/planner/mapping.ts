@@ -46,6 +46,8 @@ export type MappingProblem = {
 /** In the order of the topology's hosts and links; thousandths of a core, bytes, bits per second each way. */
 export type HeldCapacity = {
   readonly cpu: Float64Array;
+  /** What balance goes by: the same, with a nominal figure for what asked for none. */
+  readonly nominalCpu: Float64Array;
   readonly memory: Float64Array;
   readonly link: Float64Array;
 };
