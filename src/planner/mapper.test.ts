@@ -247,7 +247,11 @@ describe("solveMapping()", () => {
   });
 
   test("one ensemble after the other goes where least is, not to the first host that is free", () => {
-    const { topology } = planted(small, 1).problem;
+    const { topology: any } = planted(small, 1).problem;
+    const topology: Topology = {
+      ...any,
+      hosts: any.hosts.map((host) => ({ ...host, cpuMilli: milliCpu(8000) })),
+    };
     const placed: PlacedEnsemble[] = [];
     for (let number = 0; number < topology.hosts.length; number += 1) {
       const ensemble = sampleEnsemble(`job${number}`, { appliances: [sampleAppliance("run")] });
