@@ -4,6 +4,7 @@
 #
 #   supervisor.pl factory ...   reads "make" and "release" lines, answers one line each; ends with its input.
 #   supervisor.pl exec ...      joins a running appliance and runs one more program in it.
+#   fence.pl                    what a supervisor does about its host's lease.
 #
 #   host manager --pipe--> factory --clone--> supervisor (pid 1 of the appliance) --fork--> the command
 #        |                                        ^   |
@@ -24,7 +25,7 @@ use constant {
 };
 
 my $machine = do { open my $in, '-|', 'uname', '-m' or die "uname: $!"; my $name = <$in>; chomp $name; $name };
-my %call = $machine eq 'aarch64'
+our %call = $machine eq 'aarch64'
     ? (clone => 220, setns => 268, mount => 40, umount2 => 39, pivot_root => 41, sethostname => 161, prctl => 167,
        setresuid => 147, setresgid => 149, setgroups => 159, mknodat => 33, fsync => 82, prlimit64 => 261,
        rt_sigprocmask => 135, signalfd4 => 74, pidfd_open => 434, setsid => 157, clock_gettime => 113,
@@ -34,6 +35,7 @@ my %call = $machine eq 'aarch64'
        rt_sigprocmask => 14, signalfd4 => 289, pidfd_open => 434, setsid => 112, clock_gettime => 228,
        pread64 => 17, timerfd_create => 283, timerfd_settime => 286, pidfd_getfd => 438);
 
+require($0 =~ s{[^/]*$}{fence.pl}r);
 umask 022;
 my $mode = shift @ARGV // '';
 if ($mode eq 'factory') { factory(@ARGV) }
@@ -64,32 +66,6 @@ sub factory {
         chomp $problem;
         print join("\t", $verb, $slot, defined $answer ? ('ok', $answer) : ('failed', encode($problem))), "\n";
     }
-}
-
-# One timer for all supervisors of a host, which share it as an open file: it runs out with the lease, so that none of
-# them has to wake before. Only their alarm clock: the lease is what the file says. That of one that lives already, or a
-# new one, which has run out.
-sub lease_timer {
-    my ($living, $fd) = @_;
-    my $number = -1;
-    if (defined $living) {
-        my $process = syscall($call{pidfd_open}, $living + 0, 0);
-        $number = syscall($call{pidfd_getfd}, $process, $fd + 0, 0) if $process >= 0;
-    }
-    if ($number < 0) {
-        $number = syscall($call{timerfd_create}, 1, 02000000);
-        return undef if $number < 0;
-        set_timer($number, 0);
-    }
-    return $number;
-}
-
-# Milliseconds of CLOCK_MONOTONIC. Never 0 to the kernel: a timer that is off would never wake anybody.
-sub set_timer {
-    my ($number, $end) = @_;
-    return unless defined $number;
-    my $at = pack 'qqqq', 0, 0, int($end / 1000), $end % 1000 * 1_000_000 + 1;
-    sys('timerfd_settime', $number, 1, $at, 0);
 }
 
 # Its network namespace is there, and its pid recorded, when this returns; the rest it sets up on its own.
@@ -308,100 +284,6 @@ sub ended {
     undef $own->{before};
     end_all();
     note($own->{open}, $own->{run}, 'ended', $code, '');
-}
-
-# Nothing here needs a manager: the lease is read, and once it is over all but this process are stopped, again and
-# again, as long as no later end is found. Returns the seconds until it is to look again.
-sub obey_lease {
-    my ($own) = @_;
-    my $left = $own->{leased} && $own->{run} ? lease_left($own->{open}) : undef;
-    if (defined $left && $left <= 0) {
-        fence($own);
-        # Woken by a manager that renews it; for one that could not tell, ever more rarely.
-        my $again = 0.05 * 2 ** $own->{fenced}++;
-        return $again < 1 ? $again : 1;
-    }
-    unfence($own) if $own->{fenced};
-    # A moment more, or it would wake just before.
-    return defined $left ? $left / 1000 + 0.001 : undef;
-}
-
-sub fence {
-    my ($own) = @_;
-    # What was stopped by its own doing stays stopped afterwards.
-    $own->{stopped} = {map { $_ => 1 } stopped_pids()} if !$own->{fenced} && defined $own->{command};
-    kill SIGSTOP, -1;
-    # The kernel would go on answering in its name, while others may have its addresses.
-    set_links(0);
-    return if defined $own->{before} || !(defined $own->{command} || defined $own->{held});
-    truncate $own->{open}{journal}, 0 if defined $own->{held};
-    $own->{before} = -s $own->{open}{journal};
-    note($own->{open}, $own->{run}, 'fenced', 0, '');
-}
-
-sub unfence {
-    my ($own) = @_;
-    $own->{fenced} = 0;
-    set_links(1);
-    if (defined $own->{held}) { delete @$own{qw(held before)}; return start($own) }
-    my $before = delete $own->{before};
-    return unless defined $before;
-    # Back to what it was: else the journal would grow with every lease that ends.
-    truncate $own->{open}{journal}, $before;
-    go_on($own->{stopped});
-    syswrite $own->{open}{events}, "\n";
-}
-
-# All its interfaces but loopback, up or down; addresses stay.
-sub set_links {
-    my ($up) = @_;
-    eval {
-        open my $list, '<', '/proc/net/dev' or die;
-        socket my $socket, 2, 2, 0 or die;
-        for my $name (map { /^\s*([^\s:]+):/ ? $1 : () } <$list>) {
-            next if $name eq 'lo';
-            my $request = pack 'a16 s x22', $name, 0;
-            ioctl $socket, 0x8913, $request or next;
-            my $flags = unpack 'x16 s', $request;
-            ioctl $socket, 0x8914, pack 'a16 s x22', $name, $up ? $flags | 1 : $flags & ~1;
-        }
-    };
-}
-
-sub go_on {
-    my ($stopped) = @_;
-    return kill SIGCONT, -1 unless $stopped && %$stopped;
-    kill SIGCONT, grep { !$stopped->{$_} } pids();
-}
-
-sub pids {
-    opendir my $proc, '/proc' or return;
-    return grep { /^\d+$/ && $_ > 1 } readdir $proc;
-}
-
-sub stopped_pids {
-    return grep {
-        open my $file, '<', "/proc/$_/stat";
-        my $line = defined $file ? readline $file : undef;
-        defined $line && $line =~ /\) T /;
-    } pids();
-}
-
-sub may_run {
-    my ($own) = @_;
-    return !$own->{leased} || lease_left($own->{open}) > 0;
-}
-
-# Milliseconds; 0 or less: it is over.
-sub lease_left {
-    my ($open) = @_;
-    for (1 .. 100) {
-        my $text = "\0" x 33;
-        syscall($call{pread64}, fileno $open->{lease}, $text, 33, 0);
-        my ($end, $again) = split ' ', $text;
-        return $end - clock_ms(1) if defined $again && $end eq $again;
-    }
-    return 0;
 }
 
 # The command is the appliance: with it ends whatever it left running.
