@@ -16,7 +16,7 @@ export type Mutant = {
 /** Hosts that are not heard of, or are, by one of two managers. */
 const silence = {
   kinds: ["cut", "pause", "power-loss", "noise"],
-  kindShare: 0.7,
+  kindShare: [0.6, 1],
   faults: [6, 12],
   steps: [3, 6],
 } as const satisfies Partial<SwarmProfile>;
@@ -38,7 +38,7 @@ export const mutants: readonly Mutant[] = [
     file: "src/host/reporter.ts",
     was: "const sentAt = clock.monotonic();",
     becomes: "const sentAt = { valueOf: () => clock.monotonic() } as unknown as Millis;",
-    profile: { ...silence, kinds: ["noise", "pause"], kindShare: 1, faults: [10, 16] },
+    profile: { ...silence, kinds: ["noise", "pause"], kindShare: [1, 1], faults: [16, 24], steps: [2, 4] },
   },
   {
     name: "a manager grants leases without knowing that it still is in charge",
@@ -46,7 +46,7 @@ export const mutants: readonly Mutant[] = [
     file: "src/cluster/leases.ts",
     was: "const unconfirmedMs = clock.monotonic() - term.confirmedAt;",
     becomes: "const unconfirmedMs = 0 * term.confirmedAt;",
-    profile: takeOver,
+    profile: { kinds: ["cut"], kindShare: [1, 1], faults: [8, 14], steps: [2, 4], takeOvers: 1 },
   },
   {
     name: "a fenced host is granted a lease before it is clean",
@@ -106,11 +106,17 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "commits have no conditions",
-    breaks: "acknowledged-kept",
+    breaks: "operations-end",
     file: "src/cluster/state.ts",
     was: "const result = await this.#store.commit(writes, [...own, ...conditions], signal);",
     becomes: "const result = await this.#store.commit(writes, [...own, ...conditions].slice(0, 0), signal);",
-    profile: { kinds: ["pause", "slow-disk"], takeOvers: 1, faults: [4, 8], steps: [8, 14] },
+    profile: {
+      kinds: ["pause", "slow-disk"],
+      kindShare: [1, 1],
+      takeOvers: 1,
+      faults: [10, 16],
+      steps: [12, 20],
+    },
   },
   {
     name: "admission does not count what others hold",

@@ -9,8 +9,8 @@ import { workload } from "#sim/swarm/workload.ts";
 /** What a swarm's seeds have in common; each seed draws its own cloud, workload and faults within it. */
 export type SwarmProfile = {
   readonly kinds: readonly Fault["kind"][];
-  /** Of these kinds, the share that one seed has. */
-  readonly kindShare: number;
+  /** Of these kinds, the share that one seed has, drawn between the two. */
+  readonly kindShare: readonly [least: number, most: number];
   readonly steps: readonly [least: number, most: number];
   readonly faults: readonly [least: number, most: number];
   /** Virtual ms within which users act and faults begin. */
@@ -21,9 +21,9 @@ export type SwarmProfile = {
 
 export const swarmProfile: SwarmProfile = {
   kinds: allFaultKinds,
-  kindShare: 0.4,
-  steps: [2, 8],
-  faults: [0, 10],
+  kindShare: [0.2, 0.8],
+  steps: [2, 12],
+  faults: [0, 14],
   activeMs: 25_000,
   takeOvers: 0.4,
 };
@@ -44,6 +44,7 @@ export function makeCase(seed: number, profile: SwarmProfile = swarmProfile): Sw
     ...topology.hosts.map((host) => host.id),
     ...topology.devices.filter((device) => device.kind === "gateway").map((device) => device.id),
   ];
+  const [leastShare, mostShare] = profile.kindShare;
   const later = steps.find((step) => step.kind === "take-over");
   const clusters = ["cluster/1", ...(later === undefined ? [] : [later.cluster])];
   const faults = drawFaults(
@@ -54,7 +55,7 @@ export function makeCase(seed: number, profile: SwarmProfile = swarmProfile): Sw
       untilMs: profile.activeMs,
       faults: between(random, ...profile.faults),
       kinds: profile.kinds,
-      kindShare: profile.kindShare,
+      kindShare: leastShare + (mostShare - leastShare) * random.next(),
     },
   );
   const begun = later === undefined ? faults : faults.map((fault) => notBefore(fault, later));
