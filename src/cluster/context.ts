@@ -85,8 +85,11 @@ export class ClusterContext {
   }
 
   /** Changes are decided one after the other, each seeing what the one before reserved. */
-  admitInTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const turn = this.#admitting.then(work);
+  admitInTurn<Result>(work: () => Promise<Result>, signal: AbortSignal): Promise<Result> {
+    const turn = this.#admitting.then(async () => {
+      await this.state.settle(signal);
+      return work();
+    });
     this.#admitting = turn.catch(() => {});
     return turn;
   }

@@ -78,11 +78,11 @@ export class Dispatcher {
     return report.convergedRevision >= outgoing.revision && !report.problems.some(counts);
   }
 
-  /** It has accepted its newest plan, durably. */
-  holdsNewest(report: HostReport): boolean {
+  /** It has done what it could towards its newest plan: nothing is under way there for an older one. */
+  hasFollowed(report: HostReport): boolean {
     const outgoing = this.#outgoing.get(report.host);
     const { epoch } = this.#parts.term;
-    return outgoing !== undefined && report.epoch === epoch && report.acceptedRevision >= outgoing.revision;
+    return outgoing !== undefined && report.epoch === epoch && report.convergedRevision >= outgoing.revision;
   }
 
   #send(host: HostId, signal: AbortSignal): void {

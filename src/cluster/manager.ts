@@ -32,6 +32,7 @@ import { noteEpoch, Term } from "#cluster/term.ts";
 import { unguardedPairs } from "#cluster/tunnels.ts";
 import { ensembleView, hostViews } from "#cluster/views.ts";
 import type { Ensemble } from "#model/ensemble.ts";
+import type { Mapping } from "#planner/mapping.ts";
 import type { HostReport } from "#protocol/host-report.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
@@ -40,6 +41,8 @@ import { topics } from "#protocol/topics.ts";
 import type { ReportReceipt } from "#protocol/topics.ts";
 
 export type { ClusterManagerParts } from "#cluster/context.ts";
+
+const mappedInVain = new ConsortError("conflict", "Cannot accept: all was read anew since it was mapped");
 
 /** What a manager that is in charge works with. */
 type Charge = {
@@ -214,44 +217,61 @@ export class ClusterManager implements ClusterService {
   }
 
   up(ensemble: Ensemble, signal: AbortSignal): Promise<Operation> {
-    return this.#admitInTurn(async ({ state, facts }) => {
-      const before = state.ensemble(ensemble.name);
-      if (before?.state === "removing") {
-        throw new ConsortError(
-          "conflict",
-          `Cannot bring up ${ensemble.name}: it is being removed, wait until it is gone`,
-        );
+    return this.#admitInTurn(async ({ state }) => {
+      for (;;) {
+        const loads = state.loads();
+        const mapping = await this.#mapped(ensemble, signal);
+        try {
+          return await this.#accept("up", () => {
+            // The store had not kept, or had kept more, than what was mapped on.
+            if (state.loads() !== loads) throw mappedInVain;
+            return this.#placed(ensemble, mapping);
+          });
+        } catch (cause) {
+          if (cause !== mappedInVain) throw cause;
+        }
       }
-      const problem = mappingProblem(ensemble, facts());
-      const mapping = await this.#parts.solve(problem, signal);
-      if (mapping.violations.length > 0) {
-        const first = mapping.violations[0];
-        const more = mapping.violations.length > 1 ? ` (and ${mapping.violations.length - 1} more)` : "";
-        throw new ConsortError(
-          "unsatisfiable",
-          `Cannot bring up ${ensemble.name}: ${first?.message}${more}`,
-          {
-            details: { refusals: planResult(ensemble, before, mapping, new Map()).refusals },
-          },
-        );
-      }
-      checkMapping(problem, mapping);
-      return this.#accept("up", () => {
-        const placements = Object.fromEntries(mapping.placements) as EnsembleRecord["placements"];
-        const placed = { ensemble, placements, leaving: leavingAfter(before, placements) };
-        return {
-          record: {
-            ...placed,
-            state: "present",
-            paths: mapping.paths,
-            ...allocate(ensemble, before, this.#holders(ensemble.name)),
-            unleased: unleasedAfter(before, placed),
-            revision: (before?.revision ?? 0) + 1,
-          },
-          undo: before,
-        };
-      });
     });
+  }
+
+  /** Where it goes. Throws `unsatisfiable` with what is binding, and `conflict` while it is being removed. */
+  async #mapped(ensemble: Ensemble, signal: AbortSignal): Promise<Mapping> {
+    const { state, facts } = this.#inCharge().context;
+    const before = state.ensemble(ensemble.name);
+    if (before?.state === "removing") {
+      throw new ConsortError(
+        "conflict",
+        `Cannot bring up ${ensemble.name}: it is being removed, wait until it is gone`,
+      );
+    }
+    const problem = mappingProblem(ensemble, facts());
+    const mapping = await this.#parts.solve(problem, signal);
+    if (mapping.violations.length > 0) {
+      const first = mapping.violations[0];
+      const more = mapping.violations.length > 1 ? ` (and ${mapping.violations.length - 1} more)` : "";
+      throw new ConsortError("unsatisfiable", `Cannot bring up ${ensemble.name}: ${first?.message}${more}`, {
+        details: { refusals: planResult(ensemble, before, mapping, new Map()).refusals },
+      });
+    }
+    checkMapping(problem, mapping);
+    return mapping;
+  }
+
+  #placed(ensemble: Ensemble, mapping: Mapping): ReturnType<Parameters<Operations["accept"]>[1]> {
+    const before = this.#inCharge().context.state.ensemble(ensemble.name);
+    const placements = Object.fromEntries(mapping.placements) as EnsembleRecord["placements"];
+    const placed = { ensemble, placements, leaving: leavingAfter(before, placements) };
+    return {
+      record: {
+        ...placed,
+        state: "present",
+        paths: mapping.paths,
+        ...allocate(ensemble, before, this.#holders(ensemble.name)),
+        unleased: unleasedAfter(before, placed),
+        revision: (before?.revision ?? 0) + 1,
+      },
+      undo: before,
+    };
   }
 
   /** Whoever else holds network identifiers and subnets, or would again if its `up` were cancelled. */
@@ -384,7 +404,7 @@ export class ClusterManager implements ClusterService {
     return context.admitInTurn(async () => {
       this.#inCharge();
       return work(context);
-    });
+    }, this.#life);
   }
 
   /** Throws `unavailable` while it starts, and once another cluster manager has taken over. */

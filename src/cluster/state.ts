@@ -9,7 +9,7 @@ import type {
   TunnelRecord,
 } from "#cluster/records.ts";
 import type { Term } from "#cluster/term.ts";
-import type { Store, StoreCondition, StoreWrite } from "#drivers/store/port.ts";
+import type { Store, StoreCondition, StoreEntry, StoreWrite } from "#drivers/store/port.ts";
 
 const openStanding: HostStanding = { fenced: false, scheduling: "open" };
 
@@ -31,6 +31,7 @@ export class ClusterState {
   #writing: Promise<unknown> = Promise.resolve();
   /** A commit failed without telling whether it had its effect. */
   #inDoubt = false;
+  #loads = 0;
 
   constructor(store: Store, term?: Pick<Term, "condition" | "supersede" | "epoch">) {
     this.#store = store;
@@ -38,14 +39,22 @@ export class ClusterState {
   }
 
   async load(signal: AbortSignal): Promise<void> {
-    this.#revisions.clear();
-    for (const [, table] of this.#tables()) table.clear();
+    const found: StoreEntry[] = [];
     for (const prefix of Object.values(keys.prefix)) {
       if (prefix === keys.prefix.event) continue;
-      const { entries } = await this.#store.list(prefix, signal);
-      for (const entry of entries) this.#remember(entry.key, entry.value, entry.revision);
+      found.push(...(await this.#store.list(prefix, signal)).entries);
     }
+    // At once: who reads meanwhile sees what was known before, and never half of it.
+    this.#revisions.clear();
+    for (const [, table] of this.#tables()) table.clear();
+    for (const entry of found) this.#remember(entry.key, entry.value, entry.revision);
     this.#inDoubt = false;
+    this.#loads += 1;
+  }
+
+  /** Counts how often all was read from the store: what was decided on before the last time has to be decided again. */
+  loads(): number {
+    return this.#loads;
   }
 
   /** Reads again what the store has, if the outcome of a write is not known. */

@@ -27,7 +27,7 @@ export class ConsolidationReconciler {
     while (term.supersededBy === undefined) {
       await parts.clock.sleep(limits.heartbeatMs, signal);
       try {
-        if (this.#isDue()) await this.#context.admitInTurn(() => this.#consolidate(signal));
+        if (this.#isDue()) await this.#context.admitInTurn(() => this.#consolidate(signal), signal);
       } catch (cause) {
         signal.throwIfAborted();
         parts.log.error(`Cannot empty a host: ${messageOf(cause)}`, { cause });

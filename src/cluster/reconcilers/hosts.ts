@@ -59,13 +59,13 @@ export class HostReconciler {
     wakeRecovery.now();
   }
 
-  /** Fenced hosts that hold the newest plan, and nothing that it does not have. */
+  /** Fenced hosts that have followed the newest plan, and have nothing that it does not have. */
   #cleanHosts(): HostId[] {
     const { state, seen, dispatcher } = this.#context;
     if (!this.#context.isPlanned()) return [];
     return [...state.standings()].flatMap(([host, { fenced }]) => {
       const report = fenced ? seen.freshReport(host) : undefined;
-      if (report === undefined || !dispatcher.holdsNewest(report)) return [];
+      if (report === undefined || !dispatcher.hasFollowed(report)) return [];
       const wanted = dispatcher.body(host)?.appliances ?? [];
       const isWanted = (id: string): boolean => wanted.some((one) => one.id === id && one.held !== true);
       return report.appliances.every(({ id }) => isWanted(id)) ? [host] : [];

@@ -68,7 +68,8 @@ export class RecoveryReconciler {
     for (;;) {
       const next = this.#displacements().find((one) => !this.#isStuck(one));
       if (next === undefined) return;
-      await this.#context.admitInTurn(() => this.#replace(next.record.ensemble.name, next.priority, signal));
+      const { record, priority } = next;
+      await this.#context.admitInTurn(() => this.#replace(record.ensemble.name, priority, signal), signal);
     }
   }
 
