@@ -5,6 +5,7 @@ import { eventually, startRig } from "../rig/rig.ts";
 import type { Rig } from "../rig/rig.ts";
 import { machineFacts } from "../rig/machine-facts.ts";
 import { overlaps, smallestGapMs } from "./intervals.ts";
+import type { Life } from "./intervals.ts";
 import { losses } from "./losses.ts";
 import type { Loss } from "./losses.ts";
 import { lossEnsemble } from "./ensemble.ts";
@@ -51,6 +52,34 @@ async function loseAndReturn(rig: Rig, witness: Witness, loss: Loss, signal: Abo
   assert.ok((smallestGapMs(after) ?? 0) > 0);
 }
 
+const newestStampNs = (lives: readonly Life[]): bigint =>
+  lives.reduce((newest, { lastNs }) => (lastNs > newest ? lastNs : newest), 0n);
+
+/** It wakes up and has heard from no host for longer than it takes to lose one: that proves nothing. */
+async function clusterAway(rig: Rig, witness: Witness, signal: AbortSignal): Promise<void> {
+  const before = await witness.lives();
+  const pid = rig.managerPid("cluster");
+  assert.ok(pid !== undefined);
+  process.kill(pid, "SIGSTOP");
+  try {
+    const silentNs = 2_000_000_000n;
+    await eventually("nothing leased runs", signal, async () => {
+      return process.hrtime.bigint() - newestStampNs(await witness.lives()) > silentNs;
+    });
+  } finally {
+    process.kill(pid, "SIGCONT");
+  }
+  const wokenNs = process.hrtime.bigint();
+  await eventually("all go on", signal, async () => {
+    const { appliances, state } = await rig.status("loss", signal);
+    const going = (await witness.lives()).filter(({ lastNs }) => lastNs > wokenNs);
+    return state === "running" && going.length === appliances.length;
+  });
+  const after = await witness.lives();
+  assert.equal(after.length, before.length, "one was started anew");
+  assert.deepEqual(overlaps(after), []);
+}
+
 test("appliances of a lost host run elsewhere, and never twice", async (t) => {
   const before = await machineFacts(lab);
   const signal = AbortSignal.any([t.signal, AbortSignal.timeout(giveUpMs)]);
@@ -63,6 +92,9 @@ test("appliances of a lost host run elsewhere, and never twice", async (t) => {
     for (const loss of losses) {
       await t.test(loss.name, () => loseAndReturn(rig, witness, loss, signal));
     }
+    await t.test("without the cluster manager they are held, and go on where they were", () =>
+      clusterAway(rig, witness, signal),
+    );
   } finally {
     await rig.close();
   }
