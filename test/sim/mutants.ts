@@ -38,7 +38,14 @@ export const mutants: readonly Mutant[] = [
     file: "src/host/reporter.ts",
     was: "const sentAt = clock.monotonic();",
     becomes: "const sentAt = { valueOf: () => clock.monotonic() } as unknown as Millis;",
-    profile: { ...silence, kinds: ["noise", "pause"], kindShare: [1, 1], faults: [16, 24], steps: [2, 4] },
+    profile: {
+      ...silence,
+      kinds: ["noise", "pause"],
+      kindShare: [1, 1],
+      faults: [16, 24],
+      faultMs: [4000, 8000],
+      steps: [2, 4],
+    },
   },
   {
     name: "a manager grants leases without knowing that it still is in charge",

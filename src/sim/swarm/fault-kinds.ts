@@ -6,15 +6,13 @@ import { between, chance, lasting, pick } from "#sim/swarm/draw.ts";
 export type Breakable = {
   readonly hosts: readonly string[];
   readonly processes: readonly string[];
+  /** How long it stays broken; machines and clocks up to twice as long. */
+  readonly lastsMs: readonly [least: number, most: number];
 };
 
 /** Omit over a union, kind by kind. */
 type Drawn<One> = One extends unknown ? Omit<One, "atMs"> : never;
 type FaultDraw = (random: Random, there: Breakable) => Drawn<Fault>;
-
-const shortMs = 100;
-/** Longer than a lease, the silence that follows it, and the time to take over. */
-const longMs = 15_000;
 
 const clustersOf = (there: Breakable): string[] =>
   there.processes.filter((name) => name.startsWith("cluster/"));
@@ -27,33 +25,33 @@ export const faultKinds: { readonly [Kind in Fault["kind"]]: FaultDraw } = {
   crash: (random, there) => ({
     kind: "crash",
     process: clusterOrHost(random, there),
-    downForMs: lasting(random, shortMs, longMs),
+    downForMs: lasting(random, ...there.lastsMs),
   }),
   "crash-at-call": (random, there) => ({
     kind: "crash-at-call",
     process: clusterOrHost(random, there),
     call: between(random, 1, 40),
     effect: pick(random, ["none", "done"] as const),
-    downForMs: lasting(random, shortMs, longMs),
+    downForMs: lasting(random, ...there.lastsMs),
   }),
   pause: (random, there) => ({
     kind: "pause",
     process: clusterOrHost(random, there),
-    forMs: lasting(random, shortMs, longMs),
+    forMs: lasting(random, ...there.lastsMs),
   }),
   "power-loss": (random, there) => ({
     kind: "power-loss",
     host: pick(random, there.hosts),
-    downForMs: lasting(random, 500, 2 * longMs),
+    downForMs: lasting(random, there.lastsMs[0], 2 * there.lastsMs[1]),
   }),
   cut: (random, there) => ({
     kind: "cut",
     ...cutEnds(random, there),
-    forMs: lasting(random, shortMs, longMs),
+    forMs: lasting(random, ...there.lastsMs),
   }),
-  noise: (random) => ({
+  noise: (random, there) => ({
     kind: "noise",
-    forMs: lasting(random, 500, longMs),
+    forMs: lasting(random, ...there.lastsMs),
     lost: random.next() * 0.3,
     doubled: random.next() * 0.3,
     delayMsMax: lasting(random, 10, 3000),
@@ -62,20 +60,20 @@ export const faultKinds: { readonly [Kind in Fault["kind"]]: FaultDraw } = {
     kind: "slow-disk",
     place: pick(random, [...there.hosts, "store", "store"]),
     delayMs: lasting(random, 10, 3000),
-    forMs: lasting(random, 500, longMs),
+    forMs: lasting(random, ...there.lastsMs),
   }),
   "full-disk": (random, there) => ({
     kind: "full-disk",
     place: pick(random, [...there.hosts, "store"]),
-    forMs: lasting(random, 500, longMs),
+    forMs: lasting(random, ...there.lastsMs),
   }),
-  "store-down": (random) => ({ kind: "store-down", forMs: lasting(random, shortMs, longMs) }),
+  "store-down": (random, there) => ({ kind: "store-down", forMs: lasting(random, ...there.lastsMs) }),
   "clock-skew": (random, there) => ({
     kind: "clock-skew",
     place: pick(random, [...there.hosts, ...clustersOf(there), "store"]),
     jumpMs: between(random, -3_600_000, 3_600_000),
     driftPpm: between(random, -driftPpmMax, driftPpmMax),
-    forMs: lasting(random, 500, 2 * longMs),
+    forMs: lasting(random, there.lastsMs[0], 2 * there.lastsMs[1]),
   }),
 };
 

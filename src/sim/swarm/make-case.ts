@@ -13,6 +13,7 @@ export type SwarmProfile = {
   readonly kindShare: readonly [least: number, most: number];
   readonly steps: readonly [least: number, most: number];
   readonly faults: readonly [least: number, most: number];
+  readonly faultMs: readonly [least: number, most: number];
   /** Virtual ms within which users act and faults begin. */
   readonly activeMs: number;
   /** Share of runs in which a second cluster manager takes over. */
@@ -24,6 +25,8 @@ export const swarmProfile: SwarmProfile = {
   kindShare: [0.2, 0.8],
   steps: [2, 12],
   faults: [0, 14],
+  /** Up to longer than a lease, the silence that follows it, and the time to take over. */
+  faultMs: [100, 15_000],
   activeMs: 25_000,
   takeOvers: 0.4,
 };
@@ -49,7 +52,11 @@ export function makeCase(seed: number, profile: SwarmProfile = swarmProfile): Sw
   const clusters = ["cluster/1", ...(later === undefined ? [] : [later.cluster])];
   const faults = drawFaults(
     random,
-    { hosts, processes: [...clusters, ...hosts.map((host) => `host/${host}`)] },
+    {
+      hosts,
+      processes: [...clusters, ...hosts.map((host) => `host/${host}`)],
+      lastsMs: profile.faultMs,
+    },
     {
       fromMs: 0,
       untilMs: profile.activeMs,
