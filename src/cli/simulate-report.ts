@@ -96,7 +96,9 @@ type Given = { readonly host: string; readonly appliance: string; readonly value
 
 function applianceTable({ cpu }: ScenarioResult): string {
   const rows = [...cpu.appliances].flatMap(([host, lines]) =>
-    [...lines].map(([appliance, values]): Given => ({ host, appliance, values })),
+    [...lines]
+      .filter(([, values]) => values.some((value) => value > 0))
+      .map(([appliance, values]): Given => ({ host, appliance, values })),
   );
   const ran = (values: readonly number[]): number[] => values.filter((value) => value > 0);
   const mean = (values: readonly number[]): number =>
@@ -107,11 +109,11 @@ function applianceTable({ cpu }: ScenarioResult): string {
       [
         { heading: "HOST", cell: (row) => row.host },
         { heading: "APPLIANCE", cell: (row) => row.appliance },
-        { heading: "LEAST", right: true, cell: (row) => share(Math.min(...ran(row.values), Infinity) || 0) },
+        { heading: "LEAST", right: true, cell: (row) => share(Math.min(...ran(row.values))) },
         { heading: "MEAN", right: true, cell: (row) => share(mean(ran(row.values))) },
         { heading: "MOST", right: true, cell: (row) => share(Math.max(...row.values)) },
       ],
-      shown.filter((row) => ran(row.values).length > 0),
+      shown,
     ),
   );
 }

@@ -56,9 +56,7 @@ const forms: readonly Form[] = [
     read: ([, count = ""], text) => ({ text, kind: "recoveries", count: countOf(count) }),
   },
   {
-    shape: new RegExp(
-      `^(up|down|recover|drain|consolidate) ${name} (running|done|failed|cancelled|refused)$`,
-    ),
+    shape: new RegExp(`^(up|down|recover|drain) ${name} (running|done|failed|cancelled|refused)$`),
     read: ([, operation = "", subject = "", state = ""], text) => ({
       text,
       kind: "operation",
