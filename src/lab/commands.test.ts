@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { micros, megabitsPerSecond } from "#base/units.ts";
-import { doneAlias, nodeIpBatch, nodeResetBatch, nodeTcBatch, rootBatch } from "#lab/commands.ts";
+import {
+  doneAlias,
+  nodeIpBatch,
+  nodeJoinBatch,
+  nodeResetBatch,
+  nodeTcBatch,
+  rootBatch,
+} from "#lab/commands.ts";
 import type { LabNode } from "#lab/layout.ts";
 
 const port = { peer: "x", bandwidthBps: megabitsPerSecond(1000), latencyUs: micros(0) };
@@ -65,4 +72,18 @@ test("each way through a delay has a rule, and a reset takes all of them away", 
   for (const rule of rules) {
     assert.ok(reset.includes(rule.replace("add", "del").replace(/ iif.*/, "")), `${rule} is not taken away`);
   }
+});
+
+test("an interface has the same hardware address each time it is made", () => {
+  const [line] = nodeJoinBatch(node("host"), node("host").interfaces);
+  assert.match(line ?? "", / address 02:63:ac:1e:01:0b /);
+});
+
+test("a node that was complete gets its new cables and ways, and nothing that it has", () => {
+  const uplink = { ...port, name: "port1" };
+  const onSwitch = nodeJoinBatch(node("switch"), [uplink]);
+  assert.ok(onSwitch.some((line) => line.includes("port1") && line.includes("master br0")));
+  assert.ok(!onSwitch.some((line) => line.includes("type bridge")));
+  const routes = [{ to: "default", via: "172.30.1.1" }];
+  assert.ok(nodeJoinBatch(node("host", { routes }), []).includes("route replace default via 172.30.1.1"));
 });

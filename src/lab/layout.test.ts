@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { hostId, siteName } from "#base/ids.ts";
 import { mebibytes, megabitsPerSecond, micros, milliCpu } from "#base/units.ts";
-import { layOut, type LabNode } from "#lab/layout.ts";
+import { layOut, withoutNodes, type LabNode } from "#lab/layout.ts";
 import type { Device, PhysicalLink, Topology } from "#model/topology.ts";
 
 const host = (id: string, site: string): Topology["hosts"][number] => ({
@@ -112,4 +112,26 @@ test("what cannot be wired is refused with the reason", () => {
   refuse({ links: [...twoRouters.links, link("a1", "r1")] }, /cabled to a router or gateway/);
   refuse({ devices: [...twoRouters.devices, device("a-gw2", "gateway", "a")] }, /2 gateways/);
   refuse({ hosts: [...twoRouters.hosts, host("managers", "a")] }, /"managers"/);
+});
+
+test("without a node its cables are gone at both ends, and the ways through them; all else is as it was", () => {
+  const whole = layOut(twoRouters);
+  const gateway = whole.nodes.find(({ kind, siteIndex }) => kind === "gateway" && siteIndex === 1);
+  assert.ok(gateway !== undefined);
+  const left = withoutNodes(whole, new Set([gateway.id]));
+  assert.equal(left.nodes.length, whole.nodes.length - 1);
+  assert.equal(left.cables.length, whole.cables.length - gateway.interfaces.length);
+  assert.ok(left.nodes.every(({ interfaces }) => interfaces.every(({ peer }) => peer !== gateway.id)));
+  const addresses = new Set(gateway.interfaces.map(({ address }) => address?.split("/")[0]));
+  const router = left.nodes.find(
+    ({ id, kind }) => kind === "router" && gateway.interfaces.some(({ peer }) => peer === id),
+  );
+  assert.ok(router !== undefined && router.routes.length > 0);
+  assert.ok(
+    router.routes.every(({ via }) => !addresses.has(via)),
+    "a way that the kernel would refuse",
+  );
+  const host = (nodes: readonly LabNode[]) => nodes.find(({ id }) => id === "b1");
+  assert.equal(host(left.nodes), host(whole.nodes));
+  assert.deepEqual(withoutNodes(whole, new Set()), whole);
 });

@@ -17,6 +17,7 @@ const random = seededRandom(Number(seed));
 const log = jsonLog({ clock, fd: 2, level: "warn" });
 const driver = new TaskDriver({ stateDir, cgroupParent, netnsPrefix, cgroups, clock, log, poolSize: 2 });
 await driver.recover(signal);
+driver.renewLease(millis(clock.monotonic() + 3_600_000));
 process.stdout.write("ready\n");
 
 const names = ["one", "two", "three"];
@@ -29,7 +30,7 @@ const steps = {
 
 function planOf(name: string): ReturnType<typeof conformancePlan> {
   const id = applianceId(ensembleName("crash"), applianceName(name));
-  return conformancePlan({ id, command: programs.stays() });
+  return conformancePlan({ id, command: programs.stays(), leased: name !== "one" });
 }
 
 await Promise.all(
