@@ -131,7 +131,7 @@ test("without a node its cables are gone at both ends, and the ways through them
     router.routes.every(({ via }) => !addresses.has(via)),
     "a way that the kernel would refuse",
   );
-  const host = (nodes: readonly LabNode[]) => nodes.find(({ id }) => id === "b1");
-  assert.equal(host(left.nodes), host(whole.nodes));
+  const b1 = (nodes: readonly LabNode[]) => nodes.find(({ id }) => id === "b1");
+  assert.equal(b1(left.nodes), b1(whole.nodes));
   assert.deepEqual(withoutNodes(whole, new Set()), whole);
 });
