@@ -16,7 +16,8 @@ registerHooks({
   load(address, context, nextLoad) {
     const loaded = nextLoad(address, context);
     if (address !== url) return loaded;
-    const source = String(loaded.source);
+    const text = loaded.source ?? "";
+    const source = typeof text === "string" ? text : new TextDecoder().decode(text);
     const parts = source.split(mutant.was);
     if (parts.length !== 2) {
       throw new Error(

@@ -106,7 +106,7 @@ function promisedPairs(record: EnsembleRecord, host: HostId): string[] {
     if (bandwidthBps === undefined || places.includes(undefined) || places[0] === places[1]) return [];
     const ends = places[0] === host ? [link.from, link.to] : [link.to, link.from];
     if (!places.includes(host)) return [];
-    const macs = ends.map((id) => macOf(id as ApplianceId, link.network));
+    const macs = ends.map((id) => macOf(id, link.network));
     return [`${macs.join(" ")} ${bandwidthBps}`];
   });
 }

@@ -9,17 +9,16 @@ import type { Breach } from "#sim/checks/breach.ts";
 import { planWentBack, plansUnderOneNumber } from "#sim/checks/epoch-obeyed.ts";
 import type { Ledger } from "#sim/checks/ledger.ts";
 import { overAdmitted, overloaded } from "#sim/checks/not-over-admitted.ts";
-import type { Guarantee } from "#sim/checks/not-over-admitted.ts";
 import { operationUndone, overdueOperation } from "#sim/checks/operations-end.ts";
 import type { WatchedOperation } from "#sim/checks/operations-end.ts";
 import { runningTwice } from "#sim/checks/runs-once.ts";
 import { fencedHosts, storedOperations, storedRecords } from "#sim/checks/world-of.ts";
-import type { Cloud, MachineView } from "#sim/cloud.ts";
+import type { ApplianceView, Cloud, MachineView } from "#sim/cloud.ts";
 
 /** Beyond what an operation may take: to notice, to commit, and to be seen. */
 const slackMs = 10_000;
 
-type Seen = { version: number; appliances: readonly Guarantee[]; plan: HostPlan | undefined };
+type Seen = { version: number; appliances: readonly ApplianceView[]; plan: HostPlan | undefined };
 
 /**
  * Looks at a cloud after every event, and ends the run at the first breach. Only what has changed is looked at again: a
@@ -80,8 +79,7 @@ export class Watch {
         seen.version = machine.version;
         seen.appliances = [...machine.appliances];
         changed = true;
-        const host = this.#topology.hosts.find((one) => one.id === machine.host);
-        if (host !== undefined) stopAt(overloaded(host, seen.appliances));
+        this.#checkLoad(machine.host, seen.appliances);
       }
       const plan = this.#cloud.storedPlan(machine.host);
       if (plan === seen.plan) continue;
@@ -92,6 +90,17 @@ export class Watch {
     if (changed) {
       stopAt(runningTwice([...this.#seen].map(([host, { appliances }]) => ({ host, appliances }))));
     }
+  }
+
+  #checkLoad(id: HostId, appliances: readonly ApplianceView[]): void {
+    const host = this.#topology.hosts.find((one) => one.id === id);
+    if (host === undefined) return;
+    // What is not to be here any more has its grace to end, and its place may be taken already.
+    const planned = new Map((this.#cloud.storedPlan(id)?.appliances ?? []).map((one) => [one.id, one]));
+    const wanted = appliances.filter(
+      (one) => planned.get(one.id)?.generation === one.generation && planned.get(one.id)?.held !== true,
+    );
+    stopAt(overloaded(host, wanted));
   }
 
   #lookAtStore(): void {

@@ -45,6 +45,9 @@ export type ApplianceView = {
   readonly leased: boolean;
   /** Its instructions are carried out at this moment: neither stopped nor held. */
   readonly executes: boolean;
+  /** What the machine guarantees it now. */
+  readonly cpu: AppliancePlan["cpu"];
+  readonly memoryBytes: AppliancePlan["memoryBytes"];
 };
 
 type MachineParts = {
@@ -104,6 +107,8 @@ export class SimulatedMachine {
       state: this.stateOf(one),
       leased: one.plan.leased === true,
       executes: this.executes(one),
+      cpu: one.plan.cpu,
+      memoryBytes: one.plan.memoryBytes,
     }));
     this.#views = { version: this.#version, appliances };
     return appliances;

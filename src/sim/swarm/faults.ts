@@ -23,12 +23,8 @@ export function drawFaults(
 ): Fault[] {
   const kinds = someOf(random, shape.kinds, shape.kindShare);
   if (kinds.length === 0) return [];
-  return Array.from(
-    { length: shape.faults },
-    () =>
-      ({
-        ...faultKinds[pick(random, kinds)](random, there),
-        atMs: between(random, shape.fromMs, shape.untilMs),
-      }) as Fault,
-  ).sort((a, b) => a.atMs - b.atMs);
+  return Array.from({ length: shape.faults }, () => ({
+    ...faultKinds[pick(random, kinds)](random, there),
+    atMs: between(random, shape.fromMs, shape.untilMs),
+  })).sort((a, b) => a.atMs - b.atMs);
 }

@@ -20,7 +20,7 @@ export async function shrinkCase(
     return left < 0 ? Promise.resolve(false) : stillFails(smaller);
   };
   let best = failing;
-  for (let size = Infinity; sizeOf(best) < size && left > 0;) {
+  for (let size = Infinity; sizeOf(best) < size;) {
     size = sizeOf(best);
     const { faults, steps } = best;
     const fewer = await shrinkList(faults, (some) => attempt({ ...best, faults: some, steps }));
