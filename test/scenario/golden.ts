@@ -56,8 +56,17 @@ export function readBlocks(text: string): Block[] {
 export const writeBlock = ({ before, input }: Block, outcome: string): string =>
   [...before, ...input, rule, ...(outcome === "" ? [] : [outcome])].join("\n");
 
-/** Of little use to a reader who wants to know what became of it. */
-const untold = new Set(["appliance.created", "appliance.starting", "appliance.stopping", "cluster.started"]);
+/** Steps on the way, and what depends on the pauses lines make: `where` shows what they came to. */
+const untold = new Set([
+  "appliance.backoff",
+  "appliance.created",
+  "appliance.starting",
+  "appliance.stopped",
+  "appliance.stopping",
+  "cluster.started",
+  "host.connected",
+  "host.disconnected",
+]);
 /** Later than any scenario goes on. */
 const foreverMs = 1e9;
 
@@ -122,11 +131,9 @@ export class GoldenPlay {
         ({ verb, subject, state, message }) =>
           `${verb} ${subject}: ${state}${message === undefined ? "" : `: ${message}`}`,
       );
-    const events = this.#newEvents()
-      .filter(({ kind }) => !untold.has(kind))
-      .map(
-        (event) => `${seconds(event.atMs - wallOriginMs)} ${event.kind} ${subjectOf(event)}${event.message}`,
-      );
+    const events = inOrder(this.#newEvents().filter(({ kind }) => !untold.has(kind))).map(
+      (event) => `${seconds(event.atMs)} ${event.kind} ${subjectOf(event)}${event.message}`,
+    );
     const lines = [...answers, ...events];
     return lines.length === 0 ? "nothing happened" : lines.join("\n");
   }
@@ -175,7 +182,23 @@ export class GoldenPlay {
 }
 
 const subjectOf = ({ kind, subject }: Event): string => (kind.startsWith("operation.") ? "" : `${subject}: `);
-const seconds = (atMs: number): string => formatDuration(millis(Math.round(atMs / 100) * 100));
+/** To the nearest half of a second: what takes a little longer than before is no other behaviour. */
+const halves = (atMs: number): number => Math.round((atMs - wallOriginMs) / 500) * 500;
+const seconds = (atMs: number): string => formatDuration(millis(halves(atMs)));
+
+/** What happens at one moment: causes first. */
+const ranks = ["ensemble.", "host.", "appliance.moved", "appliance.stranded", "appliance.", "operation."];
+const rankOf = ({ kind }: Event): number => ranks.findIndex((start) => kind.startsWith(start));
+
+/** Of one moment by subject; only moves stay in the order in which they were decided. */
+function inOrder(events: readonly Event[]): Event[] {
+  return events.toSorted(
+    (a, b) =>
+      halves(a.atMs) - halves(b.atMs) ||
+      rankOf(a) - rankOf(b) ||
+      (a.kind === "appliance.moved" ? 0 : a.subject.localeCompare(b.subject, "en")),
+  );
+}
 
 /** One command as the step of a scenario file it stands for. */
 function stepsFrom(word: string, subject: string, body: string): readonly ScenarioStep[] {
