@@ -40,7 +40,7 @@ describe("the swarm finds within 500 seeds that", { concurrency: 2 }, () => {
       const found = reports.findLast(({ violation }) => violation?.invariant === mutant.breaks);
       const others = reports.flatMap(({ violation }) => violation?.message ?? []).slice(0, 3);
       assert.ok(found, `not found in ${reports.length} seeds; found instead: ${others.join("\n")}`);
-      t.diagnostic(`seed ${found.seed}, the ${reports.length}th: ${found.violation?.message}`);
+      t.diagnostic(`seed ${found.seed}, after ${reports.length} seeds: ${found.violation?.message}`);
       const sound = await runSeeds([found.seed], options);
       assert.equal(sound[0]?.violation, undefined, sound[0]?.told);
     });
