@@ -21,7 +21,7 @@ use constant {
     CLONE_NEWNS => 0x20000, CLONE_NEWUTS => 0x4000000, CLONE_NEWIPC => 0x8000000, CLONE_NEWPID => 0x20000000,
     CLONE_NEWNET => 0x40000000, O_RDONLY => 0, O_WRONLY => 1, O_RDWR => 2, O_CREAT => 64, O_TRUNC => 512, O_APPEND => 1024,
     O_NONBLOCK => 2048, O_NOFOLLOW => 131072, S_IFIFO => 0010000, S_IFCHR => 0020000, WNOHANG => 1,
-    PR_SET_PDEATHSIG => 1, PR_CAPBSET_DROP => 24, PR_SET_NO_NEW_PRIVS => 38, RLIMIT_CORE => 4,
+    SCHED_FIFO => 1, SCHED_RESET_ON_FORK => 0x40000000, PR_SET_PDEATHSIG => 1, PR_CAPBSET_DROP => 24, PR_SET_NO_NEW_PRIVS => 38, RLIMIT_CORE => 4,
 };
 
 my $machine = do { open my $in, '-|', 'uname', '-m' or die "uname: $!"; my $name = <$in>; chomp $name; $name };
@@ -29,11 +29,11 @@ our %call = $machine eq 'aarch64'
     ? (clone => 220, setns => 268, mount => 40, umount2 => 39, pivot_root => 41, sethostname => 161, prctl => 167,
        setresuid => 147, setresgid => 149, setgroups => 159, mknodat => 33, fsync => 82, prlimit64 => 261,
        rt_sigprocmask => 135, signalfd4 => 74, pidfd_open => 434, setsid => 157, clock_gettime => 113,
-       pread64 => 67, timerfd_create => 85, timerfd_settime => 86, pidfd_getfd => 438)
+       pread64 => 67, timerfd_create => 85, timerfd_settime => 86, pidfd_getfd => 438, sched_setscheduler => 119)
     : (clone => 56, setns => 308, mount => 165, umount2 => 166, pivot_root => 155, sethostname => 170, prctl => 157,
        setresuid => 117, setresgid => 119, setgroups => 116, mknodat => 259, fsync => 74, prlimit64 => 302,
        rt_sigprocmask => 14, signalfd4 => 289, pidfd_open => 434, setsid => 112, clock_gettime => 228,
-       pread64 => 17, timerfd_create => 283, timerfd_settime => 286, pidfd_getfd => 438);
+       pread64 => 17, timerfd_create => 283, timerfd_settime => 286, pidfd_getfd => 438, sched_setscheduler => 144);
 
 require($0 =~ s{[^/]*$}{fence.pl}r);
 umask 022;
@@ -80,6 +80,10 @@ sub make {
         -p "$directory/$name" or sys('mknodat', AT_FDCWD, "$directory/$name", S_IFIFO | 0600, 0);
     }
     my %open = (timer => $timer);
+    # Where the CPU has a hierarchy of its own, only what the supervisor starts is limited, not the supervisor: it must
+    # not wait for the CPU time of those whom it is to stop.
+    my ($limited) = grep { own_cpu_tree($_) } split /,/, $procs;
+    if (defined $limited) { sysopen $open{limited}, $limited, O_WRONLY or die "$limited: $!\n" }
     sysopen $open{control}, "$directory/control", O_RDWR or die "control: $!\n";
     sysopen $open{events}, "$directory/events", O_RDWR | O_NONBLOCK or die "events: $!\n";
     sysopen $open{journal}, "$directory/journal", O_RDWR | O_CREAT | O_APPEND, 0600 or die "journal: $!\n";
@@ -102,6 +106,7 @@ sub make {
     my $made = eval {
         bind_netns($pid, $netns) unless $kept;
         write_file($_, $pid) for split /,/, $procs;
+        write_file(root_group($_), $pid) for grep { own_cpu_tree($_) } split /,/, $procs;
         # The last words: it is one of those that obey a lease, and has the timer open by that number.
         write_file("$directory/pid", "$pid " . start_time($pid) . ' lease' . (defined $timer ? " $timer" : '') . "\n");
         syswrite $key, "go";
@@ -111,6 +116,9 @@ sub make {
     die $@ unless $made;
     return $pid;
 }
+
+sub own_cpu_tree { return $_[0] =~ m{^/sys/fs/cgroup/cpu(?:,cpuacct)?/} }
+sub root_group { return $_[0] =~ s{^(/sys/fs/cgroup/[^/]+)/.*}{$1/cgroup.procs}r }
 
 sub release {
     my ($netns) = @_;
@@ -227,8 +235,10 @@ sub serve {
     sys('rt_sigprocmask', 0, $child_mask, 0, 8);
     my $signals = sys('signalfd4', -1, $child_mask, 8, O_NONBLOCK | 02000000);
     open my $ends, '+<&=', $signals or die "signalfd: $!\n";
-    # So that a busy appliance cannot keep it from stopping it; what it starts is put back.
+    # So that a busy appliance cannot keep it from stopping it; what it starts begins at normal priority again.
     eval { setpriority 0, 0, -20 };
+    my $priority = pack 'l', 1;
+    syscall($call{sched_setscheduler}, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, $priority);
     note($open, 0, 'ready', 0, '');
     my $own = {open => $open, uid => $uid, mask => $child_mask, run => 0, leased => 0, fenced => 0};
     my $pending = '';
@@ -352,6 +362,7 @@ sub become {
     my ($own, $spec, $tell) = @_;
     my $open = $own->{open};
     eval {
+        if ($open->{limited}) { syswrite $open->{limited}, '0' or die "enter its control group: $!\n" }
         setpriority 0, 0, 0;
         syscall($call{setsid});
         open STDIN, '<', '/dev/null' or die "open /dev/null: $!\n";
