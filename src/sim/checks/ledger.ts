@@ -4,6 +4,7 @@ import type { Ensemble } from "#model/ensemble.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import { absent, acknowledgedLost, acknowledgedTooEarly } from "#sim/checks/acknowledged-kept.ts";
 import type { Change, Desire } from "#sim/checks/acknowledged-kept.ts";
+import { HostLedger } from "#sim/checks/host-ledger.ts";
 import type { Breach } from "#sim/checks/breach.ts";
 import type { Call } from "#sim/client.ts";
 
@@ -12,6 +13,7 @@ type Noted = { readonly subject: string; call: Call; readonly change: Open<Chang
 
 /** What users asked for and were told, ensemble by ensemble, in order. */
 export class Ledger {
+  readonly hosts = new HostLedger();
   readonly #changes = new Map<string, Change[]>();
   readonly #calls: Noted[] = [];
 
@@ -57,10 +59,6 @@ export class Ledger {
 
   isWaiting(): boolean {
     return this.#calls.some(({ call }) => call.state === "asked");
-  }
-
-  names(): Iterable<string> {
-    return this.#changes.keys();
   }
 
   /** Whether anybody was told anything since the last time this was asked. */

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { HostId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
-import type { EnsembleRecord } from "#cluster/records.ts";
+import type { EnsembleRecord, HostStanding } from "#cluster/records.ts";
 import type { Topology } from "#model/topology.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
 import { BreachError } from "#sim/checks/breach.ts";
@@ -12,7 +12,7 @@ import { overAdmitted, overloaded } from "#sim/checks/not-over-admitted.ts";
 import { operationUndone, overdueOperation } from "#sim/checks/operations-end.ts";
 import type { WatchedOperation } from "#sim/checks/operations-end.ts";
 import { runningTwice } from "#sim/checks/runs-once.ts";
-import { fencedHosts, storedOperations, storedRecords } from "#sim/checks/world-of.ts";
+import { storedOperations, storedRecords, storedStandings } from "#sim/checks/world-of.ts";
 import type { ApplianceView, Cloud, MachineView } from "#sim/cloud.ts";
 
 /** Beyond what an operation may take: to notice, to commit, and to be seen. */
@@ -34,6 +34,7 @@ export class Watch {
   readonly #operations = new Map<string, WatchedOperation>();
   #records: readonly EnsembleRecord[] = [];
   #fenced: ReadonlySet<HostId> = new Set();
+  #standings: ReadonlyMap<HostId, HostStanding> = new Map();
   #storeRevision = -1;
 
   /** `calmSinceMs`: when the last fault is over. */
@@ -57,6 +58,7 @@ export class Watch {
     this.#storeRevision = revision;
     stopAt(this.#ledger.tooEarly((id) => this.#operations.has(id)));
     stopAt(this.#ledger.lost(this.#records));
+    stopAt(this.#ledger.hosts.lost((host) => this.#standings.get(host as HostId)?.scheduling ?? "open"));
   }
 
   /** Also where nothing changes any more. */
@@ -105,7 +107,8 @@ export class Watch {
 
   #lookAtStore(): void {
     const records = storedRecords(this.#cloud);
-    const fenced = fencedHosts(this.#cloud);
+    this.#standings = storedStandings(this.#cloud);
+    const fenced = new Set([...this.#standings].flatMap(([host, one]) => (one.fenced ? [host] : [])));
     if (!sameObjects(records, this.#records) || fenced.symmetricDifference(this.#fenced).size > 0) {
       this.#records = records;
       this.#fenced = fenced;

@@ -19,16 +19,12 @@ export function worldOf(cloud: Cloud, topology: Topology): World {
 export const storedRecords = (cloud: Pick<Cloud, "stored">): EnsembleRecord[] =>
   cloud.stored(keys.prefix.ensemble).map((entry) => entry.value as EnsembleRecord);
 
-const storedStandings = (cloud: Pick<Cloud, "stored">): ReadonlyMap<HostId, HostStanding> =>
+export const storedStandings = (cloud: Pick<Cloud, "stored">): ReadonlyMap<HostId, HostStanding> =>
   new Map(
     cloud
       .stored(keys.prefix.standing)
       .map(({ key, value }) => [key.slice(keys.prefix.standing.length) as HostId, value as HostStanding]),
   );
-
-/** Hosts that have lost what they ran to others, or may. */
-export const fencedHosts = (cloud: Pick<Cloud, "stored">): ReadonlySet<HostId> =>
-  new Set([...storedStandings(cloud)].flatMap(([host, { fenced }]) => (fenced ? [host] : [])));
 
 export const storedOperations = (cloud: Pick<Cloud, "stored">): OperationRecord[] =>
   cloud.stored(keys.prefix.operation).map((entry) => entry.value as OperationRecord);

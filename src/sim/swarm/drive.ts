@@ -1,4 +1,4 @@
-import { hostId, operationId } from "#base/ids.ts";
+import { operationId } from "#base/ids.ts";
 import type { HostId } from "#base/ids.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Ledger } from "#sim/checks/ledger.ts";
@@ -9,13 +9,16 @@ import type { Step } from "#sim/swarm/swarm-case.ts";
 const patienceMs = 2000;
 const lookAgainMs = 100;
 
+/** The operation of the newest drain of a host. */
+type Drains = Map<HostId, () => string | undefined>;
+
 /** Does at their times what users and operators do, and notes in the ledger what ensembles' users asked and were told. */
 export function drive(cloud: Cloud, steps: readonly Step[], ledger: Ledger): void {
-  const drains = new Map<HostId, () => string | undefined>();
+  const drains: Drains = new Map();
   for (const step of steps) cloud.at(step.atMs, () => take(cloud, step, ledger, drains));
 }
 
-function take(cloud: Cloud, step: Step, ledger: Ledger, drains: Map<HostId, () => string | undefined>): void {
+function take(cloud: Cloud, step: Step, ledger: Ledger, drains: Drains): void {
   switch (step.kind) {
     case "up":
     case "down":
@@ -25,29 +28,34 @@ function take(cloud: Cloud, step: Step, ledger: Ledger, drains: Map<HostId, () =
       return cloud.startCluster(step.cluster);
     case "cordon":
     case "uncordon":
-    case "forget": {
-      const { kind, host } = step;
-      cloud.client.ask(kind, host, async (service, signal) => service[kind](host, signal));
-      return;
-    }
-    case "drain": {
-      const call = cloud.client.ask("drain", step.host, async (service, signal) =>
-        service.drain(step.host, signal),
-      );
-      drains.set(hostId(step.host), () => (call.answer as Operation | undefined)?.id);
-      return;
-    }
-    case "cancel-drain": {
-      const id = drains.get(step.host)?.();
-      if (id === undefined) return;
-      cloud.client.ask("cancel", step.host, async (service, signal) =>
-        service.cancel(operationId(id), signal),
-      );
-      return;
-    }
+    case "forget":
+    case "drain":
+    case "cancel-drain":
+      return maintain(cloud, step, ledger, drains);
     default:
       step satisfies never;
   }
+}
+
+function maintain(cloud: Cloud, step: Extract<Step, { host: HostId }>, ledger: Ledger, drains: Drains): void {
+  const { kind, host } = step;
+  const since = ledger.hosts.waitingSince(host);
+  if (since !== undefined && cloud.nowMs - since < patienceMs) {
+    cloud.at(cloud.nowMs + lookAgainMs, () => maintain(cloud, step, ledger, drains));
+    return;
+  }
+  ledger.hosts.giveUp(host);
+  if (kind === "cancel-drain") {
+    const id = drains.get(host)?.();
+    if (id === undefined) return;
+    const cancel = cloud.client.ask("cancel", host, async (service, signal) =>
+      service.cancel(operationId(id), signal),
+    );
+    return ledger.hosts.note(host, kind, cancel);
+  }
+  const call = cloud.client.ask(kind, host, async (service, signal) => service[kind](host, signal));
+  ledger.hosts.note(host, kind, call);
+  if (kind === "drain") drains.set(host, () => (call.answer as Operation | undefined)?.id);
 }
 
 function change(cloud: Cloud, step: Extract<Step, { kind: "up" | "down" | "cancel" }>, ledger: Ledger): void {
