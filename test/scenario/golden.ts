@@ -60,6 +60,7 @@ export const writeBlock = ({ before, input }: Block, outcome: string): string =>
 const untold = new Set([
   "appliance.backoff",
   "appliance.created",
+  "appliance.fenced",
   "appliance.starting",
   "appliance.stopped",
   "appliance.stopping",
@@ -182,9 +183,9 @@ export class GoldenPlay {
 }
 
 const subjectOf = ({ kind, subject }: Event): string => (kind.startsWith("operation.") ? "" : `${subject}: `);
-/** To the nearest half of a second: what takes a little longer than before is no other behaviour. */
-const halves = (atMs: number): number => Math.round((atMs - wallOriginMs) / 500) * 500;
-const seconds = (atMs: number): string => formatDuration(millis(halves(atMs)));
+/** To the nearest second: what takes a little longer than before is no other behaviour. */
+const nearest = (atMs: number): number => Math.round((atMs - wallOriginMs) / 1000) * 1000;
+const seconds = (atMs: number): string => formatDuration(millis(nearest(atMs)));
 
 /** What happens at one moment: causes first. */
 const ranks = ["ensemble.", "host.", "appliance.moved", "appliance.stranded", "appliance.", "operation."];
@@ -194,7 +195,7 @@ const rankOf = ({ kind }: Event): number => ranks.findIndex((start) => kind.star
 function inOrder(events: readonly Event[]): Event[] {
   return events.toSorted(
     (a, b) =>
-      halves(a.atMs) - halves(b.atMs) ||
+      nearest(a.atMs) - nearest(b.atMs) ||
       rankOf(a) - rankOf(b) ||
       (a.kind === "appliance.moved" ? 0 : a.subject.localeCompare(b.subject, "en")),
   );
