@@ -89,8 +89,9 @@ function pinnedBy(
     const earlier = specs.get(id);
     if (host === undefined || earlier === undefined || takes(host, facts)) return false;
     if (digest(spec.placement) !== digest(earlier.placement)) return false;
-    if (!facts.isThere(host)) return spec.onHostLoss === "in-place";
-    return facts.standing(host).scheduling === "cordoned";
+    if (facts.standing(host).scheduling === "draining") return false;
+    // A host that has come back, cordoned or not yet clean, keeps what is placed there.
+    return facts.isThere(host) || spec.onHostLoss === "in-place";
   });
   return new Set(pinned.map(({ id }) => id));
 }

@@ -13,6 +13,7 @@ import { Leases } from "#cluster/leases.ts";
 import { Operations } from "#cluster/operations.ts";
 import type { PaceKeeper } from "#cluster/pace-keeper.ts";
 import type { Observed } from "#cluster/progress.ts";
+import type { HostFates } from "#cluster/recovery.ts";
 import { ClusterState } from "#cluster/state.ts";
 import type { Term } from "#cluster/term.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
@@ -126,6 +127,16 @@ export class ClusterContext {
       policy: this.parts.policy?.placement,
     };
   };
+
+  /** What is known to have become of hosts, and of what runs there. */
+  readonly fates = (): HostFates => ({
+    isLost: (host) => this.seen.isLost(host),
+    isDraining: (host) => this.state.standing(host).scheduling === "draining",
+    hasEnded: (id, host) => {
+      const last = this.seen.report(host)?.appliances.find((one) => one.id === id);
+      return last?.state === "exited" || last?.state === "failed";
+    },
+  });
 
   observed(): Omit<Observed, "unguarded"> {
     const reports = this.seen.fresh();

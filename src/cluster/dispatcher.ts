@@ -35,7 +35,9 @@ export class Dispatcher {
 
   /** New desired states; hosts whose plan is the same are not bothered. */
   update(bodies: ReadonlyMap<HostId, HostPlanBody>, signal: AbortSignal): void {
-    for (const [host, body] of bodies) {
+    // Of a host that was forgotten nothing is wanted any more, should it be heard of all the same.
+    const forgotten = [...this.#outgoing.keys()].filter((host) => !bodies.has(host)).map(nothingFor);
+    for (const [host, body] of [...bodies, ...forgotten]) {
       const fingerprint = fingerprintOf(body);
       const before = this.#outgoing.get(host);
       if (before?.digest === fingerprint) continue;
@@ -119,3 +121,8 @@ export class Dispatcher {
     if (seen > this.#parts.term.epoch) this.#parts.term.supersede(seen);
   }
 }
+
+const nothingFor = (host: HostId): [HostId, HostPlanBody] => [
+  host,
+  { host, appliances: [], segments: [], shapedPairs: [], tunnels: [] },
+];

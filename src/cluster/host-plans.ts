@@ -12,7 +12,7 @@ import {
   tunnelPlan,
   tunnelsNeeded,
 } from "#cluster/tunnels.ts";
-import { mayRunElsewhere } from "#cluster/leaving.ts";
+import { isStillLeaving } from "#cluster/leaving.ts";
 import type { EnsembleRecord, HostRecord, TunnelRecord } from "#cluster/records.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Appliance } from "#model/appliances.ts";
@@ -152,7 +152,7 @@ function appliancePlan({ id, spec }: Appliance, record: EnsembleRecord): Applian
   };
   const generation = generationOf(plan);
   if (spec.onHostLoss === "elsewhere") plan.leased = true;
-  return mayRunElsewhere(record, id) ? { ...plan, generation, held: true } : { ...plan, generation };
+  return isStillLeaving(record, id) ? { ...plan, generation, held: true } : { ...plan, generation };
 }
 
 /**

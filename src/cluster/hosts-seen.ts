@@ -80,16 +80,19 @@ export class HostsSeen {
   }
 
   /**
-   * To be called again and again. After a pause of this manager's own, what hosts told meanwhile may still have to be
-   * read, so all of them get their time anew.
+   * To be called again and again, by what does nothing else. After a pause of this process, what hosts told meanwhile
+   * may still have to be read, so those that were not silent before it get their time anew.
    */
   listening(pauseMsMax: Millis): void {
     const now = this.#clock.monotonic();
-    const paused = this.#listenedAt !== undefined && now - this.#listenedAt > pauseMsMax;
+    const before = this.#listenedAt ?? now;
     this.#listenedAt = now;
-    if (!paused) return;
-    this.#expected = new Set([...this.#expected, ...this.#seen.keys()]);
-    this.#expectedUntil = Math.max(this.#expectedUntil, now + this.#silenceMs());
+    if (now - before <= pauseMsMax) return;
+    const silenceMs = this.#silenceMs();
+    const there = [...this.#seen].filter(([, { atMonotonic }]) => before - atMonotonic < silenceMs);
+    const early = this.#isEarly() ? this.#expected : [];
+    this.#expected = new Set([...early, ...there.map(([host]) => host)]);
+    this.#expectedUntil = Math.max(this.#expectedUntil, now + silenceMs);
   }
 
   /** Heard of lately, or not yet due to be. */

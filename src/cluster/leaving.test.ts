@@ -5,7 +5,7 @@ import type { HostId } from "#base/ids.ts";
 import {
   isBoundByLease,
   leavingAfter,
-  mayRunElsewhere,
+  isStillLeaving,
   stillLeaving,
   stillUnleased,
   unleasedAfter,
@@ -47,8 +47,8 @@ describe("stillLeaving()", () => {
     );
     const next = stillLeaving(leaving, (_id, host) => host === a1);
     assert.deepEqual(next, { [web]: [a2] });
-    assert.ok(mayRunElsewhere({ leaving: next }, web));
-    assert.ok(!mayRunElsewhere({ leaving: next }, db));
+    assert.ok(isStillLeaving({ leaving: next }, web));
+    assert.ok(!isStillLeaving({ leaving: next }, db));
   });
 });
 

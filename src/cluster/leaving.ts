@@ -88,6 +88,6 @@ export const isBoundByLease = (
 const entriesOf = (leaving: Leaving): [ApplianceId, readonly HostId[]][] =>
   Object.entries<readonly HostId[]>(leaving) as [ApplianceId, readonly HostId[]][];
 
-export function mayRunElsewhere(record: Pick<EnsembleRecord, "leaving">, id: ApplianceId): boolean {
+export function isStillLeaving(record: Pick<EnsembleRecord, "leaving">, id: ApplianceId): boolean {
   return (record.leaving[id]?.length ?? 0) > 0;
 }

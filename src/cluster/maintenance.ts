@@ -4,8 +4,14 @@ import type { ClusterContext } from "#cluster/context.ts";
 import type { Leaving } from "#cluster/leaving.ts";
 import { keys } from "#cluster/records.ts";
 import { appliancesOn } from "#cluster/reconcilers/drains.ts";
-import type { EnsembleRecord } from "#cluster/records.ts";
+import type { EnsembleRecord, HostStanding } from "#cluster/records.ts";
 import type { Operation } from "#protocol/http/operation.ts";
+
+/** What it is cordoned or open for stays known, for a drain that is cancelled. */
+function drainingFrom(standing: HostStanding): HostStanding {
+  const { fenced, scheduling } = standing;
+  return { fenced, scheduling: "draining", ...(scheduling === "cordoned" ? { staysCordoned: true } : {}) };
+}
 
 /** Nothing new is placed on it. */
 export async function cordonHost(context: ClusterContext, host: HostId, signal: AbortSignal): Promise<void> {
@@ -34,8 +40,8 @@ export async function drainHost(
   const operation = await operations.acceptDrain(
     host,
     () => ({
-      standing: { ...state.standing(host), scheduling: "draining" },
-      appliances: appliancesOn(host, state.ensembles()).length,
+      standing: drainingFrom(state.standing(host)),
+      appliances: appliancesOn(host, state.ensembles(), context.fates().hasEnded).length,
     }),
     signal,
   );
@@ -50,27 +56,25 @@ export async function drainHost(
  * it return all the same, it is fenced until it is clean. Throws `conflict` while it is heard of.
  */
 export async function forgetHost(context: ClusterContext, host: HostId, signal: AbortSignal): Promise<void> {
-  const { state, seen, events } = context;
-  await state.change(() => {
-    if (!seen.isLost(host)) {
-      throw new ConsortError(
-        "conflict",
-        `Cannot forget ${host}: it is there, or was a moment ago; drain it and switch it off first`,
-      );
-    }
-    const records = state.ensembles().flatMap((record) => {
-      const left = withoutHost(record, host);
-      return left === record ? [] : [{ put: keys.ensemble(record.ensemble.name), value: left }];
-    });
-    return {
-      writes: [
-        { delete: keys.host(host) },
-        { put: keys.standing(host), value: { fenced: true, scheduling: "open" } },
-        ...records,
-      ],
-      result: undefined,
-    };
-  }, signal);
+  const { state, seen, events, operations, leases } = context;
+  await operations.forgetHost(
+    host,
+    () => {
+      if (!seen.isLost(host)) {
+        throw new ConsortError(
+          "conflict",
+          `Cannot forget ${host}: it is there, or was a moment ago; drain it and switch it off first`,
+        );
+      }
+      leases.hold([host]);
+      return state.ensembles().flatMap((record) => {
+        const left = withoutHost(record, host);
+        return left === record ? [] : [{ put: keys.ensemble(record.ensemble.name), value: left }];
+      });
+    },
+    signal,
+  );
+  leases.release([host]);
   events.append("host.forgotten", `host/${host}`, `${host} is given up`);
   context.wakeRecovery.now();
   context.wake.now();

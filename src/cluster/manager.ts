@@ -42,8 +42,6 @@ import type { ReportReceipt } from "#protocol/topics.ts";
 
 export type { ClusterManagerParts } from "#cluster/context.ts";
 
-const mappedInVain = new ConsortError("conflict", "Cannot accept: all was read anew since it was mapped");
-
 /** What a manager that is in charge works with. */
 type Charge = {
   readonly context: ClusterContext;
@@ -68,6 +66,8 @@ type Charge = {
 export class ClusterManager implements ClusterService {
   readonly #parts: ClusterManagerParts;
   #charge: Charge | undefined;
+  /** By ensemble: the end of the newest change that was asked for. */
+  readonly #asked = new Map<string, Promise<void>>();
   #life: AbortSignal = AbortSignal.abort(
     new ConsortError("unavailable", "Cannot answer yet: the cluster manager is starting"),
   );
@@ -119,6 +119,7 @@ export class ClusterManager implements ClusterService {
       [
         (stop) => this.#reconcile(stop),
         (stop) => this.#confirm(stop),
+        (stop) => this.#listen(stop),
         (stop) => recovery.run(stop),
         ...(consolidates ? [(stop: AbortSignal) => consolidation.run(stop)] : []),
         (stop) => context.events.run(stop),
@@ -149,6 +150,16 @@ export class ClusterManager implements ClusterService {
     if (newer === undefined) return;
     await noteEpoch(this.#parts.store, newer, signal);
     throw new ConsortError("unavailable", `Cannot go on: hosts obey epoch ${newer}, another manager's`);
+  }
+
+  /** Notices when this process has stood still: then it has not listened to hosts, however silent they seem. */
+  async #listen(signal: AbortSignal): Promise<void> {
+    const { seen, pace } = this.#inCharge().context;
+    for (;;) {
+      const { heartbeatMs } = pace.current();
+      seen.listening(heartbeatMs);
+      await this.#parts.clock.sleep(millis(heartbeatMs / limits.looksPerHeartbeat), signal);
+    }
   }
 
   /** Knows again and again that nobody has taken over; without that, hosts are granted no lease. */
@@ -217,18 +228,31 @@ export class ClusterManager implements ClusterService {
   }
 
   up(ensemble: Ensemble, signal: AbortSignal): Promise<Operation> {
-    return this.#admitInTurn(async ({ state }) => {
+    return this.#inOrder(ensemble.name, () => this.#up(ensemble, signal));
+  }
+
+  async #up(ensemble: Ensemble, signal: AbortSignal): Promise<Operation> {
+    const { state } = this.#inCharge().context;
+    // Before its turn: a long search holds up nobody, and mostly still holds when the turn has come.
+    let version = state.version();
+    let mapping = await this.#mapped(ensemble, signal);
+    return this.#admitInTurn(async () => {
       for (;;) {
-        const loads = state.loads();
-        const mapping = await this.#mapped(ensemble, signal);
+        if (state.version() !== version) {
+          version = state.version();
+          mapping = await this.#mapped(ensemble, signal);
+        }
+        const [loads, found] = [state.loads(), mapping];
+        let isStale = false;
         try {
           return await this.#accept("up", () => {
-            // The store had not kept, or had kept more, than what was mapped on.
-            if (state.loads() !== loads) throw mappedInVain;
-            return this.#placed(ensemble, mapping);
+            // The store had not kept, or had kept more than, what was mapped on.
+            isStale = state.loads() !== loads;
+            if (isStale) throw new ConsortError("conflict", "Cannot accept: all was read anew meanwhile");
+            return this.#placed(ensemble, found);
           });
         } catch (cause) {
-          if (cause !== mappedInVain) throw cause;
+          if (!isStale) throw cause;
         }
       }
     });
@@ -282,6 +306,10 @@ export class ClusterManager implements ClusterService {
   }
 
   down(name: string, _signal: AbortSignal): Promise<Operation> {
+    return this.#inOrder(name, () => this.#down(name));
+  }
+
+  #down(name: string): Promise<Operation> {
     return this.#admitInTurn(async ({ state }) => {
       const removing = this.#known(name);
       const running = state.operation(removing.operation)?.operation;
@@ -399,6 +427,20 @@ export class ClusterManager implements ClusterService {
     return relayLog(this.#parts.messaging, this.#known(ensemble), appliance, maxBytes, signal);
   }
 
+  /** Changes of one ensemble are made in the order in which they were asked for. */
+  #inOrder<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    const turn = (this.#asked.get(name) ?? Promise.resolve()).then(work);
+    const ended = turn.then(
+      () => {},
+      () => {},
+    );
+    this.#asked.set(name, ended);
+    void ended.then(() => {
+      if (this.#asked.get(name) === ended) this.#asked.delete(name);
+    });
+    return turn;
+  }
+
   async #admitInTurn<Result>(work: (context: ClusterContext) => Promise<Result>): Promise<Result> {
     const { context } = this.#inCharge();
     return context.admitInTurn(async () => {
@@ -427,7 +469,7 @@ export class ClusterManager implements ClusterService {
   #knownHost(name: string): HostId {
     const id = name as HostId;
     if (!this.#inCharge().context.state.hosts().has(id)) {
-      throw new ConsortError("not_found", `Cannot find host "${name}": no such host has ever reported`);
+      throw new ConsortError("not_found", `Cannot find host "${name}": no such host is known`);
     }
     return id;
   }

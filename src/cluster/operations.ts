@@ -125,11 +125,12 @@ export class Operations {
   async cordonHost(host: HostId, signal: AbortSignal): Promise<void> {
     await this.#state.change(() => {
       const standing = this.#state.standing(host);
-      if (standing.scheduling !== "open") return { writes: [], result: undefined };
-      return {
-        writes: [{ put: keys.standing(host), value: { ...standing, scheduling: "cordoned" } }],
-        result: undefined,
-      };
+      if (standing.scheduling === "cordoned") return { writes: [], result: undefined };
+      const value: HostStanding =
+        standing.scheduling === "draining"
+          ? { ...standing, staysCordoned: true }
+          : { ...standing, scheduling: "cordoned" };
+      return { writes: [{ put: keys.standing(host), value }], result: undefined };
     }, signal);
   }
 
@@ -139,6 +140,24 @@ export class Operations {
     const running = await this.#state.change(() => {
       const drain = this.#runningOnHost(host);
       const writes = this.#drainEnded(host, drain, ending, "open");
+      return { writes, result: drain };
+    }, signal);
+    if (running !== undefined) this.#tell(running.operation, ending);
+  }
+
+  /** Writes what `draft` gives, with the host's record gone and a drain that runs on it ended. */
+  async forgetHost(host: HostId, draft: () => readonly StoreWrite[], signal: AbortSignal): Promise<void> {
+    const ending: Ending = { state: "cancelled", message: `${host} was forgotten` };
+    const running = await this.#state.change(() => {
+      const others = draft();
+      const drain = this.#runningOnHost(host);
+      const standing: HostStanding = { fenced: true, scheduling: "open" };
+      const writes: StoreWrite[] = [
+        { delete: keys.host(host) },
+        { put: keys.standing(host), value: standing },
+        ...(drain === undefined ? [] : [this.#ended(drain, ending)]),
+        ...others,
+      ];
       return { writes, result: drain };
     }, signal);
     if (running !== undefined) this.#tell(running.operation, ending);
@@ -220,7 +239,8 @@ export class Operations {
       }
       if (operation.host !== undefined) {
         const host = operation.host as HostId;
-        return { writes: this.#drainEnded(host, record, ending, "open"), result: operation };
+        const goesBackTo = this.#state.standing(host).staysCordoned === true ? "cordoned" : "open";
+        return { writes: this.#drainEnded(host, record, ending, goesBackTo), result: operation };
       }
       const name = operation.ensemble ?? "";
       const current = this.#state.ensemble(name);

@@ -74,11 +74,13 @@ export type HostRecord = {
 export type HostStanding = {
   /**
    * Something it ran has been given to other hosts, or it was forgotten: it is granted no lease until it has told that
-   * it holds its newest plan and nothing else.
+   * it has followed its newest plan and has nothing else.
    */
   readonly fenced: boolean;
   /** cordoned: gets nothing new. draining: and what it has is moved away. */
   readonly scheduling: "open" | "cordoned" | "draining";
+  /** While it drains: a drain that is cancelled leaves it cordoned, as the operator wants it apart from the drain. */
+  readonly staysCordoned?: boolean;
   /** The newest operation on it. */
   readonly operation?: string;
 };

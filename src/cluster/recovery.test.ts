@@ -165,10 +165,13 @@ describe("drainProgress()", () => {
       placements: { [web]: a2, [db]: a1, [log]: a2 },
       leaving: { [web]: [a1] },
     });
-    const going = drainProgress(a1, 3, [record], new Map());
+    const going = drainProgress(a1, 3, [record], { stuck: new Map(), hasEnded: () => false });
     assert.deepEqual([going.done, going.total, going.complete], [1, 3, false]);
-    const stuck = drainProgress(a1, 3, [record], new Map([[db, "memory of a2 is full"]]));
+    const stuck = drainProgress(a1, 3, [record], {
+      stuck: new Map([[db, "memory of a2 is full"]]),
+      hasEnded: () => false,
+    });
     assert.match(stuck.message, /shop\/db has no other place: memory of a2 is full/);
-    assert.equal(drainProgress(b1, 3, [record], new Map()).complete, true);
+    assert.equal(drainProgress(b1, 3, [record], { stuck: new Map(), hasEnded: () => false }).complete, true);
   });
 });

@@ -21,12 +21,14 @@ export type Displacement = {
   readonly all: readonly ApplianceId[];
   /** Of all, those that run nowhere; what leaves a draining host runs until then. */
   readonly homeless: ReadonlySet<ApplianceId>;
+  /** Not displaced, and not to be moved to make room: it is to stay in place, or has ended and would run again. */
+  readonly settled: ReadonlySet<ApplianceId>;
 };
 
 export type HostFates = {
   readonly isLost: (host: HostId) => boolean;
   readonly isDraining: (host: HostId) => boolean;
-  /** It ended for good before its host was lost. */
+  /** It ended for good, as far as that host has told. */
   readonly hasEnded: (id: ApplianceId, host: HostId) => boolean;
 };
 
@@ -42,9 +44,16 @@ function ofRecord(record: EnsembleRecord, fates: HostFates): Displacement[] {
   const displaced = appliancesOf(record.ensemble).filter(({ id, spec }) => {
     const host = record.placements[id];
     if (host === undefined) return true;
+    if (fates.hasEnded(id, host)) return false;
     if (!fates.isLost(host)) return fates.isDraining(host);
-    return spec.onHostLoss === "elsewhere" && isBoundByLease(record, id, host) && !fates.hasEnded(id, host);
+    return spec.onHostLoss === "elsewhere" && isBoundByLease(record, id, host);
   });
+  const isDisplaced = new Set(displaced.map(({ id }) => id));
+  const settled = new Set(
+    appliancesOf(record.ensemble)
+      .filter(({ id }) => !isDisplaced.has(id) && isSettled(record, id, fates))
+      .map(({ id }) => id),
+  );
   const homeless = new Set(
     displaced.flatMap(({ id }) => {
       const host = record.placements[id];
@@ -58,7 +67,19 @@ function ofRecord(record: EnsembleRecord, fates: HostFates): Displacement[] {
     moving: level.map(({ id }) => id),
     all: displaced.map(({ id }) => id),
     homeless,
+    settled,
   }));
+}
+
+/** Whatever becomes of others, it stays where it is. */
+export function isSettled(
+  { ensemble, placements }: EnsembleRecord,
+  id: ApplianceId,
+  { hasEnded }: Pick<HostFates, "hasEnded">,
+): boolean {
+  const spec = appliancesOf(ensemble).find((one) => one.id === id)?.spec;
+  const host = placements[id];
+  return host !== undefined && (spec?.onHostLoss !== "elsewhere" || hasEnded(id, host));
 }
 
 /**
@@ -67,7 +88,7 @@ function ofRecord(record: EnsembleRecord, fates: HostFates): Displacement[] {
  */
 export function replacementProblem(
   problem: MappingProblem,
-  { record, moving, homeless }: Displacement,
+  { record, moving, homeless, settled }: Displacement,
   makesRoom = false,
 ): MappingProblem {
   const moves = new Set(moving);
@@ -76,12 +97,7 @@ export function replacementProblem(
   ) as [ApplianceId, HostId][];
   const previous: Placements = new Map(staying);
   const absent = new Set([...homeless].filter((id) => !moves.has(id)));
-  const pinned = new Set(previous.keys());
-  if (makesRoom) {
-    for (const { id, spec } of appliancesOf(record.ensemble)) {
-      if (spec.onHostLoss === "elsewhere") pinned.delete(id);
-    }
-  }
+  const pinned = new Set([...previous.keys()].filter((id) => !makesRoom || settled.has(id)));
   return { ...problem, previous, pinned, absent };
 }
 

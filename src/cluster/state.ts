@@ -127,7 +127,8 @@ export class ClusterState {
       if (result.conflicts.includes(keys.epoch)) this.#term?.supersede(this.#term.epoch + 1);
       throw new ConsortError(
         "unavailable",
-        `Cannot write ${result.conflicts.join(", ")}: another cluster manager changed it`,
+        "Cannot change what is desired: another cluster manager has taken over",
+        { details: { conflicts: result.conflicts } },
       );
     }
     this.#inDoubt = false;

@@ -6,7 +6,9 @@ import type { ClusterContext } from "#cluster/context.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
 import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
+import { isSettled } from "#cluster/recovery.ts";
 import type { StoreWrite } from "#drivers/store/port.ts";
+import { appliancesOf } from "#model/appliances.ts";
 import type { Consolidation } from "#planner/consolidate.ts";
 
 /**
@@ -50,7 +52,14 @@ export class ConsolidationReconciler {
     const { state, parts, events, wake } = this.#context;
     const version = state.version();
     const records = state.ensembles();
-    const proposal = await parts.consolidate?.(promisedCloud(this.#context.facts()), signal);
+    const fates = this.#context.fates();
+    const immovable = new Set(
+      records.flatMap((record) =>
+        appliancesOf(record.ensemble).flatMap(({ id }) => (isSettled(record, id, fates) ? [id] : [])),
+      ),
+    );
+    const cloud = promisedCloud(this.#context.facts());
+    const proposal = await parts.consolidate?.({ ...cloud, immovable }, signal);
     if (proposal === undefined) {
       this.#settled = version;
       return;

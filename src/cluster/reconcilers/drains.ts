@@ -1,6 +1,7 @@
-import type { HostId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import type { Progress } from "#cluster/progress.ts";
+import type { HostFates } from "#cluster/recovery.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 
 /** Ends drains of hosts that have nothing left. `stuck`: why an appliance has found no other place, by its id. */
@@ -13,15 +14,22 @@ export async function stepDrains(
   for (const host of state.standings().keys()) {
     const drain = operations.drainOf(host);
     if (drain === undefined) continue;
-    const progress = drainProgress(host, drain.progress.total, state.ensembles(), stuck);
+    const { hasEnded } = context.fates();
+    const progress = drainProgress(host, drain.progress.total, state.ensembles(), { stuck, hasEnded });
     await operations.observeDrain(host, progress, signal);
   }
 }
 
-/** How many of an ensemble's appliances a host has, or may still have. */
-export function appliancesOn(host: HostId, records: readonly EnsembleRecord[]): string[] {
+/** What runs on a host, or may still run there. */
+export function appliancesOn(
+  host: HostId,
+  records: readonly EnsembleRecord[],
+  hasEnded: HostFates["hasEnded"],
+): string[] {
   return records.flatMap((record) => [
-    ...Object.entries<HostId>(record.placements).flatMap(([id, where]) => (where === host ? [id] : [])),
+    ...Object.entries<HostId>(record.placements).flatMap(([id, where]) =>
+      where === host && !hasEnded(id as ApplianceId, host) ? [id] : [],
+    ),
     ...Object.entries<readonly HostId[]>(record.leaving).flatMap(([id, hosts]) =>
       hosts.includes(host) ? [id] : [],
     ),
@@ -32,9 +40,9 @@ export function drainProgress(
   host: HostId,
   total: number,
   records: readonly EnsembleRecord[],
-  stuck: ReadonlyMap<string, string>,
+  { stuck, hasEnded }: { stuck: ReadonlyMap<string, string>; hasEnded: HostFates["hasEnded"] },
 ): Progress {
-  const left = appliancesOn(host, records);
+  const left = appliancesOn(host, records, hasEnded);
   const [first] = left.filter((id) => stuck.has(id));
   const complete = left.length === 0;
   return {

@@ -15,9 +15,10 @@ import {
   replacementProblem,
   wholeOf,
 } from "#cluster/recovery.ts";
-import type { Displacement, HostFates } from "#cluster/recovery.ts";
+import type { Displacement } from "#cluster/recovery.ts";
 import type { StoreWrite } from "#drivers/store/port.ts";
 import { appliancesOf } from "#model/appliances.ts";
+import type { Mapping, MappingProblem } from "#planner/mapping.ts";
 
 /** An attempt that found no place: not again before `until`, unless the hosts have changed. */
 type Stuck = { readonly hosts: string; readonly until: Millis; readonly why: string };
@@ -55,13 +56,11 @@ export class RecoveryReconciler {
       } catch (cause) {
         signal.throwIfAborted();
         parts.log.error(`Cannot place anew what lost its host: ${messageOf(cause)}`, { cause });
-        await parts.clock.sleep(limits.heartbeatMs, signal);
       }
     }
   }
 
   async #look(signal: AbortSignal): Promise<void> {
-    this.#context.seen.listening(this.#context.pace.current().heartbeatMs);
     this.#tellOfLost();
     await this.#releaseHeld(signal);
     await this.#fenceThoseWaitedFor(signal);
@@ -120,22 +119,10 @@ export class RecoveryReconciler {
       this.#searched = state.version();
       this.#homeless = state.ensembles().some((record) => record.state === "present" && lacksPlace(record));
     }
-    const found = troubled || this.#homeless ? displacements(state.ensembles(), this.#fates()) : [];
+    const found = troubled || this.#homeless ? displacements(state.ensembles(), this.#context.fates()) : [];
     const displaced = new Set(found.flatMap(({ moving }) => moving));
     for (const id of this.#stuck.keys()) if (!displaced.has(id)) this.#stuck.delete(id);
     return found;
-  }
-
-  #fates(): HostFates {
-    const { state, seen } = this.#context;
-    return {
-      isLost: (host) => seen.isLost(host),
-      isDraining: (host) => state.standing(host).scheduling === "draining",
-      hasEnded: (id, host) => {
-        const last = seen.report(host)?.appliances.find((one) => one.id === id);
-        return last?.state === "exited" || last?.state === "failed";
-      },
-    };
   }
 
   /** Asks again what is displaced: other changes may have come first. */
@@ -162,23 +149,21 @@ export class RecoveryReconciler {
 
   /** Resolves with whether they were placed. */
   async #attempt(displacement: Displacement, signal: AbortSignal, makesRoom = false): Promise<boolean> {
-    const { state, parts } = this.#context;
+    const { state } = this.#context;
     const { record, moving } = displacement;
     const hosts = this.#hostsNow();
     const asked = mappingProblem(record.ensemble, this.#context.facts());
     const problem = replacementProblem(asked, displacement, makesRoom);
-    const mapping = await parts.solve(problem, signal);
-    const [violation] = mapping.violations;
-    if (violation !== undefined) {
-      this.#noteStuck(moving, { hosts, why: violation.message });
+    const mapping = await this.#map(problem, signal);
+    if (typeof mapping === "string") {
+      this.#noteStuck(moving, { hosts, why: mapping });
       return false;
     }
-    checkMapping(problem, mapping);
     const after = replacedRecord(displacement, mapping);
     await this.#fence(async (lost) => {
       const draft = (): { record: EnsembleRecord; writes: readonly StoreWrite[] } => {
         if (state.ensemble(record.ensemble.name) !== record) throw changed(record);
-        const { isLost, isDraining } = this.#fates();
+        const { isLost, isDraining } = this.#context.fates();
         const stays = moving.some((id) => {
           const host = record.placements[id];
           return host !== undefined && !isLost(host) && !isDraining(host);
@@ -198,6 +183,21 @@ export class RecoveryReconciler {
     }
     this.#context.wake.now();
     return true;
+  }
+
+  /** The mapping, or why there is none. One that fails must not hold up the others. */
+  async #map(problem: MappingProblem, signal: AbortSignal): Promise<Mapping | string> {
+    try {
+      const mapping = await this.#context.parts.solve(problem, signal);
+      const [violation] = mapping.violations;
+      if (violation !== undefined) return violation.message;
+      checkMapping(problem, mapping);
+      return mapping;
+    } catch (cause) {
+      signal.throwIfAborted();
+      this.#context.parts.log.error(`Cannot map: ${messageOf(cause)}`, { cause });
+      return messageOf(cause);
+    }
   }
 
   /** With an operation that tells how it goes, where none tells already. */
