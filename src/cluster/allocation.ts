@@ -84,10 +84,13 @@ function subnetFor(
   const prefixLength = Math.min(24, 32 - Math.ceil(Math.log2(members + firstMember + 1)));
   if (kept !== undefined && parseNetwork(kept.subnet).prefixLength <= prefixLength) return kept.subnet;
   const size = 2 ** (32 - prefixLength);
-  for (let base = pool.base; base < pool.base + 2 ** (32 - pool.prefixLength); base += size) {
-    const candidate = { base, prefixLength };
-    if (!taken.some((one) => networksOverlap(one, candidate))) return networkText(candidate);
+  let base = pool.base;
+  for (const one of taken.toSorted((a, b) => a.base - b.base)) {
+    if (networksOverlap(one, { base, prefixLength })) {
+      base = Math.ceil((one.base + 2 ** (32 - one.prefixLength)) / size) * size;
+    } else if (one.base > base) break;
   }
+  if (base + size <= pool.base + 2 ** (32 - pool.prefixLength)) return networkText({ base, prefixLength });
   throw new ConsortError(
     "limit_exceeded",
     `Cannot make network "${spec.name}": no subnet is free in ${networkText(pool)}`,

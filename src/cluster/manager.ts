@@ -430,14 +430,11 @@ export class ClusterManager implements ClusterService {
   /** Changes of one ensemble are made in the order in which they were asked for. */
   #inOrder<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
     const turn = (this.#asked.get(name) ?? Promise.resolve()).then(work);
-    const ended = turn.then(
-      () => {},
-      () => {},
-    );
-    this.#asked.set(name, ended);
-    void ended.then(() => {
+    const forget = (): void => {
       if (this.#asked.get(name) === ended) this.#asked.delete(name);
-    });
+    };
+    const ended = turn.then(forget, forget);
+    this.#asked.set(name, ended);
     return turn;
   }
 

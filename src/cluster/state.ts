@@ -8,6 +8,8 @@ import type {
   OperationRecord,
   TunnelRecord,
 } from "#cluster/records.ts";
+import { whereaboutsOf } from "#cluster/whereabouts.ts";
+import type { Whereabouts } from "#cluster/whereabouts.ts";
 import type { Term } from "#cluster/term.ts";
 import type { Store, StoreCondition, StoreEntry, StoreWrite } from "#drivers/store/port.ts";
 
@@ -28,6 +30,7 @@ export class ClusterState {
   /** Whose writes these are: none is made once a later term has begun. */
   readonly #term: Pick<Term, "condition" | "supersede" | "epoch"> | undefined;
   #version = 0;
+  #whereabouts: (Whereabouts & { readonly version: number }) | undefined;
   #writing: Promise<unknown> = Promise.resolve();
   /** A commit failed without telling whether it had its effect. */
   #inDoubt = false;
@@ -79,6 +82,13 @@ export class ClusterState {
   }
   operation(id: string): OperationRecord | undefined {
     return this.#operations.get(id);
+  }
+  /** Records by the hosts their appliances are placed on, and those that wait for a host to be left or found. */
+  whereabouts(): Whereabouts {
+    if (this.#whereabouts?.version !== this.#version) {
+      this.#whereabouts = { version: this.#version, ...whereaboutsOf(this.ensembles()) };
+    }
+    return this.#whereabouts;
   }
   hosts(): ReadonlyMap<HostId, HostRecord> {
     return this.#hosts;

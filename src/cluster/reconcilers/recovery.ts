@@ -32,9 +32,6 @@ export class RecoveryReconciler {
   readonly #stuck = new Map<ApplianceId, Stuck>();
   /** Hosts whose loss was told. */
   readonly #lost = new Set<HostId>();
-  /** Whether any appliance was without a host at the version that was searched. */
-  #homeless = false;
-  #searched = -1;
 
   constructor(context: ClusterContext) {
     this.#context = context;
@@ -99,7 +96,7 @@ export class RecoveryReconciler {
   async #fenceThoseWaitedFor(signal: AbortSignal): Promise<void> {
     const { state, seen } = this.#context;
     const waitedFor = (): HostId[] =>
-      [...hostsWaitedFor(state.ensembles(), (host) => seen.isLost(host))].filter(
+      [...hostsWaitedFor(state.whereabouts().unsettled, (host) => seen.isLost(host))].filter(
         (host) => !state.standing(host).fenced,
       );
     if (waitedFor().length === 0) return;
@@ -110,19 +107,23 @@ export class RecoveryReconciler {
   }
 
   #displacements(): Displacement[] {
-    const { state, seen } = this.#context;
-    const hosts = [...state.hosts().keys()];
-    const troubled = hosts.some(
-      (host) => seen.isLost(host) || state.standing(host).scheduling === "draining",
-    );
-    if (this.#searched !== state.version()) {
-      this.#searched = state.version();
-      this.#homeless = state.ensembles().some((record) => record.state === "present" && lacksPlace(record));
-    }
-    const found = troubled || this.#homeless ? displacements(state.ensembles(), this.#context.fates()) : [];
+    const { state } = this.#context;
+    const { byHost, unsettled } = state.whereabouts();
+    const concerned = new Set(unsettled);
+    for (const host of this.#troubledHosts())
+      for (const record of byHost.get(host) ?? []) concerned.add(record);
+    const found = displacements([...concerned], this.#context.fates());
     const displaced = new Set(found.flatMap(({ moving }) => moving));
     for (const id of this.#stuck.keys()) if (!displaced.has(id)) this.#stuck.delete(id);
     return found;
+  }
+
+  /** Lost or draining. */
+  #troubledHosts(): HostId[] {
+    const { state, seen } = this.#context;
+    return [...state.hosts().keys()].filter(
+      (host) => seen.isLost(host) || state.standing(host).scheduling === "draining",
+    );
   }
 
   /** Asks again what is displaced: other changes may have come first. */
@@ -277,9 +278,6 @@ function reasonToLeave(host: HostId, { fenced, scheduling }: HostStanding): stri
   if (fenced) return `${host} is lost`;
   return scheduling === "draining" ? `${host} is drained` : `it makes room on ${host}`;
 }
-
-const lacksPlace = ({ ensemble, placements }: EnsembleRecord): boolean =>
-  appliancesOf(ensemble).some(({ id }) => placements[id] === undefined);
 
 /** What changed in between is looked at again. */
 function unlessChanged(error: unknown): true {

@@ -11,7 +11,7 @@ describe("HostLedger", () => {
     ledger.note("a1", "cordon", call("answered"));
     assert.equal(
       ledger.lost(() => "open")?.message,
-      "of a1 the store has open, and acknowledged was cordoned",
+      "of a1 the store has open, and acknowledged was cordoned or draining",
     );
     assert.equal(
       ledger.lost(() => "cordoned"),

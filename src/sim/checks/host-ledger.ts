@@ -7,12 +7,15 @@ import type { Call } from "#sim/client.ts";
 type Scheduling = HostStanding["scheduling"];
 type Asked = Change & { call: Pick<Call, "state" | "error" | "askedAtMs"> };
 
-/** What operators may find after what they did; a drain ends by itself, and a host given up is as it was. */
+/**
+ * What operators may find after what they did: a drain ends by itself, a cordon during a drain holds after it, and a
+ * host given up is as it was.
+ */
 const outcomes = {
-  cordon: ["cordoned"],
+  cordon: ["cordoned", "draining"],
   uncordon: ["open"],
   drain: ["draining", "cordoned"],
-  "cancel-drain": ["open"],
+  "cancel-drain": ["open", "cordoned"],
   forget: ["open", "cordoned", "draining"],
 } as const satisfies Record<string, readonly Scheduling[]>;
 
