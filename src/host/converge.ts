@@ -6,6 +6,7 @@ import { millis } from "#base/units.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { decideNetwork, decideSteps, namesFor } from "#host/decide.ts";
+import type { Room } from "#host/room.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
 import type { ApplianceState, HostProblem } from "#protocol/host-report.ts";
 
@@ -26,6 +27,7 @@ export class Converger {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #onSettled: () => void;
+  readonly #capacity: Room;
   readonly #busy = new Set<ApplianceId>();
   /** Why the last attempt to destroy it failed. */
   readonly #stuck = new Map<ApplianceId, string>();
@@ -42,6 +44,7 @@ export class Converger {
     tunnels: TunnelDriver | undefined;
     clock: Clock;
     log: Log;
+    capacity: Room;
     /** Called when work that outlived its pass has ended. */
     onSettled: () => void;
   }) {
@@ -51,6 +54,7 @@ export class Converger {
     this.#clock = parts.clock;
     this.#log = parts.log;
     this.#onSettled = parts.onSettled;
+    this.#capacity = parts.capacity;
   }
 
   /** One pass. Resolves with what still keeps the host from its plan; empty when it matches. */
@@ -67,8 +71,11 @@ export class Converger {
       }
     };
 
-    const steps = decideSteps(plan, this.#appliances.observe(), this.#busy);
+    const steps = decideSteps(plan, this.#appliances.observe(), this.#busy, this.#capacity);
     for (const id of steps.destroy) this.#destroy(id, signal);
+    for (const id of steps.waiting) {
+      problems.push({ appliance: id, message: `${id} waits until others here have stopped` });
+    }
     await Promise.all(
       steps.create.map((appliance) => {
         const names = namesFor(plan, appliance);

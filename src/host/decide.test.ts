@@ -1,39 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { applianceId, applianceName, ensembleName, hostId } from "#base/ids.ts";
-import type { ApplianceId } from "#base/ids.ts";
-import { bytes, mebibytes, micros, milliCpu, millis } from "#base/units.ts";
-import type { ApplianceObservation } from "#drivers/appliance/port.ts";
+import { hostId } from "#base/ids.ts";
+import { mebibytes, micros, milliCpu, millis } from "#base/units.ts";
 import { decideNetwork, decideSteps } from "#host/decide.ts";
+import { applianceIn as id, planned as wanted, seen } from "#host/sample.ts";
 import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
-
-const id = (name: string): ApplianceId => applianceId(ensembleName("shop"), applianceName(name));
-
-const wanted = (name: string, fields: Partial<AppliancePlan> = {}): AppliancePlan => ({
-  id: id(name),
-  kind: "task",
-  generation: "g1",
-  command: ["true"],
-  env: {},
-  files: [],
-  restart: { when: "always", backoffMsMin: millis(1), backoffMsMax: millis(1) },
-  stopGraceMs: millis(1),
-  interfaces: [],
-  ...fields,
-});
-
-const seen = (name: string, fields: Partial<ApplianceObservation> = {}): ApplianceObservation => ({
-  id: id(name),
-  generation: "g1",
-  state: "running",
-  restarts: 0,
-  cpuUsedMs: millis(0),
-  memoryBytes: bytes(0),
-  netns: `/run/netns/${name}`,
-  restart: { when: "always", backoffMsMin: millis(1), backoffMsMax: millis(1) },
-  stopGraceMs: millis(1),
-  ...fields,
-});
 
 const plan = (...appliances: AppliancePlan[]): HostPlan => ({
   host: hostId("a1"),
@@ -45,31 +16,32 @@ const plan = (...appliances: AppliancePlan[]): HostPlan => ({
   tunnels: [],
 });
 
-const nothing = { destroy: [], create: [], resize: [] };
+const nothing = { destroy: [], create: [], resize: [], waiting: [] };
+const plenty = { cpuMilli: milliCpu(64_000), memoryBytes: mebibytes(64_000) };
 
 describe("decideSteps()", () => {
   it("does not begin what may still run elsewhere, and leaves it alone where it runs", () => {
-    assert.deepEqual(decideSteps(plan(wanted("web", { held: true })), [], new Set()).create, []);
-    const steps = decideSteps(plan(wanted("web", { held: true })), [seen("web")], new Set());
-    assert.deepEqual(steps, { destroy: [], create: [], resize: [] });
+    assert.deepEqual(decideSteps(plan(wanted("web", { held: true })), [], new Set(), plenty).create, []);
+    const steps = decideSteps(plan(wanted("web", { held: true })), [seen("web")], new Set(), plenty);
+    assert.deepEqual(steps, nothing);
   });
 
   it("does nothing when the host is as planned", () => {
-    assert.deepEqual(decideSteps(plan(wanted("web")), [seen("web")], new Set()), nothing);
+    assert.deepEqual(decideSteps(plan(wanted("web")), [seen("web")], new Set(), plenty), nothing);
   });
 
   it("creates what is missing and destroys what nobody wants", () => {
-    const steps = decideSteps(plan(wanted("web")), [seen("db")], new Set());
+    const steps = decideSteps(plan(wanted("web")), [seen("db")], new Set(), plenty);
     assert.deepEqual([steps.create.map((one) => one.id), steps.destroy], [[id("web")], [id("db")]]);
   });
 
   it("destroys an appliance of another generation first, and creates it once it is gone", () => {
     const desired = plan(wanted("web", { generation: "g2" }));
-    const first = decideSteps(desired, [seen("web")], new Set());
+    const first = decideSteps(desired, [seen("web")], new Set(), plenty);
     assert.deepEqual([first.destroy, first.create], [[id("web")], []]);
-    assert.deepEqual(decideSteps(desired, [seen("web")], new Set([id("web")])), nothing);
+    assert.deepEqual(decideSteps(desired, [seen("web")], new Set([id("web")]), plenty), nothing);
     assert.deepEqual(
-      decideSteps(desired, [], new Set()).create.map((one) => one.id),
+      decideSteps(desired, [], new Set(), plenty).create.map((one) => one.id),
       [id("web")],
     );
   });
@@ -81,6 +53,7 @@ describe("decideSteps()", () => {
       plan(wanted("web", { cpu, memoryBytes: mebibytes(64) })),
       [seen("web", { cpu: share, memoryLimitBytes: mebibytes(64) })],
       new Set(),
+      plenty,
     );
     assert.deepEqual(steps, { ...nothing, resize: [{ id: id("web"), settings: { cpu } }] });
   });
@@ -89,7 +62,7 @@ describe("decideSteps()", () => {
 describe("decideSteps() on a changed restart policy", () => {
   it("tells the running appliance, without a restart", () => {
     const restart = { when: "never", backoffMsMin: millis(1), backoffMsMax: millis(1) } as const;
-    const steps = decideSteps(plan(wanted("web", { restart })), [seen("web")], new Set());
+    const steps = decideSteps(plan(wanted("web", { restart })), [seen("web")], new Set(), plenty);
     assert.deepEqual(steps, { ...nothing, resize: [{ id: id("web"), settings: { restart } }] });
   });
 });

@@ -2,6 +2,8 @@ import type { ApplianceId } from "#base/ids.ts";
 import { digest } from "#base/digest.ts";
 import type { ApplianceObservation, LiveSettings } from "#drivers/appliance/port.ts";
 import type { NetworkPlan, PortPlan } from "#drivers/network/port.ts";
+import { fitting } from "#host/room.ts";
+import type { Room } from "#host/room.ts";
 import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
 
 /** What a host manager does next; every choice is made here, and the executor only carries it out. */
@@ -10,6 +12,8 @@ export type HostSteps = {
   readonly destroy: readonly ApplianceId[];
   readonly create: readonly AppliancePlan[];
   readonly resize: readonly { readonly id: ApplianceId; readonly settings: LiveSettings }[];
+  /** Wait until what is being stopped has given up its share. */
+  readonly waiting: readonly ApplianceId[];
 };
 
 /**
@@ -20,20 +24,29 @@ export function decideSteps(
   plan: HostPlan,
   observed: readonly ApplianceObservation[],
   busy: ReadonlySet<ApplianceId>,
+  capacity: Room,
 ): HostSteps {
   const desired = new Map(plan.appliances.map((appliance) => [appliance.id, appliance]));
   const present = new Map(observed.map((observation) => [observation.id, observation]));
   const idle = observed.filter((observation) => !busy.has(observation.id));
+  const stays = ({ id, generation }: ApplianceObservation): boolean =>
+    !busy.has(id) && desired.get(id)?.generation === generation;
+  const staying = observed.filter(stays);
+  const begins = plan.appliances.filter(({ id, held }) => held !== true && !present.has(id) && !busy.has(id));
+  const kept = staying.flatMap(({ id }) => desired.get(id) ?? []);
+  const leaving = observed.filter((observation) => !stays(observation));
+  const fits = fitting(capacity, leaving, staying, [...kept, ...begins]);
   return {
     destroy: idle
       .filter((observation) => desired.get(observation.id)?.generation !== observation.generation)
       .map((observation) => observation.id),
-    create: plan.appliances.filter(({ id, held }) => held !== true && !present.has(id) && !busy.has(id)),
-    resize: idle.flatMap((observation) => {
+    create: begins.filter((appliance) => fits.has(appliance)),
+    resize: staying.flatMap((observation) => {
       const appliance = desired.get(observation.id);
-      if (appliance === undefined || appliance.generation !== observation.generation) return [];
+      if (appliance === undefined || !fits.has(appliance)) return [];
       return liveChange(appliance, observation);
     }),
+    waiting: [...kept, ...begins].flatMap((appliance) => (fits.has(appliance) ? [] : [appliance.id])),
   };
 }
 

@@ -58,6 +58,7 @@ export class HostManager {
       tunnels: parts.tunnels,
       clock: parts.clock,
       log: parts.log,
+      capacity: parts.identity.capacity,
       onSettled: () => this.#wake.now(),
     });
     this.#reporter = new Reporter({ ...parts, onLeaseBack: () => this.#wake.now() });

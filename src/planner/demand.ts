@@ -5,7 +5,7 @@ import type { HostSpec } from "#model/topology.ts";
 import type { MappingProblem } from "#planner/mapping.ts";
 
 /** Guaranteed CPU in thousandths of a core; 0 when nothing was asked for. */
-export function cpuDemandMilli(spec: ApplianceSpec): number {
+export function cpuDemandMilli(spec: Pick<ApplianceSpec, "cpu">): number {
   if (spec.cpu === undefined) return 0;
   if (spec.cpu.kind === "share") return spec.cpu.shareMilli;
   return Math.ceil((spec.cpu.executionUs * 1000) / spec.cpu.periodUs);

@@ -97,12 +97,7 @@ export class Watch {
   #checkLoad(id: HostId, appliances: readonly ApplianceView[]): void {
     const host = this.#topology.hosts.find((one) => one.id === id);
     if (host === undefined) return;
-    // What is not to be here any more has its grace to end, and its place may be taken already.
-    const planned = new Map((this.#cloud.storedPlan(id)?.appliances ?? []).map((one) => [one.id, one]));
-    const wanted = appliances.filter(
-      (one) => planned.get(one.id)?.generation === one.generation && planned.get(one.id)?.held !== true,
-    );
-    stopAt(overloaded(host, wanted));
+    stopAt(overloaded(host, appliances));
   }
 
   #lookAtStore(): void {
