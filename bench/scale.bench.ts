@@ -84,7 +84,13 @@ async function measureApart(
   signal: AbortSignal,
   progress: (line: string) => void,
 ): Promise<Measured> {
-  const flags = ["--max-old-space-size=3584", import.meta.filename, String(hosts), String(hours)];
+  const flags = [
+    "--max-old-space-size=3072",
+    "--max-semi-space-size=64",
+    import.meta.filename,
+    String(hosts),
+    String(hours),
+  ];
   const child = spawn(process.execPath, flags, { stdio: ["ignore", "pipe", "pipe"], signal });
   child.stderr.setEncoding("utf8").on("data", (lines: string) => progress(lines.trimEnd()));
   const [output] = await Promise.all([text(child.stdout), once(child, "exit")]);

@@ -15,7 +15,7 @@ export const limits = {
   /** A host that cannot do a step tries again after this long, or at once when something changes. */
   convergeRetryMs: millis(1000),
   /** A host that matches its plan compares again after this long, or at once when something changes. */
-  convergeCheckMs: millis(30_000),
+  convergeCheckMs: millis(60_000),
   /** One plan handed to a host must be durable there within this time. */
   planDeliveryMsMax: millis(5000),
   /** An operation that has not converged by then ends as failed; the desired state stays. */

@@ -12,7 +12,8 @@ type Seen = {
   atWall: Millis;
   /** The newest counters, and the rates between them and the ones read before. */
   counters: ReadonlyMap<string, { bytes: number; bps: BitsPerSecond }>;
-  cpuMilli: ReadonlyMap<string, number>;
+  /** The one before, which the use of processor time is told from when somebody asks. */
+  before: { readonly report: HostReport; readonly atMonotonic: Millis } | undefined;
 };
 
 /** What each host last told, and rates derived from two tellings. Memory only: hosts tell again after a restart. */
@@ -42,12 +43,10 @@ export class HostsSeen {
       atMonotonic: now,
       atWall: this.#clock.now(),
       counters: counted ? rates(previous, report) : previous.counters,
-      cpuMilli: cpuUse(previous, report, now),
+      before:
+        previous === undefined ? undefined : { report: previous.report, atMonotonic: previous.atMonotonic },
     });
-    const old = new Map((previous?.report.appliances ?? []).map((one) => [one.id, one]));
-    const changes = report.appliances
-      .map((after) => ({ before: old.get(after.id), after }))
-      .filter(({ before, after }) => before?.state !== after.state || before.restarts !== after.restarts);
+    const changes = changesSince(previous?.report.appliances ?? [], report.appliances);
     const news = changes.length > 0 || previous === undefined || !sameWorld(previous.report, report);
     return { changes, news };
   }
@@ -126,7 +125,12 @@ export class HostsSeen {
   }
 
   cpuMilli(host: HostId, appliance: string): number {
-    return this.#seen.get(host)?.cpuMilli.get(appliance) ?? 0;
+    const seen = this.#seen.get(host);
+    const now = seen?.report.appliances.find((one) => one.id === appliance);
+    const before = seen?.before?.report.appliances.find((one) => one.id === appliance);
+    const elapsedMs = (seen?.atMonotonic ?? 0) - (seen?.before?.atMonotonic ?? 0);
+    if (now === undefined || before === undefined || elapsedMs <= 0) return 0;
+    return Math.max(0, Math.round(((now.cpuUsedMs - before.cpuUsedMs) / elapsedMs) * 1000));
   }
 }
 
@@ -181,14 +185,15 @@ function rates(previous: Seen | undefined, report: HostReport): Seen["counters"]
   );
 }
 
-function cpuUse(previous: Seen | undefined, report: HostReport, now: Millis): ReadonlyMap<string, number> {
-  const old = new Map((previous?.report.appliances ?? []).map((one) => [one.id, one.cpuUsedMs]));
-  const elapsedMs = previous === undefined ? 0 : now - previous.atMonotonic;
-  return new Map(
-    report.appliances.map((one) => {
-      const before = old.get(one.id);
-      if (before === undefined || elapsedMs <= 0) return [one.id, 0];
-      return [one.id, Math.max(0, Math.round(((one.cpuUsedMs - before) / elapsedMs) * 1000))];
-    }),
-  );
+/** Reports mostly name the same appliances in the same order: then nothing has to be looked up. */
+function changesSince(
+  before: readonly ApplianceReport[],
+  after: readonly ApplianceReport[],
+): ApplianceChange[] {
+  const isAligned = before.length === after.length && after.every((one, at) => one.id === before[at]!.id);
+  const old = isAligned ? undefined : new Map(before.map((one) => [one.id, one]));
+  return after.flatMap((one, at): ApplianceChange[] => {
+    const was = old === undefined ? before[at] : old.get(one.id);
+    return was?.state === one.state && was.restarts === one.restarts ? [] : [{ before: was, after: one }];
+  });
 }
