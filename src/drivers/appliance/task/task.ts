@@ -15,6 +15,7 @@ import type { Slot, SlotListener } from "#drivers/appliance/task/slot.ts";
 import { commandSpec, hostsText } from "#drivers/appliance/task/spec.ts";
 import { endMessage, endOf, killedCode, ranMs, stateOf } from "#drivers/appliance/task/standing.ts";
 import type { CpuRequest } from "#model/ensemble.ts";
+import type { AppliancePlan } from "#protocol/host-plan.ts";
 
 /** Between the final signal through the supervisor and the one that takes the supervisor too. */
 const killGraceMs = millis(2_000);
@@ -59,17 +60,18 @@ export class Task {
 
   /** Writes down first; what follows from it is done after. */
   save(change: Partial<TaskRecord>): void {
-    this.#record = { ...this.#record, ...change };
-    writeRecord(this.slot.directory, this.#record);
+    const record = { ...this.#record, ...change };
+    writeRecord(this.slot.directory, record);
+    this.#record = record;
   }
 
   /** Limits, files and names as recorded, for a slot that has none yet or may have been left half done. */
   prepare(names: ReadonlyMap<string, string> | undefined): void {
     const { plan } = this.#record;
+    // First, as a limit may be refused: what is used already cannot always be forbidden.
+    this.#tell(plan);
     this.slot.cgroup.setPids(this.#parts.pidsMax);
     this.applySize(plan.cpu, plan.memoryBytes);
-    this.slot.write("spec", commandSpec(plan, this.slot.uid));
-    this.slot.send("leased", plan.leased === true ? 1 : 0);
     if (names !== undefined) this.setNames(names);
   }
 
@@ -122,11 +124,38 @@ export class Task {
     return this.#record.plan.leased === true;
   }
 
-  /** Whether it obeys the host's lease: first on record and for the next supervisor, then at once. */
+  /**
+   * Whether it obeys the host's lease. On record, which is what is reported, it never does so before it really does,
+   * nor for a moment longer. Where this throws, all is reported as before, so that it is asked for again.
+   */
   setLeased(leased: boolean): void {
-    this.save({ plan: { ...this.#record.plan, leased } });
-    this.slot.write("spec", commandSpec(this.#record.plan, this.slot.uid));
-    this.slot.send("leased", leased ? 1 : 0);
+    const before = this.#record;
+    const plan = { ...before.plan, leased };
+    try {
+      if (!leased) this.save({ plan });
+      this.#tell(plan);
+      if (leased) this.save({ plan });
+    } catch (cause) {
+      // Told last when it is to be free, and first when it is to obey, the supervisor obeys no less than this says;
+      // and its next run begins with a spec made from this.
+      this.#record = before;
+      this.#tellAgain();
+      throw cause;
+    }
+  }
+
+  /** The spec, which counts from the next run on; then the supervisor, for the present one. */
+  #tell(plan: AppliancePlan): void {
+    this.slot.write("spec", commandSpec(plan, this.slot.uid));
+    this.slot.send("leased", plan.leased === true ? 1 : 0);
+  }
+
+  #tellAgain(): void {
+    try {
+      this.#tell(this.#record.plan);
+    } catch (cause) {
+      this.#parts.log.warn(`Cannot undo a change of ${this.id}: ${messageOf(cause)}`, { cause });
+    }
   }
 
   #usage(): { cpuUsedMs: Millis; memoryBytes: Bytes } {
@@ -198,6 +227,8 @@ export class Task {
   /** One more run: asked for by somebody, or the restart that was due. */
   async begin(by: "hand" | "policy"): Promise<void> {
     if (this.slot.pid === undefined) await this.#parts.remake(this);
+    // Whatever became of earlier changes: what runs obeys the lease as is reported.
+    this.slot.write("spec", commandSpec(this.#record.plan, this.slot.uid));
     this.save({
       phase: "running",
       run: this.#record.run + 1,
