@@ -166,35 +166,3 @@ test("what a process had stopped itself stays stopped through fence and renewal"
   assert.equal(states.get(pid ?? ""), "T");
   assert.notEqual(states.get("2"), "T");
 });
-
-/** How often its supervisor was given the CPU after it had waited. */
-function wakesOf(options: TaskDriverOptions): number {
-  const pid = readFileSync(join(options.stateDir, "slots/0/pid"), "utf8").split(" ")[0];
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Number(/^voluntary_ctxt_switches:\s+(\d+)$/m.exec(status)?.[1]);
-}
-
-test("a lease renewed in time wakes no supervisor, nor after a restart of the manager", async () => {
-  await using host = await taskHost();
-  const plan = conformancePlan({ command: ["sleep", "1000"], leased: true });
-  const leaseMs = 2000;
-  const renewals = async (driver: TaskDriver): Promise<void> => {
-    for (let round = 0; round < 24; round += 1) {
-      driver.renewLease(millis(clock.monotonic() + leaseMs));
-      await clock.sleep(millis(leaseMs / 20), signal);
-    }
-  };
-  host.driver.renewLease(millis(clock.monotonic() + leaseMs));
-  await host.driver.create(plan, new Map(), signal);
-  await host.driver.start(plan.id, signal);
-  await renewals(host.driver);
-  const before = wakesOf(host.options);
-  await renewals(host.driver);
-  assert.equal(wakesOf(host.options), before);
-  const next = (await host.reopen()) as TaskDriver;
-  await renewals(next);
-  const after = wakesOf(host.options);
-  await renewals(next);
-  assert.equal(wakesOf(host.options), after);
-  assert.equal(next.observe()[0]?.state, "running");
-});

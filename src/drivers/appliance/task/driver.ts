@@ -13,7 +13,9 @@ import type {
   LiveSettings,
 } from "#drivers/appliance/port.ts";
 import { Factory } from "#drivers/appliance/task/factory.ts";
+import type { TimerHolder } from "#drivers/appliance/task/factory.ts";
 import { LeaseFile } from "#drivers/appliance/task/lease.ts";
+import { LeaseRenewal } from "#drivers/appliance/task/renewal.ts";
 import { netnsDirectory, slotOfGroup, slotOfNetns } from "#drivers/appliance/task/names.ts";
 import { readOutput, rotateOutput } from "#drivers/appliance/task/output.ts";
 import { SlotPool } from "#drivers/appliance/task/pool.ts";
@@ -69,6 +71,7 @@ export class TaskDriver implements ApplianceDriver {
   readonly #lease: LeaseFile;
   readonly #hidden: readonly string[];
   readonly #factory = new Factory(() => this.#timerHolder());
+  readonly #renewal: LeaseRenewal;
   readonly #pool: SlotPool;
   readonly #tasks = new Map<ApplianceId, Task>();
   readonly #taken = new Set<number>();
@@ -80,6 +83,12 @@ export class TaskDriver implements ApplianceDriver {
     this.#options = options;
     this.#hidden = [...(options.maskedPaths ?? defaults.maskedPaths), options.stateDir];
     this.#lease = new LeaseFile(options.stateDir, options.clock);
+    this.#renewal = new LeaseRenewal({
+      lease: this.#lease,
+      setTimer: (endMs) => this.#factory.setTimer(endMs),
+      log: options.log,
+      signal: this.#closing.signal,
+    });
     this.#place = {
       leaseFile: this.#lease.path,
       slotsDirectory: join(options.stateDir, "slots"),
@@ -114,10 +123,9 @@ export class TaskDriver implements ApplianceDriver {
     void this.#watch();
   }
 
-  #timerHolder(): { pid: number; timerFd: number } | undefined {
+  #timerHolder(): TimerHolder | undefined {
     for (const { slot } of this.#tasks.values()) {
-      const { pid, timerFd } = slot;
-      if (pid !== undefined && timerFd !== undefined) return { pid, timerFd };
+      if (slot.timerHolder !== undefined) return slot.timerHolder;
     }
     return undefined;
   }
@@ -222,23 +230,15 @@ export class TaskDriver implements ApplianceDriver {
 
   async resize(id: ApplianceId, settings: LiveSettings, _signal: AbortSignal): Promise<void> {
     const task = this.#task("resize", id);
-    const plan = { ...task.record.plan, ...settings };
+    const { leased, ...others } = settings;
+    const plan = { ...task.record.plan, ...others };
     task.applySize(plan.cpu, plan.memoryBytes);
     task.save({ plan });
-    if (settings.leased !== undefined) task.setLeased(settings.leased);
+    if (leased !== undefined) task.setLeased(leased);
   }
 
   renewLease(until: Millis): void {
-    const lasted = this.#lease.lasts();
-    try {
-      if (!this.#lease.extend(until)) return;
-      this.#factory.setTimer(this.#lease.endMs);
-      if (lasted) return;
-    } catch (cause) {
-      // Not renewed: what is leased stops, which is always safe.
-      this.#options.log.warn(`Cannot renew the lease: ${messageOf(cause)}`, { cause });
-      return;
-    }
+    if (!this.#renewal.renew(until)) return;
     // They would find out, but later.
     for (const task of this.#tasks.values()) if (task.leased) task.slot.send("lease", 0);
   }

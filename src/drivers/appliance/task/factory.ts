@@ -4,22 +4,32 @@ import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { ConsortError } from "#base/errors.ts";
+import type { Millis } from "#base/units.ts";
 import { line } from "#drivers/appliance/task/spec.ts";
 
 export const supervisorProgram = fileURLToPath(new URL("supervisor.pl", import.meta.url));
 export const perl = "perl";
 
+/** What each request is for, in the words of an error. */
+const purposes: Readonly<Record<string, string>> = {
+  make: "make task slot",
+  release: "release task slot",
+  lease: "set the lease timer to",
+};
+
 type Child = ChildProcessByStdio<Writable, Readable, null>;
+/** A supervisor that lives, and by which number it has the host's lease timer open. */
+export type TimerHolder = { readonly pid: number; readonly startTime: string; readonly timerFd: number };
 type Pending = { resolve: (answer: string) => void; reject: (error: unknown) => void };
 
 /** The process that makes and releases the kernel's side of slots: one line in, one line out, in order. */
 export class Factory {
-  readonly #living: () => { pid: number; timerFd: number } | undefined;
+  readonly #living: () => TimerHolder | undefined;
   #child: Child | undefined;
   readonly #pending: Pending[] = [];
 
   /** `living` tells of a supervisor whose timer those to come are to share. */
-  constructor(living: () => { pid: number; timerFd: number } | undefined) {
+  constructor(living: () => TimerHolder | undefined) {
     this.#living = living;
   }
 
@@ -46,9 +56,12 @@ export class Factory {
     await this.#ask(line("release", index, netns));
   }
 
-  /** Lets supervisors sleep until `endMs` of CLOCK_MONOTONIC: a help only, that may fail or come late. */
-  setTimer(endMs: number): void {
-    this.#ask(line("lease", endMs)).catch(() => {});
+  /**
+   * Lets supervisors sleep until `endMs` of CLOCK_MONOTONIC. It may come late, but where it rejects, they have no
+   * alarm clock any more.
+   */
+  async setTimer(endMs: Millis): Promise<void> {
+    await this.#ask(line("lease", endMs));
   }
 
   /** What it made lives on. */
@@ -69,7 +82,7 @@ export class Factory {
   #running(): Child {
     if (this.#child !== undefined) return this.#child;
     const living = this.#living();
-    const shared = living === undefined ? [] : [String(living.pid), String(living.timerFd)];
+    const shared = living === undefined ? [] : [String(living.pid), living.startTime, String(living.timerFd)];
     const child = spawn(perl, [supervisorProgram, "factory", String(process.pid), ...shared], {
       stdio: ["pipe", "pipe", "inherit"],
       env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin" },
@@ -96,6 +109,8 @@ export class Factory {
     const waiting = this.#pending.shift();
     if (outcome === "ok") return waiting?.resolve(value ?? "");
     const why = decodeURIComponent(value ?? "");
-    waiting?.reject(new ConsortError("driver_failed", `Cannot ${verb} task slot ${index}: ${why}`));
+    waiting?.reject(
+      new ConsortError("driver_failed", `Cannot ${purposes[verb ?? ""] ?? verb} ${index}: ${why}`),
+    );
   }
 }

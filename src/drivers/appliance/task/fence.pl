@@ -105,21 +105,39 @@ sub lease_left {
 }
 
 # One timer for all supervisors of a host, which share it as an open file: it runs out with the lease, so that none of
-# them has to wake before. Only their alarm clock: the lease is what the file says. That of one that lives already, or a
-# new one, which has run out.
+# them has to wake for it. Only their alarm clock: the lease is what the file says. That of one that lives already, or a
+# new one, which has run out; undefined where there is none to be had.
 sub lease_timer {
-    my ($living, $fd) = @_;
-    my $number = -1;
-    if (defined $living) {
-        my $process = syscall($call{pidfd_open}, $living + 0, 0);
-        $number = syscall($call{pidfd_getfd}, $process, $fd + 0, 0) if $process >= 0;
-    }
-    if ($number < 0) {
-        $number = syscall($call{timerfd_create}, 1, 02000000);
-        return undef if $number < 0;
-        set_timer($number, 0);
-    }
-    return $number;
+    my ($living, $start, $fd) = @_;
+    my $shared = defined $living ? timer_of($living, $start, $fd) : undef;
+    return $shared if defined $shared;
+    my $number = syscall($call{timerfd_create}, 1, 02000000);
+    return undef if $number < 0;
+    return $number if eval { set_timer($number, 0); 1 };
+    syscall($call{close}, $number);
+    return undef;
+}
+
+# Undefined, if it died meanwhile and another process has its number, or if the file is not a timer: whoever shared
+# a stranger's file would set, and wait for, what never rings.
+sub timer_of {
+    my ($living, $start, $fd) = @_;
+    my $process = syscall($call{pidfd_open}, $living + 0, 0);
+    return undef if $process < 0;
+    my $lives = eval { start_time($living) eq $start };
+    my $number = $lives ? syscall($call{pidfd_getfd}, $process, $fd + 0, 0) : -1;
+    syscall($call{close}, $process);
+    return undef if $number < 0;
+    return $number if is_timer($number);
+    syscall($call{close}, $number);
+    return undef;
+}
+
+# Of CLOCK_MONOTONIC.
+sub is_timer {
+    my ($number) = @_;
+    open my $info, '<', "/proc/self/fdinfo/$number" or return 0;
+    return scalar grep { /^clockid: 1$/ } <$info>;
 }
 
 # Milliseconds of CLOCK_MONOTONIC. Never 0 to the kernel: a timer that is off would never wake anybody.

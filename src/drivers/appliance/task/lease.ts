@@ -35,8 +35,7 @@ export class LeaseFile {
     this.#fd ??= openSync(this.path, O_RDWR | O_CREAT, 0o600);
     const text = Buffer.alloc(3 * digits + 64);
     const length = readSync(this.#fd, text, 0, text.length, 0);
-    this.#endMs = leaseEnd(text.toString("latin1", 0, length), bootId());
-    this.#write();
+    this.#write(leaseEnd(text.toString("latin1", 0, length), bootId()));
   }
 
   /** False: it was known already, or is no longer than what was known. */
@@ -45,8 +44,7 @@ export class LeaseFile {
     const absoluteMs = monotonicMs();
     const endMs = Math.floor(absoluteMs + (until - this.#clock.monotonic()));
     if (endMs <= this.#endMs || this.#fd === undefined) return false;
-    this.#endMs = endMs;
-    this.#write();
+    this.#write(endMs);
     return true;
   }
 
@@ -64,9 +62,10 @@ export class LeaseFile {
     this.#fd = undefined;
   }
 
-  #write(): void {
+  #write(endMs: number): void {
     if (this.#fd === undefined) return;
-    writeSync(this.#fd, leaseRecord(millis(this.#endMs), bootId()), 0);
+    writeSync(this.#fd, leaseRecord(millis(endMs), bootId()), 0);
+    this.#endMs = endMs;
   }
 }
 

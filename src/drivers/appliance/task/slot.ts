@@ -13,7 +13,7 @@ import { Socket } from "node:net";
 import { join } from "node:path";
 import { bytes } from "#base/units.ts";
 import type { Bytes } from "#base/units.ts";
-import type { Factory } from "#drivers/appliance/task/factory.ts";
+import type { Factory, TimerHolder } from "#drivers/appliance/task/factory.ts";
 import { parseJournal } from "#drivers/appliance/task/journal.ts";
 import type { JournalEntry } from "#drivers/appliance/task/journal.ts";
 import { slotGroup, slotNetns } from "#drivers/appliance/task/names.ts";
@@ -48,8 +48,7 @@ export class Slot {
   readonly cgroup: Cgroup;
   /** Its supervisor knows of leases; one that an older program made does not. */
   obeysLease = false;
-  /** By which number it has the host's lease timer open; undefined: it has none. */
-  timerFd: number | undefined;
+  #timerFd: number | undefined;
   readonly #leaseFile: string;
   /** Undefined before it is made and after its supervisor died. */
   pid: number | undefined;
@@ -108,7 +107,13 @@ export class Slot {
   #readWords(): void {
     const [, , word, timerFd] = readFileSync(join(this.directory, "pid"), "utf8").trim().split(" ");
     this.obeysLease = word === "lease";
-    this.timerFd = timerFd === undefined ? undefined : Number(timerFd);
+    this.#timerFd = timerFd === undefined ? undefined : Number(timerFd);
+  }
+
+  /** Undefined: it does not live, or has no lease timer. */
+  get timerHolder(): TimerHolder | undefined {
+    if (this.pid === undefined || this.#timerFd === undefined) return undefined;
+    return { pid: this.pid, startTime: this.#startTime, timerFd: this.#timerFd };
   }
 
   #listen(pid: number, listener: SlotListener): void {
@@ -153,7 +158,9 @@ export class Slot {
     const fd = openSync(join(this.directory, name), constants.O_WRONLY | constants.O_CREAT, mode);
     try {
       const content = Buffer.from(text);
-      writeSync(fd, content, 0, content.length, 0);
+      // On a full disk a call may write less than it is given; the next one then tells why.
+      for (let done = 0; done < content.length;)
+        done += writeSync(fd, content, done, content.length - done, done);
       ftruncateSync(fd, content.length);
     } finally {
       closeSync(fd);

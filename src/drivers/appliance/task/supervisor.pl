@@ -29,31 +29,33 @@ our %call = $machine eq 'aarch64'
     ? (clone => 220, setns => 268, mount => 40, umount2 => 39, pivot_root => 41, sethostname => 161, prctl => 167,
        setresuid => 147, setresgid => 149, setgroups => 159, mknodat => 33, fsync => 82, prlimit64 => 261,
        rt_sigprocmask => 135, signalfd4 => 74, pidfd_open => 434, setsid => 157, clock_gettime => 113,
-       pread64 => 67, timerfd_create => 85, timerfd_settime => 86, pidfd_getfd => 438, sched_setscheduler => 119)
+       pread64 => 67, timerfd_create => 85, timerfd_settime => 86, pidfd_getfd => 438, sched_setscheduler => 119,
+       close => 57)
     : (clone => 56, setns => 308, mount => 165, umount2 => 166, pivot_root => 155, sethostname => 170, prctl => 157,
        setresuid => 117, setresgid => 119, setgroups => 116, mknodat => 259, fsync => 74, prlimit64 => 302,
        rt_sigprocmask => 14, signalfd4 => 289, pidfd_open => 434, setsid => 112, clock_gettime => 228,
-       pread64 => 17, timerfd_create => 283, timerfd_settime => 286, pidfd_getfd => 438, sched_setscheduler => 144);
+       pread64 => 17, timerfd_create => 283, timerfd_settime => 286, pidfd_getfd => 438, sched_setscheduler => 144,
+       close => 3);
 
 require($0 =~ s{[^/]*$}{fence.pl}r);
 umask 022;
 my $mode = shift @ARGV // '';
 if ($mode eq 'factory') { factory(@ARGV) }
 elsif ($mode eq 'exec') { run_inside(@ARGV) }
-else { die "usage: supervisor.pl factory PARENT [PID FD] | exec FIELDS\n" }
+else { die "usage: supervisor.pl factory PARENT [PID START FD] | exec FIELDS\n" }
 exit 0;
 
 # ---- factory -----------------------------------------------------------------------------------------------
 
 sub factory {
-    my ($parent, $living, $timerOfLiving) = @_;
+    my ($parent, @living) = @_;
     local $SIG{CHLD} = 'IGNORE';
     $| = 1;
     # Never alive beside the next manager's: what it leaves half made, that one clears away.
     sys('prctl', PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     # It died before that.
     exit 0 if getppid() != $parent;
-    my $timer = lease_timer($living, $timerOfLiving);
+    my $timer = lease_timer(@living);
     while (my $line = <STDIN>) {
         chomp $line;
         my ($verb, $slot, @rest) = fields($line);
@@ -250,8 +252,9 @@ sub serve {
         my $timer = defined $wait && !$own->{fenced} && !$own->{rang} ? $open->{timer} : undef;
         if (defined $timer) {
             vec($ready, $timer, 1) = 1;
-            # Only should the timer have been forgotten.
-            $wait = 60;
+            # Should the timer be forgotten, it is found out before anybody else may have started this appliance. Not
+            # all at once, nor before the timer rings.
+            $wait += 0.2 + rand 0.3;
         }
         select $ready, undef, undef, $wait;
         # One that rang too early, as nobody sets it any more, rings on: for once without it.
