@@ -15,7 +15,7 @@ import {
 import type { HostFates } from "#cluster/recovery.ts";
 import { drainProgress } from "#cluster/reconcilers/drains.ts";
 import { sampleRecord, sampleTopology } from "#cluster/sample.ts";
-import { sampleAppliance, sampleEnsemble } from "#model/sample.ts";
+import { sampleAppliance, sampleEnsemble, sampleLink } from "#model/sample.ts";
 import type { MappingProblem } from "#planner/mapping.ts";
 
 const id = (name: string): ApplianceId => applianceId(ensembleName("shop"), applianceName(name));
@@ -114,10 +114,22 @@ describe("replacedRecord()", () => {
   ]);
   const after = replacedRecord(displaced, { placements, paths: [] });
 
-  it("has the old host left by all that goes, also by what has no place yet", () => {
-    assert.deepEqual(after.placements, { [db]: b1, [log]: a1 });
-    assert.deepEqual(after.leaving, { [web]: [a1], [db]: [a1] });
+  it("has the old host left by what moves; who waits stays there until it returns", () => {
+    assert.deepEqual(after.placements, { [db]: b1, [log]: a1, [web]: a1 });
+    assert.deepEqual(after.leaving, { [db]: [a1] });
     assert.deepEqual(after.unleased, { [log]: [a1] });
+  });
+
+  it("leaves no place to who waits and has a link or a rule with one that moves", () => {
+    for (const fields of [
+      { links: [sampleLink("web", "db")] },
+      { placement: [{ rule: "apart" as const, scope: "host" as const, appliances: ["web", "db"] }] },
+    ]) {
+      const record = onA1({ ensemble: { ...shop, ...fields } });
+      const left = replacedRecord(first(record, fates({ isLost: a1 })), { placements, paths: [] });
+      assert.deepEqual(left.placements, { [db]: b1, [log]: a1 });
+      assert.deepEqual(left.leaving, { [web]: [a1], [db]: [a1] });
+    }
   });
 
   it("has the lost host fenced, and no other", () => {

@@ -1,7 +1,7 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { isBoundByLease, leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
-import { appliancesOf } from "#model/appliances.ts";
+import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Mapping, MappingProblem, Placements } from "#planner/mapping.ts";
 
 /**
@@ -101,15 +101,44 @@ export function replacementProblem(
   return { ...problem, previous, pinned, absent };
 }
 
-/** The record once they are placed as mapped; who still waits for a place has none. */
+/**
+ * The record once they are placed as mapped. Who still waits keeps its place on its lost host, where it goes on when
+ * that returns, unless it has promises with one that moves: then it has no place.
+ */
 export function replacedRecord(
-  { record }: Displacement,
+  displacement: Displacement,
   mapping: Pick<Mapping, "placements" | "paths">,
 ): EnsembleRecord {
-  const placements = Object.fromEntries(mapping.placements) as EnsembleRecord["placements"];
+  const { record } = displacement;
+  const waiting = keepingTheirPlace(displacement);
+  const kept = Object.entries<HostId>(record.placements).filter(([id]) => waiting.has(id as ApplianceId));
+  const placements = Object.fromEntries([...mapping.placements, ...kept]) as EnsembleRecord["placements"];
+  const paths = [
+    ...mapping.paths,
+    ...record.paths.filter(({ link }) => waiting.has(link.from) || waiting.has(link.to)),
+  ];
   const leaving = leavingAfter(record, placements);
-  const after = { ...record, placements, paths: mapping.paths, leaving };
+  const after = { ...record, placements, paths, leaving };
   return { ...after, unleased: unleasedAfter(record, after) };
+}
+
+function keepingTheirPlace({ record, moving, homeless }: Displacement): ReadonlySet<ApplianceId> {
+  const moves = new Set(moving);
+  const ruled = new Set(record.ensemble.placement.flatMap((rule) => rule.appliances));
+  const waiting = appliancesOf(record.ensemble).filter(
+    ({ id, spec }) => homeless.has(id) && !moves.has(id) && !ruled.has(spec.name),
+  );
+  const movesAway = (id: ApplianceId): boolean =>
+    moves.has(id) || (homeless.has(id) && !waiting.some((one) => one.id === id));
+  const links = linksOf(record.ensemble);
+  return new Set(
+    waiting
+      .map(({ id }) => id)
+      .filter(
+        (id) =>
+          !links.some(({ from, to }) => (from === id && movesAway(to)) || (to === id && movesAway(from))),
+      ),
+  );
 }
 
 /** All of an ensemble that is displaced, whatever its priority. */
