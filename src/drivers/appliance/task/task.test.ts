@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { conformancePlan } from "#drivers/appliance/conformance.ts";
+import { perl } from "#drivers/appliance/task/factory.ts";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import { readRecord } from "#drivers/appliance/task/record.ts";
 import { Slot } from "#drivers/appliance/task/slot.ts";
@@ -30,7 +31,7 @@ function taskWith(leased: boolean) {
   const slot = new Slot(0, place, systemCgroups(clock));
   slot.reserve();
   const path = (name: string): string => join(slot.directory, name);
-  execFileSync("mkfifo", [path("control"), path("events")]);
+  execFileSync(perl, ["-MPOSIX", "-e", "mkfifo $_, 0600 for @ARGV", path("control"), path("events")]);
   const control = openSync(path("control"), O_RDWR | O_NONBLOCK);
   writeFileSync(path("pid"), `${process.pid} ${readStartTime(process.pid)} lease\n`);
   const plan = conformancePlan({ command: ["true"], leased });
