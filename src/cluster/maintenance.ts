@@ -5,6 +5,7 @@ import type { Leaving } from "#cluster/leaving.ts";
 import { keys } from "#cluster/records.ts";
 import { appliancesOn } from "#cluster/reconcilers/drains.ts";
 import type { EnsembleRecord, HostStanding } from "#cluster/records.ts";
+import { appliancesOf } from "#model/appliances.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 
 /** What it is cordoned or open for stays known, for a drain that is cancelled. */
@@ -13,8 +14,19 @@ function drainingFrom(standing: HostStanding): HostStanding {
   return { fenced, scheduling: "draining", ...(scheduling === "cordoned" ? { staysCordoned: true } : {}) };
 }
 
+/** Throws `bad_input` for a gateway: it runs no appliances, and its tunnels cannot be moved. */
+function checkRunsAppliances({ state }: ClusterContext, verb: string, host: HostId): void {
+  const record = state.hosts().get(host);
+  if (record?.role !== "gateway") return;
+  throw new ConsortError(
+    "bad_input",
+    `Cannot ${verb} ${host}: it is the gateway of site ${record.site}, runs no appliances, and its tunnels have no other place`,
+  );
+}
+
 /** Nothing new is placed on it. */
 export async function cordonHost(context: ClusterContext, host: HostId, signal: AbortSignal): Promise<void> {
+  checkRunsAppliances(context, "cordon", host);
   await context.operations.cordonHost(host, signal);
   context.events.append("host.cordoned", `host/${host}`, `${host} gets nothing new`);
 }
@@ -36,13 +48,22 @@ export async function drainHost(
   host: HostId,
   signal: AbortSignal,
 ): Promise<Operation> {
-  const { state, operations, events } = context;
+  checkRunsAppliances(context, "drain", host);
+  const { state, seen, operations, events } = context;
   const operation = await operations.acceptDrain(
     host,
-    () => ({
-      standing: drainingFrom(state.standing(host)),
-      appliances: appliancesOn(host, state.ensembles(), context.fates().hasEnded).length,
-    }),
+    () => {
+      if (!seen.isThere(host)) {
+        throw new ConsortError(
+          "conflict",
+          `Cannot drain ${host}: it is lost, so nothing can be stopped there; wait for it, or give it up: consort host forget ${host}`,
+        );
+      }
+      return {
+        standing: drainingFrom(state.standing(host)),
+        appliances: appliancesOn(host, state.ensembles(), context.fates().hasEnded).length,
+      };
+    },
     signal,
   );
   events.append("host.draining", `host/${host}`, `what runs on ${host} moves to other hosts`);
@@ -68,7 +89,7 @@ export async function forgetHost(context: ClusterContext, host: HostId, signal: 
       }
       leases.hold([host]);
       return state.ensembles().flatMap((record) => {
-        const left = withoutHost(record, host);
+        const left = withoutHost(record, host, (id) => runsNoMore(context, record, id, host));
         return left === record ? [] : [{ put: keys.ensemble(record.ensemble.name), value: left }];
       });
     },
@@ -80,19 +101,31 @@ export async function forgetHost(context: ClusterContext, host: HostId, signal: 
   context.wake.now();
 }
 
+/** It has ended for good, or may have: what is never restarted is not run a second time either. */
+function runsNoMore(context: ClusterContext, record: EnsembleRecord, id: ApplianceId, host: HostId): boolean {
+  const spec = appliancesOf(record.ensemble).find((one) => one.id === id)?.spec;
+  return spec?.restart.when === "never" || context.fates().hasEnded(id, host);
+}
+
 /** The same object where it has nothing to do with the host. */
-export function withoutHost(record: EnsembleRecord, host: HostId): EnsembleRecord {
+export function withoutHost(
+  record: EnsembleRecord,
+  host: HostId,
+  isOver: (id: ApplianceId) => boolean,
+): EnsembleRecord {
   const { placements, leaving, unleased } = record;
   const isOn = (hosts: HostId | readonly HostId[]): boolean => [hosts].flat().includes(host);
   if (![placements, leaving, unleased].some((where) => Object.values(where).some(isOn))) return record;
   const elsewhere = Object.entries<HostId>(placements).filter(([, where]) => where !== host);
-  const left = new Set(Object.keys(placements).filter((id) => placements[id as ApplianceId] === host));
+  const here = (Object.keys(placements) as ApplianceId[]).filter((id) => placements[id] === host);
+  const left = new Set<string>(here);
   return {
     ...record,
     placements: Object.fromEntries(elsewhere) as EnsembleRecord["placements"],
     paths: record.paths.filter(({ link }) => !left.has(link.from) && !left.has(link.to)),
     leaving: without(leaving, host),
     unleased: without(unleased, host),
+    over: [...(record.over ?? []), ...here.filter(isOver)],
   };
 }
 

@@ -42,7 +42,9 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
   const waiting: string[] = [];
   const failures: string[] = [];
   let failing: ApplianceId | undefined;
-  const waitedFor = appliances.filter(({ id }) => observed.excused?.(id) !== true);
+  const isExcused = (id: ApplianceId): boolean =>
+    observed.excused?.(id) === true || record.over?.includes(id) === true;
+  const waitedFor = appliances.filter(({ id }) => !isExcused(id));
   for (const { id } of waitedFor) {
     const host = record.placements[id];
     const body = host === undefined ? undefined : observed.bodies.get(host);
@@ -54,7 +56,8 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
     else if (host === undefined || plan === undefined) waiting.push(`${id} has no host`);
     else if (report === undefined || report.generation !== plan.generation) {
       const problem = told?.problems.find(({ appliance }) => appliance === id);
-      waiting.push(problem === undefined ? `${id} on ${host}` : `${id} on ${host}: ${problem.message}`);
+      const why = problem?.message ?? waitsFor(record, id, observed);
+      waiting.push(why === undefined ? `${id} on ${host}` : `${id} on ${host}: ${why}`);
     } else if (isUp(report, told?.at ?? 0)) continue;
     else if (hasFailed(report)) {
       failing ??= id;
@@ -128,6 +131,16 @@ export function downProgress(record: EnsembleRecord, observed: Observed): Progre
 
 const mayHaveIt = (record: EnsembleRecord, id: ApplianceId, host: HostId, observed: Observed): boolean =>
   observed.reports.has(host) || !observed.isFenced(host) || !isBoundByLease(record, id, host);
+
+/** What keeps it from starting: another host has not told yet that it is gone from there. */
+function waitsFor(record: EnsembleRecord, id: ApplianceId, observed: Observed): string | undefined {
+  const hosts = record.leaving[id] ?? [];
+  const silent = hosts.find((host) => !observed.reports.has(host));
+  if (silent !== undefined && !isBoundByLease(record, id, silent)) {
+    return `${silent} is lost and may still run it; if it is off for good: consort host forget ${silent}`;
+  }
+  return hosts.length === 0 ? undefined : `waits until it has ended on ${hosts.join(", ")}`;
+}
 
 /** Running, and not only between two ends; or ended as it was meant to. `at`: when its host told. */
 function isUp({ state, restarts, startedAt }: ApplianceReport, at: number): boolean {

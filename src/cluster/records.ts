@@ -41,6 +41,8 @@ export type EnsembleRecord = {
    * has not yet told that it obeys one, and those it has to leave. The end of a lease proves nothing about these.
    */
   readonly unleased: Leaving;
+  /** Ran on a host that was forgotten, and are not to be run again: no other host is sought for them. */
+  readonly over?: readonly ApplianceId[];
   /** The newest operation on it. */
   readonly operation: string;
   /** Counts accepted changes. */

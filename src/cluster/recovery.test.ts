@@ -165,9 +165,15 @@ describe("hostsWaitedFor()", () => {
 describe("withoutHost()", () => {
   it("takes a host out of everything, and is the same object where it was not in", () => {
     const record = onA1({ leaving: { [web]: [a1, b1] } });
-    const left = withoutHost(record, a1);
+    const left = withoutHost(record, a1, (one) => one === log);
     assert.deepEqual([left.placements, left.leaving, left.unleased], [{}, { [web]: [b1] }, {}]);
-    assert.equal(withoutHost(record, a2), record);
+    assert.deepEqual(left.over, [log], "and does not run again what is over");
+    const moving = displacements([left], fates({})).flatMap((one) => one.moving);
+    assert.deepEqual(moving, [db, web]);
+    assert.equal(
+      withoutHost(record, a2, () => true),
+      record,
+    );
   });
 });
 

@@ -43,7 +43,7 @@ export function displacements(records: readonly EnsembleRecord[], fates: HostFat
 function ofRecord(record: EnsembleRecord, fates: HostFates): Displacement[] {
   const displaced = appliancesOf(record.ensemble).filter(({ id, spec }) => {
     const host = record.placements[id];
-    if (host === undefined) return true;
+    if (host === undefined) return record.over?.includes(id) !== true;
     if (fates.hasEnded(id, host)) return false;
     if (!fates.isLost(host)) return fates.isDraining(host);
     return spec.onHostLoss === "elsewhere" && isBoundByLease(record, id, host);
@@ -96,7 +96,8 @@ export function replacementProblem(
     ([id]) => !moves.has(id as ApplianceId) && !homeless.has(id as ApplianceId),
   ) as [ApplianceId, HostId][];
   const previous: Placements = new Map(staying);
-  const absent = new Set([...homeless].filter((id) => !moves.has(id)));
+  const waiting = [...homeless].filter((id) => !moves.has(id));
+  const absent = new Set([...waiting, ...(record.over ?? [])]);
   const pinned = new Set([...previous.keys()].filter((id) => !makesRoom || settled.has(id)));
   return { ...problem, previous, pinned, absent };
 }

@@ -72,7 +72,7 @@ function applianceView(
     ensemble: record.ensemble.name,
     name,
     kind: spec.kind,
-    state: silent ? "lost" : (report?.state ?? "pending"),
+    state: record.over?.includes(id) === true ? "gone" : silent ? "lost" : (report?.state ?? "pending"),
     restarts: report?.restarts ?? 0,
     addresses: (record.interfaces[id] ?? []).map(({ network, address, mac }) => ({ network, address, mac })),
     cpuUsedMilli: host === undefined ? 0 : sources.seen.cpuMilli(host, id),

@@ -21,7 +21,7 @@ export function whereaboutsOf(records: readonly EnsembleRecord[]): Whereabouts {
   return { byHost, unsettled: records.filter(isUnsettled) };
 }
 
-function isUnsettled({ ensemble, state, placements, leaving }: EnsembleRecord): boolean {
+function isUnsettled({ ensemble, state, placements, leaving, over = [] }: EnsembleRecord): boolean {
   if (state === "removing" || Object.keys(leaving).length > 0) return true;
-  return appliancesOf(ensemble).some(({ id }) => placements[id] === undefined);
+  return appliancesOf(ensemble).some(({ id }) => placements[id] === undefined && !over.includes(id));
 }

@@ -33,6 +33,7 @@ const hostSchema = leaf.shape({
 const standingSchema = leaf.shape({
   fenced: leaf.flag,
   scheduling: z.enum(["open", "cordoned", "draining"]),
+  staysCordoned: z.exactOptional(leaf.flag),
   operation: leaf.text.exactOptional(),
 });
 
@@ -51,6 +52,7 @@ const ensembleRecordSchema = leaf.shape({
   ),
   leaving: hostsByAppliance,
   unleased: hostsByAppliance,
+  over: z.exactOptional(leaf.listOf(applianceId)),
   operation: leaf.text,
   revision: leaf.whole,
 });

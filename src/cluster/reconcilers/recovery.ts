@@ -179,7 +179,7 @@ export class RecoveryReconciler {
       const [from, to] = [record.placements[id], after.placements[id]];
       if (to !== undefined) this.#stuck.delete(id);
       if (to === undefined || from === to) continue;
-      const why = from === undefined ? "it had no host" : reasonToLeave(from, state.standing(from));
+      const why = from === undefined ? "it had lost its host" : reasonToLeave(from, state.standing(from));
       this.#context.events.append("appliance.moved", id, `${from ?? "nowhere"} → ${to}: ${why}`);
     }
     this.#context.wake.now();

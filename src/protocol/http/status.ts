@@ -6,7 +6,7 @@ export const applianceStatusSchema = z.strictObject({
   kind: z.enum(["task", "vm"]),
   host: z.string().optional(),
   site: z.string().optional(),
-  /** As its host reports it; "pending" before the host has heard of it; "lost" when its host is silent. */
+  /** As its host reports it; "pending" before the host has heard of it; "lost" when its host is silent; "gone" when it ran on a host that was forgotten, and is not run again. */
   state: z.string(),
   message: z.string().optional(),
   restarts: z.int(),
