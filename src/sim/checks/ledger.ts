@@ -16,6 +16,17 @@ export class Ledger {
   readonly hosts = new HostLedger();
   readonly #changes = new Map<string, Change[]>();
   readonly #calls: Noted[] = [];
+  /** Ensembles whose changes begin with one that nobody asked for here. */
+  readonly #brought = new Set<string>();
+
+  /** `brought`: what the cloud has from the beginning, such as a snapshot's; its users were told of it before. */
+  constructor(brought: readonly EnsembleRecord[] = []) {
+    for (const record of brought) {
+      const { name } = record.ensemble;
+      this.#brought.add(name);
+      this.#changes.set(name, [{ call: { state: "answered" }, desires: [desiredBy(record)] }]);
+    }
+  }
 
   up(ensemble: Ensemble, call: Call): void {
     this.#note(ensemble.name, call, { call, desires: [desireOf(ensemble)] });
@@ -25,9 +36,9 @@ export class Ledger {
     this.#note(name, call, { call, desires: [absent] });
   }
 
-  /** Goes back to what was desired after so many of its changes. */
+  /** Goes back to what was desired after so many of its changes asked for here. */
   cancel(name: string, call: Call, goesBackTo: number): void {
-    this.#note(name, call, { call, goesBackTo });
+    this.#note(name, call, { call, goesBackTo: goesBackTo + (this.#brought.has(name) ? 1 : 0) });
   }
 
   /**
@@ -88,8 +99,7 @@ export class Ledger {
     const stored = new Map(records.map((record) => [record.ensemble.name as string, record]));
     for (const [name, changes] of this.#changes) {
       const record = stored.get(name);
-      const desire = record?.state === "present" ? desireOf(record.ensemble) : absent;
-      const breach = acknowledgedLost(name, changes, desire, describe);
+      const breach = acknowledgedLost(name, changes, desiredBy(record), describe);
       if (breach !== undefined) return breach;
     }
     return undefined;
@@ -110,6 +120,9 @@ function desireOf(ensemble: Ensemble): Desire {
   known.set(ensemble, desire);
   return desire;
 }
+
+const desiredBy = (record: EnsembleRecord | undefined): Desire =>
+  record?.state === "present" ? desireOf(record.ensemble) : absent;
 
 const shownLength = 6;
 const describe = (desire: Desire): string =>

@@ -171,7 +171,8 @@ steps:
   assert.equal((await playScenario(broken, { signal })).breach, undefined, "with leases it holds");
 });
 
-test("what if: from a snapshot of a cloud, its appliances run on, and the loss of a host is played on it", async () => {
+/** Of a cloud of a and b where four web of shop run. */
+async function snapshotOfShop(): Promise<CloudSnapshot> {
   const begun = play(`duration: 20s\ncloud: {hosts: [a, b]}\nsteps:\n  - {at: 5s, up: ${shop(4)}}\n`);
   const cloud = new SimulatedCloud({ topology: begun.topology, seed: 1 });
   cloud.start();
@@ -182,7 +183,11 @@ test("what if: from a snapshot of a cloud, its appliances run on, and the loss o
   await cloud.runUntil(10_000);
   const call = cloud.client.ask("snapshot", "", (service, stop) => service.snapshot(stop));
   await cloud.runUntil(11_000);
-  const snapshot = call.answer as CloudSnapshot;
+  return call.answer as CloudSnapshot;
+}
+
+test("what if: from a snapshot of a cloud, its appliances run on, and the loss of a host is played on it", async () => {
+  const snapshot = await snapshotOfShop();
   assert.equal(snapshot.ensembles[0]?.ensemble.name, ensembleName("shop"));
 
   const result = await playScenario(
@@ -202,4 +207,32 @@ steps:
     [],
   );
   assert.equal(result.breach, undefined);
+});
+
+test("what a snapshot brought counts as acknowledged: refused or made, a change of it breaks nothing", async () => {
+  const snapshot = await snapshotOfShop();
+  const result = await playScenario(
+    play(
+      `duration: 1m
+steps:
+  - {at: 9s, up: ${shop(400)}}
+  - {at: 12s, expect: [running 4, up shop refused]}
+  - {at: 20s, up: ${shop(3)}}
+  - {at: 40s, expect: running 3}
+  - {at: 41s, down: shop}
+  - {at: 55s, expect: running 0}
+`,
+      { topology: snapshot.topology, snapshot, durationMs: millis(60_000) },
+    ),
+    { signal },
+  );
+  assert.equal(result.breach, undefined, result.breach?.message);
+  assert.deepEqual(
+    result.verdicts.filter(({ met }) => !met),
+    [],
+  );
+  assert.deepEqual(
+    result.asked.map(({ verb, state }) => `${verb} ${state}`),
+    ["up refused", "up answered", "down answered"],
+  );
 });

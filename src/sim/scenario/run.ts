@@ -118,7 +118,7 @@ class Run {
     });
     this.#seen = new RecordsSeen(this.#cloud);
     this.#isSmall = topology.hosts.length <= watchedHostsMost;
-    const ledger = new Ledger();
+    const ledger = new Ledger(snapshot?.ensembles);
     this.#user = new ScenarioUser(this.#cloud, ledger);
     const faults = play.steps.flatMap((step) => (step.kind === "fault" ? [step.fault] : []));
     const looks: ((event: SimulatedEvent) => void)[] = [];
