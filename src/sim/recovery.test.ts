@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hostId } from "#base/ids.ts";
-import { mebibytes } from "#base/units.ts";
+import { messageOf } from "#base/errors.ts";
+import { mebibytes, millis } from "#base/units.ts";
 import type { HostStanding } from "#cluster/records.ts";
 import { sampleTopology } from "#cluster/sample.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import { sampleAppliance, sampleEnsemble } from "#model/sample.ts";
 import type { Operation } from "#protocol/http/operation.ts";
+import { HostManager } from "#host/manager.ts";
 import { SimulatedCloud } from "#sim/cloud.ts";
+import type { SimulationSettings } from "#sim/settings.ts";
 
 const a1 = hostId("a1");
 const preferring = { labels: {}, hosts: [a1, hostId("a2"), hostId("b1"), hostId("b2")] };
@@ -39,11 +42,15 @@ function runsOnce(cloud: SimulatedCloud): void {
   });
 }
 
-async function running(ensemble: Ensemble, seed: number): Promise<SimulatedCloud> {
+async function running(
+  ensemble: Ensemble,
+  seed: number,
+  settings: Partial<SimulationSettings> = {},
+): Promise<SimulatedCloud> {
   const cloud = new SimulatedCloud({
     topology: sampleTopology("vxlan"),
     seed,
-    settings: { traceLinesKept: 200, freezesMessages: true },
+    settings: { traceLinesKept: 200, freezesMessages: true, ...settings },
   });
   cloud.start();
   runsOnce(cloud);
@@ -64,6 +71,12 @@ const shop = sampleEnsemble("shop", {
   placement: [{ rule: "together", scope: "host", appliances: ["web", "db"] }],
 });
 const free = sampleEnsemble("shop", { ...shop, placement: [] });
+const spread = sampleEnsemble("shop", {
+  appliances: [
+    sampleAppliance("web", { placement: preferring }),
+    sampleAppliance("db", { onHostLoss: "in-place", placement: preferring }),
+  ],
+});
 
 describe("the loss of a host", () => {
   it("starts elsewhere what may, leaves in place what must, and takes the host back clean", async () => {
@@ -85,6 +98,92 @@ describe("the loss of a host", () => {
       operations(cloud).map(({ kind, state }) => `${kind} ${state}`),
       ["up done", "recover done"].sort((a, b) => order(cloud, a) - order(cloud, b)),
     );
+  });
+
+  it("moves nothing because the cluster manager itself stood still", async () => {
+    const cloud = await running(free, 2);
+    const before = executing(cloud);
+    cloud.inject({ atMs: cloud.nowMs + 1, kind: "pause", process: "cluster/1", forMs: 6000 });
+    await cloud.runUntil(cloud.nowMs + 20_000);
+    assert.deepEqual(executing(cloud), before);
+    assert.deepEqual(
+      operations(cloud).map(({ kind }) => kind),
+      ["up"],
+    );
+  });
+
+  it("gives a forgotten host none of its old plan, should a new machine come under its name", async () => {
+    const inPlace = sampleEnsemble("shop", {
+      appliances: [sampleAppliance("db", { onHostLoss: "in-place", placement: preferring })],
+    });
+    const replaced = new Set<string>();
+    const cloud = await running(inPlace, 3, {
+      hostManager: (parts) => {
+        const isNew = (): boolean => replaced.has(parts.identity.host);
+        const load: typeof parts.keeper.load = (signal) =>
+          isNew() ? Promise.resolve(undefined) : parts.keeper.load(signal);
+        const save: typeof parts.keeper.save = (plan, signal) => parts.keeper.save(plan, signal);
+        return new HostManager({ ...parts, keeper: { load, save } });
+      },
+    });
+    const home = hostOf(cloud, "shop/db") ?? assert.fail("db runs nowhere");
+    cloud.inject({ atMs: cloud.nowMs + 1, kind: "power-loss", host: home, downForMs: 20_000 });
+    await cloud.runUntil(cloud.nowMs + 8000);
+    assert.equal(hostOf(cloud, "shop/db"), undefined, "what is to stay in place waits");
+    cloud.client.ask("forget", home, (service, signal) => service.forget(home, signal));
+    await cloud.runUntil(cloud.nowMs + 5000);
+    const next = hostOf(cloud, "shop/db");
+    assert.ok(next !== undefined && next !== home);
+    cloud.machines.get(hostId(home))?.present.clear();
+    replaced.add(home);
+    await cloud.runUntilTrue(() => standing(cloud, home)?.fenced === false, cloud.nowMs + 60_000);
+    assert.equal(standing(cloud, home)?.fenced, false);
+    assert.equal(hostOf(cloud, "shop/db"), next);
+  });
+
+  it("does not run a second time what is never restarted, though its host is given up", async () => {
+    const job = sampleEnsemble("shop", {
+      appliances: [
+        sampleAppliance("job", {
+          onHostLoss: "in-place",
+          placement: preferring,
+          restart: { when: "never", backoffMsMin: millis(1), backoffMsMax: millis(1) },
+        }),
+      ],
+    });
+    const cloud = await running(job, 4);
+    const home = hostOf(cloud, "shop/job") ?? assert.fail("job runs nowhere");
+    cloud.inject({ atMs: cloud.nowMs + 1, kind: "power-loss", host: home, downForMs: 600_000 });
+    await cloud.runUntil(cloud.nowMs + 8000);
+    cloud.client.ask("forget", home, (service, signal) => service.forget(home, signal));
+    await cloud.runUntilQuiet(3000, cloud.nowMs + 30_000);
+    assert.deepEqual(executing(cloud), []);
+  });
+});
+
+describe("the drain of a host", () => {
+  it("moves all of it, what is to stay in place too, and leaves it cordoned", async () => {
+    const cloud = await running(spread, 5);
+    const host = hostOf(cloud, "shop/db") ?? assert.fail("db runs nowhere");
+    cloud.client.ask("drain", host, (service, signal) => service.drain(host, signal));
+    await cloud.runUntilQuiet(3000, cloud.nowMs + 60_000);
+    assert.equal(executing(cloud).length, 2);
+    assert.ok(!executing(cloud).some((one) => one.endsWith(`@${host}`)));
+    assert.equal(standing(cloud, host)?.scheduling, "cordoned");
+    assert.ok(operations(cloud).some(({ kind, state }) => kind === "drain" && state === "done"));
+  });
+
+  it("is refused for a lost host, and for a gateway", async () => {
+    const cloud = await running(spread, 6);
+    cloud.inject({ atMs: cloud.nowMs + 1, kind: "power-loss", host: "a1", downForMs: 60_000 });
+    await cloud.runUntil(cloud.nowMs + 8000);
+    const asked = ["a1", "gw-alpha"].map((host) =>
+      cloud.client.ask("drain", host, (service, signal) => service.drain(host, signal)),
+    );
+    await cloud.runUntil(cloud.nowMs + 2000);
+    const messages = asked.map(({ error }) => messageOf(error));
+    assert.match(messages[0] ?? "", /a1: it is lost/);
+    assert.match(messages[1] ?? "", /gateway of site alpha/);
   });
 });
 
