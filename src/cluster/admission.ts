@@ -15,6 +15,7 @@ import type {
   PlacedEnsemble,
   PlacementPolicy,
   Placements,
+  UnusableReason,
   Violation,
 } from "#planner/mapping.ts";
 import type { PlanResult } from "#protocol/http/plan.ts";
@@ -49,10 +50,17 @@ export function mappingProblem(ensemble: Ensemble, facts: AdmissionFacts): Mappi
 
 /** Hosts with what can be promised of them, and all that is promised. */
 export function promisedCloud(facts: AdmissionFacts): PlacedCloud {
+  const unusableReasons = new Map(
+    facts.topology.hosts.flatMap(({ id }) => {
+      const reason = unusableReason(id, facts);
+      return reason === undefined ? [] : [[id, reason] as const];
+    }),
+  );
   return {
     topology: promisableTopology(facts.topology),
     placed: facts.records.map(placedOf),
-    unusableHosts: new Set(facts.topology.hosts.map((host) => host.id).filter((id) => !takes(id, facts))),
+    unusableHosts: new Set(unusableReasons.keys()),
+    unusableReasons,
     capabilities: new Map([...facts.hosts.values()].map((host) => [host.id, kindsOf(host)])),
   };
 }
@@ -69,9 +77,17 @@ function placedOf(record: EnsembleRecord): PlacedEnsemble {
 const placedByRecord = new WeakMap<EnsembleRecord, PlacedEnsemble>();
 
 /** It takes new appliances. */
-function takes(host: HostId, facts: AdmissionFacts): boolean {
+const takes = (host: HostId, facts: AdmissionFacts): boolean => unusableReason(host, facts) === undefined;
+
+/** Why it takes no new appliances: what keeps it from that longest. */
+function unusableReason(host: HostId, facts: AdmissionFacts): UnusableReason | undefined {
   const { fenced, scheduling } = facts.standing(host);
-  return facts.isThere(host) && !fenced && scheduling === "open";
+  if (!facts.isThere(host)) {
+    if (facts.hosts.has(host)) return "lost";
+    return fenced ? "forgotten" : "absent";
+  }
+  if (scheduling !== "open") return scheduling;
+  return fenced ? "unclean" : undefined;
 }
 
 /**

@@ -42,6 +42,8 @@ export function explanationOf(record: EnsembleRecord, problem: MappingProblem): 
 
 /** What keeps it from the best of the other hosts; nothing when that one were as good. */
 function bindingOf({ candidates }: ApplianceExplanation): { binding?: string } {
+  const chosen = candidates.find((candidate) => candidate.chosen);
+  if (chosen !== undefined && chosen.reason !== "chosen") return { binding: chosen.reason };
   const next = candidates.find((candidate) => !candidate.chosen);
   if (next === undefined || next.costChange === 0) return {};
   return { binding: `${next.host}: ${next.reason}` };

@@ -3,7 +3,10 @@ import { appliancesOf } from "#model/appliances.ts";
 import type { MappingProblem, PlacedEnsemble } from "#planner/mapping.ts";
 
 /** Hosts, what is on them, and which of them take nothing. */
-export type PlacedCloud = Pick<MappingProblem, "topology" | "unusableHosts" | "capabilities"> & {
+export type PlacedCloud = Pick<
+  MappingProblem,
+  "topology" | "unusableHosts" | "unusableReasons" | "capabilities"
+> & {
   readonly placed: readonly PlacedEnsemble[];
 };
 

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { hostId } from "#base/ids.ts";
+import { applianceId, hostId } from "#base/ids.ts";
 import { seededRandom } from "#base/seeded-random.ts";
 import { megabitsPerSecond, mebibytes } from "#base/units.ts";
 import { sampleAppliance, sampleEnsemble, sampleLink } from "#model/sample.ts";
 import { explainMapping } from "#planner/explain.ts";
 import { solveMapping } from "#planner/mapper.ts";
-import type { MappingProblem } from "#planner/mapping.ts";
+import type { MappingProblem, UnusableReason } from "#planner/mapping.ts";
 import { plantedTopology } from "#planner/planted-topology.ts";
 
 const topology = plantedTopology({ network: "tree", hosts: 6, sites: 2 }, seededRandom(2));
@@ -57,7 +57,30 @@ describe("explainMapping()", () => {
       changes.toSorted((a, b) => a - b),
     );
     assert.equal(changes[0], 0);
-    assert.equal(db!.candidates.at(-1)!.reason, "the host is not usable now");
+    assert.equal(db!.candidates.at(-1)!.reason, "takes nothing now");
+  });
+
+  test("tells what is the matter with a host that takes nothing, and who waits for it", () => {
+    const lost = hostId("s0-h1");
+    const stays = sampleAppliance("disk", { onHostLoss: "in-place" });
+    const other = sampleEnsemble("shop", { appliances: [stays, sampleAppliance("web")] });
+    const weighed = (reason: UnusableReason) => {
+      const disk = applianceId(other.name, stays.name);
+      const asked = {
+        ...problem,
+        ensembles: [other],
+        unusableReasons: new Map([[lost, reason]]),
+        previous: new Map([[disk, lost]]),
+        pinned: new Set([disk]),
+      };
+      return explained(asked).appliances.map(
+        ({ candidates }) => candidates.find(({ host }) => host === lost)!.reason,
+      );
+    };
+    assert.deepEqual(weighed("lost"), ["waits for s0-h1, which is lost: restart: in-place", "is lost"]);
+    assert.deepEqual(weighed("cordoned"), ["it stays on s0-h1", "is cordoned"]);
+    assert.equal(weighed("unclean")[1], "is being cleaned: what it ran was given to others");
+    assert.equal(weighed("forgotten")[1], "is no longer known: it was forgotten");
   });
 
   test("tells why not: another host demanded, a label, a driver, low latency", () => {

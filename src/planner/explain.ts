@@ -6,7 +6,7 @@ import type { HostSpec } from "#model/topology.ts";
 import { compileProblem } from "#planner/compile.ts";
 import type { Compiled } from "#planner/compile.ts";
 import { hasDriver, hostAllows } from "#planner/demand.ts";
-import type { LinkPath, Mapping, MappingProblem } from "#planner/mapping.ts";
+import type { LinkPath, Mapping, MappingProblem, UnusableReason } from "#planner/mapping.ts";
 import { MapperState } from "#planner/state.ts";
 import { pinnedHost } from "#planner/wanted.ts";
 
@@ -75,8 +75,8 @@ function explainAppliance(
   const candidates = problem.topology.hosts.map((host, position): Candidate => {
     const chosen = position === at;
     if (compiled.unitPinned[unit] === 1) {
-      if (!chosen) return { host: host.id, chosen, reason: whyPinned(problem, compiled, index) };
-      return { host: host.id, chosen, costChange: 0, reason: whyPinned(problem, compiled, index) };
+      const reason = whyPinned(problem, compiled, index);
+      return { host: host.id, chosen, ...(chosen ? { costChange: 0 } : {}), reason };
     }
     if (!hostAllows(problem, host, spec))
       return { host: host.id, chosen, reason: whyNotAllowed(problem, host, compiled, index) };
@@ -92,9 +92,14 @@ function explainAppliance(
 
 /** It stays itself, or goes where one stays that it must share a host with. */
 function whyPinned(problem: MappingProblem, compiled: Compiled, index: number): string {
-  const { id } = compiled.appliances[index]!;
+  const { id, spec } = compiled.appliances[index]!;
   const own = pinnedHost(problem, id);
-  if (own !== undefined) return `it stays on ${own}`;
+  if (own !== undefined) {
+    const isLost = problem.unusableReasons?.get(own) === "lost";
+    return isLost && spec.onHostLoss === "in-place"
+      ? `waits for ${own}, which is lost: restart: in-place`
+      : `it stays on ${own}`;
+  }
   const anchor = compiled.appliances.find(
     (one, at) => compiled.unitOf[at] === compiled.unitOf[index] && pinnedHost(problem, one.id) !== undefined,
   )!;
@@ -104,12 +109,26 @@ function whyPinned(problem: MappingProblem, compiled: Compiled, index: number): 
 function whyNotAllowed(problem: MappingProblem, host: HostSpec, compiled: Compiled, index: number): string {
   const { spec } = compiled.appliances[index]!;
   if (!hasDriver(problem, host, spec.kind)) return `no driver for kind ${spec.kind}`;
-  if (problem.unusableHosts?.has(host.id) === true) return "the host is not usable now";
+  if (problem.unusableHosts?.has(host.id) === true) return whyUnusable(problem, host.id);
   const { hosts, sites, labels } = spec.placement;
   if (hosts !== undefined && !hosts.includes(host.id)) return `must be on ${hosts.join(" or ")}`;
   if (sites !== undefined && !sites.includes(host.site)) return `must be in site ${sites.join(" or ")}`;
   const missing = Object.entries(labels).filter(([name, value]) => host.labels[name] !== value);
   return `lacks ${missing.map(([name, value]) => `label ${name}=${value}`).join(", ")}`;
+}
+
+const unusableTexts = {
+  lost: "is lost",
+  draining: "is draining: what it runs moves away",
+  cordoned: "is cordoned",
+  unclean: "is being cleaned: what it ran was given to others",
+  absent: "has not joined",
+  forgotten: "is no longer known: it was forgotten",
+} satisfies Record<UnusableReason, string>;
+
+function whyUnusable({ unusableReasons }: MappingProblem, host: HostId): string {
+  const reason = unusableReasons?.get(host);
+  return reason === undefined ? "takes nothing now" : unusableTexts[reason];
 }
 
 /** What the placement would be with the unit on another host; the state is as before afterwards. */

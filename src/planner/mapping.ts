@@ -25,6 +25,8 @@ export type MappingProblem = {
   readonly moveWeight?: number;
   /** Dead, drained or fenced: nothing may be placed there. */
   readonly unusableHosts?: ReadonlySet<HostId>;
+  /** What is the matter with them, for explanations; decides nothing. */
+  readonly unusableReasons?: ReadonlyMap<HostId, UnusableReason>;
   /**
    * Of the appliances to be placed, those that stay exactly where `previous` has them, whatever that host is: one that
    * is not usable, that their requirements forbid, or that the topology does not know. What they break there is told.
@@ -51,6 +53,9 @@ export type HeldCapacity = {
   readonly memory: Float64Array;
   readonly link: Float64Array;
 };
+
+/** unclean: it has yet to end what was given to others. absent: it has not joined. */
+export type UnusableReason = "lost" | "draining" | "cordoned" | "unclean" | "absent" | "forgotten";
 
 export type PlacementPolicy = "spread" | "pack";
 
