@@ -4,9 +4,10 @@ import { segmentMtu, sitesByNetwork } from "#cluster/tunnels.ts";
 import type { HostsSeen } from "#cluster/hosts-seen.ts";
 import type { Progress } from "#cluster/progress.ts";
 import type { EnsembleRecord, HostRecord, HostStanding } from "#cluster/records.ts";
+import { restartWord } from "#formats/restart.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
-import type { ApplianceSpec, CpuRequest } from "#model/ensemble.ts";
+import type { CpuRequest } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
 import type { LinkPath } from "#planner/mapping.ts";
 import type { ApplianceStatus, EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
@@ -66,21 +67,29 @@ function applianceView(
   const host = record.placements[id];
   const report =
     host === undefined ? undefined : sources.seen.report(host)?.appliances.find((one) => one.id === id);
-  const silent = host !== undefined && sources.seen.report(host) !== undefined && !sources.seen.isFresh(host);
+  const isLost = host !== undefined && sources.seen.isLost(host);
+  const silent =
+    isLost || (host !== undefined && sources.seen.report(host) !== undefined && !sources.seen.isFresh(host));
   const site = host === undefined ? undefined : sources.hosts.get(host)?.site;
+  const restart =
+    restartWord(spec.restart.when, spec.onHostLoss) ?? `${spec.restart.when}, ${spec.onHostLoss}`;
+  const waits = isLost && spec.onHostLoss === "in-place";
+  const message = waits ? `waits for ${host}, which is lost: restart: ${restart}` : report?.message;
+  const isThere = !silent && report?.startedAt !== undefined;
   return {
     ensemble: record.ensemble.name,
     name,
     kind: spec.kind,
     state: record.over?.includes(id) === true ? "gone" : silent ? "lost" : (report?.state ?? "pending"),
+    restart,
     restarts: report?.restarts ?? 0,
     addresses: (record.interfaces[id] ?? []).map(({ network, address, mac }) => ({ network, address, mac })),
     cpuUsedMilli: host === undefined ? 0 : sources.seen.cpuMilli(host, id),
     memoryUsedBytes: report?.memoryBytes ?? 0,
     ...(host === undefined ? {} : { host }),
     ...(site === undefined ? {} : { site }),
-    ...(report?.message === undefined ? {} : { message: report.message }),
-    ...(report?.startedAt === undefined ? {} : { startedAtMs: report.startedAt }),
+    ...(message === undefined ? {} : { message }),
+    ...(isThere ? { startedAtMs: report.startedAt } : {}),
     ...(spec.cpu === undefined ? {} : { cpuReservedMilli: reservedMilli(spec.cpu) }),
     ...(spec.memoryBytes === undefined ? {} : { memoryLimitBytes: spec.memoryBytes }),
   };
@@ -126,21 +135,22 @@ function linkView(
 export function hostViews(sources: ViewSources): HostStatus[] {
   const here = Map.groupBy(
     sources.ensembles.flatMap((record) =>
-      appliancesOf(record.ensemble).map(({ id, spec }) => ({ host: record.placements[id], spec })),
+      appliancesOf(record.ensemble).map((one) => ({ ...one, host: record.placements[one.id] })),
     ),
     ({ host }) => host,
   );
-  return [...sources.hosts.values()].map((host) =>
-    hostView(
-      host,
-      (here.get(host.id) ?? []).map((one) => one.spec),
-      sources,
-    ),
-  );
+  return [...sources.hosts.values()]
+    .map((host) => hostView(host, here.get(host.id) ?? [], sources))
+    .toSorted((a, b) => a.id.localeCompare(b.id, "en", { numeric: true }));
 }
 
-function hostView(host: HostRecord, here: readonly ApplianceSpec[], sources: ViewSources): HostStatus {
+/** What is over keeps its promise, for a change may start it again, but it does not run. */
+function hostView(host: HostRecord, placed: readonly Appliance[], sources: ViewSources): HostStatus {
   const report = sources.seen.report(host.id);
+  const here = placed.map(({ spec }) => spec);
+  const over = new Set(
+    report?.appliances.flatMap(({ id, state }) => (state === "exited" || state === "failed" ? [id] : [])),
+  );
   const problems = (report?.problems ?? []).map((problem) => problem.message);
   return {
     id: host.id,
@@ -158,7 +168,7 @@ function hostView(host: HostRecord, here: readonly ApplianceSpec[], sources: Vie
     memoryReservedBytes: here.reduce((sum, one) => sum + (one.memoryBytes ?? 0), 0),
     memoryUsedBytes: report?.usage.memoryBytes ?? 0,
     uplinkBps: host.capacity.uplinkBps,
-    appliances: here.length,
+    appliances: placed.filter(({ id }) => !over.has(id)).length,
     tunnels: (report?.tunnels ?? []).map(({ peerSite, kind, up }) => ({ peerSite, kind, up })),
     lastSeenMs: sources.seen.lastSeen(host.id) ?? 0,
     problems,

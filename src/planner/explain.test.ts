@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { applianceId, hostId } from "#base/ids.ts";
+import { hostId } from "#base/ids.ts";
 import { seededRandom } from "#base/seeded-random.ts";
 import { megabitsPerSecond, mebibytes } from "#base/units.ts";
+import { appliancesOf } from "#model/appliances.ts";
 import { sampleAppliance, sampleEnsemble, sampleLink } from "#model/sample.ts";
 import { explainMapping } from "#planner/explain.ts";
 import { solveMapping } from "#planner/mapper.ts";
@@ -65,7 +66,7 @@ describe("explainMapping()", () => {
     const stays = sampleAppliance("disk", { onHostLoss: "in-place" });
     const other = sampleEnsemble("shop", { appliances: [stays, sampleAppliance("web")] });
     const weighed = (reason: UnusableReason) => {
-      const disk = applianceId(other.name, stays.name);
+      const disk = appliancesOf(other)[0]!.id;
       const asked = {
         ...problem,
         ensembles: [other],

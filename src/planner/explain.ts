@@ -96,9 +96,8 @@ function whyPinned(problem: MappingProblem, compiled: Compiled, index: number): 
   const own = pinnedHost(problem, id);
   if (own !== undefined) {
     const isLost = problem.unusableReasons?.get(own) === "lost";
-    return isLost && spec.onHostLoss === "in-place"
-      ? `waits for ${own}, which is lost: restart: in-place`
-      : `it stays on ${own}`;
+    if (!isLost || spec.onHostLoss !== "in-place") return `it stays on ${own}`;
+    return `waits for ${own}, which is lost: restart: ${spec.restart.when === "never" ? "never" : "in-place"}`;
   }
   const anchor = compiled.appliances.find(
     (one, at) => compiled.unitOf[at] === compiled.unitOf[index] && pinnedHost(problem, one.id) !== undefined,

@@ -9,6 +9,8 @@ export const applianceStatusSchema = z.strictObject({
   /** As its host reports it; "pending" before the host has heard of it; "lost" when its host is silent; "gone" when it ran on a host that was forgotten, and is not run again. */
   state: z.string(),
   message: z.string().optional(),
+  /** As ensemble files have it: "elsewhere", "in-place", "never", …; "on-failure, in-place" where no word says both. */
+  restart: z.string().optional(),
   restarts: z.int(),
   startedAtMs: z.number().optional(),
   addresses: z.array(z.strictObject({ network: z.string(), address: z.string(), mac: z.string() })),
