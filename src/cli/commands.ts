@@ -19,7 +19,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: "lab",
-    summary: "Hosts as network namespaces on this machine: up, down, status",
+    summary: "Hosts as network namespaces on this machine: up, down, status, power, pause, resume",
     group: "Start",
     load: () => import("#cli/lab.ts"),
   },

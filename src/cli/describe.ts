@@ -113,7 +113,8 @@ function formatAppliance(
     ["message", appliance.message],
     ["host", appliance.host],
     ["site", appliance.site],
-    ["running for", appliance.startedAtMs === undefined ? undefined : age(appliance.startedAtMs, nowMs)],
+    ["running for", runningFor(appliance, nowMs)],
+    ["restart", appliance.restart],
     ["restarts", String(appliance.restarts)],
     ["CPU used", cpu(appliance.cpuUsedMilli)],
     ["CPU promised", appliance.cpuReservedMilli === undefined ? undefined : cpu(appliance.cpuReservedMilli)],
@@ -124,6 +125,10 @@ function formatAppliance(
     ),
   ]);
   return [facts, ...linkTable(links, width)].join("\n");
+}
+
+function runningFor({ state, startedAtMs }: ApplianceStatus, nowMs: number): string | undefined {
+  return state !== "running" || startedAtMs === undefined ? undefined : age(startedAtMs, nowMs);
 }
 
 function linkTable(links: readonly LinkStatus[], width: number): string[] {

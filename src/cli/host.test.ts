@@ -119,6 +119,11 @@ test("host cordon, uncordon and forget ask for just that and say what follows", 
     (await run("cordon", "a1")).out,
     "a1 takes nothing new; 2 appliances stay: consort host drain a1 moves them\n",
   );
+  await using quiet = await testApi({ "POST /v1/hosts/a1/cordon": json({ ...a1, appliances: 1 }) });
+  assert.equal(
+    (await consort(["host", "cordon", "a1"], { url: quiet.url })).out,
+    "a1 takes nothing new; 1 appliance stays: consort host drain a1 moves it\n",
+  );
   assert.equal(
     (await run("uncordon", "a1")).out,
     "a1 takes appliances again, once it is clean: it is fenced\n",
@@ -162,7 +167,13 @@ test("host alone is its help, and a wrong or lonely verb is bad input", async ()
   assert.match(wrong.err, /no such verb; did you mean "drain"\?/);
   const lonely = await consort(["host", "drain"]);
   assert.equal(lonely.exit, 2);
-  assert.match(lonely.err, /no host given, wanted: consort host drain HOST/);
+  assert.match(lonely.err, /no host given, wanted one: consort host drain HOST/);
+  const empty = await consort(["host", "forget", ""]);
+  assert.equal(empty.exit, 2);
+  assert.match(empty.err, /no host given, wanted one: consort host forget HOST/);
+  const two = await consort(["host", "drain", "a1", "a2"]);
+  assert.equal(two.exit, 2);
+  assert.match(two.err, /a1, a2 are 2 hosts, wanted one: consort host drain HOST/);
 });
 
 test("snapshot prints the document, or keeps it where only its owner reads it", async () => {

@@ -32,9 +32,9 @@ export const command: Command = {
     { line: "consort host cordon a1", what: "let what runs there come to its end" },
     { line: "consort host forget a1", what: "its machine has burnt down" },
   ],
-  takes: [0, 2],
+  takes: [0, Number.POSITIVE_INFINITY],
   async run(given, context) {
-    const [verb, host] = given.positionals;
+    const [verb, host = "", ...others] = given.positionals;
     if (verb === undefined) {
       context.terminal.out(commandHelp(findCommand("host"), command));
       return errorTable.bad_input.exit;
@@ -43,11 +43,14 @@ export const command: Command = {
       const suggestion = didYouMean(verb, Object.keys(verbs)) ?? "see consort host --help";
       throw new ConsortError("bad_input", `Cannot run consort host ${verb}: no such verb; ${suggestion}`);
     }
-    if (host === undefined)
+    if (host === "" || others.length > 0) {
+      const told =
+        host === "" ? "no host given" : `${[host, ...others].join(", ")} are ${others.length + 1} hosts`;
       throw new ConsortError(
         "bad_input",
-        `Cannot run consort host ${verb}: no host given, wanted: consort host ${verb} HOST; see consort hosts`,
+        `Cannot run consort host ${verb}: ${told}, wanted one: consort host ${verb} HOST; see consort hosts`,
       );
+    }
     return verbs[verb](host, given, context);
   },
 };
@@ -71,10 +74,11 @@ async function cordon(id: string, given: Arguments, context: CommandContext): Pr
   const client = await connect(given, context);
   const host = await changeHost<HostStatus>(client, "cordon", id, context.signal);
   if (given.has("json")) printJson(host, context);
-  else
-    context.terminal.out(
-      `${id} takes nothing new${host.appliances === 0 ? "" : `; ${count(host.appliances, "appliance")} stay: consort host drain ${id} moves them`}\n`,
-    );
+  else {
+    const [stay, them] = host.appliances === 1 ? ["stays", "it"] : ["stay", "them"];
+    const here = `; ${count(host.appliances, "appliance")} ${stay}: consort host drain ${id} moves ${them}`;
+    context.terminal.out(`${id} takes nothing new${host.appliances === 0 ? "" : here}\n`);
+  }
   return 0;
 }
 

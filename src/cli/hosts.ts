@@ -1,3 +1,4 @@
+import { ConsortError } from "#base/errors.ts";
 import { apiOptions } from "#cli/arguments.ts";
 import { connect } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
@@ -13,6 +14,7 @@ export const command: Command = {
     ...apiOptions,
     ...watchOptions,
     quiet: { about: "Only the ids, one a line", short: "q" },
+    role: { about: "Only hosts, or only gateways", value: "host|gateway" },
   },
   about: [
     "Lists hosts and site gateways: CPU and memory promised of what there is, and what is used now. CPU is in parts of\na core: 150% is one and a half.",
@@ -24,9 +26,19 @@ export const command: Command = {
   ],
   takes: [0, 0],
   async run(given, context) {
+    const role = given.text("role");
+    if (role !== undefined && role !== "host" && role !== "gateway")
+      throw new ConsortError(
+        "bad_input",
+        `Cannot run consort hosts: --role is "${role}", wanted host or gateway`,
+      );
     const client = await connect(given, context);
+    const listed = async (signal: AbortSignal): Promise<HostStatus[]> => {
+      const hosts = await client.request<HostStatus[]>("GET", "/v1/hosts", signal);
+      return hosts.filter((host) => role === undefined || host.role === role);
+    };
     if (given.has("quiet") && !given.has("json")) {
-      const hosts = await client.request<HostStatus[]>("GET", "/v1/hosts", context.signal);
+      const hosts = await listed(context.signal);
       context.terminal.out(
         inOrder(hosts)
           .map(({ id }) => `${printable(id)}\n`)
@@ -34,11 +46,8 @@ export const command: Command = {
       );
       return 0;
     }
-    return showOrWatch(
-      given,
-      context,
-      (signal) => client.request<HostStatus[]>("GET", "/v1/hosts", signal),
-      (hosts, width) => formatHosts(hosts, context.clock.now(), width),
+    return showOrWatch(given, context, listed, (hosts, width) =>
+      formatHosts(hosts, context.clock.now(), width),
     );
   },
 };

@@ -2,7 +2,7 @@ import { apiOptions } from "#cli/arguments.ts";
 import { connect, route } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
 import { age, cpu, size } from "#cli/quantities.ts";
-import { formatTable } from "#cli/table.ts";
+import { formatTable, printable } from "#cli/table.ts";
 import { changesUnderWay, underWayLines } from "#cli/under-way.ts";
 import { showOrWatch, watchOptions } from "#cli/watch.ts";
 import type { Operation } from "#protocol/http/operation.ts";
@@ -10,9 +10,14 @@ import type { ApplianceStatus, EnsembleStatus } from "#protocol/http/status.ts";
 
 export const command: Command = {
   usage: ["ps [NAME]"],
-  options: { ...apiOptions, ...watchOptions },
+  options: {
+    ...apiOptions,
+    ...watchOptions,
+    quiet: { about: "Only the names of all ensembles, one a line", short: "q" },
+  },
   about: [
-    "Lists all ensembles, or the appliances of one: where each runs, its state, addresses and use; below them the\nchanges under way.",
+    "Lists all ensembles, or the appliances of one: where each runs, its state, addresses and use; below them what\nis waited for, and the changes under way.",
+    "READY: those that run, or have ended as they should.",
     "STATE of an appliance: lost when its host is not heard of, fenced while it is held because its host's lease has run\nout; both run again on another host, or when theirs is back.",
   ],
   examples: [
@@ -24,6 +29,11 @@ export const command: Command = {
   async run(given, context) {
     const client = await connect(given, context);
     const [name] = given.positionals;
+    if (given.has("quiet") && !given.has("json")) {
+      const all = await client.request<EnsembleStatus[]>("GET", "/v1/ensembles", context.signal);
+      context.terminal.out(all.map((one) => `${printable(one.name)}\n`).join(""));
+      return 0;
+    }
     const path = name === undefined ? "/v1/ensembles" : route`/v1/ensembles/${name}`;
     return showOrWatch<Listed>(
       given,
@@ -49,9 +59,21 @@ type Listed = {
 
 function formatListed({ told, changes }: Listed, nowMs: number, width: number): string {
   if (!("name" in told)) return [formatEnsembles(told, width), ...underWayLines(changes)].join("\n");
-  const own = changes.filter(({ ensemble }) => ensemble === told.name);
-  return [formatAppliances(told, nowMs, width), ...underWayLines(own)].join("\n");
+  const hosts = new Set(told.appliances.map(({ host }) => host));
+  const concerns = ({ ensemble, host }: Operation): boolean =>
+    ensemble === told.name || (host !== undefined && hosts.has(host));
+  const shown = changes.filter(concerns);
+  const isSaid = shown.some(({ message }) => message === told.message);
+  return [
+    formatAppliances(told, nowMs, width),
+    ...(isSaid ? [] : messageLine(told)),
+    ...underWayLines(shown),
+  ].join("\n");
 }
+
+/** Why it is not as desired; nothing when it is. */
+const messageLine = ({ name, state, message }: EnsembleStatus): string[] =>
+  message === undefined ? [] : [`${printable(`${name} is ${state}: ${message}`)}\n`];
 
 export function formatEnsembles(ensembles: readonly EnsembleStatus[], width?: number): string {
   if (ensembles.length === 0) return "No ensembles. Start one: consort up FILE\n";
@@ -59,7 +81,7 @@ export function formatEnsembles(ensembles: readonly EnsembleStatus[], width?: nu
     [
       { heading: "ENSEMBLE", cell: (row) => row.name },
       { heading: "STATE", cell: (row) => row.state },
-      { heading: "READY", right: true, cell: (row) => `${running(row)}/${row.appliances.length}` },
+      { heading: "READY", right: true, cell: (row) => `${ready(row)}/${row.appliances.length}` },
       { heading: "NETWORKS", right: true, cell: (row) => String(row.networks.length) },
       { heading: "LINKS", right: true, cell: (row) => String(row.links.length) },
       { heading: "HOSTS", cell: (row) => hostsOf(row) },
@@ -70,11 +92,16 @@ export function formatEnsembles(ensembles: readonly EnsembleStatus[], width?: nu
   );
 }
 
-const running = (ensemble: EnsembleStatus): number =>
-  ensemble.appliances.filter((appliance) => appliance.state === "running").length;
+/** As the progress of up counts them: what has ended well is ready, too. */
+const readyStates: ReadonlySet<string> = new Set(["running", "suspended", "exited"]);
+
+const ready = ({ appliances }: EnsembleStatus): number =>
+  appliances.filter(({ state }) => readyStates.has(state)).length;
 
 const hostsOf = (ensemble: EnsembleStatus): string =>
-  [...new Set(ensemble.appliances.flatMap((appliance) => appliance.host ?? []))].sort().join(",");
+  [...new Set(ensemble.appliances.flatMap((appliance) => appliance.host ?? []))]
+    .sort((a, b) => a.localeCompare(b, "en", { numeric: true }))
+    .join(",");
 
 export function formatAppliances(ensemble: EnsembleStatus, nowMs: number, width?: number): string {
   return formatTable<ApplianceStatus>(

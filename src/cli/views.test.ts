@@ -142,14 +142,49 @@ test("ps NAME lists its appliances, and --json is the API's answer", async () =>
       "shop/web-1  task  running  a1    1m30s         0  12.5%    1MiB  10.77.0.2",
       "shop/db     task  backoff  b1        -         2     0%      0B             exit code 1",
       "",
+      "shop is degraded: db restarts",
+      "",
     ].join("\n"),
   );
   const machine = await consort(["ps", "shop", "--json"], { url: api.url });
   assert.deepEqual(JSON.parse(machine.out), shop);
 });
 
-test("ps shows the changes under way, and of one ensemble its own", async () => {
-  await using api = await testApi(underWay);
+test("ps counts what has ended well as ready, as up does", async () => {
+  const [web, db] = shop.appliances;
+  const states = (...two: string[]) => [
+    { ...web!, state: two[0]! },
+    { ...db!, state: two[1]! },
+  ];
+  for (const [state, ready] of [
+    ["exited", "2/2"],
+    ["failed", "1/2"],
+    ["lost", "1/2"],
+  ] as const) {
+    const one = { ...shop, appliances: states("running", state) };
+    await using api = await testApi({ ...answers, "GET /v1/ensembles": json([one]) });
+    const { out } = await consort(["ps"], { url: api.url });
+    assert.match(out, new RegExp(`\\nshop +degraded +${ready} `), state);
+  }
+});
+
+test("describe tells what an appliance waits for and how it restarts, and of none that does not run how long it does", async () => {
+  const waits = { ...shop.appliances[0]!, state: "lost", message: "waits for a1", restart: "in-place" };
+  const appliances = [waits, shop.appliances[1]!];
+  await using api = await testApi({ ...answers, "GET /v1/ensembles/shop": json({ ...shop, appliances }) });
+  const { out } = await consort(["describe", "shop/web-1"], { url: api.url });
+  assert.match(out, /message: +waits for a1\n/);
+  assert.match(out, /restart: +in-place\n/);
+  assert.doesNotMatch(out, /running for/);
+});
+
+test("ps shows the changes under way, and of one ensemble its own and those of its hosts", async () => {
+  const elsewhere = { ...drain, id: "op-9", host: "c1" };
+  await using api = await testApi({
+    ...underWay,
+    "GET /v1/operations": json([ended, recovery, drain]),
+    "GET /v1/ensembles/shop": json({ ...shop, message: recovery.message }),
+  });
   const all = await consort(["ps"], { url: api.url });
   assert.ok(
     all.out.endsWith(
@@ -158,7 +193,16 @@ test("ps shows the changes under way, and of one ensemble its own", async () => 
     all.out,
   );
   const one = await consort(["ps", "shop"], { url: api.url });
-  assert.ok(one.out.endsWith("\nUnder way:\n  recover shop: starting 1/2: waiting for db (op-7)\n"), one.out);
+  assert.ok(
+    one.out.endsWith(
+      "\n\nUnder way:\n  recover shop: starting 1/2: waiting for db (op-7)\n  drain a1: moving 0/1 (op-8)\n",
+    ),
+    one.out,
+  );
+  assert.doesNotMatch(one.out, /shop is degraded/);
+  await using other = await testApi({ ...answers, "GET /v1/operations": json([elsewhere]) });
+  assert.doesNotMatch((await consort(["ps", "shop"], { url: other.url })).out, /Under way/);
+  assert.equal((await consort(["ps", "-q"], { url: other.url })).out, "shop\n");
 });
 
 test("ps, describe and top show an appliance that is fenced and the recovery of its ensemble", async () => {
@@ -202,6 +246,8 @@ test("hosts shows those that take nothing new or are fenced, and with --quiet id
   assert.match(lines[2] ?? "", /^a2 +alpha +host +lost 9s, fenced +- +1 /);
   assert.match(lines[3] ?? "", /^b1 +beta +host +ready +draining +1 /);
   assert.equal((await consort(["hosts", "-q"], { url: api.url })).out, "a1\na2\nb1\n");
+  assert.equal((await consort(["hosts", "-q", "--role", "gateway"], { url: api.url })).out, "");
+  assert.equal((await consort(["hosts", "-q", "--role", "router"], { url: api.url })).exit, 2);
   const fenced = await consort(["describe", "host/a2"], { url: api.url });
   assert.match(fenced.out, /fenced: +yes: what it ran was given to other hosts/);
   assert.doesNotMatch(fenced.out, /Under way/);
