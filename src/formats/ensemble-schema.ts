@@ -112,7 +112,7 @@ const applianceSchema = z.strictObject(
     priority: wholeNumber(0, 9)
       .optional()
       .describe(
-        "0 yields first, 9 last and is first to be started again when hosts are lost; 5 unless told.",
+        "After the loss of a host 9 is placed first and 0 last; nothing that runs is ended for another. 5 unless told.",
       ),
     hosts: namesOf("hosts").optional().describe("Only on one of these hosts."),
     sites: namesOf("sites").optional().describe("Only at one of these sites."),

@@ -37,9 +37,9 @@ export class RecoveryReconciler {
     this.#context = context;
   }
 
-  /** Why appliances have found no place at their last attempt. */
+  /** Why appliances have found no place at their last attempt, worded to follow their name. */
   stuck(): ReadonlyMap<string, string> {
-    return new Map([...this.#stuck].map(([id, { why }]) => [id, why]));
+    return new Map([...this.#stuck].map(([id, { why }]) => [id, why.replace(`Cannot place ${id}: `, "")]));
   }
 
   async run(signal: AbortSignal): Promise<void> {
