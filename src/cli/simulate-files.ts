@@ -10,25 +10,34 @@ import { parsePlanetlab } from "#formats/planetlab.ts";
 import type { Trace } from "#formats/planetlab.ts";
 import type { EnsembleSource, Scenario } from "#formats/scenario-content.ts";
 import type { DemandCurve } from "#formats/scenario-demand.ts";
-import { parseScenario } from "#formats/scenario.ts";
+import { unknownNames } from "#formats/scenario-names.ts";
+import type { ScenarioWorld } from "#formats/scenario-names.ts";
+import { parseScenario, problemsIn } from "#formats/scenario.ts";
 import { parseSnapshot } from "#formats/snapshot.ts";
 import { parseTopology } from "#formats/topology.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
+import { hostRecordsOf } from "#sim/host-records.ts";
 import type { Play, PlayCurve, PlayStep } from "#sim/scenario/play.ts";
 
+/** A scenario, and the text it was read from; absent where nobody wrote one. */
+export type WrittenScenario = { readonly scenario: Scenario; readonly text?: string };
+
 /** The scenario a file describes. Throws `bad_input` with all problems. */
-export async function readScenario(file: string, context: CommandContext): Promise<Scenario> {
+export async function readScenario(file: string, context: CommandContext): Promise<WrittenScenario> {
   const text = await readTextFile(file, context);
-  return parsed(file, parseScenario(text, { file: file === "-" ? "stdin.yaml" : file }));
+  return { scenario: parsed(file, parseScenario(text, { file: placed(file) })), text };
 }
+
+/** How problems name it. */
+const placed = (file: string): string => (file === "-" ? "stdin.yaml" : file);
 
 /**
  * A scenario with all files it names, which are looked for beside it. `start`: a running cloud to begin from instead of
- * the scenario's own.
+ * the scenario's own. Throws `bad_input` with all problems, also where it names what that cloud does not have.
  */
 export async function readPlay(
-  scenario: Scenario,
+  { scenario, text }: WrittenScenario,
   file: string,
   start: CloudSnapshot | undefined,
   context: CommandContext,
@@ -51,8 +60,21 @@ export async function readPlay(
   const demand = [];
   for (const { of, curve } of scenario.demand) demand.push({ of, curve: await curveOf(curve, beside) });
   const cloud = await cloudOf(scenario, beside, start, context);
-  return { name, durationMs, seed, policy, steps, load, demand, ...cloud };
+  const play: Play = { name, durationMs, seed, policy, steps, load, demand, ...cloud };
+  const findings = unknownNames(scenario, worldOf(play));
+  if (findings.length === 0) return play;
+  const problems = problemsIn(text ?? "", { file: placed(file) }, findings);
+  return parsed(file, { ok: false, problems });
 }
+
+const worldOf = ({ topology, snapshot, steps, load }: Play): ScenarioWorld => ({
+  hosts: (snapshot?.hosts ?? hostRecordsOf(topology)).map((host) => host.id),
+  ensembles: [
+    ...(snapshot?.ensembles ?? []).map((record) => record.ensemble),
+    ...steps.flatMap((step) => (step.kind === "up" ? [step.ensemble] : [])),
+  ],
+  arriving: load.map((one) => one.ensemble),
+});
 
 async function cloudOf(
   { cloud }: Scenario,

@@ -8,6 +8,7 @@ import type { Event } from "#protocol/http/status.ts";
 import { cpuChart } from "#sim/scenario/chart-text.ts";
 import type { Decision } from "#sim/scenario/records-seen.ts";
 import type { ScenarioResult } from "#sim/scenario/run.ts";
+import type { Asked } from "#sim/scenario/user.ts";
 
 /** Lines of one part printed at most; --json has all. */
 const rowsMost = 200;
@@ -47,11 +48,12 @@ export function formatResult(
 function verdicts(result: ScenarioResult): string {
   const { verdicts: all, breach, asked } = result;
   const unmet = all.filter((verdict) => !verdict.met);
-  const refused = asked.filter((one) => one.state === "refused" || one.state === "lost");
+  const refused = asked.filter((one) => isRefused(one) && one.ifRefused !== "expected");
+  const wrongly = asked.filter(isMistake).length;
   return [
     ...refused.map(
-      ({ atMs, verb, subject, state, message }) =>
-        `  ! ${moment(atMs)}  ${verb} ${printable(subject)} was ${state === "lost" ? "not answered" : state}${message === undefined ? "" : `: ${printable(message)}`}\n`,
+      ({ atMs, verb, subject, state, message, ifRefused }) =>
+        `  ${ifRefused === "mistake" ? "!" : "-"} ${moment(atMs)}  ${verb} ${printable(subject)} was ${state === "lost" ? "not answered" : state}${message === undefined ? "" : `: ${printable(message)}`}\n`,
     ),
     ...unmet.map(
       ({ atMs, text, found }) => `  x ${moment(atMs)}  expected: ${text}; but ${printable(found ?? "")}\n`,
@@ -59,6 +61,9 @@ function verdicts(result: ScenarioResult): string {
     ...(all.length === 0
       ? []
       : [`${all.length - unmet.length} of ${count(all.length, "expectation")} met\n`]),
+    wrongly === 0
+      ? ""
+      : `${count(wrongly, "step")} refused, and not expected to be: expect: refused, written beside it, would say so\n`,
     breach === undefined
       ? `Every invariant held, looked at after ${result.watched}\n`
       : `BROKEN at ${moment(result.simulatedMs)}: ${breach.invariant}: ${printable(breach.message)}\n`,
@@ -70,7 +75,14 @@ export const summaryLine = (result: ScenarioResult): string =>
   `${result.name}, seed ${result.seed}: ${moment(result.simulatedMs)} of ${count(result.hosts, "host")}, ${count(result.events, "event")}, run ${result.traceHash}${result.interrupted ? "; interrupted" : ""}`;
 
 export const isGood = (result: ScenarioResult): boolean =>
-  result.breach === undefined && result.verdicts.every((verdict) => verdict.met);
+  result.breach === undefined &&
+  result.verdicts.every((verdict) => verdict.met) &&
+  !result.asked.some(isMistake);
+
+const isRefused = ({ state }: Asked): boolean => state === "refused" || state === "lost";
+/** Who was not answered has the fault to thank for it, not the scenario. */
+export const isMistake = ({ state, ifRefused }: Asked): boolean =>
+  state === "refused" && ifRefused === "mistake";
 
 function bounded<Row>(rows: readonly Row[], table: (shown: readonly Row[]) => string): string {
   if (rows.length === 0) return "";

@@ -40,7 +40,7 @@ test("a scenario from standard input is played: chart, decisions, events, verdic
   assert.match(out, /small, seed 1: 20s of 2 hosts, \d+ events, run \S+ in/);
 });
 
-test("--json tells all of it, the same for the same seed, and --until ends sooner", async () => {
+test("--json tells all of it, the same for the same seed, and --until ends when it says", async () => {
   const [one, two] = [
     await consort(["simulate", "-", "--json", "--seed", "7"], { input: scenario }),
     await consort(["simulate", "-", "--json", "--seed", "7"], { input: scenario }),
@@ -126,12 +126,120 @@ test("what does not go together is refused", async () => {
     [["x.yaml", "--swarm"], /--swarm draws its own scenario/],
     [["-", "--until", "soon"], /--until is "soon"/],
     [["--from-live", "--snapshot", "x.json"], /wanted one/],
+    [["--swarm", "--from-live"], /--swarm and --from-live do not go together/],
+    [["--swarm", "--svg", "x.svg"], /--swarm and --svg do not go together/],
+    [["-", "--seed", "2", "--seeds", "1..3"], /--seed and --seeds do not go together/],
+    [["-", "--svg", "x.svg", "--seeds", "1..3"], /--svg and --seeds do not go together/],
+    [["-", "--trace", "--seeds", "1..3"], /--trace and --seeds do not go together/],
+    [["-", "--trace", "--json"], /--trace and --json do not go together/],
     [["missing.yaml"], /there is no such file/],
   ] as const) {
-    const { exit, err } = await consort(["simulate", ...args], { input: scenario });
+    const { exit, err, out } = await consort(["simulate", ...args], { input: scenario });
     assert.equal(exit, 2, args.join(" "));
-    assert.match(err, wanted);
+    assert.match(err + out, wanted);
   }
+});
+
+const misnamed = `scenario: bad
+duration: 1m
+cloud: {hosts: 2}
+steps:
+  - {at: 1s, up: {ensemble: shop, appliances: {web: {command: stay, replicas: 4}}}}
+  - {at: 2s, down: shopp}
+  - {at: 3s, cordon: [a1, a9]}
+  - {at: 4s, powerLoss: a7}
+  - {at: 4s, pause: host/zz}
+  - {at: 4s, partition: a8}
+  - {at: 4s, cut: {from: host/a1, to: cluster/2}}
+  - {at: 5s, expect: [wbe gone, web-1 not on a9, web running, shop/web-4 running, host gw-alpha ready]}
+  - {at: 5s, clockSkew: {place: stor, jump: 1s}}
+  - {at: 6s, cancel: shoq}
+  - {at: 7s, expect: [up job-3 done, job-12/run gone, run gone, cordon a1 refused]}
+load:
+  - {ensemble: {ensemble: job, appliances: {run: {command: stay}}}, rate: 1/h}
+demand: [{of: webb, constant: 10%}, {of: web, constant: 10%}, {of: "we*", constant: 10%}]
+`;
+
+test("names that the cloud does not have are told before the run, all at once and with their places", async () => {
+  const { exit, err, out } = await consort(["simulate", "-"], { input: misnamed });
+  assert.equal(exit, 2, out);
+  assert.deepEqual(
+    err.split("\n").flatMap((line) => {
+      const [, place, message] = /stdin\.yaml:(\d+:\d+) \S+ (.*)$/.exec(line) ?? [];
+      return place === undefined ? [] : [`${place} ${message}`];
+    }),
+    [
+      '6:20 no ensemble "shopp" in this cloud; did you mean "shop"?',
+      '7:27 no host "a9" in this cloud; did you mean "a1"?',
+      '8:25 no host "a7" in this cloud; did you mean "a1"?',
+      '9:21 no process "host/zz" in this cloud; did you mean "host/a1"?',
+      '10:25 no host "a8" in this cloud; did you mean "a1"?',
+      '11:39 no process "cluster/2" in this cloud; did you mean "cluster/1"?',
+      '12:23 no appliance or ensemble "wbe" in this cloud; did you mean "web"?',
+      '12:33 no host "a9" in this cloud; did you mean "a1"?',
+      '13:33 no place "stor" in this cloud; did you mean "store"?',
+      '14:22 no ensemble or host "shoq" in this cloud; did you mean "shop"?',
+      '18:15 no appliance or ensemble "webb" in this cloud; did you mean "web"?',
+    ],
+  );
+});
+
+test("names are those of the cloud it starts from, not of the file's own", async () => {
+  await using api = await testApi({ "GET /v1/snapshot": json(snapshot) });
+  const input = "scenario: s\nduration: 20s\ncloud: {hosts: [x]}\nsteps:\n  - {at: 5s, powerLoss: x}\n";
+  const { exit, err } = await consort(["simulate", "--from-live", "-"], { url: api.url, input });
+  assert.equal(exit, 2);
+  assert.match(err, /stdin\.yaml:5:\d+ steps\[0\]\.powerLoss: no host "x" in this cloud/);
+  assert.equal((await consort(["simulate", "-"], { input })).exit, 0);
+});
+
+const refusals = (expectation: string): string => `scenario: s
+duration: 20s
+cloud: {hosts: [a, b]}
+steps:
+  - {at: 5s, forget: a${expectation}}
+`;
+
+test("a step that is refused is a failure, unless the scenario expects it", async () => {
+  const wrong = await consort(["simulate", "-"], { input: refusals("") });
+  assert.equal(wrong.exit, 1);
+  assert.match(wrong.out, /! 5s +forget a was refused: Cannot forget a/);
+  assert.match(wrong.out, /1 step refused, and not expected to be/);
+  const many = await consort(["simulate", "-", "--seeds", "1..2", "--json"], { input: refusals("") });
+  assert.equal(many.exit, 1);
+  const [first] = JSON.parse(many.out) as { refused: { subject: string }[] }[];
+  assert.equal(first?.refused[0]?.subject, "a");
+  for (const expectation of [", expect: refused", "}\n  - {at: 10s, expect: forget a refused"]) {
+    const right = await consort(["simulate", "-"], { input: refusals(expectation) });
+    assert.equal(right.exit, 0, right.out + right.err);
+    assert.match(right.out, /1 of 1 expectation met/);
+    assert.doesNotMatch(right.out, / ! |not expected to be/);
+  }
+  const made = await consort(["simulate", "-"], {
+    input: refusals("").replace("forget: a", "cordon: a, expect: refused"),
+  });
+  assert.equal(made.exit, 1);
+  assert.match(made.out, /x 5s +expected: cordon a refused; but it was answered/);
+});
+
+test("what cannot be written is told before the run, and the chart is written after the report", async () => {
+  const { exit, err, out } = await consort(["simulate", "-", "--svg", "/nonexistent/x.svg"], {
+    input: scenario,
+  });
+  assert.equal(exit, 2);
+  assert.match(err, /Cannot write \/nonexistent\/x\.svg: there is no folder \/nonexistent/);
+  assert.equal(out, "");
+});
+
+test("--until ends later, too: load goes on, and the line that runs it again says so", async () => {
+  const loaded = `${scenario.replace("running 2", "running 99")}load:
+  - {ensemble: {ensemble: job, appliances: {run: {command: stay}}}, rate: 1/s, lifetime: 2s}
+`;
+  const { out } = await consort(["simulate", "-", "--until", "40s"], { input: loaded });
+  assert.match(out, /small, seed 1: 40s of 2 hosts/);
+  assert.match(out, /3\d(?:\.\d+)?s +job-\d+\/run +- +[ab]\n/);
+  const many = await consort(["simulate", "-", "--until", "40s", "--seeds", "1..2"], { input: loaded });
+  assert.match(many.out, /again: consort simulate - --until 40s --seed 1\n/);
 });
 
 test("traces are read from a folder and from an archive, in the order of their names", async () => {

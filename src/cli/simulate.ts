@@ -1,5 +1,4 @@
-import { writeFile } from "node:fs/promises";
-import { ConsortError, errorTable, messageOf } from "#base/errors.ts";
+import { errorTable } from "#base/errors.ts";
 import { millis } from "#base/units.ts";
 import { apiOptions } from "#cli/arguments.ts";
 import type { Arguments } from "#cli/arguments.ts";
@@ -7,12 +6,14 @@ import { connect } from "#cli/client.ts";
 import { lineWidth } from "#cli/command.ts";
 import type { Command, CommandContext } from "#cli/command.ts";
 import { progressOn } from "#cli/progress.ts";
+import { badInput, endingAsTold, refuseContradictions, seedsOf } from "#cli/simulate-options.ts";
 import { readPlay, readScenario, readSnapshot, snapshotOf } from "#cli/simulate-files.ts";
-import { formatResult, isGood, moment, summaryLine } from "#cli/simulate-report.ts";
+import type { WrittenScenario } from "#cli/simulate-files.ts";
+import { formatResult, isGood, isMistake, moment, summaryLine } from "#cli/simulate-report.ts";
 import { runSwarm } from "#cli/simulate-swarm.ts";
+import { checkWritable, writeTextFile } from "#cli/writable-file.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
-import type { ReportPart, Scenario } from "#formats/scenario-content.ts";
-import { parseDuration } from "#formats/units.ts";
+import type { ReportPart } from "#formats/scenario-content.ts";
 import { cpuSvg } from "#sim/scenario/chart-svg.ts";
 import type { Play } from "#sim/scenario/play.ts";
 import { playScenario } from "#sim/scenario/run.ts";
@@ -20,7 +21,6 @@ import type { ScenarioResult } from "#sim/scenario/run.ts";
 import { shrinkPlay } from "#sim/scenario/shrink.ts";
 import { describeFault } from "#sim/swarm/describe.ts";
 
-const seedsMost = 1_000_000;
 const traceLinesMost = 1_000_000;
 /** A running cloud alone is watched for so long. */
 const liveUnlessToldMs = millis(60_000);
@@ -38,7 +38,7 @@ export const command: Command = {
     ...apiOptions,
     seed: { about: "The same seed gives the same run, to the last event (the file's, else 1)", value: "N" },
     seeds: { about: "Run one seed after the other, both ends included", value: "A..B" },
-    until: { about: "End at this moment of virtual time instead of the file's duration", value: "TIME" },
+    until: { about: "End at this moment of virtual time, sooner or later than the file says", value: "TIME" },
     svg: { about: "Write the chart of CPU over time to this file", value: "FILE" },
     trace: { about: "Print every event of the run" },
     swarm: { about: "Random clouds, users and faults instead of a file" },
@@ -47,77 +47,57 @@ export const command: Command = {
   },
   about: [
     "Plays a scenario in virtual time: the managers are the real ones, hosts, network and store never were. Invariants are\nlooked at on the way: no appliance runs twice, no acknowledged change is lost, no host is over-admitted, and more.",
-    "Exit code 1 when an expectation of the file was not met or an invariant was broken; then one line tells how to run it\nagain, and the faults are shown that it needs. Interrupted, it tells what it saw so far. It touches no host.",
+    "Exit code 1 when an expectation of the file was not met, a step was refused that was not expected to be, or an\ninvariant was broken; then one line tells how to run it again, and the faults are shown that it needs. Names that\nthe cloud does not have are told before the run. Interrupted, it tells what it saw so far. It touches no host.",
   ],
   examples: [
     { line: "consort simulate examples/five-tasks/five-tasks.scenario.yaml", what: "with its chart" },
     { line: "consort simulate rack.scenario.yaml --seeds 1..100", what: "what chance makes of it" },
     { line: "consort simulate --swarm --seeds 1..200", what: "look for a defect of the managers" },
-    { line: "consort simulate --from-live lose-a1.scenario.yaml", what: "what if, without doing it" },
+    {
+      line: "consort simulate --from-live examples/lose-b2.scenario.yaml",
+      what: "what if, without doing it",
+    },
   ],
   takes: [0, 1],
   async run(given, context) {
+    refuseContradictions(given);
     const seeds = seedsOf(given);
     const [file] = given.positionals;
-    if (given.has("swarm")) {
-      if (file !== undefined) throw badInput("--swarm draws its own scenario, and a file is given");
-      return runSwarm(seeds ?? [given.number("seed") ?? 1], given, context);
-    }
+    if (given.has("swarm")) return runSwarm(seeds ?? [given.number("seed") ?? 1], given, context);
+    const svg = given.text("svg");
+    if (svg !== undefined) await checkWritable(svg);
     const start = await startOf(given, context);
     if (file === undefined && start === undefined)
       throw badInput("no scenario is given, wanted FILE, --swarm, --from-live or --snapshot SNAPSHOT");
-    const scenario = file === undefined ? liveScenario() : await readScenario(file, context);
-    const play = cut(await readPlay(scenario, file ?? "", start, context), given);
-    const all = seeds ?? [given.number("seed") ?? scenario.seed];
+    const written = file === undefined ? liveScenario() : await readScenario(file, context);
+    const play = endingAsTold(await readPlay(written, file ?? "", start, context), given);
+    const all = seeds ?? [given.number("seed") ?? play.seed];
     return all.length === 1 || seeds === undefined
-      ? playOne({ ...play, seed: all[0] ?? 1 }, scenario.report, file, given, context)
+      ? playOne({ ...play, seed: all[0] ?? 1 }, written.scenario.report, file, given, context)
       : playMany(all, play, file, given, context);
   },
 };
 
-const badInput = (what: string): ConsortError =>
-  new ConsortError("bad_input", `Cannot run consort simulate: ${what}`);
-
-function seedsOf(given: Arguments): number[] | undefined {
-  const text = given.text("seeds");
-  if (text === undefined) return undefined;
-  const found = /^(\d{1,10})\.\.(\d{1,10})$/.exec(text);
-  const [from, to] = [Number(found?.[1]), Number(found?.[2])];
-  if (found === null || to < from || to - from >= seedsMost)
-    throw badInput(
-      `--seeds is "${text}", wanted two whole numbers such as 1..200, at most ${seedsMost} seeds`,
-    );
-  return Array.from({ length: to - from + 1 }, (_, index) => from + index);
-}
-
 async function startOf(given: Arguments, context: CommandContext): Promise<CloudSnapshot | undefined> {
   const file = given.text("snapshot");
   if (!given.has("from-live")) return file === undefined ? undefined : readSnapshot(file, context);
-  if (file !== undefined) throw badInput("both --from-live and --snapshot are given, wanted one");
   const client = await connect(given, context);
   return snapshotOf(await client.text("/v1/snapshot", context.signal), "the manager's snapshot");
 }
 
-const liveScenario = (): Scenario => ({
-  name: "live",
-  durationMs: liveUnlessToldMs,
-  seed: 1,
-  cloud: { kind: "snapshot-file", file: "" },
-  policy: { placement: "spread", consolidate: false },
-  steps: [],
-  load: [],
-  demand: [],
-  report: ["chart", "table", "events", "operations"],
+const liveScenario = (): WrittenScenario => ({
+  scenario: {
+    name: "live",
+    durationMs: liveUnlessToldMs,
+    seed: 1,
+    cloud: { kind: "snapshot-file", file: "" },
+    policy: { placement: "spread", consolidate: false },
+    steps: [],
+    load: [],
+    demand: [],
+    report: ["chart", "table", "events", "operations"],
+  },
 });
-
-function cut(play: Play, given: Arguments): Play {
-  const text = given.text("until");
-  if (text === undefined) return play;
-  const until = parseDuration(text);
-  if (!until.ok || until.value === 0) throw badInput(`--until is "${text}", wanted a time such as 10m`);
-  const steps = play.steps.filter((step) => step.atMs <= until.value);
-  return { ...play, durationMs: until.value, steps };
-}
 
 async function playOne(
   play: Play,
@@ -140,8 +120,6 @@ async function playOne(
     },
   });
   progress.end();
-  const svg = given.text("svg");
-  if (svg !== undefined) await write(svg, cpuSvg(result.cpu, play.topology, play.name));
   if (json) terminal.out(`${JSON.stringify(plain(result), undefined, 2)}\n`);
   else {
     if (given.has("trace")) terminal.out(`${result.trace.join("\n")}\n`);
@@ -149,6 +127,9 @@ async function playOne(
     terminal.out(`${summaryLine(result)} in ${((clock.monotonic() - startedMs) / 1000).toFixed(1)} s\n`);
     if (result.breach !== undefined) await tellFailure(play, result, file, given, context);
   }
+  // After the report: what cannot be written loses nothing else.
+  const svg = given.text("svg");
+  if (svg !== undefined) await writeTextFile(svg, cpuSvg(result.cpu, play.topology, play.name));
   if (!isGood(result)) return 1;
   return result.interrupted ? errorTable.cancelled.exit : 0;
 }
@@ -195,7 +176,11 @@ async function tellFailure(
 ): Promise<void> {
   const start = given.text("snapshot");
   const from = given.has("from-live") ? " --from-live" : start === undefined ? "" : ` --snapshot ${start}`;
-  terminal.out(`again: consort simulate${file === undefined ? "" : ` ${file}`}${from} --seed ${play.seed}\n`);
+  const until = given.text("until");
+  const ending = until === undefined ? "" : ` --until ${until}`;
+  terminal.out(
+    `again: consort simulate${file === undefined ? "" : ` ${file}`}${from}${ending} --seed ${play.seed}\n`,
+  );
   if (result.breach === undefined || signal.aborted) return;
   const faults = await shrinkPlay(play, result.breach, { signal, runs: shrinkRuns });
   terminal.out(
@@ -205,10 +190,11 @@ async function tellFailure(
   );
 }
 
-const brief = ({ seed, breach, verdicts, events, traceHash }: ScenarioResult): unknown => ({
+const brief = ({ seed, breach, verdicts, asked, events, traceHash }: ScenarioResult): unknown => ({
   seed,
   breach,
   unmet: verdicts.filter((verdict) => !verdict.met),
+  refused: asked.filter(isMistake),
   events,
   traceHash,
 });
@@ -226,10 +212,4 @@ function plain(result: ScenarioResult): unknown {
       appliances: Object.fromEntries(appliances),
     },
   };
-}
-
-async function write(file: string, text: string): Promise<void> {
-  await writeFile(file, text).catch((cause: unknown) => {
-    throw new ConsortError("bad_input", `Cannot write ${file}: ${messageOf(cause)}`, { cause });
-  });
 }

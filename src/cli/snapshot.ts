@@ -1,9 +1,8 @@
-import { writeFile } from "node:fs/promises";
-import { ConsortError, messageOf } from "#base/errors.ts";
 import { apiOptions } from "#cli/arguments.ts";
 import { connect } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
 import { count } from "#cli/quantities.ts";
+import { writeTextFile } from "#cli/writable-file.ts";
 import type { SnapshotDocument } from "#formats/snapshot.ts";
 
 /** What appliances were given in `files` and `env` may be secret. */
@@ -33,12 +32,7 @@ export const command: Command = {
       return 0;
     }
     const { hosts, ensembles } = JSON.parse(text) as SnapshotDocument;
-    try {
-      await writeFile(file, `${text}\n`, { mode: ownerOnly, signal });
-    } catch (cause) {
-      signal.throwIfAborted();
-      throw new ConsortError("bad_input", `Cannot write ${file}: ${messageOf(cause)}`, { cause });
-    }
+    await writeTextFile(file, `${text}\n`, { mode: ownerOnly, signal });
     const held = { file, hosts: hosts.length, ensembles: ensembles.length };
     terminal.out(
       given.has("json")

@@ -1,4 +1,5 @@
 import type { Millis } from "#base/units.ts";
+import type { Path } from "#formats/problem.ts";
 import type { DemandRule } from "#formats/scenario-demand.ts";
 import type { Expectation } from "#formats/scenario-expect.ts";
 import type { ScenarioFault } from "#formats/scenario-fault.ts";
@@ -33,7 +34,14 @@ export type EnsembleSource =
 export const hostVerbs = ["cordon", "uncordon", "drain", "forget"] as const;
 export type HostVerb = (typeof hostVerbs)[number];
 
-export type ScenarioStep = { readonly atMs: Millis } & (
+/** A step, with the place of its word in the file. */
+export type ScenarioStep = { readonly path: Path } & TimedAct;
+
+export type TimedAct = {
+  readonly atMs: Millis;
+  /** Of what is asked of the managers: that they refuse it. */
+  readonly expectRefused?: boolean;
+} & (
   | { readonly kind: "up"; readonly ensemble: EnsembleSource }
   | { readonly kind: "down"; readonly ensemble: string }
   /** The newest operation that runs on this ensemble or host. */
@@ -50,7 +58,8 @@ export type LoadSource = {
   readonly perMs: number;
   readonly lifetime: LoadLifetime;
   readonly fromMs: Millis;
-  readonly untilMs: Millis;
+  /** Absent: as long as the run takes. */
+  readonly untilMs?: Millis;
   readonly most: number;
 };
 

@@ -66,6 +66,16 @@ const forms: readonly Form[] = [
     }),
   },
   {
+    shape: new RegExp(`^(cordon|uncordon|forget|cancel) ${name} refused$`),
+    read: ([, operation = "", subject = ""], text) => ({
+      text,
+      kind: "operation",
+      operation,
+      subject,
+      state: "refused",
+    }),
+  },
+  {
     shape: new RegExp(`^host ([a-z][a-z0-9-]*) (${hostWords.join("|")})$`),
     read: ([, host = "", state], text) => ({ text, kind: "host", host, state: state as HostWord }),
   },

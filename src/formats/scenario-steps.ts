@@ -10,11 +10,16 @@ import { faultsOf, faultWords } from "#formats/scenario-fault.ts";
 import type { StepDocument } from "#formats/scenario-schema.ts";
 
 const ownWords = ["up", "down", "cancel", ...hostVerbs, "expect", "note"] as const;
+/** What is asked of the managers, who may refuse it. */
+const askedWords: ReadonlySet<string> = new Set(["up", "down", "cancel", ...hostVerbs]);
 const allWords = [...ownWords, ...faultWords] as const;
 
 /** One step of the file: several steps where it names several ensembles, hosts or sentences. */
 export function stepsOf(step: StepDocument, atMs: Millis, path: Path, findings: Finding[]): ScenarioStep[] {
-  const words = allWords.filter((word) => step[word] !== undefined);
+  const given = allWords.filter((word) => step[word] !== undefined);
+  const isRefusal = step.expect === "refused" && given.some((word) => askedWords.has(word));
+  const words = given.filter((word) => !(isRefusal && word === "expect"));
+  const [word = ""] = words;
   if (words.length !== 1) {
     const message =
       words.length === 0 ? "what happens is not said" : `${words.join(" and ")} are two steps, not one`;
@@ -22,23 +27,35 @@ export function stepsOf(step: StepDocument, atMs: Millis, path: Path, findings: 
     findings.push({ path, message, suggestion: words.length === 0 ? `write one of ${known}` : "write two" });
     return [];
   }
+  const at: Path = [...path, word];
   const faults = faultsOf(step, atMs, path, findings);
-  if (faults.length > 0) return faults.map((fault) => ({ kind: "fault", atMs, fault }));
-  if (step.up !== undefined)
-    return [{ kind: "up", atMs, ensemble: ensembleSourceOf(step.up, [...path, "up"], findings) }];
-  if (step.cancel !== undefined) return [{ kind: "cancel", atMs, subject: String(step.cancel) }];
-  if (step.note !== undefined) return [{ kind: "note", atMs, text: step.note }];
-  if (step.expect !== undefined) {
-    const at: Path = [...path, "expect"];
-    const isList = typeof step.expect === "object";
-    return listOf(step.expect).flatMap((text, index): ScenarioStep[] => {
-      const expectation = expectationOf(text, isList ? [...at, index] : at, findings);
-      return expectation === undefined ? [] : [{ kind: "expect", atMs, expectation }];
+  if (faults.length > 0) return faults.map((fault) => ({ kind: "fault", atMs, path: at, fault }));
+  if (step.note !== undefined) return [{ kind: "note", atMs, path: at, text: step.note }];
+  if (step.expect !== undefined && !isRefusal)
+    return listOf(step.expect, at).flatMap(([text, place]): ScenarioStep[] => {
+      const expectation = expectationOf(text, place, findings);
+      return expectation === undefined ? [] : [{ kind: "expect", atMs, path: place, expectation }];
     });
-  }
-  if (step.down !== undefined) return listOf(step.down).map((ensemble) => ({ kind: "down", atMs, ensemble }));
+  const asked = { atMs, ...(isRefusal ? { expectRefused: true } : {}) };
+  if (step.up !== undefined)
+    return [{ kind: "up", ...asked, path: at, ensemble: ensembleSourceOf(step.up, at, findings) }];
+  if (step.cancel !== undefined)
+    return [{ kind: "cancel", ...asked, path: at, subject: String(step.cancel) }];
+  if (step.down !== undefined)
+    return listOf(step.down, at).map(([ensemble, place]) => ({
+      kind: "down",
+      ...asked,
+      path: place,
+      ensemble,
+    }));
   return hostVerbs.flatMap((verb) =>
-    listOf(step[verb] ?? []).map((host): ScenarioStep => ({ kind: "host", atMs, verb, host })),
+    listOf(step[verb] ?? [], at).map(([host, place]): ScenarioStep => ({
+      kind: "host",
+      ...asked,
+      path: place,
+      verb,
+      host,
+    })),
   );
 }
 
@@ -55,5 +72,6 @@ export function ensembleSourceOf(
   return { kind: "inline", ensemble: built.ensemble };
 }
 
-const listOf = (value: string | readonly string[]): readonly string[] =>
-  typeof value === "string" ? [value] : value;
+/** Each with its place. */
+const listOf = (value: string | readonly string[], path: Path): readonly (readonly [string, Path])[] =>
+  typeof value === "string" ? [[value, path]] : value.map((one, index) => [one, [...path, index]]);

@@ -120,6 +120,30 @@ test("expectations are sentences", () => {
   );
 });
 
+test("beside what is asked of the managers, and nowhere else, stands that they refuse it", () => {
+  const { steps } = parsed(`${head}steps:
+  - {at: 1s, cordon: [a1, a2], expect: refused}
+  - {at: 2s, down: shop, expect: refused}
+  - {at: 3s, down: shop}
+  - {at: 4s, expect: [forget a1 refused, cancel shop refused]}
+`);
+  assert.deepEqual(
+    steps.map((step) => [step.kind, step.expectRefused]),
+    [
+      ["host", true],
+      ["host", true],
+      ["down", true],
+      ["down", undefined],
+      ["expect", undefined],
+      ["expect", undefined],
+    ],
+  );
+  const alone = (step: string) => problems(`${head}steps:\n  - ${step}\n`)[0] ?? "";
+  assert.match(alone("{at: 1s, expect: refused}"), /expected a sentence/);
+  assert.match(alone("{at: 1s, powerLoss: a1, expect: refused}"), /are two steps/);
+  assert.match(alone("{at: 1s, down: x, expect: x gone}"), /down and expect are two steps/);
+});
+
 test("demand is a constant, steps, a sine, a trace or drawn", () => {
   const { demand } = parsed(`${head}demand:
   - {of: a, constant: 150%}

@@ -14,13 +14,19 @@ export const arrivalsMost = 1_000_000;
 export function arrivals(load: PlayLoad, durationMs: number, random: Random): PlayStep[] {
   const steps: PlayStep[] = [];
   const most = Math.min(load.most, arrivalsMost);
+  const untilMs = load.untilMs ?? durationMs;
   let atMs = load.fromMs + exponential(random, 1 / load.perMs);
-  for (let number = 1; number <= most && atMs < load.untilMs; number += 1) {
+  for (let number = 1; number <= most && atMs < untilMs; number += 1) {
     const name = ensembleName(`${load.ensemble.name}-${number}`);
-    steps.push({ kind: "up", atMs: millis(Math.round(atMs)), ensemble: { ...load.ensemble, name } });
+    steps.push({
+      kind: "up",
+      atMs: millis(Math.round(atMs)),
+      byChance: true,
+      ensemble: { ...load.ensemble, name },
+    });
     const leavesMs = atMs + lifetimeMs(load.lifetime, random);
     if (leavesMs < durationMs)
-      steps.push({ kind: "down", atMs: millis(Math.round(leavesMs)), ensemble: name });
+      steps.push({ kind: "down", atMs: millis(Math.round(leavesMs)), byChance: true, ensemble: name });
     atMs += exponential(random, 1 / load.perMs);
   }
   return steps.toSorted((a, b) => a.atMs - b.atMs);

@@ -101,6 +101,7 @@ test("the first rule that names an appliance holds; without one it uses what it 
     ],
     seed: 1,
     durationMs: 1000,
+    declaredAs: () => undefined,
     promisedMilli: (id) => (id === "other/one" ? 1500 : undefined),
     usedMilli: { "seen/one": 42 },
   });

@@ -13,6 +13,8 @@ type DemandParts = {
   readonly durationMs: number;
   /** What an appliance is promised, in thousandths of a core; undefined: nothing. */
   readonly promisedMilli: (appliance: string) => number | undefined;
+  /** The name it shares with other replicas. */
+  readonly declaredAs: (appliance: string) => string | undefined;
   /** What it was seen to use before the run began. */
   readonly usedMilli: Readonly<Record<string, number>>;
 };
@@ -42,8 +44,9 @@ export class Demands {
   }
 
   #curveOf(appliance: string): Curve {
-    const { rules, promisedMilli, usedMilli } = this.#parts;
-    const rule = rules.find(({ of }) => names(of, appliance));
+    const { rules, promisedMilli, usedMilli, declaredAs } = this.#parts;
+    const declared = declaredAs(appliance);
+    const rule = rules.find(({ of }) => names(of, appliance, declared));
     const promised = promisedMilli(appliance);
     if (rule === undefined) {
       const steady = usedMilli[appliance] ?? promised ?? quietMilli;
@@ -101,14 +104,16 @@ function drawn(
 }
 
 /** "shop", "shop/web-1", "web-1" and patterns of these with "*" name the appliance "shop/web-1". */
-export function names(pattern: string, appliance: string): boolean {
+export function names(pattern: string, appliance: string, declared?: string): boolean {
   const [ensemble = "", name = ""] = appliance.split("/", 2);
-  if (!pattern.includes("*")) return [appliance, ensemble, name].includes(pattern);
+  const all = [appliance, ensemble, name];
+  if (declared !== undefined) all.push(declared, `${ensemble}/${declared}`);
+  if (!pattern.includes("*")) return all.includes(pattern);
   const shape = new RegExp(
     `^${pattern
       .split("*")
       .map((part) => part.replaceAll(/[^\w/-]/g, "\\$&"))
       .join(".*")}$`,
   );
-  return [appliance, ensemble, name].some((text) => shape.test(text));
+  return all.some((text) => shape.test(text));
 }

@@ -66,15 +66,19 @@ function contradiction(expectation: Expectation, look: ExpectLook): string | und
 
 const differs = (found: string, wanted: string): string | undefined => (found === wanted ? undefined : found);
 
-/** Appliances by id, by ensemble, or by a name that only one has; those that run count too, wanted or not. */
+/** Appliances by id, ensemble or name; that of replicas stands for all of them. Those that run count too, wanted or not. */
 function idsOf(subject: string, { cloud, seen }: ExpectLook): ApplianceId[] {
   const running = [...cloud.machines.values()].flatMap((machine) =>
     [...machine.appliances].map(({ id }) => id),
   );
   const all = [...new Set([...seen.appliances().keys(), ...running])];
-  if (subject.includes("/")) return all.filter((id) => id === subject);
   const ofEnsemble = all.filter((id) => id.startsWith(`${subject}/`));
-  return ofEnsemble.length > 0 ? ofEnsemble : all.filter((id) => id.endsWith(`/${subject}`));
+  if (ofEnsemble.length > 0) return ofEnsemble;
+  return all.filter((id) => {
+    const declared = seen.declaredAs(id);
+    if (!subject.includes("/")) return id.endsWith(`/${subject}`) || declared === subject;
+    return id === subject || `${id.slice(0, id.indexOf("/"))}/${declared}` === subject;
+  });
 }
 
 function notAll(

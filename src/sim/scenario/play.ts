@@ -1,7 +1,6 @@
-import type { Millis } from "#base/units.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { Trace } from "#formats/planetlab.ts";
-import type { LoadSource, Scenario, ScenarioStep } from "#formats/scenario-content.ts";
+import type { LoadSource, Scenario, TimedAct } from "#formats/scenario-content.ts";
 import type { DemandCurve } from "#formats/scenario-demand.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
@@ -15,9 +14,13 @@ export type Play = Pick<Scenario, "name" | "durationMs" | "seed" | "policy"> & {
   readonly demand: readonly PlayDemand[];
 };
 
-export type PlayStep =
-  | Exclude<ScenarioStep, { kind: "up" }>
-  | { readonly kind: "up"; readonly atMs: Millis; readonly ensemble: Ensemble };
+export type PlayStep = {
+  /** An arrival or what follows from it: that it is refused is no mistake of the scenario. */
+  readonly byChance?: boolean;
+} & (
+  | Exclude<TimedAct, { kind: "up" }>
+  | (Omit<Extract<TimedAct, { kind: "up" }>, "ensemble"> & { readonly ensemble: Ensemble })
+);
 
 export type PlayLoad = Omit<LoadSource, "ensemble"> & { readonly ensemble: Ensemble };
 

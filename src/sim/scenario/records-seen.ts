@@ -23,6 +23,9 @@ export class RecordsSeen {
   #records = new Map<string, EnsembleRecord>();
   #appliances = new Map<ApplianceId, Known>();
 
+  /** Names as ensembles declare them, also of what is no longer wanted. */
+  readonly #declared = new Map<ApplianceId, string>();
+
   constructor(cloud: Cloud) {
     this.#cloud = cloud;
   }
@@ -33,6 +36,11 @@ export class RecordsSeen {
 
   appliances(): ReadonlyMap<ApplianceId, Known> {
     return this.#appliances;
+  }
+
+  /** The name that an appliance's replicas share: "web" of "shop/web-2". */
+  declaredAs(id: ApplianceId): string | undefined {
+    return this.#declared.get(id);
   }
 
   /** Brings it up to date; cheap while the store is at the same revision. */
@@ -61,7 +69,10 @@ export class RecordsSeen {
       const spec = specs.get(appliance);
       const to = spec === undefined ? undefined : wanted?.placements[appliance];
       if (spec === undefined) this.#appliances.delete(appliance);
-      else this.#appliances.set(appliance, { host: to, spec });
+      else {
+        this.#appliances.set(appliance, { host: to, spec });
+        this.#declared.set(appliance, spec.name);
+      }
       if (from === to) continue;
       const atMs = this.#cloud.nowMs;
       this.decisions.push({

@@ -84,6 +84,26 @@ steps:
   assert.equal(wrong.find(({ text }) => text === "host a lost")?.found, "it is ready, open, clean");
 });
 
+test("the name that replicas share stands for all of them, also once they are no longer wanted", async () => {
+  const { verdicts } = await playScenario(
+    play(`duration: 30s
+cloud: {hosts: [a, b]}
+demand: [{of: shop/web, constant: 50%}]
+steps:
+  - {at: 1s, cordon: b}
+  - {at: 5s, up: ${shop(3)}}
+  - {at: 14s, expect: [web on a, shop/web running, web gets 150%, web on b, web gone]}
+  - {at: 15s, down: shop}
+  - {at: 25s, expect: web gone}
+`),
+    { signal },
+  );
+  assert.deepEqual(
+    verdicts.map(({ met, found }) => found ?? met),
+    [true, true, true, "shop/web-1 is on a", "shop/web-1 is running", true],
+  );
+});
+
 test("users ask again until a manager answers", async () => {
   const result = await playScenario(
     play(`duration: 40s

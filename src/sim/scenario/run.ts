@@ -26,7 +26,7 @@ import { CpuRecorder } from "#sim/scenario/series.ts";
 import type { CpuSeries } from "#sim/scenario/series.ts";
 import type { SimulationSettings } from "#sim/settings.ts";
 import { ScenarioUser } from "#sim/scenario/user.ts";
-import type { Asked } from "#sim/scenario/user.ts";
+import type { Asked, IfRefused } from "#sim/scenario/user.ts";
 import { calmFrom } from "#sim/swarm/swarm-case.ts";
 
 /** What a run showed, as far as it came. Plain data; equal for equal plays, to the last event. */
@@ -102,6 +102,7 @@ class Run {
       seed,
       durationMs,
       promisedMilli: (id) => promisedMilli(this.#seen, id as ApplianceId),
+      declaredAs: (id) => this.#seen.declaredAs(id as ApplianceId),
       usedMilli: snapshot?.cpuUsedMilli ?? {},
     });
     this.#cloud = new SimulatedCloud({
@@ -167,7 +168,7 @@ class Run {
       trace: this.#cloud.traceLines(),
       ...(breach === undefined ? {} : { breach }),
       watched: this.#isSmall ? "every event" : "every sample",
-      verdicts: this.#verdicts,
+      verdicts: [...this.#verdicts, ...refusalVerdicts(this.#user.asked, interrupted)],
       asked: this.#user.asked,
       decisions: this.#seen.decisions,
       operations: storedOperations(this.#cloud)
@@ -188,15 +189,17 @@ class Run {
   }
 
   #take(step: Exclude<PlayStep, { kind: "fault" }>): void {
+    const ifRefused: IfRefused =
+      step.byChance === true ? "neither" : step.expectRefused === true ? "expected" : "mistake";
     switch (step.kind) {
       case "up":
-        return this.#user.up(step.ensemble);
+        return this.#user.up(step.ensemble, ifRefused);
       case "down":
-        return this.#user.down(step.ensemble);
+        return this.#user.down(step.ensemble, ifRefused);
       case "cancel":
-        return this.#user.cancel(step.subject);
+        return this.#user.cancel(step.subject, ifRefused);
       case "host":
-        return this.#user.host(step.verb, step.host);
+        return this.#user.host(step.verb, step.host, ifRefused);
       case "note":
         this.#notes.push({ atMs: this.#cloud.nowMs, text: step.text });
         return;
@@ -221,6 +224,8 @@ class Run {
       });
     };
     look(new Set());
+    if (expectation.kind === "operation" && expectation.state === "refused")
+      this.#user.excuse(expectation.operation, expectation.subject);
     if (expectation.kind !== "host") return;
     const service = [...this.#cloud.processes.values()].findLast(
       (one) => one.state === "up" && one.service !== undefined,
@@ -250,6 +255,17 @@ export function managerWith({
       ...parts,
       policy,
       consolidate: (problem) => Promise.resolve(proposeConsolidation(problem, { seed })),
+    });
+}
+
+/** Of what was to be refused, whether it was; what nobody has answered yet says nothing in a run that was cut off. */
+function refusalVerdicts(asked: readonly Asked[], interrupted: boolean): Verdict[] {
+  return asked
+    .filter(({ ifRefused, state }) => ifRefused === "expected" && !(interrupted && state === "asked"))
+    .map(({ atMs, verb, subject, state }) => {
+      const verdict = { atMs, text: `${verb} ${subject} refused` };
+      if (state === "refused") return { ...verdict, met: true };
+      return { ...verdict, met: false, found: `it was ${state === "lost" ? "not answered" : state}` };
     });
 }
 

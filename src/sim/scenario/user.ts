@@ -14,6 +14,16 @@ export type Asked = {
   readonly subject: string;
   state: Call["state"];
   message?: string;
+  /** What it means that it is refused: a mistake of the scenario, what it expects, or neither. */
+  ifRefused: IfRefused;
+};
+
+export type IfRefused = "mistake" | "expected" | "neither";
+
+type Request = {
+  readonly verb: string;
+  readonly subject: string;
+  readonly ifRefused: IfRefused | undefined;
 };
 
 type Work = (service: ClusterService, signal: AbortSignal) => Promise<unknown>;
@@ -35,44 +45,44 @@ export class ScenarioUser {
     this.#ledger = ledger;
   }
 
-  up(ensemble: Ensemble): void {
+  up(ensemble: Ensemble, ifRefused?: IfRefused): void {
     this.#persist(
-      "up",
-      ensemble.name,
+      { verb: "up", subject: ensemble.name, ifRefused },
       (service, signal) => service.up(ensemble, signal),
       (call) => this.#ledger?.up(ensemble, call),
     );
   }
 
-  down(name: string): void {
+  down(name: string, ifRefused?: IfRefused): void {
     this.#persist(
-      "down",
-      name,
+      { verb: "down", subject: name, ifRefused },
       (service, signal) => service.down(name, signal),
       (call) => this.#ledger?.down(name, call),
     );
   }
 
-  host(verb: HostVerb, host: string): void {
-    this.#persist(verb, host, (service, signal): Promise<unknown> => service[verb](host, signal));
+  host(verb: HostVerb, host: string, ifRefused?: IfRefused): void {
+    this.#persist({ verb, subject: host, ifRefused }, (service, signal): Promise<unknown> =>
+      service[verb](host, signal),
+    );
   }
 
   /** Of the newest operation that still runs on that ensemble or host. */
-  cancel(subject: string): void {
+  cancel(subject: string, ifRefused?: IfRefused): void {
+    const request = { verb: "cancel", subject, ifRefused };
     const newest = storedOperations(this.#cloud)
       .map(({ operation }) => operation)
       .filter((one) => one.state === "running" && (one.ensemble ?? one.host) === subject)
       .toSorted((a, b) => a.createdAtMs - b.createdAtMs)
       .at(-1);
     if (newest === undefined) {
-      this.#note("cancel", subject, "refused", `nothing is under way on ${subject}`);
+      this.#note(request, "refused", `nothing is under way on ${subject}`);
       return;
     }
     const id = operationId(newest.id);
     const known = this.#ledger?.newestOperation(subject);
     this.#persist(
-      "cancel",
-      subject,
+      request,
       (service, signal) => service.cancel(id, signal),
       (call) => {
         if (known?.id === newest.id) this.#ledger?.cancel(subject, call, known.goesBackTo);
@@ -80,20 +90,29 @@ export class ScenarioUser {
     );
   }
 
-  #note(verb: string, subject: string, state: Call["state"], message?: string): Asked {
+  /** Elsewhere the scenario says that the newest request of this kind was to be refused. */
+  excuse(verb: string, subject: string): void {
+    const asked = this.asked.findLast((one) => one.verb === verb && one.subject === subject);
+    if (asked?.ifRefused === "mistake") asked.ifRefused = "neither";
+  }
+
+  #note(request: Request, state: Call["state"], message?: string): Asked {
+    const { verb, subject, ifRefused = "mistake" } = request;
     const asked: Asked = {
       atMs: this.#cloud.nowMs,
       verb,
       subject,
       state,
+      ifRefused,
       ...(message === undefined ? {} : { message }),
     };
     this.asked.push(asked);
     return asked;
   }
 
-  #persist(verb: string, subject: string, work: Work, note: (call: Call) => void = () => {}): void {
-    const asked = this.#note(verb, subject, "asked");
+  #persist(request: Request, work: Work, note: (call: Call) => void = () => {}): void {
+    const { verb, subject } = request;
+    const asked = this.#note(request, "asked");
     let tries = 0;
     const attempt = (): void => {
       tries += 1;
