@@ -7,6 +7,8 @@ export type OptionSpec = {
   readonly about: string;
   /** Takes a value, shown as this in the help: "FILE"; absent: a switch. */
   readonly value?: string;
+  /** All values it may have, for completion. */
+  readonly oneOf?: readonly string[];
   readonly short?: string;
 };
 

@@ -25,6 +25,7 @@ export const command: Command = {
     survive: {
       about: "any-host (unless told): while any one host may be lost; none: with all hosts as they are",
       value: "WHAT",
+      oneOf: ["any-host", "none"],
     },
     topology: {
       about: "Ask of the cluster this file describes, empty; no manager is asked",

@@ -14,7 +14,7 @@ export const command: Command = {
     ...apiOptions,
     ...watchOptions,
     quiet: { about: "Only the ids, one a line", short: "q" },
-    role: { about: "Only hosts, or only gateways", value: "host|gateway" },
+    role: { about: "Only those of this role: host or gateway", value: "ROLE", oneOf: ["host", "gateway"] },
   },
   about: [
     "Lists hosts and site gateways: CPU and memory promised of what there is, and what is used now. CPU is in parts of\na core: 150% is one and a half.",

@@ -39,6 +39,7 @@ export const command: Command = {
     policy: {
       about: "up: how hosts are filled, spread (evenly) or pack (one after the other)",
       value: "POLICY",
+      oneOf: ["spread", "pack"],
     },
     consolidate: { about: "up: empty hosts that others have room for, by moving what they run" },
   },
