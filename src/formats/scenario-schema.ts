@@ -70,7 +70,7 @@ const stepSchema = z.strictObject(
         error: "a sentence such as: web on a1",
       })
       .optional()
-      .describe("What must be so at this moment."),
+      .describe("What must be so at this moment; beside what is asked of the managers: refused."),
     note: z.string({ error: "text" }).optional().describe("Printed in the run's events."),
     ...faultFields,
   },
