@@ -17,7 +17,7 @@ export function roleOf({ command }: Process): string {
   const config = /\/src\/main\/\S+ --config \S*\/([\w-]+)\.json$/.exec(command)?.[1];
   if (config !== undefined) return config;
   if (/\/src\/main\/lab-supervisor\.ts /.test(command)) return "supervisor";
-  if (/supervisor\.pl factory \d+(?: \d+ \d+)?$/.test(command)) return "factory";
+  if (/supervisor\.pl factory(?: \d+)+$/.test(command)) return "factory";
   if (command.startsWith("wireguard-go ")) return "wireguard-go";
   return command;
 }
