@@ -113,6 +113,52 @@ describe("consort capacity", () => {
     assert.deepEqual(utilisation, { cpu: 0, memory: 0.5, links: [] });
   });
 
+  test("tells whether what runs now survives a loss apart from what binds the copies", async () => {
+    const holds = await consort(["capacity", "--snapshot", file("cloud.json"), file("web.yaml")]);
+    assert.match(
+      holds.out,
+      /\nWhat runs now survives the loss of any one host\nWith one more, the loss of a\d would/,
+    );
+    const cloud = snapshot();
+    const standings = { ...cloud.standings, [hostId("a2")]: { fenced: false, scheduling: "cordoned" } };
+    await writeFile(file("narrow.json"), JSON.stringify({ ...cloud, standings }));
+    const ask = (...more: string[]) =>
+      consort(["capacity", "--snapshot", file("narrow.json"), ...more, file("web.yaml")]);
+    const safe = (await ask()).out;
+    assert.match(safe, /^0 more copies of web fit while any one host may be lost\n/);
+    assert.match(
+      safe,
+      /\nWhat runs now does not survive the loss of a1, so no copy is counted:\n {2}x Cannot place copy-1\/big/,
+    );
+    assert.doesNotMatch(safe, /With/);
+    const full = (await ask("--survive", "none")).out;
+    assert.match(full, /^2 more copies of web fit\n/);
+    assert.match(full, /\nWhat runs now does not survive the loss of a1:\n/);
+    assert.match(full, /\nOne more is refused:\n/);
+    const told = JSON.parse((await ask("--survive", "none", "--json")).out) as {
+      fatalNow?: { host: string };
+    };
+    assert.equal(told.fatalNow?.host, "a1");
+    const empty = await consort(["capacity", "--topology", file("rack.yaml"), file("web.yaml")]);
+    assert.doesNotMatch(empty.out, /What runs now/);
+  });
+
+  test("says of an ensemble that asks for nothing that any number fits", async () => {
+    await writeFile(file("idle.yaml"), "ensemble: idle\nappliances:\n  idle: {command: sleep infinity}\n");
+    const { out } = await consort([
+      "capacity",
+      "--most",
+      "20",
+      "--topology",
+      file("rack.yaml"),
+      file("idle.yaml"),
+    ]);
+    assert.equal(
+      out,
+      "Any number of copies of idle fits while any one host may be lost: it asks for no CPU, memory or bandwidth (20 were placed)\n",
+    );
+  });
+
   test("looks for no more than it is told, and not after its time", async () => {
     const ask = (...more: string[]) =>
       consort(["capacity", "--topology", file("rack.yaml"), file("web.yaml"), ...more]);

@@ -10,10 +10,12 @@ import { printable } from "#cli/table.ts";
 import { parseSnapshot } from "#formats/snapshot.ts";
 import type { SnapshotDocument } from "#formats/snapshot.ts";
 import { parseTopology } from "#formats/topology.ts";
+import type { Ensemble } from "#model/ensemble.ts";
 import { promisableTopology } from "#model/wire.ts";
-import { capacityOf } from "#planner/capacity.ts";
+import { capacityOf, promisesNothing } from "#planner/capacity.ts";
 import type { CapacityAnswer, CapacityOptions } from "#planner/capacity.ts";
 import type { PlacedCloud } from "#planner/departure.ts";
+import type { Violation } from "#planner/mapping.ts";
 
 const copiesMost = 1000;
 const secondsMost = 60;
@@ -38,7 +40,7 @@ export const command: Command = {
   about: [
     "Finds how many more copies of an ensemble would be admitted beside all that runs, by the code that up uses, without\nstarting any: each on hosts with the CPU and memory for it, with its links on cables that have the bandwidth.",
     "While any one host may be lost: whichever it is, everything on it that may run elsewhere, of what runs now and of the\ncopies, finds another host then, with its links. What waits in place goes on counting. Cordoned, draining and fenced\nhosts take nothing.",
-    "The answer is a number that is proven by placements (--json lists them), and what refuses one more.",
+    "The answer is a number that is proven by placements (--json lists them), what refuses one more, and whether what\nruns now survives the loss of any one host.",
   ],
   examples: [
     { line: "consort capacity shop.yaml", what: "how many more, and still safe" },
@@ -69,7 +71,7 @@ export const command: Command = {
       context.terminal.out(
         `${JSON.stringify({ ensemble: ensemble.name, survive, ...rest, placements }, undefined, 2)}\n`,
       );
-    } else context.terminal.out(formatCapacity(answer, ensemble.name, survive));
+    } else context.terminal.out(formatCapacity(answer, ensemble, survive, cloud.placed.length > 0));
     return 0;
   },
 };
@@ -131,19 +133,35 @@ function placedCloud({ topology, hosts, standings, ensembles }: SnapshotDocument
 }
 
 export function formatCapacity(
-  { copies, binding, utilisation }: CapacityAnswer,
-  name: string,
+  answer: CapacityAnswer,
+  ensemble: Ensemble,
   survive: CapacityOptions["survive"],
+  runsSomething: boolean,
 ): string {
+  const { copies, binding, utilisation } = answer;
+  const { name } = ensemble;
   const which = survive === "none" ? "" : " while any one host may be lost";
+  const stopped = binding.kind === "count" || binding.kind === "time";
+  const now = runsSomething ? formatNow(answer) : "";
+  if (stopped && copies > 0 && promisesNothing(ensemble))
+    return `Any number of copies of ${name} fits${which}: it asks for no CPU, memory or bandwidth (${copies} were placed)\n${now}`;
   const fit = `${copies} more ${copies === 1 ? "copy" : "copies"} of ${name} ${copies === 1 ? "fits" : "fit"}${which}`;
   const links = utilisation.links.map(({ a, b, share }) => `${a} – ${b} ${part(share, 1)}`);
   const promised = `CPU ${part(utilisation.cpu, 1)}, memory ${part(utilisation.memory, 1)}`;
   return [
     `${fit}\n`,
     `Promised then: ${promised}${links.length === 0 ? "" : `; most on links: ${links.map(printable).join(", ")}`}\n`,
-    formatBinding(binding, copies),
+    now,
+    answer.fatalNow !== undefined && binding.kind === "host-loss" ? "" : formatBinding(binding, copies),
   ].join("");
+}
+
+/** Of what runs already, whatever is asked about copies. */
+function formatNow({ fatalNow, binding }: CapacityAnswer): string {
+  if (fatalNow === undefined)
+    return binding.kind === "time" ? "" : "What runs now survives the loss of any one host\n";
+  const before = binding.kind === "host-loss" ? ", so no copy is counted" : "";
+  return `What runs now does not survive the loss of ${printable(fatalNow.host)}${before}:\n${reasons(fatalNow)}`;
 }
 
 function formatBinding(binding: CapacityAnswer["binding"], copies: number): string {
@@ -153,7 +171,7 @@ function formatBinding(binding: CapacityAnswer["binding"], copies: number): stri
     case "time":
       return "More may fit: the time to look was over (--seconds)\n";
     case "host-loss": {
-      const one = copies === 0 ? "Even without a copy, or with one" : "With one more";
+      const one = copies === 0 ? "With a single copy" : "With one more";
       return `${one}, the loss of ${printable(binding.host)} would leave something without a place:\n${reasons(binding)}`;
     }
     case "admission":
@@ -163,7 +181,7 @@ function formatBinding(binding: CapacityAnswer["binding"], copies: number): stri
   }
 }
 
-const reasons = ({ violations }: Extract<CapacityAnswer["binding"], { violations: unknown }>): string =>
+const reasons = ({ violations }: { readonly violations: readonly Violation[] }): string =>
   violations
     .map(({ message, remedy }) => `  x ${printable(message)}\n      remedy: ${printable(remedy)}\n`)
     .join("");

@@ -6,6 +6,7 @@ import { cpuDemandMilli } from "#planner/demand.ts";
 import type { PlacedCloud } from "#planner/departure.ts";
 import { existingLoad } from "#planner/existing-load.ts";
 import { fatalLoss } from "#planner/host-loss.ts";
+import type { FatalLoss } from "#planner/host-loss.ts";
 import { solveMapping } from "#planner/mapper.ts";
 import type { SolveOptions } from "#planner/mapper.ts";
 import type { MappingProblem, PlacedEnsemble, PlacementPolicy, Violation } from "#planner/mapping.ts";
@@ -28,6 +29,8 @@ export type CapacityAnswer = {
   readonly copies: number;
   /** What refuses the next one. */
   readonly binding: CapacityBinding;
+  /** The loss that what runs now does not survive, whatever was asked; absent: any one host may be lost, as things are. */
+  readonly fatalNow?: FatalLoss;
   /** With all of them running, from 0 to 1; `links` lists the physical links promised most, those first. */
   readonly utilisation: {
     readonly cpu: number;
@@ -45,6 +48,15 @@ export type CapacityBinding =
   | { readonly kind: "count" }
   | { readonly kind: "time" };
 
+/** It asks for no capacity: only rules and hosts that are wanted can refuse a copy. */
+export function promisesNothing(ensemble: Ensemble): boolean {
+  return (
+    appliancesOf(ensemble).every(
+      ({ spec }) => cpuDemandMilli(spec) === 0 && spec.memoryBytes === undefined,
+    ) && ensemble.links.every(({ bandwidthBps }) => bandwidthBps === undefined)
+  );
+}
+
 const busiestShown = 3;
 /** Appliances placed in one search; larger batches and rearrangements are not worth their time. */
 const togetherMost = 500;
@@ -58,8 +70,9 @@ const togetherMost = 500;
 export function capacityOf(question: CapacityQuestion, options: CapacityOptions): CapacityAnswer {
   const search = new CapacitySearch(question, options);
   const most = options.copiesMost;
-  const none = search.lossWith([]);
-  if (none !== undefined) return search.answer([], none);
+  const none = search.fatalNow;
+  if (none !== undefined && options.survive === "any-host")
+    return search.answer([], { kind: "host-loss", ...none });
   let held: readonly PlacedEnsemble[] = [];
   const size = Math.max(1, appliancesOf(question.ensemble).length);
   const batchMost = Math.max(1, Math.floor(togetherMost / size));
@@ -91,11 +104,13 @@ class CapacitySearch {
   readonly #copies: Ensemble[] = [];
   /** Tried first: where one copy too many was found out, the next one mostly is too. */
   #suspects: readonly HostId[] = [];
+  readonly fatalNow: FatalLoss | undefined;
 
   constructor(question: CapacityQuestion, options: CapacityOptions) {
     this.#question = question;
     this.#options = options;
     this.#names = new Set(question.placed.map(({ ensemble }) => ensemble.name));
+    this.fatalNow = fatalLoss(question, options);
   }
 
   /** So many more beside those held, or why not. */
@@ -166,7 +181,8 @@ class CapacitySearch {
       .slice(0, busiestShown);
     const cpu = taken.cpu / Math.max(1, there.cpu);
     const memory = taken.memory / Math.max(1, there.memory);
-    return { copies: copies.length, binding, utilisation: { cpu, memory, links }, placed: copies };
+    const now = this.fatalNow === undefined ? {} : { fatalNow: this.fatalNow };
+    return { copies: copies.length, binding, ...now, utilisation: { cpu, memory, links }, placed: copies };
   }
 
   #attempt(
