@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { ensembleName } from "#base/ids.ts";
 import { millis } from "#base/units.ts";
@@ -191,18 +193,22 @@ steps:
   assert.equal((await playScenario(broken, { signal })).breach, undefined, "with leases it holds");
 });
 
-/** Of a cloud of a and b where four web of shop run. */
-async function snapshotOfShop(): Promise<CloudSnapshot> {
-  const begun = play(`duration: 20s\ncloud: {hosts: [a, b]}\nsteps:\n  - {at: 5s, up: ${shop(4)}}\n`);
+/** Of a cloud, of hosts a and b unless told, where four web of shop run. */
+async function snapshotOfShop(
+  hosts = "cloud: {hosts: [a, b]}\n",
+  ensemble = shop(4),
+): Promise<CloudSnapshot> {
+  const begun = play(`duration: 20s\n${hosts}steps:\n  - {at: 5s, up: ${ensemble}}\n`);
   const cloud = new SimulatedCloud({ topology: begun.topology, seed: 1 });
   cloud.start();
   const [step] = begun.steps;
   assert.ok(step?.kind === "up");
-  await cloud.runUntil(1000);
-  cloud.client.ask("up", "shop", (service, stop) => service.up(step.ensemble, stop));
-  await cloud.runUntil(10_000);
+  await cloud.runUntil(5000);
+  const up = cloud.client.ask("up", "shop", (service, stop) => service.up(step.ensemble, stop));
+  await cloud.runUntil(20_000);
+  assert.equal(up.state, "answered", String(up.error));
   const call = cloud.client.ask("snapshot", "", (service, stop) => service.snapshot(stop));
-  await cloud.runUntil(11_000);
+  await cloud.runUntil(21_000);
   return call.answer as CloudSnapshot;
 }
 
@@ -227,6 +233,31 @@ steps:
     [],
   );
   assert.equal(result.breach, undefined);
+});
+
+test("the example made for a running cloud goes as it expects on the default lab, whatever runs there", async () => {
+  const file = join(import.meta.dirname, "../../../examples/lose-b2.scenario.yaml");
+  const parsed = parseScenario(readFileSync(file, "utf8"), { file });
+  assert.ok(parsed.ok);
+  const { steps, durationMs } = parsed.value;
+  const snapshot = await snapshotOfShop("", shop(4).replace("100%", "20%"));
+  const placed: readonly string[] = Object.values(snapshot.ensembles[0]?.placements ?? {});
+  assert.ok(placed.includes("b2"), JSON.stringify(snapshot.ensembles));
+  const result = await playScenario(
+    play("duration: 2m\n", {
+      topology: snapshot.topology,
+      snapshot,
+      durationMs,
+      steps: steps.flatMap((step): PlayStep[] => (step.kind === "up" ? [] : [step])),
+    }),
+    { signal },
+  );
+  assert.equal(result.breach, undefined, result.breach?.message);
+  assert.deepEqual(
+    result.verdicts.map(({ met, found }) => found ?? met),
+    steps.flatMap(({ kind }) => (kind === "expect" ? [true] : [])),
+  );
+  assert.equal(result.operations.filter(({ kind }) => kind === "recover").length, 1);
 });
 
 test("what a snapshot brought counts as acknowledged: refused or made, a change of it breaks nothing", async () => {
