@@ -185,9 +185,9 @@ function describeBehind(
   concerns: (problem: HostProblem) => boolean,
 ): string {
   const report = observed.reports.get(host);
-  if (report === undefined) return `${host}, which is silent`;
+  if (report === undefined) return `${host} (silent)`;
   const problem = report.problems.find(concerns);
-  return problem === undefined ? `${host}, which is converging` : `${host}: ${problem.message}`;
+  return problem === undefined ? `${host} (converging)` : `${host}: ${problem.message}`;
 }
 
 /** By id, made once for a list that is looked into again and again. */

@@ -2,6 +2,7 @@ import type { ApplianceId, HostId } from "#base/ids.ts";
 import { seededRandom } from "#base/seeded-random.ts";
 import { bitsPerSecond, bytes, formatBandwidth, formatBytes, formatCpu, milliCpu } from "#base/units.ts";
 import type { BitsPerSecond } from "#base/units.ts";
+import type { ApplianceSpec } from "#model/ensemble.ts";
 import type { HostSpec } from "#model/topology.ts";
 import { compileProblem } from "#planner/compile.ts";
 import type { Compiled } from "#planner/compile.ts";
@@ -79,7 +80,11 @@ function explainAppliance(
       return { host: host.id, chosen, ...(chosen ? { costChange: 0 } : {}), reason };
     }
     if (!hostAllows(problem, host, spec))
-      return { host: host.id, chosen, reason: whyNotAllowed(problem, host, compiled, index) };
+      return {
+        host: host.id,
+        chosen,
+        reason: chosen ? whyStill(problem, host, spec) : whyNotAllowed(problem, host, compiled, index),
+      };
     if (chosen) return { host: host.id, chosen, costChange: 0, reason: "chosen" };
     return tryHost(compiled, state, before, unit, position);
   });
@@ -94,11 +99,7 @@ function explainAppliance(
 function whyPinned(problem: MappingProblem, compiled: Compiled, index: number): string {
   const { id, spec } = compiled.appliances[index]!;
   const own = pinnedHost(problem, id);
-  if (own !== undefined) {
-    const isLost = problem.unusableReasons?.get(own) === "lost";
-    if (!isLost || spec.onHostLoss !== "in-place") return `it stays on ${own}`;
-    return `waits for ${own}, which is lost: restart: ${spec.restart.when === "never" ? "never" : "in-place"}`;
-  }
+  if (own !== undefined) return waitsFor(problem, own, spec) ?? `it stays on ${own}`;
   const anchor = compiled.appliances.find(
     (one, at) => compiled.unitOf[at] === compiled.unitOf[index] && pinnedHost(problem, one.id) !== undefined,
   )!;
@@ -114,6 +115,24 @@ function whyNotAllowed(problem: MappingProblem, host: HostSpec, compiled: Compil
   if (sites !== undefined && !sites.includes(host.site)) return `must be in site ${sites.join(" or ")}`;
   const missing = Object.entries(labels).filter(([name, value]) => host.labels[name] !== value);
   return `lacks ${missing.map(([name, value]) => `label ${name}=${value}`).join(", ")}`;
+}
+
+/** It is on a host that would not take it now. */
+function whyStill(problem: MappingProblem, host: HostSpec, spec: ApplianceSpec): string {
+  const waits = waitsFor(problem, host.id, spec);
+  if (waits !== undefined) return waits;
+  return problem.unusableHosts?.has(host.id) === true
+    ? `it is on ${host.id}, which ${whyUnusable(problem, host.id)}`
+    : `it is on ${host.id}, which would not take it now`;
+}
+
+function waitsFor(
+  { unusableReasons }: MappingProblem,
+  host: HostId,
+  { onHostLoss, restart }: ApplianceSpec,
+): string | undefined {
+  if (unusableReasons?.get(host) !== "lost" || onHostLoss !== "in-place") return undefined;
+  return `waits for ${host}, which is lost: restart: ${restart.when === "never" ? "never" : "in-place"}`;
 }
 
 const unusableTexts = {

@@ -8,6 +8,8 @@ import { sampleTopology } from "#cluster/sample.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import { sampleAppliance, sampleEnsemble } from "#model/sample.ts";
 import type { Operation } from "#protocol/http/operation.ts";
+import type { Explanation } from "#protocol/http/plan.ts";
+import type { ApplianceStatus } from "#protocol/http/status.ts";
 import { HostManager } from "#host/manager.ts";
 import { SimulatedCloud } from "#sim/cloud.ts";
 import type { SimulationSettings } from "#sim/settings.ts";
@@ -98,6 +100,30 @@ describe("the loss of a host", () => {
       operations(cloud).map(({ kind, state }) => `${kind} ${state}`),
       ["up done", "recover done"].sort((a, b) => order(cloud, a) - order(cloud, b)),
     );
+  });
+
+  it("says of what stays in place which host it waits for, in its status and in explain", async () => {
+    const cloud = await running(free, 1);
+    cloud.inject({ atMs: cloud.nowMs + 1, kind: "power-loss", host: "a1", downForMs: 60_000 });
+    await cloud.runUntil(cloud.nowMs + 8000);
+    const looked = cloud.client.ask("explain", "shop", async (service, signal) => {
+      const explanation = await service.explain("shop", signal);
+      const { appliances } = await service.ensemble("shop", signal);
+      return {
+        explained: explanation.appliances.find(({ appliance }) => appliance === "shop/db"),
+        told: appliances.find(({ name }) => name === "db"),
+      };
+    });
+    await cloud.runUntilTrue(() => looked.state !== "asked", cloud.nowMs + 2000);
+    const { explained, told } = looked.answer as {
+      explained: Explanation["appliances"][number];
+      told: ApplianceStatus;
+    };
+    const waits = "waits for a1, which is lost: restart: in-place";
+    assert.equal(explained.binding, waits);
+    assert.equal(explained.candidates.find(({ host }) => host === "a1")?.verdict, waits);
+    const { state, message, restart, startedAtMs } = told;
+    assert.deepEqual([state, message, restart, startedAtMs], ["lost", waits, "in-place", undefined]);
   });
 
   it("moves nothing because the cluster manager itself stood still", async () => {
