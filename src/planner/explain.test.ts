@@ -88,6 +88,7 @@ describe("explainMapping()", () => {
     const reasonOf = (one: typeof web, host: string): string | undefined =>
       one!.candidates.find((candidate) => candidate.host === host)?.reason;
     assert.equal(reasonOf(web, "s0-h2"), "must be on s0-h0");
+    assert.equal(reasonOf(web, "s0-h1"), "must be on s0-h0", "what will not change comes first");
     assert.equal(reasonOf(gpu, "s0-h2"), "lacks label gpu=yes");
     assert.equal(reasonOf(vm, "s0-h2"), "no driver for kind vm");
     assert.match(reasonOf(db, "s1-h0") ?? "", /a low-latency link would cross a router/);

@@ -109,11 +109,11 @@ function whyPinned(problem: MappingProblem, compiled: Compiled, index: number): 
 function whyNotAllowed(problem: MappingProblem, host: HostSpec, compiled: Compiled, index: number): string {
   const { spec } = compiled.appliances[index]!;
   if (!hasDriver(problem, host, spec.kind)) return `no driver for kind ${spec.kind}`;
-  if (problem.unusableHosts?.has(host.id) === true) return whyUnusable(problem, host.id);
   const { hosts, sites, labels } = spec.placement;
   if (hosts !== undefined && !hosts.includes(host.id)) return `must be on ${hosts.join(" or ")}`;
   if (sites !== undefined && !sites.includes(host.site)) return `must be in site ${sites.join(" or ")}`;
   const missing = Object.entries(labels).filter(([name, value]) => host.labels[name] !== value);
+  if (missing.length === 0) return whyUnusable(problem, host.id);
   return `lacks ${missing.map(([name, value]) => `label ${name}=${value}`).join(", ")}`;
 }
 
