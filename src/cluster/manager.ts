@@ -401,6 +401,11 @@ export class ClusterManager implements ClusterService {
   }
 
   cancel(id: OperationId, _signal: AbortSignal): Promise<Operation> {
+    const ensemble = this.#inCharge().context.state.operation(id)?.operation.ensemble;
+    return ensemble === undefined ? this.#cancel(id) : this.#inOrder(ensemble, () => this.#cancel(id));
+  }
+
+  #cancel(id: OperationId): Promise<Operation> {
     return this.#admitInTurn(async ({ operations, facts, wake }) => {
       const cancelled = await operations.cancel(id, (before) => checkHolds(before, facts()), this.#life);
       wake.now();

@@ -104,7 +104,7 @@ export function replacementProblem(
 
 /**
  * The record once they are placed as mapped. Who still waits keeps its place on its lost host, where it goes on when
- * that returns, unless it has promises with one that moves: then it has no place.
+ * that returns, unless it has a link, or a rule with others: then it has no place.
  */
 export function replacedRecord(
   displacement: Displacement,
@@ -114,31 +114,23 @@ export function replacedRecord(
   const waiting = keepingTheirPlace(displacement);
   const kept = Object.entries<HostId>(record.placements).filter(([id]) => waiting.has(id as ApplianceId));
   const placements = Object.fromEntries([...mapping.placements, ...kept]) as EnsembleRecord["placements"];
-  const paths = [
-    ...mapping.paths,
-    ...record.paths.filter(({ link }) => waiting.has(link.from) || waiting.has(link.to)),
-  ];
+  const { paths } = mapping;
   const leaving = leavingAfter(record, placements);
   const after = { ...record, placements, paths, leaving };
   return { ...after, unleased: unleasedAfter(record, after) };
 }
 
+/** A link or a rule is a promise that others may take the room for meanwhile. */
 function keepingTheirPlace({ record, moving, homeless }: Displacement): ReadonlySet<ApplianceId> {
   const moves = new Set(moving);
   const ruled = new Set(record.ensemble.placement.flatMap((rule) => rule.appliances));
-  const waiting = appliancesOf(record.ensemble).filter(
-    ({ id, spec }) => homeless.has(id) && !moves.has(id) && !ruled.has(spec.name),
-  );
-  const movesAway = (id: ApplianceId): boolean =>
-    moves.has(id) || (homeless.has(id) && !waiting.some((one) => one.id === id));
-  const links = linksOf(record.ensemble);
+  const linked = new Set(linksOf(record.ensemble).flatMap(({ from, to }) => [from, to]));
   return new Set(
-    waiting
-      .map(({ id }) => id)
+    appliancesOf(record.ensemble)
       .filter(
-        (id) =>
-          !links.some(({ from, to }) => (from === id && movesAway(to)) || (to === id && movesAway(from))),
-      ),
+        ({ id, spec }) => homeless.has(id) && !moves.has(id) && !ruled.has(spec.name) && !linked.has(id),
+      )
+      .map(({ id }) => id),
   );
 }
 

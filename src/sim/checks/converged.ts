@@ -41,7 +41,9 @@ export function unconverged(world: World, isHopeless?: IsHopeless): Breach | und
 }
 
 function unsettled(record: EnsembleRecord, isHopeless: IsHopeless): string[] {
-  const homeless = appliancesOf(record.ensemble).filter(({ id }) => record.placements[id] === undefined);
+  const homeless = appliancesOf(record.ensemble).filter(
+    ({ id }) => record.placements[id] === undefined && record.over?.includes(id) !== true,
+  );
   const leaving = Object.entries<readonly HostId[]>(record.leaving).filter(([, hosts]) => hosts.length > 0);
   return [
     ...(homeless.length === 0 || isHopeless(record) ? [] : homeless).map(({ id }) => `${id} has no host`),

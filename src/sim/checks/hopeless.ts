@@ -1,5 +1,6 @@
 import type { HostId } from "#base/ids.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
+import { appliancesOf } from "#model/appliances.ts";
 import { promisableTopology } from "#model/wire.ts";
 import { solveMapping } from "#planner/mapper.ts";
 import type { Placements } from "#planner/mapping.ts";
@@ -19,6 +20,13 @@ export function isHopeless(record: EnsembleRecord, world: World): boolean {
     existing: world.records
       .filter((other) => other.ensemble.name !== record.ensemble.name)
       .map((other) => ({ ensemble: other.ensemble, placements: placementsOf(other), paths: other.paths })),
+    // What is to stay in place makes no room.
+    previous: placementsOf(record),
+    pinned: new Set(
+      appliancesOf(record.ensemble)
+        .filter(({ id, spec }) => spec.onHostLoss === "in-place" && record.placements[id] !== undefined)
+        .map(({ id }) => id),
+    ),
     unusableHosts: new Set(closed.map(([host]) => host)),
   };
   return solveMapping(problem, { seed: 1 }).violations.length > 0;
