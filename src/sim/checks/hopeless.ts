@@ -14,17 +14,23 @@ export function isHopeless(record: EnsembleRecord, world: World): boolean {
   const placementsOf = (one: EnsembleRecord): Placements =>
     new Map(Object.entries(one.placements) as [never, HostId][]);
   const closed = [...world.standings].filter(([, one]) => one.fenced || one.scheduling !== "open");
+  const ended = new Set(
+    world.machines.flatMap(({ appliances }) =>
+      appliances.flatMap(({ id, state }) => (state === "exited" || state === "failed" ? [id] : [])),
+    ),
+  );
   const problem = {
     topology: promisableTopology(world.topology),
     ensembles: [record.ensemble],
     existing: world.records
       .filter((other) => other.ensemble.name !== record.ensemble.name)
       .map((other) => ({ ensemble: other.ensemble, placements: placementsOf(other), paths: other.paths })),
-    // What is to stay in place makes no room.
+    // What is to stay in place makes no room, nor what has ended: it would run again.
     previous: placementsOf(record),
     pinned: new Set(
       appliancesOf(record.ensemble)
-        .filter(({ id, spec }) => spec.onHostLoss === "in-place" && record.placements[id] !== undefined)
+        .filter(({ id, spec }) => spec.onHostLoss === "in-place" || ended.has(id))
+        .filter(({ id }) => record.placements[id] !== undefined)
         .map(({ id }) => id),
     ),
     unusableHosts: new Set(closed.map(([host]) => host)),
