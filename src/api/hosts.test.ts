@@ -9,30 +9,11 @@ import { silentLog } from "#drivers/system/log.ts";
 import { parseSnapshot } from "#formats/snapshot.ts";
 import type { ErrorBody } from "#protocol/http/error.ts";
 import type { Operation } from "#protocol/http/operation.ts";
+import { sampleHostStatus } from "#protocol/http/status.fixture.ts";
 import type { HostStatus } from "#protocol/http/status.ts";
 
 const token = "0123456789abcdef".repeat(4);
-const a1: HostStatus = {
-  id: "a1",
-  site: "alpha",
-  role: "host",
-  state: "ready",
-  scheduling: "open",
-  fenced: false,
-  address: "172.30.1.11",
-  labels: {},
-  cpuMilli: 500,
-  cpuReservedMilli: 0,
-  cpuUsedMilli: 0,
-  memoryBytes: 1024,
-  memoryReservedBytes: 0,
-  memoryUsedBytes: 0,
-  uplinkBps: 1e9,
-  appliances: 0,
-  tunnels: [],
-  lastSeenMs: 0,
-  problems: [],
-};
+const a1 = sampleHostStatus("a1");
 let service: FakeService;
 let app: FastifyInstance;
 

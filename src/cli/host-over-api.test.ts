@@ -12,30 +12,9 @@ import { systemRandom } from "#drivers/system/random.ts";
 import { formatProblem } from "#formats/problem.ts";
 import { parseSnapshot } from "#formats/snapshot.ts";
 import type { Operation } from "#protocol/http/operation.ts";
-import type { HostStatus } from "#protocol/http/status.ts";
+import { sampleHostStatus } from "#protocol/http/status.fixture.ts";
 
-const host = (id: string, changes: Partial<HostStatus> = {}): HostStatus => ({
-  id,
-  site: "alpha",
-  role: "host",
-  state: "ready",
-  scheduling: "open",
-  fenced: false,
-  address: "172.30.1.11",
-  labels: {},
-  cpuMilli: 500,
-  cpuReservedMilli: 0,
-  cpuUsedMilli: 0,
-  memoryBytes: 1024,
-  memoryReservedBytes: 0,
-  memoryUsedBytes: 0,
-  uplinkBps: 1e9,
-  appliances: 0,
-  tunnels: [],
-  lastSeenMs: 0,
-  problems: [],
-  ...changes,
-});
+const host = sampleHostStatus;
 
 test("the commands about hosts and the real API understand each other", async () => {
   const folder = await mkdtemp(join(tmpdir(), "consort-cli-"));

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { consort, json, nowMs, refuse, testApi } from "#cli/cli.fixture.ts";
 import type { Operation } from "#protocol/http/operation.ts";
-import type { HostStatus } from "#protocol/http/status.ts";
+import { sampleHostStatus } from "#protocol/http/status.fixture.ts";
 
 const operation = (changes: Partial<Operation>): Operation => ({
   id: "op-1",
@@ -19,27 +19,7 @@ const operation = (changes: Partial<Operation>): Operation => ({
   ...changes,
 });
 
-const a1: HostStatus = {
-  id: "a1",
-  site: "alpha",
-  role: "host",
-  state: "ready",
-  scheduling: "open",
-  fenced: false,
-  address: "172.30.1.11",
-  labels: {},
-  cpuMilli: 500,
-  cpuReservedMilli: 0,
-  cpuUsedMilli: 0,
-  memoryBytes: 1024,
-  memoryReservedBytes: 0,
-  memoryUsedBytes: 0,
-  uplinkBps: 1e9,
-  appliances: 2,
-  tunnels: [],
-  lastSeenMs: nowMs,
-  problems: [],
-};
+const a1 = sampleHostStatus("a1", { appliances: 2, lastSeenMs: nowMs });
 
 test("host drain shows what has moved, and how to undo it when it is done", async () => {
   const steps = [

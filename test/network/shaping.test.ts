@@ -55,8 +55,9 @@ test("a ceiling is kept between hosts and within one", async () => {
       shaped(bulk, neighbour, 20e6, { ceilingBps: 30e6 }),
     ],
   });
-  within(mbit(await goodput(fabric, bulk, sink, { seconds: 2, port: 5204 })), 24, 31);
-  within(mbit(await goodput(fabric, bulk, neighbour, { seconds: 2, port: 5205 })), 24, 31);
+  // Never above the ceiling, never below the promise; how near to the ceiling is measured, not tested.
+  within(mbit(await goodput(fabric, bulk, sink, { seconds: 2, port: 5204 })), 20, 31);
+  within(mbit(await goodput(fabric, bulk, neighbour, { seconds: 2, port: 5205 })), 20, 31);
 });
 
 test("a rate changed while traffic flows holds from then on", async () => {
