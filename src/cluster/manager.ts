@@ -3,17 +3,16 @@ import type { ApplianceId, HostId, OperationId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import { millis } from "#base/units.ts";
 import { together } from "#base/together.ts";
-import { checkHolds, checkMapping, mappingProblem, planResult } from "#cluster/admission.ts";
-import { allocate } from "#cluster/allocation.ts";
+import { mappingProblem, planResult } from "#cluster/admission.ts";
+import { Changes, knownEnsemble } from "#cluster/changes.ts";
 import { ClusterContext } from "#cluster/context.ts";
 import type { ClusterManagerParts } from "#cluster/context.ts";
 import { explanationOf, placementReasons } from "#cluster/explanation.ts";
 import { hostPlanBodies } from "#cluster/host-plans.ts";
 import { tellsOf } from "#cluster/hosts-seen.ts";
 import { withLastWords } from "#cluster/last-words.ts";
-import { isBoundByLease, leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
+import { isBoundByLease } from "#cluster/leaving.ts";
 import { cordonHost, drainHost, forgetHost, uncordonHost } from "#cluster/maintenance.ts";
-import type { Operations } from "#cluster/operations.ts";
 import { PaceKeeper } from "#cluster/pace-keeper.ts";
 import { downProgress, upProgress } from "#cluster/progress.ts";
 import type { Observed, Progress } from "#cluster/progress.ts";
@@ -32,7 +31,6 @@ import { noteEpoch, Term } from "#cluster/term.ts";
 import { unguardedPairs } from "#cluster/tunnels.ts";
 import { ensembleView, hostViews } from "#cluster/views.ts";
 import type { Ensemble } from "#model/ensemble.ts";
-import type { Mapping } from "#planner/mapping.ts";
 import type { HostReport } from "#protocol/host-report.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
@@ -45,6 +43,7 @@ export type { ClusterManagerParts } from "#cluster/context.ts";
 /** What a manager that is in charge works with. */
 type Charge = {
   readonly context: ClusterContext;
+  readonly changes: Changes;
   readonly hosts: HostReconciler;
   readonly tunnels: TunnelReconciler;
   readonly recovery: RecoveryReconciler;
@@ -66,8 +65,6 @@ type Charge = {
 export class ClusterManager implements ClusterService {
   readonly #parts: ClusterManagerParts;
   #charge: Charge | undefined;
-  /** By ensemble: the end of the newest change that was asked for. */
-  readonly #asked = new Map<string, Promise<void>>();
   #life: AbortSignal = AbortSignal.abort(
     new ConsortError("unavailable", "Cannot answer yet: the cluster manager is starting"),
   );
@@ -88,6 +85,7 @@ export class ClusterManager implements ClusterService {
     context.seen.expect(context.state.hosts().keys(), pace.inherited().silenceMs);
     this.#charge = {
       context,
+      changes: new Changes(context, signal),
       hosts: new HostReconciler(context),
       tunnels: new TunnelReconciler(context),
       recovery: new RecoveryReconciler(context),
@@ -227,106 +225,12 @@ export class ClusterManager implements ClusterService {
     };
   }
 
-  up(ensemble: Ensemble, signal: AbortSignal): Promise<Operation> {
-    return this.#inOrder(ensemble.name, () => this.#up(ensemble, signal));
+  async up(ensemble: Ensemble, signal: AbortSignal): Promise<Operation> {
+    return this.#changes().up(ensemble, signal);
   }
 
-  async #up(ensemble: Ensemble, signal: AbortSignal): Promise<Operation> {
-    const { state } = this.#inCharge().context;
-    // Before its turn: a long search holds up nobody, and mostly still holds when the turn has come.
-    let version = state.version();
-    let mapping = await this.#mapped(ensemble, signal);
-    return this.#admitInTurn(async () => {
-      for (;;) {
-        if (state.version() !== version) {
-          version = state.version();
-          mapping = await this.#mapped(ensemble, signal);
-        }
-        const [loads, found] = [state.loads(), mapping];
-        let isStale = false;
-        try {
-          return await this.#accept("up", () => {
-            // The store had not kept, or had kept more than, what was mapped on.
-            isStale = state.loads() !== loads;
-            if (isStale) throw new ConsortError("conflict", "Cannot accept: all was read anew meanwhile");
-            return this.#placed(ensemble, found);
-          });
-        } catch (cause) {
-          if (!isStale) throw cause;
-        }
-      }
-    });
-  }
-
-  /** Where it goes. Throws `unsatisfiable` with what is binding, and `conflict` while it is being removed. */
-  async #mapped(ensemble: Ensemble, signal: AbortSignal): Promise<Mapping> {
-    const { state, facts } = this.#inCharge().context;
-    const before = state.ensemble(ensemble.name);
-    if (before?.state === "removing") {
-      throw new ConsortError(
-        "conflict",
-        `Cannot bring up ${ensemble.name}: it is being removed, wait until it is gone`,
-      );
-    }
-    const problem = mappingProblem(ensemble, facts());
-    const mapping = await this.#parts.solve(problem, signal);
-    if (mapping.violations.length > 0) {
-      const first = mapping.violations[0];
-      const more = mapping.violations.length > 1 ? ` (and ${mapping.violations.length - 1} more)` : "";
-      throw new ConsortError("unsatisfiable", `Cannot bring up ${ensemble.name}: ${first?.message}${more}`, {
-        details: { refusals: planResult(ensemble, before, mapping, new Map()).refusals },
-      });
-    }
-    checkMapping(problem, mapping);
-    return mapping;
-  }
-
-  #placed(ensemble: Ensemble, mapping: Mapping): ReturnType<Parameters<Operations["accept"]>[1]> {
-    const before = this.#inCharge().context.state.ensemble(ensemble.name);
-    const placements = Object.fromEntries(mapping.placements) as EnsembleRecord["placements"];
-    const placed = { ensemble, placements, leaving: leavingAfter(before, placements) };
-    return {
-      record: {
-        ...placed,
-        state: "present",
-        paths: mapping.paths,
-        ...allocate(ensemble, before, this.#holders(ensemble.name)),
-        unleased: unleasedAfter(before, placed),
-        revision: (before?.revision ?? 0) + 1,
-      },
-      undo: before,
-    };
-  }
-
-  /** Whoever else holds network identifiers and subnets, or would again if its `up` were cancelled. */
-  #holders(name: string): EnsembleRecord[] {
-    const { state, operations } = this.#inCharge().context;
-    const all = [...state.ensembles(), ...operations.undoable()];
-    return all.filter((record) => record.ensemble.name !== name);
-  }
-
-  down(name: string, _signal: AbortSignal): Promise<Operation> {
-    return this.#inOrder(name, () => this.#down(name));
-  }
-
-  #down(name: string): Promise<Operation> {
-    return this.#admitInTurn(async ({ state }) => {
-      const removing = this.#known(name);
-      const running = state.operation(removing.operation)?.operation;
-      if (removing.state === "removing" && running?.state === "running") return running;
-      return this.#accept("down", () => {
-        const before = this.#known(name);
-        return { record: { ...before, state: "removing", revision: before.revision + 1 } };
-      });
-    });
-  }
-
-  async #accept(kind: "up" | "down", draft: Parameters<Operations["accept"]>[1]): Promise<Operation> {
-    const { operations, events, wake } = this.#inCharge().context;
-    const { operation, revision } = await operations.accept(kind, draft, this.#life);
-    events.append(`ensemble.${kind}`, operation.ensemble ?? "", `${kind} accepted as revision ${revision}`);
-    wake.now();
-    return operation;
+  async down(name: string, _signal: AbortSignal): Promise<Operation> {
+    return this.#changes().down(name);
   }
 
   async plan(ensemble: Ensemble, signal: AbortSignal): Promise<PlanResult> {
@@ -400,17 +304,8 @@ export class ClusterManager implements ClusterService {
     return Promise.resolve(this.#inCharge().context.operations.get(id));
   }
 
-  cancel(id: OperationId, _signal: AbortSignal): Promise<Operation> {
-    const ensemble = this.#inCharge().context.state.operation(id)?.operation.ensemble;
-    return ensemble === undefined ? this.#cancel(id) : this.#inOrder(ensemble, () => this.#cancel(id));
-  }
-
-  #cancel(id: OperationId): Promise<Operation> {
-    return this.#admitInTurn(async ({ operations, facts, wake }) => {
-      const cancelled = await operations.cancel(id, (before) => checkHolds(before, facts()), this.#life);
-      wake.now();
-      return cancelled;
-    });
+  async cancel(id: OperationId, _signal: AbortSignal): Promise<Operation> {
+    return this.#changes().cancel(id);
   }
 
   events(afterCursor: number, signal: AbortSignal): AsyncIterable<Event> {
@@ -432,23 +327,8 @@ export class ClusterManager implements ClusterService {
     return relayLog(this.#parts.messaging, this.#known(ensemble), appliance, maxBytes, signal);
   }
 
-  /** Changes of one ensemble are made in the order in which they were asked for. */
-  #inOrder<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
-    const turn = (this.#asked.get(name) ?? Promise.resolve()).then(work);
-    const forget = (): void => {
-      if (this.#asked.get(name) === ended) this.#asked.delete(name);
-    };
-    const ended = turn.then(forget, forget);
-    this.#asked.set(name, ended);
-    return turn;
-  }
-
   async #admitInTurn<Result>(work: (context: ClusterContext) => Promise<Result>): Promise<Result> {
-    const { context } = this.#inCharge();
-    return context.admitInTurn(async () => {
-      this.#inCharge();
-      return work(context);
-    }, this.#life);
+    return this.#changes().admitInTurn(work);
   }
 
   /** Throws `unavailable` while it starts, and once another cluster manager has taken over. */
@@ -461,11 +341,12 @@ export class ClusterManager implements ClusterService {
     return this.#charge;
   }
 
+  #changes(): Changes {
+    return this.#inCharge().changes;
+  }
+
   #known(name: string): EnsembleRecord {
-    const record = this.#inCharge().context.state.ensemble(name);
-    if (record === undefined)
-      throw new ConsortError("not_found", `Cannot find ensemble "${name}": no such ensemble is declared`);
-    return record;
+    return knownEnsemble(this.#inCharge().context, name);
   }
 
   #knownHost(name: string): HostId {

@@ -1,0 +1,167 @@
+import { ConsortError } from "#base/errors.ts";
+import type { OperationId } from "#base/ids.ts";
+import { checkHolds, checkMapping, mappingProblem, planResult } from "#cluster/admission.ts";
+import { allocate } from "#cluster/allocation.ts";
+import type { ClusterContext } from "#cluster/context.ts";
+import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
+import type { Operations } from "#cluster/operations.ts";
+import type { EnsembleRecord } from "#cluster/records.ts";
+import type { Ensemble } from "#model/ensemble.ts";
+import type { Mapping } from "#planner/mapping.ts";
+import type { Operation } from "#protocol/http/operation.ts";
+
+/** What users ask to be changed: mapped, then admitted one after the other, each durable before it is acknowledged. */
+export class Changes {
+  readonly #context: ClusterContext;
+  readonly #life: AbortSignal;
+  /** By ensemble: the end of the newest change that was asked for. */
+  readonly #asked = new Map<string, Promise<void>>();
+
+  /** `life` ends with the manager: a change that is being written does not end with who asked for it. */
+  constructor(context: ClusterContext, life: AbortSignal) {
+    this.#context = context;
+    this.#life = life;
+  }
+
+  up(ensemble: Ensemble, signal: AbortSignal): Promise<Operation> {
+    return this.#inOrder(ensemble.name, () => this.#up(ensemble, signal));
+  }
+
+  async #up(ensemble: Ensemble, signal: AbortSignal): Promise<Operation> {
+    const { state } = this.#context;
+    // Before its turn: a long search holds up nobody, and mostly still holds when the turn has come.
+    let version = state.version();
+    let mapping = await this.#mapped(ensemble, signal);
+    return this.admitInTurn(async () => {
+      for (;;) {
+        if (state.version() !== version) {
+          version = state.version();
+          mapping = await this.#mapped(ensemble, signal);
+        }
+        const [loads, found] = [state.loads(), mapping];
+        let isStale = false;
+        try {
+          return await this.#accept("up", () => {
+            // The store had not kept, or had kept more than, what was mapped on.
+            isStale = state.loads() !== loads;
+            if (isStale) throw new ConsortError("conflict", "Cannot accept: all was read anew meanwhile");
+            return this.#placed(ensemble, found);
+          });
+        } catch (cause) {
+          if (!isStale) throw cause;
+        }
+      }
+    });
+  }
+
+  /** Where it goes. Throws `unsatisfiable` with what is binding, and `conflict` while it is being removed. */
+  async #mapped(ensemble: Ensemble, signal: AbortSignal): Promise<Mapping> {
+    const { state, facts } = this.#context;
+    const before = state.ensemble(ensemble.name);
+    if (before?.state === "removing") {
+      throw new ConsortError(
+        "conflict",
+        `Cannot bring up ${ensemble.name}: it is being removed, wait until it is gone`,
+      );
+    }
+    const problem = mappingProblem(ensemble, facts());
+    const mapping = await this.#context.parts.solve(problem, signal);
+    if (mapping.violations.length > 0) {
+      const first = mapping.violations[0];
+      const more = mapping.violations.length > 1 ? ` (and ${mapping.violations.length - 1} more)` : "";
+      throw new ConsortError("unsatisfiable", `Cannot bring up ${ensemble.name}: ${first?.message}${more}`, {
+        details: { refusals: planResult(ensemble, before, mapping, new Map()).refusals },
+      });
+    }
+    checkMapping(problem, mapping);
+    return mapping;
+  }
+
+  #placed(ensemble: Ensemble, mapping: Mapping): ReturnType<Parameters<Operations["accept"]>[1]> {
+    const before = this.#context.state.ensemble(ensemble.name);
+    const placements = Object.fromEntries(mapping.placements) as EnsembleRecord["placements"];
+    const placed = { ensemble, placements, leaving: leavingAfter(before, placements) };
+    return {
+      record: {
+        ...placed,
+        state: "present",
+        paths: mapping.paths,
+        ...allocate(ensemble, before, this.#holders(ensemble.name)),
+        unleased: unleasedAfter(before, placed),
+        revision: (before?.revision ?? 0) + 1,
+      },
+      undo: before,
+    };
+  }
+
+  /** Whoever else holds network identifiers and subnets, or would again if its `up` were cancelled. */
+  #holders(name: string): EnsembleRecord[] {
+    const { state, operations } = this.#context;
+    const all = [...state.ensembles(), ...operations.undoable()];
+    return all.filter((record) => record.ensemble.name !== name);
+  }
+
+  down(name: string): Promise<Operation> {
+    return this.#inOrder(name, () => this.#down(name));
+  }
+
+  #down(name: string): Promise<Operation> {
+    return this.admitInTurn(async ({ state }) => {
+      const removing = knownEnsemble(this.#context, name);
+      const running = state.operation(removing.operation)?.operation;
+      if (removing.state === "removing" && running?.state === "running") return running;
+      return this.#accept("down", () => {
+        const before = knownEnsemble(this.#context, name);
+        return { record: { ...before, state: "removing", revision: before.revision + 1 } };
+      });
+    });
+  }
+
+  async #accept(kind: "up" | "down", draft: Parameters<Operations["accept"]>[1]): Promise<Operation> {
+    const { operations, events, wake } = this.#context;
+    const { operation, revision } = await operations.accept(kind, draft, this.#life);
+    events.append(`ensemble.${kind}`, operation.ensemble ?? "", `${kind} accepted as revision ${revision}`);
+    wake.now();
+    return operation;
+  }
+
+  cancel(id: OperationId): Promise<Operation> {
+    const ensemble = this.#context.state.operation(id)?.operation.ensemble;
+    return ensemble === undefined ? this.#cancel(id) : this.#inOrder(ensemble, () => this.#cancel(id));
+  }
+
+  #cancel(id: OperationId): Promise<Operation> {
+    return this.admitInTurn(async ({ operations, facts, wake }) => {
+      const cancelled = await operations.cancel(id, (before) => checkHolds(before, facts()), this.#life);
+      wake.now();
+      return cancelled;
+    });
+  }
+
+  /** Changes of one ensemble are made in the order in which they were asked for. */
+  #inOrder<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    const turn = (this.#asked.get(name) ?? Promise.resolve()).then(work);
+    const forget = (): void => {
+      if (this.#asked.get(name) === ended) this.#asked.delete(name);
+    };
+    const ended = turn.then(forget, forget);
+    this.#asked.set(name, ended);
+    return turn;
+  }
+
+  /** Throws `unavailable` once another cluster manager has taken over. */
+  admitInTurn<Result>(work: (context: ClusterContext) => Promise<Result>): Promise<Result> {
+    const context = this.#context;
+    return context.admitInTurn(async () => {
+      context.checkInCharge();
+      return work(context);
+    }, this.#life);
+  }
+}
+
+export function knownEnsemble({ state }: ClusterContext, name: string): EnsembleRecord {
+  const record = state.ensemble(name);
+  if (record === undefined)
+    throw new ConsortError("not_found", `Cannot find ensemble "${name}": no such ensemble is declared`);
+  return record;
+}
