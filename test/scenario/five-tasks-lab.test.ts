@@ -23,8 +23,15 @@ const scale = 10;
 /** Not a limit on how quick it is, only on how long a hopeless wait lasts. */
 const patience = { timeout: 300_000 };
 
-/** As many busy loops as there are processors: with fewer, each would have one to itself, and no share to keep. */
-const busy = ["sh", "-c", "for _ in $(seq $(nproc)); do (while :; do :; done) & done; wait"];
+/**
+ * One busy loop, and all of them on one and the same processor: shares are kept where appliances meet, and how the
+ * kernel spreads loops over several processors would be measured with them. Two hosts of 0.4 CPUs fit into one.
+ */
+const busy = [
+  "sh",
+  "-c",
+  'taskset -cp "$(taskset -cp $$ | sed "s/.*: //; s/[,-].*//")" $$; while :; do :; done',
+];
 
 function published(): Play {
   const file = join(import.meta.dirname, "../../examples/five-tasks/five-tasks.scenario.yaml");
