@@ -12,6 +12,12 @@ export type Ensemble = {
   readonly networks: readonly NetworkSpec[];
   readonly links: readonly LinkSpec[];
   readonly placement: readonly PlacementRule[];
+  /** Beside `gold` and `best-effort`, which are always there. */
+  readonly serviceClasses?: readonly ServiceClass[];
+  readonly monitors?: readonly MonitorSpec[];
+  readonly strategies?: readonly StrategySpec[];
+  /** What was changed of single appliances since it was declared. */
+  readonly adjustments?: readonly Adjustment[];
 };
 
 export type ApplianceKind = "task" | "vm";
@@ -28,7 +34,14 @@ export type ApplianceSpec = {
   readonly files: readonly FileSpec[];
   readonly directory?: string;
   readonly cpu?: CpuRequest;
+  /** How a reservation of CPU time is kept; auto unless told. */
+  readonly enforcement?: Enforcement;
+  /** Parts of its reservation that are kept for parts of its programs. */
+  readonly teams?: readonly TeamSpec[];
   readonly memoryBytes?: Bytes;
+  readonly traffic?: TrafficSpec;
+  /** Held where it is until further notice. */
+  readonly suspended?: true;
   /** Names of the networks it is attached to, in the order of its interfaces (eth0, eth1, …). */
   readonly networks: readonly string[];
   readonly restart: RestartPolicy;
@@ -50,6 +63,96 @@ export type FileSpec = { readonly path: string; readonly content: string; readon
 export type CpuRequest =
   | { readonly kind: "share"; readonly shareMilli: MilliCpu; readonly limitMilli: MilliCpu }
   | { readonly kind: "reservation"; readonly periodUs: Micros; readonly executionUs: Micros };
+
+/**
+ * dispatch-table: continued and stopped by a table of time slots; bandwidth: the kernel's CPU quota over the period;
+ * deadline: the kernel's deadline scheduler; auto: the first of these that serves, as its host finds
+ * (reference vtm.md, CPU).
+ */
+export type Enforcement = "auto" | "dispatch-table" | "bandwidth" | "deadline";
+
+export type CpuReservation = Extract<CpuRequest, { readonly kind: "reservation" }>;
+
+/** round-robin: one job of it at a time, in turn; together: all of them, as the kernel sees fit. */
+export type TeamPolicy = "round-robin" | "together";
+
+/** Jobs of one appliance that share a part of its reservation, or, without one, what its other teams leave. */
+export type TeamSpec = {
+  readonly name: string;
+  readonly cpu?: CpuReservation;
+  readonly policy: TeamPolicy;
+  /** Programs of the team, each one job; they begin with the appliance's own command. */
+  readonly jobs: readonly (readonly string[])[];
+  readonly teams: readonly TeamSpec[];
+};
+
+/** Spare bandwidth goes first to the class of the lowest number, 0 … 7. */
+export type ServiceClass = { readonly name: string; readonly priority: number };
+
+/** Bandwidth of all its traffic on all its networks together, guaranteed out of it and into it. */
+export type TrafficSpec = {
+  readonly serviceClass: string;
+  readonly outBps?: BitsPerSecond;
+  readonly inBps?: BitsPerSecond;
+  /** Never exceeded; absent: spare bandwidth may be borrowed up to the physical link. */
+  readonly outCeilingBps?: BitsPerSecond;
+  readonly inCeilingBps?: BitsPerSecond;
+};
+
+/** Measures something of an appliance, again and again: `<name>.<metric>`, or `<name>` where it measures one thing. */
+export type MonitorSpec = {
+  readonly name: string;
+  readonly appliance: string;
+  readonly everyMs: Millis;
+  readonly source: MonitorSource;
+};
+
+/**
+ * rtp: frame-rate (1/s), jitter (ms), loss (ratio), packets (1/s) of what arrives at a UDP port of it; scheduling:
+ * misses (1/s) of its reservation, usage (ratio of its reservation); script: a program run inside it; http: asked from
+ * inside it. The last two tell one number, or lines of "metric number".
+ */
+export type MonitorSource =
+  | { readonly kind: "rtp"; readonly port: number }
+  | { readonly kind: "scheduling" }
+  | { readonly kind: "script"; readonly command: readonly string[] }
+  | { readonly kind: "http"; readonly url: string };
+
+/** When a metric has been beyond its threshold for so long, do something about it, and then wait before doing it again. */
+export type StrategySpec = {
+  readonly name: string;
+  readonly when: Condition;
+  readonly forMs: Millis;
+  readonly actions: readonly StrategyAction[];
+  readonly cooldownMs: Millis;
+};
+
+/** Durations are in ms, shares as ratios, rates as 1/s. */
+export type Condition = {
+  readonly metric: string;
+  readonly comparison: ">" | ">=" | "<" | "<=";
+  readonly threshold: number;
+};
+
+export type StrategyAction =
+  | { readonly kind: "move-cpu"; readonly executionUs: Micros; readonly from: string; readonly to: string }
+  | {
+      readonly kind: "move-bandwidth";
+      readonly bandwidthBps: BitsPerSecond;
+      readonly from: string;
+      readonly to: string;
+    }
+  | { readonly kind: "suspend" | "resume"; readonly appliance: string }
+  | { readonly kind: "run"; readonly appliance: string; readonly command: readonly string[] };
+
+/** What one appliance (by its own name, as "web-2") has now instead of what its spec says. */
+export type Adjustment = {
+  readonly appliance: string;
+  readonly cpu?: CpuRequest;
+  readonly memoryBytes?: Bytes;
+  readonly traffic?: TrafficSpec;
+  readonly suspended?: true;
+};
 
 export type RestartPolicy = {
   readonly when: "always" | "on-failure" | "never";

@@ -1,6 +1,22 @@
-import type { ApplianceId, HostId, Ipv4Address, MacAddress, NetworkId, SiteName } from "#base/ids.ts";
+import type {
+  ApplianceId,
+  EnsembleName,
+  HostId,
+  Ipv4Address,
+  MacAddress,
+  NetworkId,
+  SiteName,
+} from "#base/ids.ts";
 import type { BitsPerSecond, Bytes, Millis } from "#base/units.ts";
-import type { ApplianceKind, CpuRequest, FileSpec, RestartPolicy } from "#model/ensemble.ts";
+import type {
+  ApplianceKind,
+  CpuRequest,
+  Enforcement,
+  FileSpec,
+  MonitorSource,
+  RestartPolicy,
+  TeamSpec,
+} from "#model/ensemble.ts";
 import type { TunnelKind } from "#model/topology.ts";
 
 /**
@@ -17,6 +33,9 @@ export type HostPlan = {
   readonly shapedPairs: readonly ShapedPair[];
   /** Only at a site's gateway. */
   readonly tunnels: readonly TunnelPlan[];
+  /** Of appliances here, and of their traffic with other hosts. */
+  readonly traffic?: readonly TrafficPlan[];
+  readonly monitors?: readonly MonitorPlan[];
 };
 
 export type AppliancePlan = {
@@ -30,7 +49,13 @@ export type AppliancePlan = {
   readonly files: readonly FileSpec[];
   readonly directory?: string;
   readonly cpu?: CpuRequest;
+  /** Changes while it runs. */
+  readonly enforcement?: Enforcement;
+  /** Their programs are part of the generation; what is reserved for them changes while it runs. */
+  readonly teams?: readonly TeamSpec[];
   readonly memoryBytes?: Bytes;
+  /** Held where it is. Changes while it runs. */
+  readonly suspended?: true;
   readonly restart: RestartPolicy;
   readonly stopGraceMs: Millis;
   readonly interfaces: readonly InterfacePlan[];
@@ -84,6 +109,30 @@ export type ShapedPair = {
   readonly ceilingBps?: BitsPerSecond;
   /** 0 borrows first … 7 last. */
   readonly priority: number;
+};
+
+/**
+ * What all traffic of one local appliance gets on this host's uplink, each way. Links of its own (shaped pairs) count
+ * within it. Rates count Ethernet frames as the appliances see them.
+ */
+export type TrafficPlan = {
+  readonly appliance: ApplianceId;
+  readonly macs: readonly MacAddress[];
+  readonly outBps?: BitsPerSecond;
+  readonly inBps?: BitsPerSecond;
+  readonly outCeilingBps?: BitsPerSecond;
+  readonly inCeilingBps?: BitsPerSecond;
+  /** 0 borrows first … 7 last. */
+  readonly priority: number;
+};
+
+/** Runs here, as its appliance does; what it measures is told to the cluster manager as it comes. */
+export type MonitorPlan = {
+  readonly ensemble: EnsembleName;
+  readonly name: string;
+  readonly appliance: ApplianceId;
+  readonly everyMs: Millis;
+  readonly source: MonitorSource;
 };
 
 /** A tunnel from this site's gateway to another site's. */

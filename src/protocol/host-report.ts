@@ -1,5 +1,14 @@
-import type { ApplianceId, HostId, Ipv4Address, MacAddress, NetworkId, SiteName } from "#base/ids.ts";
+import type {
+  ApplianceId,
+  EnsembleName,
+  HostId,
+  Ipv4Address,
+  MacAddress,
+  NetworkId,
+  SiteName,
+} from "#base/ids.ts";
 import type { BitsPerSecond, Bytes, MilliCpu, Millis } from "#base/units.ts";
+import type { Enforcement } from "#model/ensemble.ts";
 
 /** Observed state of one host, sent after every converge and at least once per heartbeat. */
 export type HostReport = {
@@ -74,6 +83,21 @@ export type ApplianceReport = {
   readonly memoryBytes: Bytes;
   /** It obeys the host's lease (AppliancePlan.leased). */
   readonly leased?: boolean;
+  /** How its reservation of CPU time is kept now. */
+  readonly enforcement?: Exclude<Enforcement, "auto">;
+};
+
+/** What monitors of one host have measured, told as it comes; lost ones are not told again. */
+export type Measurements = { readonly host: HostId; readonly samples: readonly Measurement[] };
+
+/** `metric` is "jitter", …; "" where the monitor measures one thing. `atMs`: the host's monotonic clock. */
+export type Measurement = {
+  readonly ensemble: EnsembleName;
+  readonly monitor: string;
+  readonly appliance: ApplianceId;
+  readonly metric: string;
+  readonly value: number;
+  readonly atMs: Millis;
 };
 
 /** Frames permitted from one appliance to another since the pair was set up. */

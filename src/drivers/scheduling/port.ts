@@ -1,0 +1,83 @@
+import type { Micros } from "#base/units.ts";
+import type { Reservation } from "#control/scheduling/reservation.ts";
+import type { Enforcement, TeamPolicy } from "#model/ensemble.ts";
+
+export type EnforcementKind = Exclude<Enforcement, "auto">;
+
+/**
+ * What is stopped and continued as one. cgroup: all in the group of this path and below it (of the hierarchies of
+ * drivers/system/cgroups); process: one process with its threads, which must still be the one that began at
+ * `startTime` (of /proc/PID/stat).
+ */
+export type JobGroup =
+  | { readonly kind: "cgroup"; readonly path: string }
+  | { readonly kind: "process"; readonly pid: number; readonly startTime: string };
+
+export type EnforcedTeam = {
+  readonly name: string;
+  readonly reservation?: Reservation;
+  readonly policy: TeamPolicy;
+  readonly jobs: readonly JobGroup[];
+  readonly teams: readonly EnforcedTeam[];
+};
+
+export type EnforcedMachine = {
+  readonly id: string;
+  readonly reservation: Reservation;
+  /** Never runs on more than one processor's worth at a time (dispatch table). Its own jobs are a team without a name. */
+  readonly policy: TeamPolicy;
+  readonly jobs: readonly JobGroup[];
+  readonly teams: readonly EnforcedTeam[];
+  /** Holds its reservation but does not run. */
+  readonly suspended: boolean;
+  /** Where the limits of the bandwidth back end go; absent: it has none, and only groups of its jobs are limited. */
+  readonly cgroup?: string;
+};
+
+/** Of one machine since it was first enforced. */
+export type EnforcementCounters = {
+  readonly id: string;
+  /** Slots it was dispatched in, or periods begun. */
+  readonly dispatches: number;
+  /** Slots that began later than a tenth of the quantum, or periods in which the kernel gave less than was reserved and wanted, as far as the back end can tell. */
+  readonly misses: number;
+  readonly latestUs: Micros;
+};
+
+/**
+ * One way to keep reservations. It is told what has been admitted and decides nothing. Calls are synchronous and take
+ * microseconds; each changes all it is asked for, or throws `driver_failed` having changed nothing.
+ */
+export interface CpuEnforcer {
+  readonly kind: EnforcementKind;
+  /** Machines this back end is to keep, whole: others are let go, and run on without limits. */
+  apply(machines: readonly EnforcedMachine[]): void;
+  /** The quick way to change only how much some of them get. */
+  adapt(changes: ReadonlyMap<string, Reservation>): void;
+  counters(): readonly EnforcementCounters[];
+  /** Nothing is left stopped. */
+  close(): Promise<void>;
+}
+
+export type MachineRequest = Omit<EnforcedMachine, "suspended"> & { readonly enforcement: Enforcement };
+
+/**
+ * All reservations of one host: admission over all back ends together, and the choice among them (scheduler
+ * operations of reference vtm.md, Framework). Throws `unsatisfiable`, with the reason and the largest feasible
+ * reservation, having changed nothing.
+ */
+export interface CpuScheduler {
+  /** Throws as `reserve` would. */
+  admit(machine: MachineRequest): void;
+  /** New, or in place of what was reserved under this id (other jobs, teams, enforcement). Idempotent. */
+  reserve(machine: MachineRequest): void;
+  expel(id: string): void;
+  /** All or none; in a running table it takes effect at the next slot. Throws `not_found` for a machine that is not here. */
+  adapt(changes: ReadonlyMap<string, Reservation>): void;
+  suspend(id: string): void;
+  resume(id: string): void;
+  /** How this machine is enforced now. */
+  enforcementOf(id: string): EnforcementKind | undefined;
+  counters(): readonly EnforcementCounters[];
+  close(): Promise<void>;
+}
