@@ -125,6 +125,8 @@ export type StrategySpec = {
   readonly forMs: Millis;
   readonly actions: readonly StrategyAction[];
   readonly cooldownMs: Millis;
+  /** After it has acted, it does not act again before the metric was at this value or better. Absent: as soon as `cooldownMs` is over. */
+  readonly rearm?: number;
 };
 
 /** Durations are in ms, shares as ratios, rates as 1/s. */
@@ -151,7 +153,8 @@ export type Adjustment = {
   readonly cpu?: CpuRequest;
   readonly memoryBytes?: Bytes;
   readonly traffic?: TrafficSpec;
-  readonly suspended?: true;
+  /** False: it runs, although its spec holds it. */
+  readonly suspended?: boolean;
 };
 
 export type RestartPolicy = {

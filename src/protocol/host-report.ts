@@ -88,7 +88,20 @@ export type ApplianceReport = {
 };
 
 /** What monitors of one host have measured, told as it comes; lost ones are not told again. */
-export type Measurements = { readonly host: HostId; readonly samples: readonly Measurement[] };
+export type Measurements = {
+  readonly host: HostId;
+  readonly samples: readonly Measurement[];
+  /** Only those that began or ended since the last message. */
+  readonly problems?: readonly MonitorProblem[];
+};
+
+/** Why a monitor measures nothing; without a message: it does again. It keeps no host from its plan. */
+export type MonitorProblem = {
+  readonly ensemble: EnsembleName;
+  readonly monitor: string;
+  readonly appliance: ApplianceId;
+  readonly message?: string;
+};
 
 /** `metric` is "jitter", …; "" where the monitor measures one thing. `atMs`: the host's monotonic clock. */
 export type Measurement = {
