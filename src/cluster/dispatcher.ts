@@ -20,6 +20,8 @@ type Outgoing = { body: HostPlanBody; digest: string; revision: number; accepted
 export class Dispatcher {
   readonly #parts: { messaging: Messaging; clock: Clock; log: Log; term: Term; onDelivered: () => void };
   readonly #outgoing = new Map<HostId, Outgoing>();
+  /** Those whose newest plan was not accepted yet. */
+  readonly #behind = new Map<HostId, Outgoing>();
 
   constructor(parts: { messaging: Messaging; clock: Clock; log: Log; term: Term; onDelivered: () => void }) {
     this.#parts = parts;
@@ -35,24 +37,32 @@ export class Dispatcher {
 
   /** New desired states; hosts whose plan is the same are not bothered. */
   update(bodies: ReadonlyMap<HostId, HostPlanBody>, signal: AbortSignal): void {
+    for (const [host, body] of bodies) this.#prepare(host, body);
     // Of a host that was forgotten nothing is wanted any more, should it be heard of all the same.
-    const forgotten = [...this.#outgoing.keys()].filter((host) => !bodies.has(host)).map(nothingFor);
-    for (const [host, body] of [...bodies, ...forgotten]) {
-      const fingerprint = fingerprintOf(body);
-      const before = this.#outgoing.get(host);
-      if (before?.digest === fingerprint) continue;
-      const revision = (before?.revision ?? 0) + 1;
-      this.#outgoing.set(host, { body, digest: fingerprint, revision, accepted: false, sending: false });
-    }
+    for (const host of this.#outgoing.keys()) if (!bodies.has(host)) this.#prepare(host, nothingFor(host));
     this.retry(signal);
+  }
+
+  #prepare(host: HostId, body: HostPlanBody): void {
+    const before = this.#outgoing.get(host);
+    if (before?.body === body) return;
+    const fingerprint = fingerprintOf(body);
+    if (before?.digest === fingerprint) {
+      before.body = body;
+      return;
+    }
+    const revision = (before?.revision ?? 0) + 1;
+    const outgoing = { body, digest: fingerprint, revision, accepted: false, sending: false };
+    this.#outgoing.set(host, outgoing);
+    this.#behind.set(host, outgoing);
   }
 
   /** Sends again what was not accepted, to hosts that are there. */
   retry(signal: AbortSignal): void {
-    const behind = [...this.#outgoing].filter(([, one]) => !one.accepted && !one.sending);
+    const behind = [...this.#behind].filter(([, one]) => !one.sending);
     if (behind.length === 0) return;
-    const present = new Set(this.#parts.messaging.present());
-    for (const [host] of behind) if (present.has(hostAddress(host))) this.#send(host, signal);
+    const { messaging } = this.#parts;
+    for (const [host] of behind) if (messaging.isPresent(hostAddress(host))) this.#send(host, signal);
   }
 
   /** A host told what it holds: less than it was given means it must be given it again. */
@@ -65,11 +75,18 @@ export class Dispatcher {
     }
     if (outgoing === undefined) return;
     const holds = report.epoch === this.#parts.term.epoch && report.acceptedRevision >= outgoing.revision;
-    if (holds) outgoing.accepted = true;
+    if (holds) this.#note(report.host, outgoing, true);
     else if (outgoing.accepted) {
-      outgoing.accepted = false;
+      this.#note(report.host, outgoing, false);
       this.#send(report.host, signal);
     }
+  }
+
+  #note(host: HostId, outgoing: Outgoing, accepted: boolean): void {
+    outgoing.accepted = accepted;
+    if (this.#outgoing.get(host) !== outgoing) return;
+    if (accepted) this.#behind.delete(host);
+    else this.#behind.set(host, outgoing);
   }
 
   /** The host has done what it could towards its newest plan, and all of it but what `counts` leaves out. */
@@ -104,7 +121,7 @@ export class Dispatcher {
         );
         const receipt = answer as PlanReceipt;
         this.#noteEpoch(receipt.epoch);
-        outgoing.accepted = receipt.accepted;
+        this.#note(host, outgoing, receipt.accepted);
         if (receipt.accepted) this.#parts.onDelivered();
       } catch (cause) {
         // A host that has just come back answers nothing yet; its first report, or the next heartbeat, is the time
@@ -122,7 +139,10 @@ export class Dispatcher {
   }
 }
 
-const nothingFor = (host: HostId): [HostId, HostPlanBody] => [
+const nothingFor = (host: HostId): HostPlanBody => ({
   host,
-  { host, appliances: [], segments: [], shapedPairs: [], tunnels: [] },
-];
+  appliances: [],
+  segments: [],
+  shapedPairs: [],
+  tunnels: [],
+});

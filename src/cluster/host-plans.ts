@@ -14,6 +14,7 @@ import {
 } from "#cluster/tunnels.ts";
 import { isStillLeaving } from "#cluster/leaving.ts";
 import type { EnsembleRecord, HostRecord, TunnelRecord } from "#cluster/records.ts";
+import { hostsOf } from "#cluster/whereabouts.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Appliance } from "#model/appliances.ts";
 import type { Topology } from "#model/topology.ts";
@@ -50,20 +51,33 @@ export function hostPlanBodies(cloud: DesiredCloud): ReadonlyMap<HostId, HostPla
     for (const [host, piece] of piecesOf(record, cloud)) pieces.get(host)?.push(piece);
   }
   const tunnels = tunnelPlans(cloud);
-  return new Map([...pieces].map(([host, own]) => [host, bodyOf(host, own, tunnels.get(host) ?? [])]));
+  const bodies = new Map<HostId, HostPlanBody>();
+  for (const [id, host] of cloud.hosts) {
+    bodies.set(id, bodyOf(host, pieces.get(id) ?? [], tunnels.get(id) ?? noTunnels));
+  }
+  return bodies;
 }
 
-function bodyOf(host: HostId, pieces: readonly Piece[], tunnels: readonly TunnelPlan[]): HostPlanBody {
+const noTunnels: readonly TunnelPlan[] = [];
+
+/** The same object as the last time, where nothing has changed. */
+function bodyOf(host: HostRecord, pieces: readonly Piece[], tunnels: readonly TunnelPlan[]): HostPlanBody {
+  const last = lastOf.get(host);
+  if (last?.tunnels === tunnels && sameItems(madeOf.get(last), pieces)) return last;
   const body = {
-    host,
+    host: host.id,
     appliances: pieces.flatMap((piece) => piece.appliances),
     segments: pieces.flatMap((piece) => piece.segments),
     shapedPairs: pieces.flatMap((piece) => piece.shapedPairs),
     tunnels,
   };
   madeOf.set(body, pieces);
+  lastOf.set(host, body);
   return body;
 }
+
+const sameItems = (a: readonly Piece[] | undefined, b: readonly Piece[]): boolean =>
+  a?.length === b.length && a.every((one, at) => one === b[at]);
 
 /** Equal bodies made here have equal fingerprints; what did not change since the last time is not read again. */
 export function fingerprintOf(body: HostPlanBody): string {
@@ -77,24 +91,39 @@ export function fingerprintOf(body: HostPlanBody): string {
   return [body.host, ...parts, digest(body.tunnels)].join(" ");
 }
 
+/** What a record's pieces were made from, apart from the record. */
+type Made = {
+  readonly topology: Topology;
+  readonly hosts: readonly (HostRecord | undefined)[];
+  /** Pairs of sites it spans, and which of them were guarded: nothing else of the tunnels shows in its pieces. */
+  readonly spans: readonly string[];
+  readonly guarded: readonly boolean[];
+  readonly pieces: ReadonlyMap<HostId, Piece>;
+};
+
 /** Kept with what they were made from: most changes of a large cloud leave nearly all of it as it was. */
+const lastOf = new WeakMap<HostRecord, HostPlanBody>();
 const madeOf = new WeakMap<HostPlanBody, readonly Piece[]>();
 const digests = new WeakMap<Piece, string>();
-const made = new WeakMap<
-  EnsembleRecord,
-  { hosts: readonly (HostRecord | undefined)[]; guarded: string; pieces: ReadonlyMap<HostId, Piece> }
->();
+const made = new WeakMap<EnsembleRecord, Made>();
 
 function piecesOf(record: EnsembleRecord, cloud: DesiredCloud): ReadonlyMap<HostId, Piece> {
-  const ids = [...new Set(Object.values(record.placements))];
-  const hosts = ids.map((id) => cloud.hosts.get(id));
-  const guarded = [...cloud.tunnels].flatMap(([pair, tunnel]) => (tunnel.guarded ? [pair] : [])).join(" ");
+  const ids = hostsOf(record);
   const known = made.get(record);
-  if (known?.guarded === guarded && hosts.every((host, index) => host === known.hosts[index])) {
+  const isGuarded = (pair: string): boolean => cloud.tunnels.get(pair)?.guarded === true;
+  if (
+    known?.topology === cloud.topology &&
+    ids.every((id, at) => cloud.hosts.get(id) === known.hosts[at]) &&
+    known.spans.every((pair, at) => isGuarded(pair) === known.guarded[at])
+  ) {
     return known.pieces;
   }
+  const hosts = ids.map((id) => cloud.hosts.get(id));
+  const sites = [...new Set(hosts.flatMap((host) => host?.site ?? []))];
+  const spans = sites.flatMap((a) => sites.flatMap((b) => (a < b ? [sitePair(a, b)] : [])));
   const pieces = makePieces(record, ids, cloud);
-  made.set(record, { hosts, guarded, pieces });
+  const { topology } = cloud;
+  made.set(record, { topology, hosts, spans, guarded: spans.map(isGuarded), pieces });
   return pieces;
 }
 

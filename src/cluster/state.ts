@@ -8,8 +8,7 @@ import type {
   OperationRecord,
   TunnelRecord,
 } from "#cluster/records.ts";
-import { whereaboutsOf } from "#cluster/whereabouts.ts";
-import type { Whereabouts } from "#cluster/whereabouts.ts";
+import { Whereabouts } from "#cluster/whereabouts.ts";
 import type { Term } from "#cluster/term.ts";
 import type { Store, StoreCondition, StoreEntry, StoreWrite } from "#drivers/store/port.ts";
 
@@ -30,7 +29,7 @@ export class ClusterState {
   /** Whose writes these are: none is made once a later term has begun. */
   readonly #term: Pick<Term, "condition" | "supersede" | "epoch"> | undefined;
   #version = 0;
-  #whereabouts: (Whereabouts & { readonly version: number }) | undefined;
+  readonly #whereabouts = new Whereabouts();
   #writing: Promise<unknown> = Promise.resolve();
   /** A commit failed without telling whether it had its effect. */
   #inDoubt = false;
@@ -49,6 +48,7 @@ export class ClusterState {
     }
     // At once: who reads meanwhile sees what was known before, and never half of it.
     this.#revisions.clear();
+    this.#whereabouts.clear();
     for (const [, table] of this.#tables()) table.clear();
     for (const entry of found) this.#remember(entry.key, entry.value, entry.revision);
     this.#inDoubt = false;
@@ -84,10 +84,7 @@ export class ClusterState {
     return this.#operations.get(id);
   }
   /** Records by the hosts their appliances are placed on, and those that wait for a host to be left or found. */
-  whereabouts(): Whereabouts {
-    if (this.#whereabouts?.version !== this.#version) {
-      this.#whereabouts = { version: this.#version, ...whereaboutsOf(this.ensembles()) };
-    }
+  whereabouts(): Omit<Whereabouts, "replace" | "clear"> {
     return this.#whereabouts;
   }
   hosts(): ReadonlyMap<HostId, HostRecord> {
@@ -151,12 +148,16 @@ export class ClusterState {
   #remember(key: string, value: unknown, revision: number): void {
     this.#revisions.set(key, revision);
     const [table, name] = this.#locate(key);
+    if (table === this.#ensembles) {
+      this.#whereabouts.replace(name, this.#ensembles.get(name), value as EnsembleRecord);
+    }
     table?.set(name, value);
   }
 
   #forget(key: string): void {
     this.#revisions.delete(key);
     const [table, name] = this.#locate(key);
+    if (table === this.#ensembles) this.#whereabouts.replace(name, this.#ensembles.get(name), undefined);
     table?.delete(name);
   }
 

@@ -2,6 +2,7 @@ import { siteName } from "#base/ids.ts";
 import type { HostId, SiteName } from "#base/ids.ts";
 import { addressText, parseNetwork } from "#base/ipv4.ts";
 import type { EnsembleRecord, HostRecord, TunnelRecord } from "#cluster/records.ts";
+import { hostsOf } from "#cluster/whereabouts.ts";
 import type { Topology, TunnelKind } from "#model/topology.ts";
 import type { TunnelPlan } from "#protocol/host-plan.ts";
 
@@ -57,15 +58,39 @@ export function tunnelsNeeded(
 ): ReadonlyMap<string, readonly [SiteName, SiteName]> {
   const needed = new Map<string, readonly [SiteName, SiteName]>();
   for (const record of records) {
-    for (const sites of sitesByNetwork(record, hosts).values()) {
-      for (const a of sites) {
-        for (const b of sites) {
-          if (a < b && tunnelKind(topology, a, b) !== "vxlan") needed.set(sitePair(a, b), [a, b]);
-        }
-      }
-    }
+    for (const sites of pairsNeeded(record, hosts, topology)) needed.set(sitePair(...sites), sites);
   }
   return needed;
+}
+
+type Needed = {
+  readonly topology: Topology;
+  /** Of the hosts it is placed on, in their order. */
+  readonly sites: readonly (SiteName | undefined)[];
+  readonly pairs: readonly (readonly [SiteName, SiteName])[];
+};
+
+/** Found once for a record and where its hosts are: most of a large cloud is the same from one look to the next. */
+const neededBy = new WeakMap<EnsembleRecord, Needed>();
+
+function pairsNeeded(
+  record: EnsembleRecord,
+  hosts: ReadonlyMap<HostId, HostRecord>,
+  topology: Topology,
+): Needed["pairs"] {
+  const ids = hostsOf(record);
+  const known = neededBy.get(record);
+  if (known?.topology === topology && ids.every((id, at) => hosts.get(id)?.site === known.sites[at])) {
+    return known.pairs;
+  }
+  const pairs: [SiteName, SiteName][] = [];
+  for (const sites of sitesByNetwork(record, hosts).values()) {
+    for (const a of sites) {
+      for (const b of sites) if (a < b && tunnelKind(topology, a, b) !== "vxlan") pairs.push([a, b]);
+    }
+  }
+  neededBy.set(record, { topology, sites: ids.map((id) => hosts.get(id)?.site), pairs });
+  return pairs;
 }
 
 /** Pairs of sites, for people, that an ensemble's networks span and whose tunnel does not guard its frames yet. */

@@ -2,26 +2,80 @@ import type { HostId } from "#base/ids.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { appliancesOf } from "#model/appliances.ts";
 
-/** Found once for a state of the cloud: most looks at a large one concern few hosts and few ensembles. */
-export type Whereabouts = {
-  readonly byHost: ReadonlyMap<HostId, ReadonlySet<EnsembleRecord>>;
-  /** Being removed, leaving a host, or with an appliance that has none. */
-  readonly unsettled: readonly EnsembleRecord[];
-};
+/**
+ * Records by the hosts their appliances are placed on, and those that wait for something. Follows the records one by
+ * one: most looks at a large cloud concern few hosts and few ensembles.
+ */
+export class Whereabouts {
+  readonly #byHost = new Map<HostId, Map<string, EnsembleRecord>>();
+  readonly #unsettled = new Map<string, EnsembleRecord>();
+  readonly #unleased = new Map<string, EnsembleRecord>();
 
-export function whereaboutsOf(records: readonly EnsembleRecord[]): Whereabouts {
-  const byHost = new Map<HostId, Set<EnsembleRecord>>();
-  for (const record of records) {
-    for (const host of Object.values<HostId>(record.placements)) {
-      const here = byHost.get(host);
-      if (here === undefined) byHost.set(host, new Set([record]));
-      else here.add(record);
-    }
+  /** Placed there, some of it. */
+  on(host: HostId): Iterable<EnsembleRecord> {
+    return this.#byHost.get(host)?.values() ?? [];
   }
-  return { byHost, unsettled: records.filter(isUnsettled) };
+
+  /** Being removed, leaving a host, or with an appliance that has none. */
+  unsettled(): readonly EnsembleRecord[] {
+    return [...this.#unsettled.values()];
+  }
+
+  /** With an appliance that may run somewhere without obeying a lease. */
+  unleased(): readonly EnsembleRecord[] {
+    return [...this.#unleased.values()];
+  }
+
+  /** One took the place of the other; undefined: there was none, or there is none any more. */
+  replace(name: string, before: EnsembleRecord | undefined, after: EnsembleRecord | undefined): void {
+    const hosts = new Set(after === undefined ? [] : hostsOf(after));
+    for (const host of before === undefined ? [] : hostsOf(before)) {
+      if (!hosts.has(host)) this.#leave(host, name);
+    }
+    if (after !== undefined) for (const host of hosts) this.#come(host, name, after);
+    keep(this.#unsettled, name, after, isUnsettled);
+    keep(this.#unleased, name, after, ({ unleased }) => Object.keys(unleased).length > 0);
+  }
+
+  clear(): void {
+    for (const all of [this.#byHost, this.#unsettled, this.#unleased]) all.clear();
+  }
+
+  #come(host: HostId, name: string, record: EnsembleRecord): void {
+    const here = this.#byHost.get(host);
+    if (here === undefined) this.#byHost.set(host, new Map([[name, record]]));
+    else here.set(name, record);
+  }
+
+  #leave(host: HostId, name: string): void {
+    const here = this.#byHost.get(host);
+    here?.delete(name);
+    if (here?.size === 0) this.#byHost.delete(host);
+  }
+}
+
+function keep(
+  records: Map<string, EnsembleRecord>,
+  name: string,
+  record: EnsembleRecord | undefined,
+  belongs: (record: EnsembleRecord) => boolean,
+): void {
+  if (record !== undefined && belongs(record)) records.set(name, record);
+  else records.delete(name);
 }
 
 function isUnsettled({ ensemble, state, placements, leaving, over = [] }: EnsembleRecord): boolean {
   if (state === "removing" || Object.keys(leaving).length > 0) return true;
   return appliancesOf(ensemble).some(({ id }) => placements[id] === undefined && !over.includes(id));
+}
+
+const hostsByRecord = new WeakMap<EnsembleRecord, readonly HostId[]>();
+
+/** The hosts it is placed on, each once. */
+export function hostsOf(record: EnsembleRecord): readonly HostId[] {
+  const known = hostsByRecord.get(record);
+  if (known !== undefined) return known;
+  const hosts = [...new Set(Object.values<HostId>(record.placements))];
+  hostsByRecord.set(record, hosts);
+  return hosts;
 }

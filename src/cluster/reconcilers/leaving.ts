@@ -17,7 +17,8 @@ export async function stepLeaving(context: ClusterContext, signal: AbortSignal):
 }
 
 function stepsOf(context: ClusterContext): StoreWrite[] {
-  return context.state.ensembles().flatMap((record) => {
+  const whereabouts = context.state.whereabouts();
+  return [...new Set([...whereabouts.unsettled(), ...whereabouts.unleased()])].flatMap((record) => {
     const leaving = stillLeaving(record.leaving, (id, host) => hasLeft(context, record, id, host));
     const unleased = stillUnleased(record, (id, host) => obeysLease(context, id, host));
     if (leaving === record.leaving && unleased === record.unleased) return [];

@@ -96,7 +96,7 @@ export class RecoveryReconciler {
   async #fenceThoseWaitedFor(signal: AbortSignal): Promise<void> {
     const { state, seen } = this.#context;
     const waitedFor = (): HostId[] =>
-      [...hostsWaitedFor(state.whereabouts().unsettled, (host) => seen.isLost(host))].filter(
+      [...hostsWaitedFor(state.whereabouts().unsettled(), (host) => seen.isLost(host))].filter(
         (host) => !state.standing(host).fenced,
       );
     if (waitedFor().length === 0) return;
@@ -108,10 +108,10 @@ export class RecoveryReconciler {
 
   #displacements(): Displacement[] {
     const { state } = this.#context;
-    const { byHost, unsettled } = state.whereabouts();
-    const concerned = new Set(unsettled);
+    const whereabouts = state.whereabouts();
+    const concerned = new Set(whereabouts.unsettled());
     for (const host of this.#troubledHosts())
-      for (const record of byHost.get(host) ?? []) concerned.add(record);
+      for (const record of whereabouts.on(host)) concerned.add(record);
     const found = displacements([...concerned], this.#context.fates());
     const displaced = new Set(found.flatMap(({ moving }) => moving));
     for (const id of this.#stuck.keys()) if (!displaced.has(id)) this.#stuck.delete(id);

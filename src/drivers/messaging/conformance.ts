@@ -209,6 +209,10 @@ function roomsAndPresence(cluster: Cluster, host: Connect): void {
     await until(one, "host/a2");
     assert.deepEqual(one.present(), ["cluster", "host/a2"]);
     assert.deepEqual(cluster().present(), ["host/a1", "host/a2"]);
+    assert.deepEqual(
+      ["host/a2", "host/a3"].map((address) => cluster().isPresent(address)),
+      [true, false],
+    );
     assert.deepEqual([...two.present()].sort(), ["cluster", "host/a1"]);
     await two.close();
     await until(one, "host/a2", false);

@@ -84,6 +84,10 @@ export class Endpoint implements Messaging {
     return [...this.#present].sort();
   }
 
+  isPresent(address: string): boolean {
+    return this.#present.has(address);
+  }
+
   onPresence(listener: (change: Presence) => void): void {
     this.#presenceListeners.add(listener);
   }

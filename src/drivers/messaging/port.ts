@@ -22,6 +22,7 @@ export interface Messaging {
   subscribe(room: string, listener: (from: string, body: unknown) => void): () => void;
   /** Who is there now. */
   present(): readonly string[];
+  isPresent(address: string): boolean;
   onPresence(listener: (change: Presence) => void): void;
   close(): Promise<void>;
 }
