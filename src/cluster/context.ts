@@ -138,14 +138,13 @@ export class ClusterContext {
     },
   });
 
-  observed(): Omit<Observed, "unguarded"> {
-    const reports = this.seen.fresh();
-    const isPlanned = this.isPlanned();
-    return {
-      bodies: this.dispatcher.bodies(),
-      reports,
-      matches: (host, concerns) => isPlanned && this.dispatcher.matches(reports.get(host), concerns),
-      isFenced: (host) => this.state.standing(host).fenced,
-    };
-  }
+  readonly observed: Omit<Observed, "unguarded"> = {
+    body: (host) => this.dispatcher.body(host),
+    bodies: () => this.dispatcher.bodies(),
+    report: (host) => this.seen.freshReport(host),
+    holders: (ensemble) => this.seen.holders(ensemble),
+    matches: (host, concerns) =>
+      this.isPlanned() && this.dispatcher.matches(this.seen.freshReport(host), concerns),
+    isFenced: (host) => this.state.standing(host).fenced,
+  };
 }

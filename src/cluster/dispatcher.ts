@@ -27,8 +27,8 @@ export class Dispatcher {
     this.#parts = parts;
   }
 
-  bodies(): ReadonlyMap<HostId, HostPlanBody> {
-    return new Map([...this.#outgoing].map(([host, outgoing]) => [host, outgoing.body]));
+  *bodies(): Iterable<HostPlanBody> {
+    for (const { body } of this.#outgoing.values()) yield body;
   }
 
   body(host: HostId): HostPlanBody | undefined {

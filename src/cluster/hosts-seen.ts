@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import type { HostId, MacAddress } from "#base/ids.ts";
 import type { Clock } from "#base/runtime.ts";
 import { bitsPerSecond } from "#base/units.ts";
@@ -13,7 +12,8 @@ type Seen = {
   /** The newest counters, and the rates between them and the ones read before. */
   counters: ReadonlyMap<string, { bytes: number; bps: BitsPerSecond }>;
   /** The one before, which the use of processor time is told from when somebody asks. */
-  before: { readonly report: HostReport; readonly atMonotonic: Millis } | undefined;
+  reportBefore: HostReport | undefined;
+  atMonotonicBefore: Millis;
 };
 
 /** What each host last told, and rates derived from two tellings. Memory only: hosts tell again after a restart. */
@@ -21,6 +21,8 @@ export class HostsSeen {
   readonly #clock: Clock;
   readonly #silenceMs: () => Millis;
   readonly #seen = new Map<HostId, Seen>();
+  /** By ensemble, the hosts whose newest report tells of an appliance of it. */
+  readonly #holders = new Map<string, Set<HostId>>();
   /** Hosts known from before this manager, which have had no time to tell yet. */
   #expected: ReadonlySet<HostId> = new Set();
   /** Until then they may live on what the manager before this one granted them. */
@@ -35,20 +37,45 @@ export class HostsSeen {
 
   /** Takes a report in: what changed for appliances, and whether it tells anything but newer measurements. */
   take(report: HostReport): { changes: ApplianceChange[]; news: boolean } {
-    const previous = this.#seen.get(report.host);
-    const now = this.#clock.monotonic();
-    const counted = previous === undefined || previous.report.pairsReadAt !== report.pairsReadAt;
-    this.#seen.set(report.host, {
-      report,
-      atMonotonic: now,
-      atWall: this.#clock.now(),
-      counters: counted ? rates(previous, report) : previous.counters,
-      before:
-        previous === undefined ? undefined : { report: previous.report, atMonotonic: previous.atMonotonic },
-    });
-    const changes = changesSince(previous?.report.appliances ?? [], report.appliances);
-    const news = changes.length > 0 || previous === undefined || !sameWorld(previous.report, report);
-    return { changes, news };
+    const seen = this.#seen.get(report.host);
+    const previous = seen?.report;
+    const before = previous?.appliances ?? [];
+    const isAligned = sameIds(before, report.appliances);
+    const changes = changesSince(before, report.appliances, isAligned);
+    if (!isAligned) this.#index(report.host, before, report.appliances);
+    const [atMonotonic, atWall] = [this.#clock.monotonic(), this.#clock.now()];
+    if (seen === undefined || previous === undefined) {
+      const counters = rates(undefined, undefined, report);
+      const none = { reportBefore: undefined, atMonotonicBefore: atMonotonic };
+      this.#seen.set(report.host, { report, atMonotonic, atWall, counters, ...none });
+      return { changes, news: true };
+    }
+    if (previous.pairsReadAt !== report.pairsReadAt) seen.counters = rates(seen.counters, previous, report);
+    seen.reportBefore = previous;
+    seen.atMonotonicBefore = seen.atMonotonic;
+    seen.report = report;
+    seen.atMonotonic = atMonotonic;
+    seen.atWall = atWall;
+    return { changes, news: changes.length > 0 || !isAligned || !sameWorld(previous, report) };
+  }
+
+  #index(host: HostId, before: readonly ApplianceReport[], after: readonly ApplianceReport[]): void {
+    const [left, here] = [before, after].map((list) => new Set(list.map(({ id }) => ensembleOf(id))));
+    for (const ensemble of left!.difference(here!)) {
+      const holders = this.#holders.get(ensemble);
+      holders?.delete(host);
+      if (holders?.size === 0) this.#holders.delete(ensemble);
+    }
+    for (const ensemble of here!.difference(left!)) {
+      const holders = this.#holders.get(ensemble);
+      if (holders === undefined) this.#holders.set(ensemble, new Set([host]));
+      else holders.add(host);
+    }
+  }
+
+  /** Hosts whose newest report, however old, tells of an appliance of the ensemble. */
+  holders(ensemble: string): Iterable<HostId> {
+    return this.#holders.get(ensemble) ?? [];
   }
 
   report(host: HostId): HostReport | undefined {
@@ -127,8 +154,8 @@ export class HostsSeen {
   cpuMilli(host: HostId, appliance: string): number {
     const seen = this.#seen.get(host);
     const now = seen?.report.appliances.find((one) => one.id === appliance);
-    const before = seen?.before?.report.appliances.find((one) => one.id === appliance);
-    const elapsedMs = (seen?.atMonotonic ?? 0) - (seen?.before?.atMonotonic ?? 0);
+    const before = seen?.reportBefore?.appliances.find((one) => one.id === appliance);
+    const elapsedMs = (seen?.atMonotonic ?? 0) - (seen?.atMonotonicBefore ?? 0);
     if (now === undefined || before === undefined || elapsedMs <= 0) return 0;
     return Math.max(0, Math.round(((now.cpuUsedMs - before.cpuUsedMs) / elapsedMs) * 1000));
   }
@@ -136,7 +163,7 @@ export class HostsSeen {
 
 export type ApplianceChange = { before: ApplianceReport | undefined; after: ApplianceReport };
 
-/** Whether two reports, with appliances in the same states, differ in measurements alone. */
+/** Whether two reports, with the same appliances in the same states, differ in measurements alone. */
 function sameWorld(a: HostReport, b: HostReport): boolean {
   return (
     a.epoch === b.epoch &&
@@ -144,7 +171,6 @@ function sameWorld(a: HostReport, b: HostReport): boolean {
     a.convergedRevision === b.convergedRevision &&
     a.problems.length === b.problems.length &&
     a.problems.every((one, index) => one.message === b.problems[index]?.message) &&
-    a.appliances.length === b.appliances.length &&
     a.appliances.every((one, index) => one.generation === b.appliances[index]?.generation) &&
     a.tunnels.length === b.tunnels.length &&
     a.tunnels.every((one, index) => one.up === b.tunnels[index]?.up)
@@ -169,31 +195,64 @@ export function hostRecordOf(report: HostReport): HostRecord {
 
 /** Whether a report tells anything new of the host itself. */
 export function tellsOf(report: HostReport, record: HostRecord | undefined): boolean {
-  return record !== undefined && isDeepStrictEqual(hostRecordOf(report), record);
+  return (
+    record !== undefined &&
+    report.host === record.id &&
+    report.site === record.site &&
+    report.role === record.role &&
+    report.address === record.address &&
+    report.siteSubnet === record.siteSubnet &&
+    report.outsideAddress === record.outsideAddress &&
+    report.tunnelPublicKey === record.tunnelPublicKey &&
+    sameFields(report.capacity, record.capacity) &&
+    sameFields(report.labels, record.labels) &&
+    sameFields(report.capabilities, record.capabilities)
+  );
+}
+
+/** Of flat objects, or of lists of plain values. Told for every report: a comparison of anything would cost more. */
+function sameFields(a: object, b: object): boolean {
+  if (a === b) return true;
+  const other = b as Readonly<Record<string, unknown>>;
+  const names = Object.keys(a);
+  if (names.length !== Object.keys(b).length) return false;
+  return names.every((name) => Object.hasOwn(b, name) && (a as typeof other)[name] === other[name]);
 }
 
 const pairKey = (from: MacAddress, to: MacAddress): string => `${from} ${to}`;
 
-function rates(previous: Seen | undefined, report: HostReport): Seen["counters"] {
-  const elapsedMs = previous === undefined ? 0 : report.pairsReadAt - previous.report.pairsReadAt;
+function rates(
+  countersBefore: Seen["counters"] | undefined,
+  previous: HostReport | undefined,
+  report: HostReport,
+): Seen["counters"] {
+  const elapsedMs = previous === undefined ? 0 : report.pairsReadAt - previous.pairsReadAt;
   return new Map(
     report.pairs.map((pair) => {
-      const before = previous?.counters.get(pairKey(pair.fromMac, pair.toMac));
+      const before = countersBefore?.get(pairKey(pair.fromMac, pair.toMac));
       const bps = elapsedMs <= 0 ? 0 : ((pair.bytes - (before?.bytes ?? 0)) * 8000) / elapsedMs;
       return [pairKey(pair.fromMac, pair.toMac), { bytes: pair.bytes, bps: bitsPerSecond(Math.max(0, bps)) }];
     }),
   );
 }
 
+const ensembleOf = (appliance: string): string => appliance.slice(0, appliance.indexOf("/"));
+
 /** Reports mostly name the same appliances in the same order: then nothing has to be looked up. */
+function sameIds(before: readonly ApplianceReport[], after: readonly ApplianceReport[]): boolean {
+  return before.length === after.length && after.every((one, at) => one.id === before[at]!.id);
+}
+
 function changesSince(
   before: readonly ApplianceReport[],
   after: readonly ApplianceReport[],
+  isAligned: boolean,
 ): ApplianceChange[] {
-  const isAligned = before.length === after.length && after.every((one, at) => one.id === before[at]!.id);
   const old = isAligned ? undefined : new Map(before.map((one) => [one.id, one]));
-  return after.flatMap((one, at): ApplianceChange[] => {
+  const changes: ApplianceChange[] = [];
+  for (const [at, one] of after.entries()) {
     const was = old === undefined ? before[at] : old.get(one.id);
-    return was?.state === one.state && was.restarts === one.restarts ? [] : [{ before: was, after: one }];
-  });
+    if (was?.state !== one.state || was.restarts !== one.restarts) changes.push({ before: was, after: one });
+  }
+  return changes;
 }

@@ -15,7 +15,7 @@ import { isBoundByLease } from "#cluster/leaving.ts";
 import { cordonHost, drainHost, forgetHost, uncordonHost } from "#cluster/maintenance.ts";
 import { PaceKeeper } from "#cluster/pace-keeper.ts";
 import { downProgress, upProgress } from "#cluster/progress.ts";
-import type { Observed, Progress } from "#cluster/progress.ts";
+import type { Progress } from "#cluster/progress.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { ConsolidationReconciler } from "#cluster/reconcilers/consolidation.ts";
 import { stepDrains } from "#cluster/reconcilers/drains.ts";
@@ -189,13 +189,9 @@ export class ClusterManager implements ClusterService {
     dispatcher.retry(signal);
     await stepLeaving(context, signal);
     await stepDrains(context, recovery.stuck(), signal);
-    const awaited = state.ensembles().filter((record) => operations.isAwaited(record));
-    if (awaited.length > 0) {
-      const observed = context.observed();
-      for (const record of awaited) {
-        const progress = await withLastWords(this.#parts, record, this.#progress(record, observed), signal);
-        await operations.observe(record, progress, signal);
-      }
+    for (const record of operations.awaited()) {
+      const progress = await withLastWords(this.#parts, record, this.#progress(record), signal);
+      await operations.observe(record, progress, signal);
     }
     if (!context.isPlanned()) context.wake.now();
   }
@@ -257,8 +253,8 @@ export class ClusterManager implements ClusterService {
 
   ensembles(_signal: AbortSignal): Promise<EnsembleStatus[]> {
     const { context } = this.#inCharge();
-    const [observed, sources] = [context.observed(), this.#sources()];
-    return Promise.resolve(context.state.ensembles().map((record) => this.#view(record, observed, sources)));
+    const sources = this.#sources();
+    return Promise.resolve(context.state.ensembles().map((record) => this.#view(record, sources)));
   }
 
   ensemble(name: string, _signal: AbortSignal): Promise<EnsembleStatus> {
@@ -374,15 +370,11 @@ export class ClusterManager implements ClusterService {
     };
   }
 
-  #view(
-    record: EnsembleRecord,
-    observed = this.#inCharge().context.observed(),
-    sources = this.#sources(),
-  ): EnsembleStatus {
-    return ensembleView(record, this.#progress(record, observed), sources);
+  #view(record: EnsembleRecord, sources = this.#sources()): EnsembleStatus {
+    return ensembleView(record, this.#progress(record), sources);
   }
 
-  #progress(record: EnsembleRecord, observed: Omit<Observed, "unguarded">): Progress {
+  #progress(record: EnsembleRecord): Progress {
     const { context, recovery } = this.#inCharge();
     const unguarded = unguardedPairs(record, context.desired());
     const recovers = context.operations.kindOf(record) === "recover";
@@ -390,7 +382,7 @@ export class ClusterManager implements ClusterService {
       const host = record.placements[id];
       return recovers && host !== undefined && context.seen.isLost(host) && !isBoundByLease(record, id, host);
     };
-    const all = { ...observed, unguarded, excused, stranded: recovery.stuck() };
+    const all = { ...context.observed, unguarded, excused, stranded: recovery.stuck() };
     return record.state === "removing" ? downProgress(record, all) : upProgress(record, all);
   }
 }

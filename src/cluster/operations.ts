@@ -266,6 +266,18 @@ export class Operations {
       .flatMap(({ operation, undo }) => (operation.state === "running" && undo ? [undo] : []));
   }
 
+  /** What `isAwaited` holds of. */
+  awaited(): EnsembleRecord[] {
+    const running = this.#state.operations().flatMap(({ operation: { state, ensemble } }) => {
+      return state === "running" ? (this.#state.ensemble(ensemble ?? "") ?? []) : [];
+    });
+    const removing = this.#state
+      .whereabouts()
+      .unsettled()
+      .filter(({ state }) => state === "removing");
+    return [...new Set([...running, ...removing])].filter((record) => this.isAwaited(record));
+  }
+
   /** Whether anything waits for how this ensemble does. */
   isAwaited(record: EnsembleRecord): boolean {
     return record.state === "removing" || this.#runningAs(record) !== undefined;

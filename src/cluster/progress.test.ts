@@ -49,8 +49,10 @@ const reportOf = (host: HostId, telling_: Telling): HostReport =>
 function observed(a1: Telling): Observed {
   const reports = new Map([[hostId("a1"), reportOf(hostId("a1"), a1)]]);
   return {
-    bodies,
-    reports,
+    body: (host) => bodies.get(host),
+    bodies: () => bodies.values(),
+    report: (host) => reports.get(host),
+    holders: () => reports.keys(),
     matches: (host, concerns) => {
       const report = reports.get(host);
       return report !== undefined && !report.problems.some(concerns);

@@ -20,9 +20,12 @@ export type Progress = {
 };
 
 export type Observed = {
-  readonly bodies: ReadonlyMap<HostId, HostPlanBody>;
-  /** The newest report of each host that is heard of. */
-  readonly reports: ReadonlyMap<HostId, HostReport>;
+  readonly body: (host: HostId) => HostPlanBody | undefined;
+  readonly bodies: () => Iterable<HostPlanBody>;
+  /** The newest report of a host that is heard of. */
+  readonly report: (host: HostId) => HostReport | undefined;
+  /** Hosts that last told of an appliance of the ensemble. */
+  readonly holders: (ensemble: string) => Iterable<HostId>;
   /** Whether a host has reported that it matches the newest plan made for it, in all that `concerns`. */
   readonly matches: (host: HostId, concerns: (problem: HostProblem) => boolean) => boolean;
   /** Appliances that wait for their lost host, as is their policy; nobody else waits for them. */
@@ -47,8 +50,8 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
   const waitedFor = appliances.filter(({ id }) => !isExcused(id));
   for (const { id } of waitedFor) {
     const host = record.placements[id];
-    const body = host === undefined ? undefined : observed.bodies.get(host);
-    const told = host === undefined ? undefined : observed.reports.get(host);
+    const body = host === undefined ? undefined : observed.body(host);
+    const told = host === undefined ? undefined : observed.report(host);
     const plan = body === undefined ? undefined : byId(body.appliances).get(id);
     const report = told === undefined ? undefined : byId(told.appliances).get(id);
     const stranded = observed.stranded?.get(id);
@@ -71,7 +74,7 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
   const noTunnel = observed.unguarded.map((pair) => `the tunnel between ${pair}`);
   const sites = sitesOf(record, observed);
   const tunnelsDown = [...hosts].flatMap((host) =>
-    (observed.reports.get(host)?.tunnels ?? [])
+    (observed.report(host)?.tunnels ?? [])
       .filter((tunnel) => !tunnel.up && sites.has(tunnel.peerSite))
       .map(
         (tunnel) =>
@@ -108,8 +111,10 @@ export function downProgress(record: EnsembleRecord, observed: Observed): Progre
   const appliances = appliancesOf(record.ensemble);
   const concerns = concernsOf(record);
   const prefix = `${record.ensemble.name}/`;
-  const left = [...observed.reports.values()].flatMap((report) =>
-    report.appliances.filter((one) => one.id.startsWith(prefix)).map((one) => `${one.id} on ${report.host}`),
+  const left = [...observed.holders(record.ensemble.name)].flatMap((host) =>
+    (observed.report(host)?.appliances ?? [])
+      .filter((one) => one.id.startsWith(prefix))
+      .map((one) => `${one.id} on ${host}`),
   );
   const concerned = [record.placements, record.leaving].flatMap((hosts) =>
     Object.entries<HostId | readonly HostId[]>(hosts).flatMap(([id, some]) =>
@@ -130,12 +135,12 @@ export function downProgress(record: EnsembleRecord, observed: Observed): Progre
 }
 
 const mayHaveIt = (record: EnsembleRecord, id: ApplianceId, host: HostId, observed: Observed): boolean =>
-  observed.reports.has(host) || !observed.isFenced(host) || !isBoundByLease(record, id, host);
+  observed.report(host) !== undefined || !observed.isFenced(host) || !isBoundByLease(record, id, host);
 
 /** What keeps it from starting: another host has not told yet that it is gone from there. */
 function waitsFor(record: EnsembleRecord, id: ApplianceId, observed: Observed): string | undefined {
   const hosts = record.leaving[id] ?? [];
-  const silent = hosts.find((host) => !observed.reports.has(host));
+  const silent = hosts.find((host) => observed.report(host) === undefined);
   if (silent !== undefined && !isBoundByLease(record, id, silent)) {
     return `${silent} is lost and may still run it; if it is off for good: consort host forget ${silent}`;
   }
@@ -163,18 +168,18 @@ function hasFailed(report: ApplianceReport): boolean {
 
 function sitesOf(record: EnsembleRecord, observed: Observed): ReadonlySet<SiteName | undefined> {
   const hosts = Object.values<HostId>(record.placements as Record<ApplianceId, HostId>);
-  return new Set(hosts.map((host) => observed.reports.get(host)?.site));
+  return new Set(hosts.map((host) => observed.report(host)?.site));
 }
 
 /** Gateways with a tunnel between two of its sites. */
 function gatewaysOf(record: EnsembleRecord, observed: Observed): HostId[] {
   const sites = sitesOf(record, observed);
   if (sites.size < 2) return [];
-  return [...observed.bodies.values()]
+  return [...observed.bodies()]
     .filter(
       ({ host, tunnels }) =>
         tunnels.some((tunnel) => sites.has(tunnel.peerSite)) &&
-        (!observed.reports.has(host) || sites.has(observed.reports.get(host)?.site)),
+        (observed.report(host) === undefined || sites.has(observed.report(host)?.site)),
     )
     .map((body) => body.host);
 }
@@ -184,7 +189,7 @@ function describeBehind(
   observed: Observed,
   concerns: (problem: HostProblem) => boolean,
 ): string {
-  const report = observed.reports.get(host);
+  const report = observed.report(host);
   if (report === undefined) return `${host} (silent)`;
   const problem = report.problems.find(concerns);
   return problem === undefined ? `${host} (converging)` : `${host}: ${problem.message}`;
