@@ -1,0 +1,15 @@
+import { micros } from "#base/units.ts";
+
+/** Named limits of reservations of CPU time; docs/reference/limits.md explains them. */
+export const schedulingLimits = {
+  /** Slots in the dispatch table of one processor. */
+  tableSlotsMax: 65_536,
+  /** A slot is chosen no shorter: below, stopping and continuing takes a noticeable part of it. */
+  quantumUsMin: micros(1000),
+  /** A slot is chosen no longer: a machine waits up to one for what was changed. */
+  quantumUsMax: micros(10_000),
+  /** The longest period that can be reserved. */
+  periodUsMax: micros(60_000_000),
+  /** Levels of teams within teams. */
+  teamDepthMax: 8,
+} as const;
