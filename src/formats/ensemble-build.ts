@@ -1,22 +1,16 @@
 import { ensembleName, hostId, siteName } from "#base/ids.ts";
-import { milliCpu, millis } from "#base/units.ts";
-import type { Millis } from "#base/units.ts";
+import { millis } from "#base/units.ts";
 import { ensembleDefaults } from "#formats/ensemble-defaults.ts";
 import type { ApplianceDocument, EnsembleDocument, LinkDocument } from "#formats/ensemble-schema.ts";
 import type { Finding, Path } from "#formats/problem.ts";
+import { durationOf, given, read } from "#formats/quantities.ts";
+import { adjustmentsOf, classesOf, cpuOf, teamsOf, trafficOf } from "#formats/reservation-build.ts";
 import { onHostLossUnlessTold, restartMeaning } from "#formats/restart.ts";
-import {
-  parseBandwidth,
-  parseBytes,
-  parseCpuReservation,
-  parseCpuShare,
-  parseDuration,
-} from "#formats/units.ts";
-import type { Quantity } from "#formats/units.ts";
+import { monitorsOf, strategiesOf } from "#formats/strategy-build.ts";
+import { parseBandwidth, parseBytes } from "#formats/units.ts";
 import { splitWords } from "#formats/words.ts";
 import type {
   ApplianceSpec,
-  CpuRequest,
   Ensemble,
   FileSpec,
   HostLossPolicy,
@@ -65,8 +59,24 @@ export function buildEnsemble(document: EnsembleDocument): Built {
     })),
     links,
     placement: rules.map(({ rule }) => rule),
+    ...adaptationOf(document, findings),
   };
   return { ensemble, linkOrigins, placementOrigins: rules.map(({ index }) => index), findings };
+}
+
+/** What may change while it runs, by whom, and what has been changed. */
+function adaptationOf(document: EnsembleDocument, findings: Finding[]): Partial<Ensemble> {
+  const { classes, strategies, adjustments } = document;
+  const monitors = document.monitors === undefined ? undefined : monitorsOf(document.monitors, findings);
+  return {
+    ...given("serviceClasses", classes === undefined ? undefined : classesOf(classes)),
+    ...given("monitors", monitors),
+    ...given(
+      "strategies",
+      strategies === undefined ? undefined : strategiesOf(strategies, monitors ?? [], findings),
+    ),
+    ...given("adjustments", adjustments === undefined ? undefined : adjustmentsOf(adjustments, findings)),
+  };
 }
 
 function applianceOf(
@@ -88,7 +98,14 @@ function applianceOf(
     files: Object.entries(document.files ?? {}).map(([filePath, file]) => fileOf(filePath, file)),
     ...given("directory", document.directory),
     ...given("cpu", cpu),
+    ...given("enforcement", document.enforcement),
+    ...given(
+      "teams",
+      document.teams === undefined ? undefined : teamsOf(document.teams, [...path, "teams"], findings),
+    ),
     ...given("memoryBytes", document.memory === undefined ? undefined : read(parseBytes, document.memory)),
+    ...given("traffic", document.traffic === undefined ? undefined : trafficOf(document.traffic)),
+    ...(document.suspended === true ? { suspended: true as const } : {}),
     networks: document.networks ?? networksUnlessTold(networkNames, path, findings),
     restart,
     onHostLoss,
@@ -141,25 +158,6 @@ function fileOf(path: string, file: NonNullable<ApplianceDocument["files"]>[stri
   const digits = file.mode === undefined ? undefined : String(file.mode).replace(/^0o/, "");
   const mode = digits === undefined ? ensembleDefaults.fileMode : Number.parseInt(digits, 8);
   return { path, content: file.content, mode };
-}
-
-function cpuOf(cpu: ApplianceDocument["cpu"], path: Path, findings: Finding[]): CpuRequest | undefined {
-  if (cpu === undefined) return undefined;
-  if (typeof cpu !== "object") {
-    const text = String(cpu);
-    if (text.includes("/")) return { kind: "reservation", ...read(parseCpuReservation, text) };
-    const shareMilli = read(parseCpuShare, text);
-    return { kind: "share", shareMilli, limitMilli: shareMilli };
-  }
-  const shareMilli = read(parseCpuShare, cpu.share);
-  const limitMilli = cpu.limit === undefined ? shareMilli : read(parseCpuShare, cpu.limit);
-  if (limitMilli < shareMilli) {
-    findings.push({
-      path: [...path, "limit"],
-      message: `the limit ${cpu.limit} is below the share ${cpu.share}`,
-    });
-  }
-  return { kind: "share", shareMilli, limitMilli: milliCpu(Math.max(shareMilli, limitMilli)) };
 }
 
 function restartOf(
@@ -249,19 +247,4 @@ function textMap(
   map: Readonly<Record<string, string | number | boolean>> | undefined,
 ): Record<string, string> {
   return Object.fromEntries(Object.entries(map ?? {}).map(([key, value]) => [key, String(value)]));
-}
-
-function durationOf(text: string | number | undefined): Millis | undefined {
-  return text === undefined ? undefined : read(parseDuration, text);
-}
-
-/** The schema has refused what does not parse. */
-function read<T>(parse: (text: string) => Quantity<T>, text: string | number): T {
-  const parsed = parse(String(text));
-  if (!parsed.ok) throw new TypeError(`the schema let ${String(text)} pass`);
-  return parsed.value;
-}
-
-function given<Key extends string, T>(key: Key, value: T | undefined): { [K in Key]?: T } {
-  return value === undefined ? {} : ({ [key]: value } as { [K in Key]: T });
 }

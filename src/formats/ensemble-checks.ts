@@ -1,3 +1,4 @@
+import { adaptationFindings } from "#formats/adaptation-checks.ts";
 import type { Built, LinkOrigin } from "#formats/ensemble-build.ts";
 import { formatLimits } from "#formats/limits.ts";
 import { placementFindings } from "#formats/placement-checks.ts";
@@ -16,6 +17,7 @@ export function ensembleFindings({ ensemble, linkOrigins, placementOrigins }: Bu
     ...networkFindings(ensemble),
     ...linkFindings(ensemble, linkOrigins),
     ...placementFindings(ensemble, placementOrigins),
+    ...adaptationFindings(ensemble),
   ];
 }
 

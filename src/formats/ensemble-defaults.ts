@@ -15,4 +15,8 @@ export const ensembleDefaults = {
   stopGraceMs: millis(5_000),
   linkPriority: 4,
   placementScope: "host",
+  teamPolicy: "round-robin",
+  serviceClass: "best-effort",
+  monitorEveryMs: millis(1_000),
+  cooldownMs: millis(5_000),
 } as const;

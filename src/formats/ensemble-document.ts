@@ -1,15 +1,14 @@
 import { ensembleDefaults } from "#formats/ensemble-defaults.ts";
 import type { ApplianceDocument, EnsembleDocument, LinkDocument } from "#formats/ensemble-schema.ts";
+import {
+  adaptationDocument,
+  cpuDocument,
+  teamsDocument,
+  trafficDocument,
+} from "#formats/reservation-document.ts";
 import { onHostLossUnlessTold, restartWord } from "#formats/restart.ts";
-import { bandwidthText, bytesText, cpuShareText, durationText, durationUsText } from "#formats/units.ts";
-import type {
-  ApplianceSpec,
-  CpuRequest,
-  Ensemble,
-  FileSpec,
-  LinkSpec,
-  PlacementRule,
-} from "#model/ensemble.ts";
+import { bandwidthText, bytesText, durationText } from "#formats/units.ts";
+import type { ApplianceSpec, Ensemble, FileSpec, LinkSpec, PlacementRule } from "#model/ensemble.ts";
 
 /** An ensemble as plain JSON in the file's own vocabulary and people's units; what equals a default is left out. */
 export function ensembleDocument(ensemble: Ensemble): EnsembleDocument {
@@ -29,6 +28,7 @@ export function ensembleDocument(ensemble: Ensemble): EnsembleDocument {
     ...(plainLan ? {} : { networks }),
     ...(ensemble.links.length === 0 ? {} : { links: ensemble.links.map(linkDocument) }),
     ...(ensemble.placement.length === 0 ? {} : { placement: ensemble.placement.map(placementDocument) }),
+    ...adaptationDocument(ensemble),
   };
 }
 
@@ -47,7 +47,11 @@ function applianceDocument(spec: ApplianceSpec, networkNames: readonly string[])
       : { files: Object.fromEntries(files.map((file) => [file.path, fileDocument(file)])) }),
     ...(spec.directory === undefined ? {} : { directory: spec.directory }),
     ...(spec.cpu === undefined ? {} : { cpu: cpuDocument(spec.cpu) }),
+    ...(spec.enforcement === undefined ? {} : { enforcement: spec.enforcement }),
+    ...(spec.teams === undefined ? {} : { teams: teamsDocument(spec.teams) }),
     ...(spec.memoryBytes === undefined ? {} : { memory: bytesText(spec.memoryBytes) }),
+    ...(spec.traffic === undefined ? {} : { traffic: trafficDocument(spec.traffic) }),
+    ...(spec.suspended === undefined ? {} : { suspended: true }),
     ...(impliedNetworks ? {} : { networks: [...spec.networks] }),
     ...restartDocument(spec),
     ...(spec.priority === ensembleDefaults.appliancePriority ? {} : { priority: spec.priority }),
@@ -61,14 +65,6 @@ function applianceDocument(spec: ApplianceSpec, networkNames: readonly string[])
 function fileDocument(file: FileSpec): NonNullable<ApplianceDocument["files"]>[string] {
   if (file.mode === ensembleDefaults.fileMode) return file.content;
   return { content: file.content, mode: file.mode.toString(8).padStart(4, "0") };
-}
-
-function cpuDocument(cpu: CpuRequest): NonNullable<ApplianceDocument["cpu"]> {
-  if (cpu.kind === "reservation") {
-    return `${durationUsText(cpu.executionUs)}/${durationUsText(cpu.periodUs)}`;
-  }
-  const share = cpuShareText(cpu.shareMilli);
-  return cpu.limitMilli === cpu.shareMilli ? share : { share, limit: cpuShareText(cpu.limitMilli) };
 }
 
 function restartDocument({ restart, onHostLoss }: ApplianceSpec): Pick<ApplianceDocument, "restart"> {

@@ -12,12 +12,21 @@ import {
   wholeNumber,
 } from "#formats/fields.ts";
 import { formatLimits } from "#formats/limits.ts";
+import {
+  adjustmentsSchema,
+  classesSchema,
+  commandSchema,
+  enforcementSchema,
+  monitorsSchema,
+  strategiesSchema,
+  teamsSchema,
+  trafficSchema,
+} from "#formats/reservation-schema.ts";
 import { hostLossPolicies, restartWhens, restartWords } from "#formats/restart.ts";
 
 /** The vocabulary of ensemble files: what people write, in YAML, JSON, and over HTTP. */
 const imageExpected = "an image by URL, such as dir:///srv/roots/web";
 const envNameExpected = "a variable's name of letters, digits and _, not first a digit";
-const commandExpected = "a command: text split into words as a shell would, or a list of words";
 const modeExpected = "permissions in octal digits, such as 0644";
 
 const fileSchema = z.union(
@@ -89,10 +98,7 @@ const applianceSchema = z.strictObject(
       .regex(/^[a-z][a-z0-9+.-]*:\/\/\S+$/, { error: imageExpected })
       .optional()
       .describe("Root of the file system; the host's own, read-only, when absent."),
-    command: z
-      .union([z.string(), listOf(plainText, commandExpected)], { error: commandExpected })
-      .optional()
-      .describe("Text is split into words as a shell would; no shell runs."),
+    command: commandSchema.optional().describe("Text is split into words as a shell would; no shell runs."),
     env: z
       .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, { error: envNameExpected }), plainText, {
         error: "a map of variables, such as {PORT: 8080}",
@@ -104,7 +110,16 @@ const applianceSchema = z.strictObject(
       .describe("Laid into the appliance before it starts."),
     directory: absolutePathSchema.or(z.literal("/")).optional().describe("Working directory; / unless told."),
     cpu: cpuSchema.optional().describe("Guaranteed and not exceeded; best effort when absent."),
+    enforcement: enforcementSchema.optional(),
+    teams: teamsSchema.optional(),
     memory: bytesSchema.optional().describe("Guaranteed and not exceeded; best effort when absent."),
+    traffic: trafficSchema
+      .optional()
+      .describe("Bandwidth of all its traffic on all its networks together; best effort when absent."),
+    suspended: z
+      .boolean({ error: "true or false" })
+      .optional()
+      .describe("Held where it is; consort resume lets it run."),
     networks: namesOf("networks", formatLimits.interfaces)
       .optional()
       .describe("In the order of its interfaces; the only network when absent."),
@@ -180,6 +195,10 @@ export const ensembleSchema = z.strictObject(
     placement: listOf(placementSchema, "a list of rules, such as [{together: [web, db]}]")
       .max(formatLimits.placementRules, { error: `at most ${formatLimits.placementRules} rules` })
       .optional(),
+    classes: classesSchema.optional(),
+    monitors: monitorsSchema.optional(),
+    strategies: strategiesSchema.optional(),
+    adjustments: adjustmentsSchema.optional(),
   },
   { error: "a map that begins with ensemble: NAME" },
 );

@@ -3,7 +3,22 @@ import { ensembleName, hostId, siteName } from "#base/ids.ts";
 import { bitsPerSecond, bytes, micros, milliCpu, millis } from "#base/units.ts";
 import { parseEnsembleDocument } from "#formats/ensemble.ts";
 import { ensembleDocument } from "#formats/ensemble-document.ts";
-import type { ApplianceSpec, CpuRequest, Ensemble, LinkSpec, PlacementRule } from "#model/ensemble.ts";
+import { appliancesOf } from "#model/appliances.ts";
+import type {
+  Adjustment,
+  ApplianceSpec,
+  CpuRequest,
+  CpuReservation,
+  Ensemble,
+  LinkSpec,
+  MonitorSource,
+  MonitorSpec,
+  PlacementRule,
+  StrategyAction,
+  StrategySpec,
+  TeamSpec,
+  TrafficSpec,
+} from "#model/ensemble.ts";
 
 /** Ensembles that the formats accept, for property tests here and elsewhere. */
 const name = fc.stringMatching(/^[a-z][a-z0-9]{0,5}(-[a-z][a-z0-9]{0,3})?$/);
@@ -40,6 +55,63 @@ const cpu: fc.Arbitrary<CpuRequest> = fc.oneof(
       executionUs: micros(execution),
     })),
 );
+
+const part = (periodUs: number, executionUs: number): CpuReservation => ({
+  kind: "reservation",
+  periodUs: micros(periodUs),
+  executionUs: micros(executionUs),
+});
+
+const team = (depth: number): fc.Arbitrary<TeamSpec> =>
+  fc
+    .tuple(
+      plainRecord({
+        name: fc.stringMatching(/^[a-z]{3,6}$/),
+        policy: fc.constantFrom("round-robin" as const, "together" as const),
+        jobs: fc.array(
+          text.map((word) => ["run", word]),
+          { maxLength: 3 },
+        ),
+        teams: depth === 0 ? fc.constant([]) : teams(depth - 1),
+      }),
+      // Any two of these fit into 30%, and any two inner ones into an outer one.
+      optional(
+        "cpu",
+        fc.constantFrom(part(40_000, 4_000 * depth + 1_000), part(1_000_000, 100_000 * depth + 25_000)),
+      ),
+    )
+    .map(([spec, own]) => {
+      const inner = "cpu" in own ? spec.teams : spec.teams.map(({ cpu: _cpu, ...rest }) => rest);
+      return { ...spec, teams: inner, ...own };
+    });
+
+const teams = (depth: number): fc.Arbitrary<TeamSpec[]> =>
+  fc.uniqueArray(team(depth), { maxLength: 2, selector: ({ name: own }) => own });
+
+const reserved = fc
+  .tuple(
+    fc.constantFrom("auto" as const, "dispatch-table" as const, "bandwidth" as const, "deadline" as const),
+    fc.integer({ min: 30, max: 100 }),
+    optional("teams", teams(1)),
+  )
+  .map(([enforcement, percent, own]) => ({
+    kind: "task" as const,
+    cpu: part(40_000, percent * 400),
+    enforcement,
+    ...own,
+  }));
+
+const rate = fc.integer({ min: 1, max: 1e9 }).map(bitsPerSecond);
+
+const traffic: fc.Arbitrary<TrafficSpec> = fc
+  .tuple(
+    fc.constantFrom("gold", "best-effort"),
+    optional("outBps", rate),
+    optional("inBps", rate),
+    optional("outCeilingBps", fc.integer({ min: 1e9, max: 2e9 }).map(bitsPerSecond)),
+    optional("inCeilingBps", fc.integer({ min: 1e9, max: 2e9 }).map(bitsPerSecond)),
+  )
+  .map(([serviceClass, ...rates]) => Object.assign({ serviceClass }, ...rates) as TrafficSpec);
 
 const applianceOf = (own: string, networks: readonly string[]): fc.Arbitrary<ApplianceSpec> =>
   fc
@@ -104,13 +176,19 @@ const applianceOf = (own: string, networks: readonly string[]): fc.Arbitrary<App
       optional("directory", fc.constantFrom("/", "/srv")),
       optional("cpu", cpu),
       optional("memoryBytes", fc.integer({ min: 1, max: 2 ** 40 }).map(bytes)),
+      fc.oneof(fc.constant({}), reserved),
+      optional("traffic", traffic),
+      optional("suspended", fc.constant(true as const)),
     )
-    .map(([spec, image, directory, share, memory]) => ({
+    .map(([spec, image, directory, share, memory, reservation, flow, suspended]) => ({
       ...spec,
       ...image,
       ...directory,
       ...share,
       ...memory,
+      ...reservation,
+      ...flow,
+      ...suspended,
     }));
 
 const linksOf = (known: readonly string[]): fc.Arbitrary<LinkSpec[]> =>
@@ -145,6 +223,115 @@ const placementOf = (known: readonly string[]): fc.Arbitrary<PlacementRule[]> =>
     { maxLength: 2 },
   );
 
+/** A number as programs print it, in any of its forms. */
+const threshold = fc.oneof(
+  fc.integer({ min: -1000, max: 1000 }),
+  fc.double({ noDefaultInfinity: true, noNaN: true, min: -1e6, max: 1e6 }).map((value) => value + 0),
+);
+
+const duration = fc.integer({ min: 0, max: 100_000 }).map(millis);
+
+const actionOn = (known: readonly string[]): fc.Arbitrary<StrategyAction> =>
+  fc.oneof(
+    plainRecord({
+      kind: fc.constantFrom("suspend" as const, "resume" as const),
+      appliance: fc.constantFrom(...known),
+    }),
+    plainRecord({
+      kind: fc.constant("run" as const),
+      appliance: fc.constantFrom(...known),
+      command: fc.array(text, { maxLength: 2 }).map((words) => ["run", ...words]),
+    }),
+    plainRecord({
+      kind: fc.constant("move-cpu" as const),
+      executionUs: fc.integer({ min: 1, max: 1e6 }).map(micros),
+      from: fc.constantFrom(...known),
+      to: fc.constantFrom(...known),
+    }),
+    plainRecord({
+      kind: fc.constant("move-bandwidth" as const),
+      bandwidthBps: rate,
+      from: fc.constantFrom(...known),
+      to: fc.constantFrom(...known),
+    }),
+  );
+
+/** With classes, monitors, strategies and adjustments about what is there. */
+function adaptive(ensemble: Ensemble): fc.Arbitrary<Ensemble> {
+  const known = appliancesOf(ensemble).map((appliance): string => appliance.name);
+  const source: fc.Arbitrary<MonitorSource> = fc.oneof(
+    plainRecord({ kind: fc.constant("rtp" as const), port: fc.integer({ min: 1, max: 65_535 }) }),
+    plainRecord({ kind: fc.constant("script" as const), command: fc.constant(["cat", "/x y"]) }),
+    plainRecord({ kind: fc.constant("http" as const), url: fc.constant("http://localhost:1/m?a=b") }),
+  );
+  const metrics: Readonly<Record<MonitorSource["kind"], readonly string[]>> = {
+    rtp: [".jitter", ".loss", ".packets", ".frame-rate"],
+    scheduling: [".usage"],
+    script: ["", ".any"],
+    http: ["", ".any"],
+  };
+  const monitors = fc.uniqueArray(
+    plainRecord({
+      name,
+      appliance: fc.constantFrom(...known),
+      everyMs: duration.map((ms) => millis(ms + 10)),
+      source,
+    }),
+    { minLength: 1, maxLength: 3, selector: (one) => one.name },
+  );
+  const strategyOf = (given: readonly MonitorSpec[]): fc.Arbitrary<StrategySpec> =>
+    fc
+      .tuple(
+        plainRecord({
+          name,
+          when: fc.constantFrom(...given).chain((monitor) =>
+            plainRecord({
+              metric: fc.constantFrom(...metrics[monitor.source.kind]).map((metric) => monitor.name + metric),
+              comparison: fc.constantFrom(">" as const, ">=" as const, "<" as const, "<=" as const),
+              threshold,
+            }),
+          ),
+          forMs: duration,
+          actions: fc.array(actionOn(known), { minLength: 1, maxLength: 3 }),
+          cooldownMs: duration,
+        }),
+        optional("rearm", threshold),
+      )
+      .map(([strategy, rearm]) => ({ ...strategy, ...rearm }));
+  const classes = fc.uniqueArray(
+    plainRecord({ name: fc.stringMatching(/^[a-z]{3,6}$/), priority: fc.integer({ min: 0, max: 7 }) }),
+    { maxLength: 2, selector: (one) => one.name },
+  );
+  const adjustments = fc.uniqueArray(
+    fc
+      .tuple(
+        fc.constantFrom(...known),
+        optional("memoryBytes", fc.integer({ min: 1, max: 2 ** 40 }).map(bytes)),
+        optional("traffic", traffic),
+        optional("suspended", fc.boolean()),
+      )
+      .map(([appliance, ...changes]) => Object.assign({ appliance }, ...changes) as Adjustment),
+    { maxLength: 2, selector: (one) => one.appliance },
+  );
+  return fc
+    .tuple(
+      optional(
+        "serviceClasses",
+        classes.filter((list) => list.every((one) => one.name !== "gold")),
+      ),
+      optional("monitors", monitors).chain((given) =>
+        given.monitors === undefined
+          ? fc.constant({})
+          : optional(
+              "strategies",
+              fc.uniqueArray(strategyOf(given.monitors), { maxLength: 3, selector: (one) => one.name }),
+            ).map((strategies) => ({ ...given, ...strategies })),
+      ),
+      optional("adjustments", adjustments),
+    )
+    .map(([own, measured, changed]) => ({ ...ensemble, ...own, ...measured, ...changed }));
+}
+
 /** Those of any shape that also make sense: the rest is filtered by the checks themselves. */
 export const ensembles: fc.Arbitrary<Ensemble> = fc
   .tuple(
@@ -173,7 +360,9 @@ export const ensembles: fc.Arbitrary<Ensemble> = fc
     }),
   )
   .map(({ description, ...ensemble }) => ({ ...ensemble, ...description }))
-  .map(sensible);
+  .map(sensible)
+  .chain(adaptive)
+  .map(sensibleActions);
 
 /** Without the links and rules that contradict the rest. */
 function sensible(ensemble: Ensemble): Ensemble {
@@ -189,4 +378,17 @@ function sensible(ensemble: Ensemble): Ensemble {
     if (accepted(more)) result = more;
   }
   return result;
+}
+
+/** Without the actions on what is not promised, and without the strategies that would then do nothing. */
+function sensibleActions(ensemble: Ensemble): Ensemble {
+  const { strategies, ...rest } = ensemble;
+  if (strategies === undefined) return ensemble;
+  const accepted = (strategy: StrategySpec): boolean =>
+    parseEnsembleDocument(ensembleDocument({ ...rest, strategies: [strategy] }), "").ok;
+  const kept = strategies.flatMap((strategy) => {
+    const actions = strategy.actions.filter((action) => accepted({ ...strategy, actions: [action] }));
+    return actions.length === 0 ? [] : [{ ...strategy, actions }];
+  });
+  return { ...rest, strategies: kept };
 }

@@ -6,6 +6,7 @@ import {
   parseCpuReservation,
   parseCpuShare,
   parseDurationUs,
+  parsePeriodUs,
 } from "#formats/units.ts";
 import type { Quantity } from "#formats/units.ts";
 
@@ -48,7 +49,14 @@ export const quantity = (
 export const bandwidthSchema = quantity(parseBandwidth, ["600Mbit/s", "1Gbit/s"], "a bandwidth");
 export const bytesSchema = quantity(parseBytes, ["512MiB", "1GB"], "a size");
 export const durationSchema = quantity(parseDurationUs, ["10s", "500ms", "1m30s"], "a duration");
+export const periodSchema = quantity(parsePeriodUs, ["40ms"], "a period");
 export const cpuShareSchema = quantity(parseCpuShare, ["150%", "0.5"], "a share of CPU");
+
+const cpuExpected =
+  "a share of CPU such as 150%, execution per period such as 16ms/40ms, {period, execution}, {period, share}, or {share, limit}";
+
+/** Which words a map of CPU time may have together, as one of them says. */
+const cpuForms = ["execution period", "period share", "share", "limit share"];
 
 export const cpuSchema = z.union(
   [
@@ -57,12 +65,30 @@ export const cpuSchema = z.union(
       ["150%", "0.5", "16ms/40ms"],
       "a share of CPU",
     ),
-    z.strictObject({
-      share: cpuShareSchema.describe("Guaranteed."),
-      limit: cpuShareSchema.optional().describe("Never exceeded; the share itself when absent."),
-    }),
+    z
+      .strictObject({
+        period: periodSchema.optional().describe("1ms to 1s; with execution or share."),
+        execution: durationSchema
+          .optional()
+          .describe("CPU time in every period, guaranteed and not exceeded."),
+        share: cpuShareSchema.optional().describe("Guaranteed; of every period, where that is given."),
+        limit: cpuShareSchema.optional().describe("Never exceeded; the share itself when absent."),
+      })
+      .superRefine((cpu, context) => {
+        const given = Object.entries(cpu).flatMap(([key, value]) => (value === undefined ? [] : [key]));
+        const execution = cpu.execution === undefined ? undefined : parseDurationUs(String(cpu.execution));
+        if (!cpuForms.includes(given.toSorted().join(" "))) {
+          context.addIssue({ code: "custom", message: cpuExpected });
+        } else if (execution?.ok === true && execution.value < 1) {
+          context.addIssue({
+            code: "custom",
+            path: ["execution"],
+            message: "an execution time of at least 1us",
+          });
+        }
+      }),
   ],
-  { error: "a share of CPU such as 150%, execution per period such as 16ms/40ms, or {share, limit}" },
+  { error: cpuExpected },
 );
 
 export const wholeNumber = (least: number, most: number): z.ZodNumber => {

@@ -24,6 +24,15 @@ export const formatLimits = {
   interfaces: 16,
   filesPerAppliance: 256,
   fileBytes: 1024 * 1024,
+  /** Teams of one appliance, those inside others counted, and how deep they may be nested. */
+  teams: 64,
+  teamDepth: 8,
+  jobsPerTeam: 200,
+  serviceClasses: 64,
+  monitors: 256,
+  monitorEveryMsMin: 10,
+  strategies: 256,
+  actionsPerStrategy: 16,
   pathLength: 512,
   /** Hosts and devices of one topology. */
   nodes: 50_000,

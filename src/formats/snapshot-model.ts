@@ -1,6 +1,8 @@
 import * as z from "zod";
 import type { ApplianceId, EnsembleName, HostId, NetworkId, SiteName } from "#base/ids.ts";
 import { hostLossPolicies, restartWhens } from "#formats/restart.ts";
+import { enforcements } from "#formats/reservation-schema.ts";
+import { adaptationFields, cpuSchema, teamSchema, trafficSchema } from "#formats/snapshot-adaptation.ts";
 import * as leaf from "#formats/snapshot-leaves.ts";
 import { connectionTypes } from "#model/topology.ts";
 
@@ -9,15 +11,6 @@ export const applianceId = leaf.idOf<ApplianceId>("an appliance such as shop/web
 export const hostId = leaf.idOf<HostId>("a host's id");
 export const siteName = leaf.idOf<SiteName>("a site's name");
 const name = leaf.idOf<string>("a name");
-
-const cpuSchema = z.discriminatedUnion(
-  "kind",
-  [
-    leaf.shape({ kind: z.literal("share"), shareMilli: leaf.milliCpu, limitMilli: leaf.milliCpu }),
-    leaf.shape({ kind: z.literal("reservation"), periodUs: leaf.micros, executionUs: leaf.micros }),
-  ],
-  { error: "a CPU request of kind share or reservation" },
-);
 
 const applianceSchema = leaf.shape({
   name,
@@ -29,7 +22,11 @@ const applianceSchema = leaf.shape({
   files: leaf.listOf(leaf.shape({ path: leaf.text, content: leaf.text, mode: leaf.whole })),
   directory: leaf.text.exactOptional(),
   cpu: cpuSchema.exactOptional(),
+  enforcement: z.enum(enforcements).exactOptional(),
+  teams: leaf.listOf(teamSchema).exactOptional(),
   memoryBytes: z.exactOptional(leaf.bytes),
+  traffic: trafficSchema.exactOptional(),
+  suspended: z.literal(true).exactOptional(),
   networks: leaf.listOf(name),
   restart: leaf.shape({
     when: z.enum(restartWhens),
@@ -69,6 +66,7 @@ export const ensembleModelSchema = leaf.shape({
       appliances: leaf.listOf(name),
     }),
   ),
+  ...adaptationFields,
 });
 
 /** A link between two appliances, and its way over the physical network. */

@@ -92,6 +92,13 @@ export function parseCpuReservation(text: string): Quantity<{ executionUs: Micro
   return { ok: true, value: { executionUs: execution.value, periodUs: period.value } };
 }
 
+/** "40ms" → µs, between 1 ms and 1 s. */
+export function parsePeriodUs(text: string): Quantity<Micros> {
+  const parsed = parseDurationUs(text);
+  if (!parsed.ok || (parsed.value >= 1_000 && parsed.value <= 1_000_000)) return parsed;
+  return { ok: false, expected: "a period between 1ms and 1s, such as 40ms" };
+}
+
 /** "16ms", "2s", "1m30s", "250us" → µs, whole. "0s" is allowed. */
 export function parseDurationUs(text: string): Quantity<Micros> {
   const trimmed = text.trim();

@@ -1,6 +1,7 @@
 import { applianceId, applianceName, networkId } from "#base/ids.ts";
 import type { ApplianceId, ApplianceName, NetworkId } from "#base/ids.ts";
-import type { ApplianceSpec, Ensemble, LinkSpec } from "#model/ensemble.ts";
+import { adjusted } from "#model/adjustments.ts";
+import type { Adjustment, ApplianceSpec, Ensemble, LinkSpec } from "#model/ensemble.ts";
 
 /** One appliance after its spec's replicas are counted out. */
 export type Appliance = {
@@ -23,9 +24,17 @@ export function replicaNames(spec: ApplianceSpec): ApplianceName[] {
   return Array.from({ length: spec.replicas }, (_, index) => applianceName(`${spec.name}-${index + 1}`));
 }
 
+/** Every single appliance of an ensemble, as it is now: with what was adjusted of it. */
 export function appliancesOf(ensemble: Ensemble): Appliance[] {
+  const adjustments = new Map<string, Adjustment>(
+    ensemble.adjustments?.map((adjustment) => [adjustment.appliance, adjustment]),
+  );
   return ensemble.appliances.flatMap((spec) =>
-    replicaNames(spec).map((name) => ({ id: applianceId(ensemble.name, name), name, spec })),
+    replicaNames(spec).map((name) => ({
+      id: applianceId(ensemble.name, name),
+      name,
+      spec: adjusted(spec, adjustments.get(name)),
+    })),
   );
 }
 

@@ -10,6 +10,12 @@ const unitsOf: Readonly<Record<MonitorSource["kind"], Readonly<Record<string, Un
 
 export type Unit = "1/s" | "ms" | "ratio";
 
+/** What a source tells by itself; undefined: whatever its program or page does. */
+export function metricsOf({ kind }: MonitorSource): readonly string[] | undefined {
+  const metrics = Object.keys(unitsOf[kind]);
+  return metrics.length === 0 ? undefined : metrics;
+}
+
 /** "video.jitter"; "video" where the monitor measures one thing. */
 export const fullMetric = (monitor: string, metric: string): string =>
   metric === "" ? monitor : `${monitor}.${metric}`;

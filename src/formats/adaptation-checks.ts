@@ -1,0 +1,162 @@
+import { formatDuration, millis } from "#base/units.ts";
+import { formatLimits } from "#formats/limits.ts";
+import type { Finding, Path } from "#formats/problem.ts";
+import { unknownName } from "#formats/suggestion.ts";
+import { appliancesOf } from "#model/appliances.ts";
+import type { Appliance } from "#model/appliances.ts";
+import type { CpuRequest, Ensemble, StrategyAction, StrategySpec, TrafficSpec } from "#model/ensemble.ts";
+import { bestEffort, gold, serviceClassesOf } from "#model/service-classes.ts";
+import { reservationFindings } from "#formats/reservation-checks.ts";
+
+type Known = ReadonlyMap<string, Appliance>;
+
+/** What classes, reservations, monitors, strategies and adjustments must be to the rest; empty when it makes sense. */
+export function adaptationFindings(ensemble: Ensemble): Finding[] {
+  const known: Known = new Map(
+    appliancesOf(ensemble).map((appliance) => [appliance.name as string, appliance]),
+  );
+  return [
+    ...sizeFindings(ensemble),
+    ...classFindings(ensemble),
+    ...ensemble.appliances.flatMap((spec) => [
+      ...reservationFindings(spec),
+      ...trafficFindings(spec.traffic, ["appliances", spec.name, "traffic"], ensemble),
+    ]),
+    ...(ensemble.monitors ?? []).flatMap(({ name, appliance, everyMs, source }): Finding[] => {
+      const path: Path = ["monitors", name];
+      const findings = unknownAppliance(appliance, known, ensemble, [...path, "appliance"]);
+      const cpu = known.get(appliance)?.spec.cpu;
+      if (everyMs < formatLimits.monitorEveryMsMin) {
+        const least = formatDuration(millis(formatLimits.monitorEveryMsMin));
+        findings.push({ path: [...path, "every"], message: `more often than every ${least}` });
+      }
+      if (source.kind === "scheduling" && known.has(appliance) && cpu?.kind !== "reservation") {
+        findings.push({
+          path: [...path, "scheduling"],
+          message: `"${appliance}" has no reservation of CPU time to be measured`,
+          suggestion: "write cpu: {period: 40ms, execution: 16ms} there",
+        });
+      }
+      return findings;
+    }),
+    ...(ensemble.strategies ?? []).flatMap((strategy) => strategyFindings(strategy, known, ensemble)),
+    ...adjustmentFindings(ensemble, known),
+  ];
+}
+
+function sizeFindings({ serviceClasses, monitors, strategies }: Ensemble): Finding[] {
+  const sizes = [
+    ["classes", serviceClasses, formatLimits.serviceClasses],
+    ["monitors", monitors, formatLimits.monitors],
+    ["strategies", strategies, formatLimits.strategies],
+  ] as const;
+  return sizes.flatMap(([key, list, most]) =>
+    (list?.length ?? 0) <= most
+      ? []
+      : [{ path: [key], message: `${list?.length} ${key}, at most ${most} are allowed` }],
+  );
+}
+
+function classFindings({ serviceClasses = [] }: Ensemble): Finding[] {
+  return serviceClasses.flatMap(({ name }): Finding[] => {
+    const always = [gold, bestEffort].find((one) => one.name === name);
+    if (always === undefined) return [];
+    const message = `"${name}" is always there, with priority ${always.priority}`;
+    return [{ path: ["classes", name], message, atKey: true, suggestion: "choose another name" }];
+  });
+}
+
+function trafficFindings(traffic: TrafficSpec | undefined, path: Path, ensemble: Ensemble): Finding[] {
+  if (traffic === undefined) return [];
+  const names = new Set(serviceClassesOf(ensemble).map((one) => one.name));
+  const unknown = unknownName("service class", traffic.serviceClass, names, [...path, "class"]);
+  const findings: Finding[] = unknown === undefined ? [] : [unknown];
+  const ways = [
+    ["outCeiling", traffic.outBps, traffic.outCeilingBps],
+    ["inCeiling", traffic.inBps, traffic.inCeilingBps],
+  ] as const;
+  for (const [key, rate, ceiling] of ways) {
+    if (ceiling === undefined || ceiling >= (rate ?? 0)) continue;
+    findings.push({ path: [...path, key], message: "the ceiling is below the bandwidth it promises" });
+  }
+  return findings;
+}
+
+function strategyFindings(strategy: StrategySpec, known: Known, ensemble: Ensemble): Finding[] {
+  const path: Path = ["strategies", strategy.name, "then"];
+  const several = strategy.actions.length > 1;
+  if (strategy.actions.length > formatLimits.actionsPerStrategy) {
+    const message = `${strategy.actions.length} actions, at most ${formatLimits.actionsPerStrategy} are allowed`;
+    return [{ path, message }];
+  }
+  return strategy.actions.flatMap((action, index) =>
+    actionFindings(action, known, ensemble, several ? [...path, index] : path),
+  );
+}
+
+function actionFindings(action: StrategyAction, known: Known, ensemble: Ensemble, path: Path): Finding[] {
+  if (action.kind !== "move-cpu" && action.kind !== "move-bandwidth") {
+    return unknownAppliance(action.appliance, known, ensemble, path);
+  }
+  const { from, to } = action;
+  const unknown = [from, to].flatMap((name) => unknownAppliance(name, known, ensemble, path));
+  if (unknown.length > 0) return unknown;
+  if (from === to) return [{ path, message: `from "${from}" to itself nothing moves` }];
+  const [giver, receiver] = [known.get(from)?.spec, known.get(to)?.spec];
+  if (action.kind === "move-bandwidth") {
+    const both = (way: "outBps" | "inBps"): boolean =>
+      giver?.traffic?.[way] !== undefined && receiver?.traffic?.[way] !== undefined;
+    if (both("outBps") || both("inBps")) return [];
+    const message = `${from} and ${to} are not both promised bandwidth in one direction`;
+    return [{ path, message, suggestion: "write traffic: {out: 1Mbit/s} at both" }];
+  }
+  const bare = [from, to].filter((name) => known.get(name)?.spec.cpu === undefined);
+  if (bare.length === 0 && [giver, receiver].some((spec) => spec?.cpu?.kind === "reservation")) return [];
+  return (bare.length === 0 ? [to] : bare).map((name) => {
+    const message = `"${name}" has no reservation of CPU time that could change`;
+    return { path, message, suggestion: `write cpu: {period: 40ms, execution: 16ms} at ${name}` };
+  });
+}
+
+function adjustmentFindings(ensemble: Ensemble, known: Known): Finding[] {
+  return (ensemble.adjustments ?? []).flatMap(({ appliance, cpu, traffic }): Finding[] => {
+    const path: Path = ["adjustments", appliance];
+    const unknown = unknownAppliance(appliance, known, ensemble, path).map((one) => ({
+      ...one,
+      atKey: true,
+    }));
+    const declared = declaredOf(appliance, ensemble);
+    const kinds =
+      declared === undefined || cpu === undefined || declared.kind === cpu.kind
+        ? []
+        : [
+            {
+              path: [...path, "cpu"],
+              message: `${kindWords[cpu.kind]}, but ${kindWords[declared.kind]} is declared`,
+            },
+          ];
+    return [...unknown, ...kinds, ...trafficFindings(traffic, [...path, "traffic"], ensemble)];
+  });
+}
+
+const kindWords: Readonly<Record<CpuRequest["kind"], string>> = {
+  share: "a share of CPU",
+  reservation: "CPU time per period",
+};
+
+/** What an appliance's declaration says of its CPU, whatever has been adjusted. */
+function declaredOf(appliance: string, ensemble: Ensemble): CpuRequest | undefined {
+  const { adjustments: _adjustments, ...declared } = ensemble;
+  return appliancesOf(declared).find(({ name }) => name === appliance)?.spec.cpu;
+}
+
+/** Single appliances are meant: of several replicas, each has its own name. */
+function unknownAppliance(name: string, known: Known, ensemble: Ensemble, path: Path): Finding[] {
+  const group = ensemble.appliances.find((spec) => spec.name === name && spec.replicas > 1);
+  if (group !== undefined) {
+    const message = `"${name}" has ${group.replicas} replicas, and one of them is meant`;
+    return [{ path, message, suggestion: `write ${name}-1` }];
+  }
+  const unknown = unknownName("appliance", name, new Set(known.keys()), path);
+  return unknown === undefined ? [] : [unknown];
+}

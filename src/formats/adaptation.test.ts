@@ -1,0 +1,298 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ensembleDocument, parseEnsemble } from "#formats/ensemble.ts";
+import { formatProblem } from "#formats/problem.ts";
+import { appliancesOf } from "#model/appliances.ts";
+import type { Ensemble } from "#model/ensemble.ts";
+
+const base = `ensemble: vod
+appliances:
+  streaming: {command: a, cpu: {period: 40ms, execution: 24ms}, traffic: {class: gold, out: 5Mbit/s}}
+  transcoding: {command: a, cpu: {period: 80ms, share: 20%}, traffic: {out: 4Mbit/s}}
+  viewer: {command: a, replicas: 2}
+`;
+
+function ensemble(text: string): Ensemble {
+  const parsed = parseEnsemble(text, { file: "e.yaml" });
+  assert.ok(parsed.ok, parsed.ok ? "" : parsed.problems.map(formatProblem).join("\n"));
+  return parsed.value;
+}
+
+/** The only problem of the base with `rest`. */
+function problemWith(rest: string, before = base): string {
+  const parsed = parseEnsemble(`${before}${rest}\n`, { file: "e.yaml" });
+  const found = parsed.ok ? [] : parsed.problems.map(formatProblem);
+  assert.equal(found.length, 1, found.join("\n"));
+  return found[0] ?? "";
+}
+
+test("a reservation is execution time or a share of every period, and both are written as the same", () => {
+  const read = ensemble(base);
+  assert.deepEqual(
+    read.appliances.map((spec) => spec.cpu),
+    [
+      { kind: "reservation", periodUs: 40_000, executionUs: 24_000 },
+      { kind: "reservation", periodUs: 80_000, executionUs: 16_000 },
+      undefined,
+    ],
+  );
+  assert.equal(ensembleDocument(read).appliances["transcoding"]?.cpu, "16ms/80ms");
+});
+
+test("teams have parts of the reservation, programs, and teams of their own", () => {
+  const [spec] = ensemble(`ensemble: s
+appliances:
+  a:
+    command: x
+    cpu: 24ms/40ms
+    enforcement: dispatch-table
+    teams:
+      encoders: {cpu: 8ms/40ms, commands: [enc 1, [enc, 2]], teams: {first: {cpu: 4ms/40ms, command: y}}}
+      rest: {policy: together}
+`).appliances;
+  assert.equal(spec?.enforcement, "dispatch-table");
+  assert.deepEqual(spec.teams, [
+    {
+      name: "encoders",
+      cpu: { kind: "reservation", periodUs: 40_000, executionUs: 8_000 },
+      policy: "round-robin",
+      jobs: [
+        ["enc", "1"],
+        ["enc", "2"],
+      ],
+      teams: [
+        {
+          name: "first",
+          cpu: { kind: "reservation", periodUs: 40_000, executionUs: 4_000 },
+          policy: "round-robin",
+          jobs: [["y"]],
+          teams: [],
+        },
+      ],
+    },
+    { name: "rest", policy: "together", jobs: [], teams: [] },
+  ]);
+});
+
+test("a strategy's sentences become a rule, and a bare metric gets its monitor's name", () => {
+  const { monitors, strategies, serviceClasses } = ensemble(`${base}
+classes: {silver: 2, archive: {priority: 6}}
+monitors:
+  video: {appliance: viewer-1, rtp: 5004, every: 200ms}
+  queue: {appliance: transcoding, script: cat /run/queue}
+strategies:
+  more:
+    when: jitter > 20ms for 1s
+    then: [move 8ms from transcoding to streaming, move 1Mbit/s from transcoding to streaming]
+    cooldown: 10s
+    rearm: 10ms
+  hold: {when: queue ≥ 25%, then: {run: {in: viewer-2, command: kill -HUP 1}}}
+`);
+  assert.deepEqual(serviceClasses, [
+    { name: "silver", priority: 2 },
+    { name: "archive", priority: 6 },
+  ]);
+  assert.deepEqual(monitors, [
+    { name: "video", appliance: "viewer-1", everyMs: 200, source: { kind: "rtp", port: 5004 } },
+    {
+      name: "queue",
+      appliance: "transcoding",
+      everyMs: 1000,
+      source: { kind: "script", command: ["cat", "/run/queue"] },
+    },
+  ]);
+  assert.deepEqual(strategies, [
+    {
+      name: "more",
+      when: { metric: "video.jitter", comparison: ">", threshold: 20 },
+      forMs: 1000,
+      actions: [
+        { kind: "move-cpu", executionUs: 8000, from: "transcoding", to: "streaming" },
+        { kind: "move-bandwidth", bandwidthBps: 1e6, from: "transcoding", to: "streaming" },
+      ],
+      cooldownMs: 10_000,
+      rearm: 10,
+    },
+    {
+      name: "hold",
+      when: { metric: "queue", comparison: ">=", threshold: 0.25 },
+      forMs: 0,
+      actions: [{ kind: "run", appliance: "viewer-2", command: ["kill", "-HUP", "1"] }],
+      cooldownMs: 5000,
+    },
+  ]);
+});
+
+test("an adjustment holds for one appliance and leaves its siblings as declared", () => {
+  const read = ensemble(`${base}
+adjustments: {viewer-2: {memory: 64MiB, suspended: true}, streaming: {cpu: 32ms/40ms}}
+`);
+  const specs = new Map(appliancesOf(read).map(({ name, spec }) => [name as string, spec]));
+  assert.deepEqual(specs.get("streaming")?.cpu, {
+    kind: "reservation",
+    periodUs: 40_000,
+    executionUs: 32_000,
+  });
+  assert.deepEqual(
+    [specs.get("viewer-2")?.memoryBytes, specs.get("viewer-2")?.suspended],
+    [64 * 2 ** 20, true],
+  );
+  assert.deepEqual(
+    [specs.get("viewer-1")?.memoryBytes, specs.get("viewer-1")?.suspended],
+    [undefined, undefined],
+  );
+});
+
+test("what was declared suspended runs when its adjustment says so", () => {
+  const read = ensemble(
+    "ensemble: s\nappliances: {a: {command: x, suspended: true}}\nadjustments: {a: {suspended: false}}",
+  );
+  assert.equal(appliancesOf(read)[0]?.spec.suspended, undefined);
+});
+
+const video = "monitors: {video: {appliance: viewer-1, rtp: 5004}}\n";
+const refusals: readonly (readonly [string, string, RegExp])[] = [
+  [
+    "a metric no monitor gives",
+    `${video}strategies: {a: {when: jiter > 20ms, then: suspend viewer-1}}`,
+    /^e\.yaml:7:24 strategies\.a\.when: no monitor gives "jiter"; did you mean "jitter"\?$/,
+  ],
+  [
+    "a metric its monitor does not give",
+    `${video}strategies: {a: {when: video.lost > 2%, then: suspend viewer-1}}`,
+    /no monitor gives "video\.lost"; did you mean "video\.loss"\?/,
+  ],
+  [
+    "a metric without any monitor",
+    "strategies: {a: {when: jitter > 2ms, then: suspend viewer-1}}",
+    /nothing measures "jitter"; declare a monitor, such as/,
+  ],
+  [
+    "a metric two monitors give",
+    "monitors: {x: {appliance: viewer-1, rtp: 1}, y: {appliance: viewer-2, rtp: 1}}\nstrategies: {a: {when: loss > 2%, then: suspend viewer-1}}",
+    /x\.loss and y\.loss are both "loss"; write x\.loss/,
+  ],
+  [
+    "a condition that is none",
+    `${video}strategies: {a: {when: jitter is high, then: suspend viewer-1}}`,
+    /expected METRIC > THRESHOLD, perhaps for DURATION, not "jitter is high"; write video/,
+  ],
+  [
+    "a duration that is none",
+    `${video}strategies: {a: {when: jitter > 20ms for 1, then: suspend viewer-1}}`,
+    /expected a duration .* after "for", not "1"; write 1s or 1ms/,
+  ],
+  [
+    "an action that is none",
+    `${video}strategies: {a: {when: jitter > 20ms, then: give streaming more}}`,
+    /strategies\.a\.then: no action: "give streaming more"; write move 8ms from a to b/,
+  ],
+  [
+    "an action on an unknown appliance",
+    `${video}strategies: {a: {when: jitter > 20ms, then: [suspend veiwer-1]}}`,
+    /no appliance "veiwer-1"; did you mean "viewer-1"\?/,
+  ],
+  [
+    "an action on several replicas",
+    `${video}strategies: {a: {when: jitter > 20ms, then: suspend viewer}}`,
+    /"viewer" has 2 replicas, and one of them is meant; write viewer-1/,
+  ],
+  [
+    "a move from what has no reservation",
+    `${video}strategies: {a: {when: jitter > 20ms, then: move 8ms from viewer-1 to streaming}}`,
+    /"viewer-1" has no reservation of CPU time that could change; write cpu:/,
+  ],
+  [
+    "a move of bandwidth that is not promised",
+    `${video}strategies: {a: {when: jitter > 20ms, then: move 1Mbit/s from viewer-1 to streaming}}`,
+    /viewer-1 and streaming are not both promised bandwidth in one direction; write traffic:/,
+  ],
+  [
+    "a monitor of nothing",
+    "monitors: {video: {appliance: viewer-1}}",
+    /what it measures is not said; write one of rtp/,
+  ],
+  [
+    "a monitor of two things",
+    "monitors: {video: {appliance: viewer-1, rtp: 1, http: 'http://a/'}}",
+    /it measures one thing only/,
+  ],
+  [
+    "a monitor of an unknown appliance",
+    "monitors: {v: {appliance: vewer-1, rtp: 1}}",
+    /did you mean "viewer-1"/,
+  ],
+  [
+    "a monitor of a reservation that is none",
+    "monitors: {v: {appliance: viewer-1, scheduling: true}}",
+    /"viewer-1" has no reservation of CPU time to be measured; write cpu:/,
+  ],
+  [
+    "a class that is always there",
+    "classes: {gold: 1}",
+    /^e\.yaml:6:11 classes\.gold: "gold" is always there, with/,
+  ],
+  ["a class beyond the last", "classes: {last: 8}", /expected a priority from 0 .* to 7, not 8/],
+  [
+    "an adjustment of nobody",
+    "adjustments: {viewer-3: {suspended: true}}",
+    /^e\.yaml:6:15 adjustments\.viewer-3: no appliance "viewer-3"; did you mean "viewer-1"\?/,
+  ],
+  [
+    "an adjustment to another kind of promise",
+    "adjustments: {streaming: {cpu: 50%}}",
+    /adjustments\.streaming\.cpu: a share of CPU, but CPU time per period is declared/,
+  ],
+];
+for (const [what, rest, expected] of refusals) {
+  test(`${what} is refused at its place`, () => assert.match(problemWith(rest), expected));
+}
+
+const single: readonly (readonly [string, string, RegExp])[] = [
+  [
+    "teams with more than the whole",
+    "cpu: 16ms/40ms, teams: {x: {cpu: 10ms/40ms}, y: {cpu: 20ms/80ms}}",
+    /its teams reserve 50% of a processor, "a" only 40% \(16ms\/40ms\); give a 20ms\/40ms, or its teams less/,
+  ],
+  [
+    "inner teams with more than the outer one",
+    "cpu: 16ms/40ms, teams: {x: {cpu: 8ms/40ms, teams: {y: {cpu: 9ms/40ms}}}}",
+    /teams\.x\.teams: its teams reserve 22\.5% of a processor, "x" only 20%/,
+  ],
+  [
+    "teams with parts of nothing",
+    "teams: {x: {cpu: 8ms/40ms}}",
+    /parts of a reservation that "a" does not have; write cpu: 8ms\/40ms at a/,
+  ],
+  [
+    "a team with a share",
+    "cpu: 16ms/40ms, teams: {x: {cpu: 10%}}",
+    /write 8ms\/40ms or \{period: 40ms, share: 20%\}/,
+  ],
+  ["a way to keep nothing", "enforcement: deadline", /none is asked for; write cpu: \{period: 40ms/],
+  [
+    "a table for more than a processor",
+    "cpu: 60ms/40ms, enforcement: dispatch-table",
+    /at most one processor's worth, 60ms\/40ms is more; write enforcement: bandwidth/,
+  ],
+  [
+    "an unknown class",
+    "traffic: {class: god, out: 1Mbit/s}",
+    /no service class "god"; did you mean "gold"\?/,
+  ],
+  [
+    "a ceiling below what is promised",
+    "traffic: {out: 2Mbit/s, outCeiling: 1Mbit/s}",
+    /a\.traffic\.outCeiling: the ceiling is below the bandwidth it promises/,
+  ],
+  ["a period alone", "cpu: {period: 40ms}", /appliances\.a\.cpu: expected .*\{period, execution\}/],
+  [
+    "a period too long",
+    "cpu: {period: 4s, execution: 1s}",
+    /cpu\.period: expected a period between 1ms and 1s/,
+  ],
+];
+for (const [what, rest, expected] of single) {
+  test(`${what} is refused`, () =>
+    assert.match(problemWith("", `ensemble: s\nappliances: {a: {command: x, ${rest}}}`), expected));
+}
