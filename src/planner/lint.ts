@@ -1,11 +1,10 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { bitsPerSecond } from "#base/units.ts";
 import { appliancesOf } from "#model/appliances.ts";
-import type { Appliance } from "#model/appliances.ts";
 import type { ConnectionType, Device, Topology } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
 import { coveredBy, cpuDemandMilli, hostAllows } from "#planner/demand.ts";
-import type { LinkPath, Mapping, MappingProblem, Placements } from "#planner/mapping.ts";
+import type { LinkPath, Mapping, MappingProblem, PlacedEnsemble, Placements } from "#planner/mapping.ts";
 import { pinnedHost, wantedAppliances, wantedLinks } from "#planner/wanted.ts";
 
 export type LintFinding = { readonly about: string; readonly message: string };
@@ -63,48 +62,72 @@ function lintCapacities(
   const add = <Key>(map: Map<Key, number>, key: Key, amount: number): void => {
     map.set(key, (map.get(key) ?? 0) + amount);
   };
-  const take = (appliances: readonly Appliance[], where: Placements, isNew: boolean): void => {
-    for (const { id, spec } of appliances) {
-      const host = where.get(id);
-      if (host === undefined) continue;
-      add(cpu, host, cpuDemandMilli(spec));
-      add(memory, host, spec.memoryBytes ?? 0);
-      if (isNew && cpuDemandMilli(spec) > 0) touched.cpu.add(host);
-      if (isNew && (spec.memoryBytes ?? 0) > 0) touched.memory.add(host);
+  for (const { id, spec } of wantedAppliances(problem)) {
+    const host = placements.get(id);
+    if (host === undefined) continue;
+    add(cpu, host, cpuDemandMilli(spec));
+    add(memory, host, spec.memoryBytes ?? 0);
+    if (cpuDemandMilli(spec) > 0) touched.cpu.add(host);
+    if ((spec.memoryBytes ?? 0) > 0) touched.memory.add(host);
+  }
+  for (const { physicalLinks, wireBps } of paths) {
+    for (const physical of physicalLinks) {
+      add(carried, physical, wireBps);
+      if (wireBps > 0) touched.links.add(physical);
     }
-  };
-  const carry = (list: readonly LinkPath[], isNew: boolean): void => {
-    for (const path of list) {
-      for (const physical of path.physicalLinks) {
-        add(carried, physical, path.wireBps);
-        if (isNew && path.wireBps > 0) touched.links.add(physical);
-      }
-    }
-  };
-  take(wantedAppliances(problem), placements, true);
-  carry(paths, true);
+  }
   for (const placed of problem.existing) {
-    take(appliancesOf(placed.ensemble), placed.placements, false);
-    carry(placed.paths ?? [], false);
+    const taken = takingOf(placed);
+    for (const [host, { cpuMilli, memoryBytes }] of taken.hosts) {
+      if (touched.cpu.has(host)) add(cpu, host, cpuMilli);
+      if (touched.memory.has(host)) add(memory, host, memoryBytes);
+    }
+    for (const [physical, rate] of taken.links) if (touched.links.has(physical)) add(carried, physical, rate);
   }
   const { held } = problem;
-  problem.topology.hosts.forEach(({ id }, index) => {
-    add(cpu, id, held?.cpu[index] ?? 0);
-    add(memory, id, held?.memory[index] ?? 0);
-  });
   held?.link.forEach((rate, index) => add(carried, index, rate));
-  for (const host of problem.topology.hosts) {
-    if (touched.cpu.has(host.id) && (cpu.get(host.id) ?? 0) > host.cpuMilli)
+  problem.topology.hosts.forEach((host, index) => {
+    if (touched.cpu.has(host.id) && (cpu.get(host.id) ?? 0) + (held?.cpu[index] ?? 0) > host.cpuMilli)
       findings.push({ about: host.id, message: `${host.id}: CPU exceeded` });
-    if (touched.memory.has(host.id) && (memory.get(host.id) ?? 0) > host.memoryBytes) {
+    const memoryBytes = (memory.get(host.id) ?? 0) + (held?.memory[index] ?? 0);
+    if (touched.memory.has(host.id) && memoryBytes > host.memoryBytes) {
       findings.push({ about: host.id, message: `${host.id}: memory exceeded` });
     }
-  }
+  });
   problem.topology.links.forEach((link, index) => {
     if (!touched.links.has(index) || (carried.get(index) ?? 0) <= link.bandwidthBps) return;
     findings.push({ about: `${link.a} – ${link.b}`, message: `${link.a} – ${link.b}: bandwidth exceeded` });
   });
   return findings;
+}
+
+/** What one placed ensemble takes. Kept with it: most of what is placed is the same from one mapping to the next. */
+type Taking = {
+  readonly hosts: ReadonlyMap<HostId, { readonly cpuMilli: number; readonly memoryBytes: number }>;
+  readonly links: ReadonlyMap<number, number>;
+};
+
+const takings = new WeakMap<PlacedEnsemble, Taking>();
+
+function takingOf(placed: PlacedEnsemble): Taking {
+  const known = takings.get(placed);
+  if (known !== undefined) return known;
+  const hosts = new Map<HostId, { cpuMilli: number; memoryBytes: number }>();
+  for (const { id, spec } of appliancesOf(placed.ensemble)) {
+    const host = placed.placements.get(id);
+    if (host === undefined) continue;
+    const taken = hosts.get(host) ?? { cpuMilli: 0, memoryBytes: 0 };
+    taken.cpuMilli += cpuDemandMilli(spec);
+    taken.memoryBytes += spec.memoryBytes ?? 0;
+    hosts.set(host, taken);
+  }
+  const links = new Map<number, number>();
+  for (const { physicalLinks, wireBps } of placed.paths ?? []) {
+    for (const physical of physicalLinks) links.set(physical, (links.get(physical) ?? 0) + wireBps);
+  }
+  const taking = { hosts, links };
+  takings.set(placed, taking);
+  return taking;
 }
 
 function lintPaths(problem: MappingProblem, { placements, paths }: Pick<Mapping, "placements" | "paths">) {
