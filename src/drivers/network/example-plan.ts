@@ -8,7 +8,7 @@ import {
   networkId,
 } from "#base/ids.ts";
 import { bitsPerSecond } from "#base/units.ts";
-import type { SegmentMember, ShapedPair } from "#protocol/host-plan.ts";
+import type { SegmentMember, ShapedPair, TrafficPlan } from "#protocol/host-plan.ts";
 import type { NetworkPlan } from "./port.ts";
 
 /** Small plans for this folder's tests and conformance suite: one segment, seen from host 172.30.0.1. */
@@ -67,5 +67,24 @@ export function exampleShaped(
     rateBps: bitsPerSecond(rateBps),
     ...(ceilingBps === undefined ? {} : { ceilingBps: bitsPerSecond(ceilingBps) }),
     priority: 4,
+  };
+}
+
+/** Rates in bits per second; gold unless told. */
+export function exampleTraffic(
+  guest: SegmentMember,
+  rates: { out?: number; in?: number; outCeiling?: number; inCeiling?: number },
+  priority = 0,
+): TrafficPlan {
+  const given = (field: string, rate: number | undefined) =>
+    rate === undefined ? {} : { [field]: bitsPerSecond(rate) };
+  return {
+    appliance: guest.appliance,
+    macs: [guest.mac],
+    ...given("outBps", rates.out),
+    ...given("inBps", rates.in),
+    ...given("outCeilingBps", rates.outCeiling),
+    ...given("inCeilingBps", rates.inCeiling),
+    priority,
   };
 }

@@ -1,4 +1,4 @@
-import { ConsortError } from "#base/errors.ts";
+import { ConsortError, messageOf } from "#base/errors.ts";
 import type { NetworkId } from "#base/ids.ts";
 import type { Log } from "#base/runtime.ts";
 import type { BitsPerSecond } from "#base/units.ts";
@@ -8,22 +8,33 @@ import { addTunnelEntry, removeTunnelEntry, showTunnelEntries, tunnelEntryOf } f
 import type { ForwardingEntry } from "./kernel/forwarding.ts";
 import { bridgesUseIpFilter, keepIpFilterOffBridges } from "./kernel/bridge-filter.ts";
 import { addressOf, linkOf, showAddresses, showLink } from "./kernel/links.ts";
+import { arrivalsFamily, arrivalsRuleset, arrivalsTable } from "./arrivals.ts";
+import { ClassBook, readTrees } from "./class-book.ts";
+import type { LaterDrops } from "./class-book.ts";
+import { bestEffortMinor, minorMax, minorMin } from "./class-numbers.ts";
+import type { ClassNumbers } from "./class-numbers.ts";
 import { ipv4Bytes } from "./kernel/netlink-codec.ts";
 import { Nftables } from "./kernel/nftables.ts";
 import { KernelSocket } from "./kernel/route-socket.ts";
-import { netfilterProtocol, pairElements, showElements, sourceElements } from "./kernel/set-elements.ts";
+import {
+  netfilterProtocol,
+  pairElements,
+  receiverElements,
+  showElements,
+  sourceElements,
+} from "./kernel/set-elements.ts";
 import { LinkExecutor } from "./link-executor.ts";
 import { linkSteps, wantedLinks } from "./link-steps.ts";
 import type { LinkStep } from "./link-steps.ts";
-import { tunnelName } from "./names.ts";
+import { arrivalsName, tunnelName, tunnelPrefix } from "./names.ts";
 import { movedPairs, pairOf, recoveredSegment, turnPage } from "./permissions.ts";
 import type { Pair, PermissionBook, SegmentPermissions } from "./permissions.ts";
 import type { NetworkDriver, NetworkPlan } from "./port.ts";
-import { baseRuleset, elementCommands, removeRuleset, tableName } from "./ruleset.ts";
-import { bestEffortMinor, minorMax, minorMin, uplinkFrame, wantedShaping } from "./shaping.ts";
-import type { Shaping, WantedClass } from "./shaping.ts";
-import { readClasses, shapingRequests, shapingSteps } from "./shaping-executor.ts";
-import type { LinkClasses, ShapingStep } from "./shaping-executor.ts";
+import { onlyRatesDiffer } from "./rate-change.ts";
+import { recoveredNumbers } from "./recovered-numbers.ts";
+import { baseRuleset, elementCommands, htbMajor, removeRuleset, tableName } from "./ruleset.ts";
+import { wantedShaping } from "./shaping.ts";
+import type { Arrivals, Shaping } from "./shaping.ts";
 
 const routeProtocol = 0;
 
@@ -58,12 +69,17 @@ type Known = {
   readonly uplinkIndex: number;
   readonly isFar: (peer: string) => boolean;
   book: PermissionBook;
-  numbers: ReadonlyMap<Pair, number>;
-  classes: Map<number, LinkClasses>;
+  numbers: ClassNumbers;
+  directions: ReadonlyMap<Pair, number>;
+  readonly classes: ClassBook;
   /** By index of the tunnel end. */
   forwarding: Map<number, readonly ForwardingEntry[]>;
   /** Read back, they may be an older version's: the next converge writes them anew or removes them. */
   rules: "unknown" | "current" | "absent";
+  /** The rules that sort what arrives, and the tunnel ends they are on; absent: not known. */
+  arrivals?: string;
+  /** What was made of it without any problem, and where: while nothing else changes, new rates need nothing but this. */
+  settled?: { readonly plan: NetworkPlan; readonly indices: ReadonlyMap<string, number> };
 };
 
 class HostNetwork implements NetworkDriver {
@@ -94,7 +110,7 @@ class HostNetwork implements NetworkDriver {
       const known = (this.#known ??= this.#readBack());
       // Until the end is reached nobody knows what is in the kernel; the next converge reads it back.
       this.#known = undefined;
-      const problems = await this.#apply(plan, known);
+      const problems = this.#changeRates(plan, known) ? [] : await this.#apply(plan, known);
       this.#known = known;
       this.#segments = plan.segments.map((segment) => segment.network);
       const [first] = problems;
@@ -149,70 +165,98 @@ class HostNetwork implements NetworkDriver {
 
   async #apply(plan: NetworkPlan, known: Known): Promise<readonly ConsortError[]> {
     const { mark, uplink } = this.#options;
-    const wanted = wantedLinks(plan, { mark, local: uplink.address, isFar: known.isFar });
+    const shaping = wantedShaping(plan, known.numbers, { mark, uplink });
+    const sortsArrivals = shaping.arrivals !== undefined;
+    const wanted = wantedLinks(plan, { mark, local: uplink.address, isFar: known.isFar, sortsArrivals });
     const ports = new Map(wanted.flatMap((link) => (link.kind === "veth" ? [[link.name, link.port]] : [])));
     const found = this.#links.observe(ports);
     const steps = linkSteps(wanted, found);
-    const shaping = wantedShaping(plan, known.numbers, { mark, uplink });
 
     // Classes before frames are directed to them, permissions before links that use them; and the other way round.
-    const drops = this.#setUplinkClasses(plan, shaping, known);
+    const drops = [...this.#setUplinkClasses(plan, shaping, known)];
     await this.#changeRules(plan, shaping, known);
+    if (!sortsArrivals) await this.#sortArrivals(undefined, new Map(), known);
     const indices = new Map([...found.values()].map(({ name, index }) => [name, index]));
-    const problems = await this.#changeLinks(steps, indices);
+    const problems = [...(await this.#changeLinks(steps, indices))];
     this.#changeForwarding(plan, indices, known);
-    drops.push(...this.#setPortClasses(shaping, indices, known));
-    this.#route.do(drops.flatMap(({ index, step }) => shapingRequests(step, index)));
+    drops.push(...this.#setOtherClasses(shaping, indices, known));
+    problems.push(...(await this.#sortArrivals(shaping.arrivals, indices, known)));
+    this.#route.do(drops);
     if (plan.segments.length === 0) await this.#removeRules(known);
+    if (problems.length === 0) known.settled = { plan, indices };
+    else delete known.settled;
     return problems;
   }
 
-  #setUplinkClasses(plan: NetworkPlan, shaping: Shaping, known: Known): IndexedStep[] {
+  /** Where nothing but rates is new. Both sides of an adaptation change together, or neither does. */
+  #changeRates(plan: NetworkPlan, known: Known): boolean {
+    const { settled } = known;
+    if (settled === undefined || known.rules !== "current" || !this.#links.isQuiet()) return false;
+    if (!onlyRatesDiffer(settled.plan, plan)) return false;
+    const { mark, uplink } = this.#options;
+    const { classes } = wantedShaping(plan, known.numbers, { mark, uplink });
+    const changes = [...classes].flatMap(([name, wanted]) => {
+      const index = name === uplink.interface ? known.uplinkIndex : settled.indices.get(name);
+      return index === undefined ? [] : [{ index, wanted }];
+    });
+    known.classes.change(changes);
+    known.settled = { ...settled, plan };
+    return true;
+  }
+
+  #setUplinkClasses(plan: NetworkPlan, shaping: Shaping, known: Known): LaterDrops {
     const { uplink, ownNamespace } = this.#options;
     const isNeeded = plan.segments.length > 0 || ownNamespace === true;
-    const wanted = new Map([
-      ...uplinkFrame(uplink.bandwidthBps),
-      ...(shaping.classes.get(uplink.interface) ?? []),
-    ]);
-    return this.#setClasses(known.uplinkIndex, isNeeded ? wanted : undefined, bestEffortMinor, known);
+    const wanted = isNeeded ? shaping.classes.get(uplink.interface) : undefined;
+    return known.classes.change([{ index: known.uplinkIndex, wanted }]);
   }
 
-  /** Ceilings within this host. */
-  #setPortClasses(shaping: Shaping, indices: ReadonlyMap<string, number>, known: Known): IndexedStep[] {
-    const drops: IndexedStep[] = [];
-    for (const [name, index] of indices) {
-      drops.push(...this.#setClasses(index, shaping.classes.get(name), 0, known));
-    }
-    return drops;
+  /** Ceilings within this host, and what arrives from others. */
+  #setOtherClasses(shaping: Shaping, indices: ReadonlyMap<string, number>, known: Known): LaterDrops {
+    known.classes.forgetAllBut(new Set([known.uplinkIndex, ...indices.values()]));
+    return known.classes.change(
+      [...indices].map(([name, index]) => ({ index, wanted: shaping.classes.get(name) })),
+    );
   }
 
-  /** Sets what is wanted at once; returns what may go when no frame is directed there any more. */
-  #setClasses(
-    index: number,
-    wanted: ReadonlyMap<number, WantedClass> | undefined,
-    defaultMinor: number,
+  /** Before its link goes, after its link and classes are there. Whoever was promised something is told when it cannot be. */
+  async #sortArrivals(
+    arrivals: Arrivals | undefined,
+    indices: ReadonlyMap<string, number>,
     known: Known,
-  ): IndexedStep[] {
-    const { sets, drops } = shapingSteps(wanted, known.classes.get(index)?.classes, defaultMinor);
-    this.#route.do(sets.flatMap((step) => shapingRequests(step, index)));
-    if (wanted === undefined) known.classes.delete(index);
-    else known.classes.set(index, { index, classes: wanted });
-    return drops.map((step) => ({ index, step }));
+  ): Promise<readonly ConsortError[]> {
+    const sorter = arrivalsName(this.#options.mark);
+    const ends = [...indices].filter(([name]) => name.startsWith(tunnelPrefix(this.#options.mark)));
+    const isPossible = arrivals === undefined || indices.has(sorter);
+    const names = ends.map(([name]) => name).toSorted();
+    const rules = arrivalsRuleset(isPossible ? arrivals : undefined, names, sorter);
+    // A tunnel end that was made anew has no rules, whatever was put there before.
+    const state = `${rules}\n${arrivals === undefined ? "" : [...ends, [sorter, indices.get(sorter)]].join()}`;
+    if (known.arrivals === state) return [];
+    delete known.arrivals;
+    try {
+      await this.#nft.transact(rules);
+    } catch (cause) {
+      return [cannotSort(cause)];
+    }
+    known.arrivals = state;
+    return [];
   }
 
   /** One transaction. */
   async #changeRules(plan: NetworkPlan, shaping: Shaping, known: Known): Promise<void> {
     const { mark, uplink } = this.#options;
     const { book, change } = turnPage(mark, known.book, plan);
-    const moved = movedPairs(book, change.addedPairs, known.numbers, shaping.numbers);
+    const moved = movedPairs(book, change.addedPairs, known.directions, shaping.directions);
     const isFirst = plan.segments.length > 0 && known.rules !== "current";
     const commands = [
       isFirst ? baseRuleset({ mark, uplink: uplink.interface, minorMin, minorMax }) : "",
-      elementCommands(change, { numbers: shaping.numbers, moved, sharedMinor: bestEffortMinor }),
+      elementCommands(change, { numbers: shaping.directions, moved, sharedMinor: bestEffortMinor }),
     ].filter((text) => text !== "");
     if (commands.length > 0) await this.#nft.transact(commands.join("\n"));
     known.book = book;
     known.numbers = shaping.numbers;
+    known.directions = shaping.directions;
     if (isFirst) known.rules = "current";
   }
 
@@ -236,9 +280,10 @@ class HostNetwork implements NetworkDriver {
       try {
         this.#links.carryOut(step, indices);
       } catch (cause) {
-        if (!(cause instanceof ConsortError) || step.link.kind !== "veth") throw cause;
+        if (!(cause instanceof ConsortError)) throw cause;
+        if (step.link.kind !== "veth" && step.link.kind !== "ifb") throw cause;
         this.#options.log.warn("an interface could not be set up", { link: step.link.name, cause });
-        problems.push(cause);
+        problems.push(step.link.kind === "ifb" ? cannotSort(cause) : cause);
       }
     }
     return problems;
@@ -268,17 +313,28 @@ class HostNetwork implements NetworkDriver {
     const sources = sourceElements(this.#netfilter.dump(showElements(tableName, "sources"))).map(
       ({ port, mac, address }) => `${port} . ${mac} . ${address}`,
     );
-    const numbers = elements
-      .map(({ from, to, classId = 0 }): [Pair, number] => [pairOf(from, to), classId & 0xffff])
-      .filter(([, minor]) => minor >= minorMin);
-    const bridges = [...this.#links.observe(new Map()).values()].filter((link) => link.kind === "bridge");
+    const present = this.#links.observe(new Map());
+    const bridges = [...present.values()].filter((link) => link.kind === "bridge");
     this.#segments = bridges.flatMap(({ alias }) => (alias === "" ? [] : [alias as NetworkId]));
     this.#options.log.debug("read the network back", { mark, segments: bridges.length, pairs: pairs.length });
+    const uplink = this.#readUplink();
+    const trees = readTrees(this.#route, htbMajor);
+    const leaving = classesOf(elements);
+    const shownBy = (map: string) => this.#netfilter.dump(showElements(arrivalsTable, map, arrivalsFamily));
     return {
-      ...this.#readUplink(),
+      ...uplink,
       book: new Map([[recoveredSegment, recoveredPermissions(pairs, sources)]]),
-      numbers: new Map(numbers),
-      classes: new Map(readClasses(this.#route)),
+      numbers: recoveredNumbers({
+        leaving,
+        arriving: classesOf(pairElements(shownBy("pairs"), { usedOnly: false })),
+        receivers: new Map(
+          receiverElements(shownBy("receivers")).map(({ mac, classId }) => [mac, classId & 0xffff]),
+        ),
+        uplink: trees.get(uplink.uplinkIndex),
+        sorter: trees.get(present.get(arrivalsName(mark))?.index ?? -1),
+      }),
+      directions: leaving,
+      classes: new ClassBook(this.#route, htbMajor, trees),
       forwarding: new Map(),
       rules: "unknown",
     };
@@ -334,7 +390,22 @@ function bypassIpFilter(options: HostNetworkOptions): void {
   }
 }
 
-type IndexedStep = { readonly index: number; readonly step: ShapingStep };
+/** Of pairs that have one of their own. */
+function classesOf(elements: ReturnType<typeof pairElements>): ReadonlyMap<Pair, number> {
+  return new Map(
+    elements
+      .map(({ from, to, classId = 0 }): [Pair, number] => [pairOf(from, to), classId & 0xffff])
+      .filter(([, minor]) => minor >= minorMin),
+  );
+}
+
+function cannotSort(cause: unknown): ConsortError {
+  return new ConsortError(
+    "unsupported",
+    `Cannot reserve incoming bandwidth: this machine's kernel lacks ifb links, or nftables forwarding at the ingress: ${messageOf(cause)}`,
+    { cause },
+  );
+}
 
 function recoveredPermissions(pairs: readonly Pair[], sources: readonly string[]): SegmentPermissions {
   return { key: "", network: undefined, local: new Set(), pairs: new Set(pairs), sources: new Set(sources) };

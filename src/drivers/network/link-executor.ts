@@ -37,12 +37,17 @@ export class LinkExecutor {
    */
   observe(ports: ReadonlyMap<string, PortPlan>): ReadonlyMap<string, FoundLink> {
     const namespaces = new Map([...ports.values()].map(({ netns }) => [netns, inodeOf(netns)]));
-    const isQuiet = !drain(this.#watch);
     const isSame = [...namespaces].every(([path, inode]) => this.#namespaces.get(path) === inode);
     this.#namespaces = namespaces;
-    if (isQuiet && isSame && this.#seen !== undefined) return this.#seen;
+    if (this.isQuiet() && isSame && this.#seen !== undefined) return this.#seen;
     this.#seen = this.#look(ports);
     return this.#seen;
+  }
+
+  /** Whether no link has changed since all were looked at. */
+  isQuiet(): boolean {
+    if (drain(this.#watch)) this.#seen = undefined;
+    return this.#seen !== undefined;
   }
 
   #look(ports: ReadonlyMap<string, PortPlan>): ReadonlyMap<string, FoundLink> {
@@ -82,8 +87,10 @@ export class LinkExecutor {
   #make(link: WantedLink, indices: ReadonlyMap<string, number>): number {
     const { name, mtu } = link;
     switch (link.kind) {
-      case "bridge": {
-        const index = this.#create(links.makeBridge({ name, mtu }), name);
+      case "bridge":
+      case "ifb": {
+        const make = link.kind === "ifb" ? links.makeSorter : links.makeBridge;
+        const index = this.#create(make({ name, mtu }), name);
         this.#finish(link, index, indices);
         return index;
       }
@@ -123,7 +130,7 @@ export class LinkExecutor {
   #finish(link: WantedLink, index: number, indices: ReadonlyMap<string, number>): void {
     const { name, alias } = link;
     const requests: KernelRequest[] = [links.withoutIpv6({ name, index })];
-    if (link.kind !== "bridge") {
+    if (link.kind === "vxlan" || link.kind === "veth") {
       requests.push(links.setMaster({ name, index, master: bridgeOf(link, indices) }));
       requests.push(links.bridgePortBehaviour({ name, index, flood: link.kind === "vxlan" }));
     }

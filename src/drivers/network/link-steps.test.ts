@@ -5,7 +5,12 @@ import { exampleGuest, examplePlan } from "./example-plan.ts";
 import { linkSteps, wantedLinks } from "./link-steps.ts";
 import type { FoundLink, LinkStep, WantedLink } from "./link-steps.ts";
 
-const around = { mark: "cst", local: "172.30.0.1", isFar: (peer: string) => !peer.startsWith("172.30.0.") };
+const around = {
+  mark: "cst",
+  local: "172.30.0.1",
+  isFar: (peer: string) => !peer.startsWith("172.30.0."),
+  sortsArrivals: false,
+};
 const wantedFor = (...numbers: number[]): readonly WantedLink[] =>
   wantedLinks(examplePlan(numbers.map((number) => exampleGuest(number))), around);
 
@@ -19,7 +24,7 @@ function carriedOut(
   for (const step of steps) if (step.step === "remove") after.delete(step.name);
   let index = Math.max(100, ...[...found.values()].map((link) => link.index)) + 1;
   for (const link of wanted) {
-    const master = link.kind === "bridge" ? 0 : (after.get(link.bridge)?.index ?? -1);
+    const master = "bridge" in link ? (after.get(link.bridge)?.index ?? -1) : 0;
     const { name, kind, mtu, alias } = link;
     const known = after.get(name)?.index ?? (index += 1);
     after.set(name, { name, kind, mtu, alias, master, index: known, up: true, mac: "", leaving: false });

@@ -1,12 +1,12 @@
 import type { MacAddress } from "#base/ids.ts";
 import type { KernelLink } from "./kernel/links.ts";
-import { bridgeName, portName, tunnelName } from "./names.ts";
+import { arrivalsName, bridgeName, portName, tunnelName } from "./names.ts";
 import type { NetworkPlan, PortPlan } from "./port.ts";
 
 /** Which links must exist, which do, and the steps between. Pure; the executor turns steps into messages. */
 
 export type WantedLink =
-  | { readonly kind: "bridge"; readonly name: string; readonly mtu: number; readonly alias: string }
+  | { readonly kind: "bridge" | "ifb"; readonly name: string; readonly mtu: number; readonly alias: string }
   | {
       readonly kind: "vxlan";
       readonly name: string;
@@ -46,7 +46,12 @@ export type LinkSurroundings = {
   readonly local: string;
   /** True for peers that are reached through a router. */
   readonly isFar: (peer: string) => boolean;
+  /** Whether frames from other hosts are sorted here. */
+  readonly sortsArrivals: boolean;
 };
+
+/** Nothing is ever refused for it: frames are given to this link, not sent over it. */
+const sorterMtu = 1500;
 
 /** Ports whose network has no segment in the plan get no link. */
 export function wantedLinks(plan: NetworkPlan, around: LinkSurroundings): readonly WantedLink[] {
@@ -69,6 +74,9 @@ export function wantedLinks(plan: NetworkPlan, around: LinkSurroundings): readon
       offload,
       alias,
     });
+  }
+  if (around.sortsArrivals) {
+    wanted.push({ kind: "ifb", name: arrivalsName(around.mark), mtu: sorterMtu, alias: "from other hosts" });
   }
   for (const port of plan.ports) {
     const segment = segments.get(port.interface.network);
@@ -107,8 +115,8 @@ export function linkSteps(
     }
     kept.add(link.name);
     if (present.mtu !== link.mtu) rest.push({ step: "mtu", link, index: present.index });
-    const master = link.kind === "bridge" ? undefined : found.get(link.bridge)?.index;
-    const inPlace = link.kind === "bridge" || (master === present.master && kept.has(link.bridge));
+    const bridge = link.kind === "veth" || link.kind === "vxlan" ? link.bridge : undefined;
+    const inPlace = bridge === undefined || (found.get(bridge)?.index === present.master && kept.has(bridge));
     if (!present.up || present.alias !== link.alias || !inPlace) {
       rest.push({ step: "finish", link, index: present.index });
     }
@@ -124,6 +132,7 @@ function isReusable(wanted: WantedLink, present: FoundLink): boolean {
   if (present.kind !== wanted.kind || present.leaving) return false;
   switch (wanted.kind) {
     case "bridge":
+    case "ifb":
       return present.alias === wanted.alias || present.alias === "";
     case "vxlan":
       return present.alias.replace(" without offload", "") === wanted.alias.replace(" without offload", "");

@@ -5,7 +5,8 @@ import type { MacAddress } from "#base/ids.ts";
  * cloud, so that a restarted manager finds its own things by computing their names. The mark is three letters.
  */
 export const bridgeName = (mark: string, vni: number): string => `${mark}b${vni.toString(16)}`;
-export const tunnelName = (mark: string, vni: number): string => `${mark}v${vni.toString(16)}`;
+export const tunnelPrefix = (mark: string): string => `${mark}v`;
+export const tunnelName = (mark: string, vni: number): string => `${tunnelPrefix(mark)}${vni.toString(16)}`;
 
 /** The host's end of an appliance's interface: 48 bits in base 36 take ten characters. */
 export const portName = (mark: string, mac: MacAddress): string =>
@@ -20,3 +21,6 @@ export function macOfPort(mark: string, name: string): MacAddress | undefined {
   const hex = value.toString(16).padStart(12, "0");
   return (hex.match(/../g) ?? []).join(":") as MacAddress;
 }
+
+/** The link on which frames from other hosts are sorted. */
+export const arrivalsName = (mark: string): string => `${mark}ifb`;

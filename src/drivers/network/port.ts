@@ -1,5 +1,5 @@
 import type { ApplianceId, NetworkId } from "#base/ids.ts";
-import type { InterfacePlan, SegmentPlan, ShapedPair, TunnelPlan } from "#protocol/host-plan.ts";
+import type { InterfacePlan, SegmentPlan, ShapedPair, TrafficPlan, TunnelPlan } from "#protocol/host-plan.ts";
 import type { PairCounter, TunnelReport } from "#protocol/host-report.ts";
 
 /** An appliance's interface that must exist, and the namespace it lives in. */
@@ -15,11 +15,13 @@ export type NetworkPlan = {
   readonly segments: readonly SegmentPlan[];
   readonly ports: readonly PortPlan[];
   readonly shapedPairs: readonly ShapedPair[];
+  readonly traffic?: readonly TrafficPlan[];
 };
 
 /**
  * Makes a host's segments, ports, isolation and shaping match a plan. One kernel transaction each for rules and
- * classes per converge; what already matches is not touched, so established traffic never stutters.
+ * classes per converge; what already matches is not touched, so established traffic never stutters. Changed rates are
+ * changed together: first what gives, then what takes, or, where the kernel refuses one, none.
  */
 export interface NetworkDriver {
   /** Read back from the kernel what carries our mark, so that the next converge changes only the difference. */

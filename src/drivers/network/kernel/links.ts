@@ -105,6 +105,20 @@ export function makeTunnelEnd(options: {
   };
 }
 
+/** A link that takes frames from others, holds them as its classes want, and gives them back where they came from. Made down. */
+export function makeSorter(options: { name: string; mtu: number }): KernelRequest {
+  return {
+    what: `make ${options.name}, on which frames from other hosts are sorted`,
+    type: newLink,
+    flags: flag.create | flag.exclusive,
+    body: linkBody({}, [
+      text(link.name, options.name),
+      u32(link.mtu, options.mtu),
+      nested(link.info, [text(info.kind, "ifb")]),
+    ]),
+  };
+}
+
 /** A pair of links, both down (a lone end cannot be up): ours in the bridge, the other made in the appliance's namespace at once. */
 export function makePort(options: {
   name: string;

@@ -21,13 +21,13 @@ export type PairElement = {
 export type SourceElement = { readonly port: string; readonly mac: string; readonly address: string };
 
 /** Empty when the table or the set does not exist. */
-export function showElements(table: string, set: string): KernelRequest {
+export function showElements(table: string, set: string, family = bridgeFamily): KernelRequest {
   return {
     what: `list the elements of ${set}`,
     type: getElements,
     flags: 0,
     tolerate: [errno.ENOENT],
-    body: Buffer.concat([Buffer.from([bridgeFamily, 0, 0, 0]), text(1, table), text(2, set)]),
+    body: Buffer.concat([Buffer.from([family, 0, 0, 0]), text(1, table), text(2, set)]),
   };
 }
 
@@ -69,6 +69,22 @@ export function pairElements(
         ...counter,
         ...(classId === undefined ? {} : { classId: classId.readUInt32LE(0) }),
       });
+    });
+  }
+  return found;
+}
+
+/** Of a map from addresses to classes. */
+export function receiverElements(
+  messages: readonly NetlinkMessage[],
+): readonly { readonly mac: string; readonly classId: number }[] {
+  const found: { readonly mac: string; readonly classId: number }[] = [];
+  for (const message of messages) {
+    eachElement(message, (parts) => {
+      const key = value(parts.key);
+      const classId = value(parts.data);
+      if (key === undefined || key.length < 6 || classId === undefined) return;
+      found.push({ mac: macText(key), classId: classId.readUInt32LE(0) });
     });
   }
   return found;

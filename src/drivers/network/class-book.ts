@@ -1,0 +1,97 @@
+import type { LinkTree } from "./class-tree.ts";
+import * as queueing from "./kernel/queueing.ts";
+import type { KernelRequest } from "./kernel/netlink-codec.ts";
+import type { KernelSocket } from "./kernel/route-socket.ts";
+import { shapingRequests, shapingSteps, undoStep } from "./shaping-steps.ts";
+import type { KnownClass, KnownTree, ShapingStep } from "./shaping-steps.ts";
+
+const parentIsRoot = 0xffffffff;
+
+/** What one link should have; `undefined`: no hierarchy. */
+export type LinkChange = { readonly index: number; readonly wanted: LinkTree | undefined };
+/** Takes classes away; to be called when no frame is directed to them any more. */
+export type LaterDrops = readonly KernelRequest[];
+
+type IndexedStep = { readonly index: number; readonly step: ShapingStep };
+
+/** The class hierarchies with our handle on the links of this namespace; other people's are not seen. */
+export class ClassBook {
+  readonly #route: Pick<KernelSocket, "do">;
+  readonly #major: number;
+  readonly #trees: Map<number, KnownTree>;
+
+  constructor(route: Pick<KernelSocket, "do">, major: number, trees: ReadonlyMap<number, KnownTree>) {
+    this.#route = route;
+    this.#major = major;
+    this.#trees = new Map(trees);
+  }
+
+  /** Indices of links that are gone took their classes along. */
+  forgetAllBut(indices: ReadonlySet<number>): void {
+    for (const index of this.#trees.keys()) if (!indices.has(index)) this.#trees.delete(index);
+  }
+
+  /**
+   * Changes the links together: first what shrinks, acknowledged, then what grows; what is gone from them is returned.
+   * When the kernel refuses any of it, classes that were there have the rates they had, and the refusal is thrown.
+   */
+  change(changes: readonly LinkChange[]): LaterDrops {
+    const shrinks: IndexedStep[] = [];
+    const grows: IndexedStep[] = [];
+    const drops: IndexedStep[] = [];
+    for (const { index, wanted } of changes) {
+      const steps = shapingSteps(wanted, this.#trees.get(index));
+      shrinks.push(...steps.shrinks.map((step) => ({ index, step })));
+      grows.push(...steps.grows.map((step) => ({ index, step })));
+      drops.push(...steps.drops.map((step) => ({ index, step })));
+    }
+    try {
+      this.#carryOut(shrinks);
+      this.#carryOut(grows);
+    } catch (cause) {
+      this.#undo(shrinks, grows);
+      throw cause;
+    }
+    for (const { index, wanted } of changes) {
+      if (wanted === undefined) this.#trees.delete(index);
+      else this.#trees.set(index, wanted);
+    }
+    return drops.flatMap(({ index, step }) => shapingRequests(step, index, this.#major));
+  }
+
+  #carryOut(steps: readonly IndexedStep[]): void {
+    if (steps.length === 0) return;
+    this.#route.do(steps.flatMap(({ index, step }) => shapingRequests(step, index, this.#major)));
+  }
+
+  #undo(shrinks: readonly IndexedStep[], grows: readonly IndexedStep[]): void {
+    for (const { index, step } of [...grows.toReversed(), ...shrinks.toReversed()]) {
+      const undo = undoStep(step);
+      if (undo === undefined) continue;
+      try {
+        this.#carryOut([{ index, step: undo }]);
+      } catch {
+        // The same refusal as the one that is being thrown, most likely; whoever gets that reads the kernel again.
+      }
+    }
+  }
+}
+
+/** Our hierarchies by link index. */
+export function readTrees(route: Pick<KernelSocket, "dump">, major: number): ReadonlyMap<number, KnownTree> {
+  const found = new Map<number, KnownTree>();
+  for (const message of route.dump(queueing.showQdiscs())) {
+    const qdisc = queueing.qdiscOf(message);
+    const ours = qdisc.kind === "htb" && qdisc.handle === queueing.handleOf(major, 0);
+    if (!ours || !queueing.isRoot(qdisc)) continue;
+    const classes = new Map<number, KnownClass>();
+    for (const each of route.dump(queueing.showClasses(qdisc.index))) {
+      const known = queueing.classOf(each);
+      if (known === undefined) continue;
+      const parent = known.parent === parentIsRoot ? 0 : known.parent & 0xffff;
+      classes.set(known.handle & 0xffff, { ...known.class, parent });
+    }
+    found.set(qdisc.index, classes);
+  }
+  return found;
+}
