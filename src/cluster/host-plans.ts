@@ -1,8 +1,8 @@
 import { digest } from "#base/digest.ts";
 import { networkId } from "#base/ids.ts";
 import type { ApplianceId, HostId, SiteName } from "#base/ids.ts";
-import { parseNetwork } from "#base/ipv4.ts";
 import { bitsPerSecond } from "#base/units.ts";
+import { appliancePlan, monitorPlans, trafficPlan } from "#cluster/appliance-plans.ts";
 import {
   segmentMtu,
   sitesOfPair,
@@ -12,20 +12,11 @@ import {
   tunnelPlan,
   tunnelsNeeded,
 } from "#cluster/tunnels.ts";
-import { isStillLeaving } from "#cluster/leaving.ts";
 import type { EnsembleRecord, HostRecord, TunnelRecord } from "#cluster/records.ts";
 import { hostsOf } from "#cluster/whereabouts.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
-import type { Appliance } from "#model/appliances.ts";
 import type { Topology } from "#model/topology.ts";
-import type {
-  AppliancePlan,
-  HostPlan,
-  SegmentMember,
-  SegmentPlan,
-  ShapedPair,
-  TunnelPlan,
-} from "#protocol/host-plan.ts";
+import type { HostPlan, SegmentMember, SegmentPlan, ShapedPair, TunnelPlan } from "#protocol/host-plan.ts";
 
 /** A host plan before it is numbered. */
 export type HostPlanBody = Omit<HostPlan, "epoch" | "revision">;
@@ -41,7 +32,8 @@ export type DesiredCloud = {
 const leastRateBps = bitsPerSecond(8000);
 
 /** What one ensemble wants of one host. */
-type Piece = Pick<HostPlanBody, "appliances" | "segments" | "shapedPairs">;
+type Piece = Pick<HostPlanBody, "appliances" | "segments" | "shapedPairs"> &
+  Required<Pick<HostPlanBody, "traffic" | "monitors">>;
 
 /** The desired state of every known host. Pure: equal clouds give equal plans, in equal order. */
 export function hostPlanBodies(cloud: DesiredCloud): ReadonlyMap<HostId, HostPlanBody> {
@@ -133,6 +125,7 @@ function makePieces(
   cloud: DesiredCloud,
 ): ReadonlyMap<HostId, Piece> {
   const appliances = Map.groupBy(appliancesOf(record.ensemble), ({ id }) => record.placements[id]);
+  const monitors = Map.groupBy(monitorPlans(record), ({ appliance }) => record.placements[appliance]);
   const pairs = Map.groupBy(shapedPairs(record), ({ host }) => host);
   const segments = segmentsOf(record, cloud).map((segment) => ({
     segment,
@@ -147,41 +140,11 @@ function makePieces(
           .filter((one) => one.hosts.has(host))
           .map((one) => segmentSeenFrom(host, one.segment, cloud)),
         shapedPairs: (pairs.get(host) ?? []).map(({ pair }) => pair),
+        traffic: (appliances.get(host) ?? []).flatMap((appliance) => trafficPlan(appliance, record)),
+        monitors: monitors.get(host) ?? [],
       },
     ]),
   );
-}
-
-/** What an appliance must be restarted for; cpu and memory only as far as having a limit at all. */
-export function generationOf(plan: Omit<AppliancePlan, "generation" | "held">): string {
-  const { cpu, memoryBytes, restart: _restart, stopGraceMs: _stopGraceMs, leased: _leased, ...rest } = plan;
-  return digest({ ...rest, limited: [cpu !== undefined, memoryBytes !== undefined] });
-}
-
-function appliancePlan({ id, spec }: Appliance, record: EnsembleRecord): AppliancePlan {
-  const plan: { -readonly [Key in keyof Omit<AppliancePlan, "generation" | "held">]: AppliancePlan[Key] } = {
-    id,
-    kind: spec.kind,
-    command: spec.command,
-    env: spec.env,
-    files: spec.files,
-    restart: spec.restart,
-    stopGraceMs: spec.stopGraceMs,
-    interfaces: (record.interfaces[id] ?? []).map((one, index) => ({
-      name: `eth${index}`,
-      network: networkId(record.ensemble.name, one.network),
-      mac: one.mac,
-      address: one.address,
-      prefixLength: parseNetwork(record.networks[one.network]?.subnet ?? "0.0.0.0/24").prefixLength,
-    })),
-    ...(spec.image === undefined ? {} : { image: spec.image }),
-    ...(spec.directory === undefined ? {} : { directory: spec.directory }),
-    ...(spec.cpu === undefined ? {} : { cpu: spec.cpu }),
-    ...(spec.memoryBytes === undefined ? {} : { memoryBytes: spec.memoryBytes }),
-  };
-  const generation = generationOf(plan);
-  if (spec.onHostLoss === "elsewhere") plan.leased = true;
-  return isStillLeaving(record, id) ? { ...plan, generation, held: true } : { ...plan, generation };
 }
 
 /**

@@ -10,6 +10,8 @@ export const topics = {
   plan: "plan",
   /** host → cluster: HostReport; answered with ReportReceipt. */
   report: "report",
+  /** host → cluster: Measurements; answered with nothing worth reading. */
+  measurements: "measurements",
   /** cluster → host: ExecBody; output goes to the room, then the answer is ExecResult. */
   exec: "exec",
   /** cluster → host: LogBody; answered with LogResult. */
