@@ -56,12 +56,16 @@ const noTunnels: readonly TunnelPlan[] = [];
 function bodyOf(host: HostRecord, pieces: readonly Piece[], tunnels: readonly TunnelPlan[]): HostPlanBody {
   const last = lastOf.get(host);
   if (last?.tunnels === tunnels && sameItems(madeOf.get(last), pieces)) return last;
-  const body = {
+  const traffic = pieces.flatMap((piece) => piece.traffic);
+  const monitors = pieces.flatMap((piece) => piece.monitors);
+  const body: HostPlanBody = {
     host: host.id,
     appliances: pieces.flatMap((piece) => piece.appliances),
     segments: pieces.flatMap((piece) => piece.segments),
     shapedPairs: pieces.flatMap((piece) => piece.shapedPairs),
     tunnels,
+    ...(traffic.length === 0 ? {} : { traffic }),
+    ...(monitors.length === 0 ? {} : { monitors }),
   };
   madeOf.set(body, pieces);
   lastOf.set(host, body);
