@@ -1,4 +1,6 @@
 import type { Micros } from "#base/units.ts";
+import type { TableEffect } from "#control/scheduling/book.ts";
+import type { DispatchTable } from "#control/scheduling/dispatch-table.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
 import type { Enforcement, TeamPolicy } from "#model/ensemble.ts";
 
@@ -19,6 +21,8 @@ export type EnforcedTeam = {
   readonly policy: TeamPolicy;
   readonly jobs: readonly JobGroup[];
   readonly teams: readonly EnforcedTeam[];
+  /** The group all its jobs are below, itself below its machine's: where a quota of its own goes. */
+  readonly cgroup?: string;
 };
 
 export type EnforcedMachine = {
@@ -50,10 +54,13 @@ export type EnforcementCounters = {
  */
 export interface CpuEnforcer {
   readonly kind: EnforcementKind;
-  /** Machines this back end is to keep, whole: others are let go, and run on without limits. */
-  apply(machines: readonly EnforcedMachine[]): void;
+  /**
+   * Machines this back end is to keep, whole: others are let go, and run on without limits. What an earlier owner on
+   * this host left behind is taken over by the first call. `table` is for the dispatch table alone.
+   */
+  apply(machines: readonly EnforcedMachine[], table: DispatchTable): void;
   /** The quick way to change only how much some of them get. */
-  adapt(changes: ReadonlyMap<string, Reservation>): void;
+  adapt(changes: ReadonlyMap<string, Reservation>, effect: TableEffect, table: DispatchTable): void;
   counters(): readonly EnforcementCounters[];
   /** Nothing is left stopped. */
   close(): Promise<void>;
@@ -67,6 +74,11 @@ export type MachineRequest = Omit<EnforcedMachine, "suspended"> & { readonly enf
  * reservation, having changed nothing.
  */
 export interface CpuScheduler {
+  /**
+   * After a start of its owner, once and before anything else: all machines that are to stay. What an earlier owner
+   * left running under a reservation goes on undisturbed; what is not named is let go.
+   */
+  recover(machines: readonly (MachineRequest & { readonly suspended: boolean })[]): void;
   /** Throws as `reserve` would. */
   admit(machine: MachineRequest): void;
   /** New, or in place of what was reserved under this id (other jobs, teams, enforcement). Idempotent. */

@@ -1,0 +1,96 @@
+import { closeSync, ftruncateSync, openSync } from "node:fs";
+import koffi from "koffi";
+import { ConsortError } from "#base/errors.ts";
+
+/** The system calls of scheduling that Node does not offer. All are synchronous and take microseconds. */
+const libc = koffi.load("libc.so.6");
+const mmapCall = libc.func("void *mmap(void *, unsigned long, int, int, int, long)");
+const munmapCall = libc.func("int munmap(void *, unsigned long)");
+const writeCall = libc.func("long write(int, void *, unsigned long)");
+const schedulerCall = libc.func("int sched_setscheduler(int, int, void *)");
+const pidfdOpenCall = libc.func("long syscall(long, int, unsigned int)");
+const pidfdSignalCall = libc.func("long syscall(long, int, int, void *, unsigned int)");
+const attributeCall = libc.func("long syscall(long, int, void *, unsigned int)");
+
+/** Of both architectures, as they are younger than the common table. */
+const pidfdSendSignal = 424;
+const pidfdOpen = 434;
+const setAttributes = process.arch === "arm64" ? 274 : 314;
+
+const readWrite = 3;
+const shared = 1;
+const policyNormal = 0;
+const policyFifo = 1;
+const policyDeadline = 6;
+/** What such a thread starts is of normal priority. */
+const resetOnFork = 0x40000000;
+const resetOnForkFlag = 1n;
+const attributesBytes = 48;
+
+export const stopSignal = 19;
+export const continueSignal = 18;
+
+export type SharedMemory = { readonly buffer: ArrayBuffer; unmap(): void };
+
+/** A file of `bytes` bytes as memory that all who map it share; made, or made larger, where it is not. */
+export function mapShared(file: string, bytes: number): SharedMemory {
+  const fd = openSync(file, "a+", 0o600);
+  try {
+    ftruncateSync(fd, bytes);
+    const at: unknown = mmapCall(null, bytes, readWrite, shared, fd, 0);
+    if (koffi.address(at) === 0xffff_ffff_ffff_ffffn) throw failed(`map ${file}`);
+    return { buffer: koffi.view(at, bytes), unmap: () => void munmapCall(at, bytes) };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A handle that never means another process that got its number; undefined: there is none of that number. */
+export function openProcess(pid: number): number | undefined {
+  const fd = Number(pidfdOpenCall(pidfdOpen, pid, 0));
+  return fd < 0 ? undefined : fd;
+}
+
+/** False: that process is gone. */
+export function signalProcess(fd: number, signal: number): boolean {
+  return Number(pidfdSignalCall(pidfdSendSignal, fd, signal, null, 0)) === 0;
+}
+
+/** One write, without the exception `writeSync` makes of a group that is gone. */
+export function writeBytes(fd: number, bytes: Uint8Array): boolean {
+  return Number(writeCall(fd, bytes, bytes.length)) === bytes.length;
+}
+
+/** The calling thread before all others of normal priority. False: the kernel refuses. */
+export function becomeRealTime(priority: number): boolean {
+  const parameter = Buffer.alloc(4);
+  parameter.writeInt32LE(priority);
+  return schedulerCall(0, policyFifo | resetOnFork, parameter) === 0;
+}
+
+export type DeadlineTimes = { readonly runtimeUs: number; readonly periodUs: number };
+
+/** The errno, 0 when it worked. `thread` is a thread's id; what it starts is of normal priority. */
+export function setDeadline(thread: number, times: DeadlineTimes): number {
+  return setAttributesOf(thread, policyDeadline, resetOnForkFlag, times);
+}
+
+export function setNormal(thread: number): number {
+  return setAttributesOf(thread, policyNormal, 0n, { runtimeUs: 0, periodUs: 0 });
+}
+
+/** struct sched_attr: size, policy, flags, nice, priority, runtime, deadline, period. */
+function setAttributesOf(thread: number, policy: number, flags: bigint, times: DeadlineTimes): number {
+  const attributes = Buffer.alloc(attributesBytes);
+  attributes.writeUInt32LE(attributesBytes, 0);
+  attributes.writeUInt32LE(policy, 4);
+  attributes.writeBigUInt64LE(flags, 8);
+  attributes.writeBigUInt64LE(BigInt(times.runtimeUs) * 1000n, 24);
+  attributes.writeBigUInt64LE(BigInt(times.periodUs) * 1000n, 32);
+  attributes.writeBigUInt64LE(BigInt(times.periodUs) * 1000n, 40);
+  return Number(attributeCall(setAttributes, thread, attributes, 0)) === 0 ? 0 : koffi.errno();
+}
+
+function failed(action: string): ConsortError {
+  return new ConsortError("driver_failed", `Cannot ${action}: errno ${koffi.errno()}`);
+}

@@ -1,0 +1,157 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Log } from "#base/runtime.ts";
+import { readStartTime } from "#drivers/appliance/task/processes.ts";
+import { command, realTime, word } from "./memory.ts";
+import type { TableMemory } from "./memory.ts";
+import { hangsAfterMs } from "./watchdog.ts";
+
+const program = fileURLToPath(new URL("dispatcher.worker.ts", import.meta.url));
+const lookEveryMs = 100;
+const endMsMax = 3000;
+const endLookMs = 2;
+
+export type DispatcherOptions = {
+  readonly memory: TableMemory;
+  readonly file: string;
+  readonly directory: string;
+  /** cgroup.procs of the root of the CPU hierarchy, where real-time priority is not rationed; absent: no need to. */
+  readonly cpuRootProcs: string | undefined;
+  readonly log: Log;
+  /** It is dead: whatever it left stopped is to be continued before another one is started. */
+  readonly onDeath: () => void;
+};
+
+/** The owner's side of the dispatcher's life: starts it, finds one that runs, notices its end, starts another. */
+export class DispatcherProcess {
+  readonly #options: DispatcherOptions;
+  #child: ChildProcess | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #beat = 0;
+  #beatAt = performance.now();
+  #told = false;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+  }
+
+  /** From now on there is one. */
+  ensure(): void {
+    if (this.#timer !== undefined) return;
+    this.#beatAt = performance.now();
+    this.#timer = setInterval(() => this.#look(), lookEveryMs);
+    this.#timer.unref();
+    if (!this.#running()) this.#start();
+  }
+
+  /** Jobs have come or gone. One that is not up yet looks for itself. */
+  poke(): void {
+    const { pid } = this.#options.memory.dispatcher();
+    if (pid === 0 || !this.#running()) return;
+    signal(pid, "SIGUSR2");
+  }
+
+  /** Continues all, and is gone with its watchdog when this resolves. */
+  async end(): Promise<void> {
+    const { memory } = this.#options;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    Atomics.store(memory.header, word.command, command.end);
+    // One that has not begun yet may have missed the word.
+    const deadline = performance.now() + endMsMax;
+    const watchdog = Atomics.load(memory.header, word.watchdogPid);
+    while (this.#running() && performance.now() < deadline) await pause(endLookMs);
+    this.#kill();
+    while (isWatchdog(watchdog) && performance.now() < deadline) await pause(endLookMs);
+    if (isWatchdog(watchdog)) signal(watchdog, "SIGKILL");
+    this.#options.onDeath();
+  }
+
+  #running(): boolean {
+    if (this.#child !== undefined) return this.#child.exitCode === null && this.#child.signalCode === null;
+    const { pid, startTime } = this.#options.memory.dispatcher();
+    return pid !== 0 && readStartTime(pid) === startTime;
+  }
+
+  #look(): void {
+    const { memory, log } = this.#options;
+    const beat = Atomics.load(memory.header, word.heartbeat);
+    const now = performance.now();
+    if (beat !== this.#beat) this.#beatAt = now;
+    this.#beat = beat;
+    this.#tell();
+    // The watchdog is quicker where there is one.
+    const hangs = now - this.#beatAt > 2 * hangsAfterMs;
+    if (this.#running() && !hangs) return;
+    log.warn("The dispatcher is gone or hangs: what it had stopped goes on, and another one is started", {
+      hangs,
+    });
+    this.#kill();
+    this.#start();
+  }
+
+  #tell(): void {
+    const granted = Atomics.load(this.#options.memory.header, word.realTime);
+    if (this.#told || granted !== realTime.refused) return;
+    this.#told = true;
+    this.#options.log.warn(
+      "The dispatcher may not have real-time priority here: slots begin late when processors are busy",
+    );
+  }
+
+  #kill(): void {
+    if (!this.#running()) return;
+    if (this.#child === undefined) signal(this.#options.memory.dispatcher().pid, "SIGKILL");
+    else this.#child.kill("SIGKILL");
+  }
+
+  #start(): void {
+    const { memory, file, directory, cpuRootProcs, onDeath } = this.#options;
+    const watchdog = Atomics.load(memory.header, word.watchdogPid);
+    // It has done its work, or onDeath does; later it would only disturb the next one's.
+    if (isWatchdog(watchdog)) signal(watchdog, "SIGKILL");
+    onDeath();
+    memory.setDispatcher(0, "0");
+    Atomics.store(memory.header, word.watchdogPid, 0);
+    Atomics.store(memory.header, word.command, command.run);
+    Atomics.store(memory.header, word.realTime, realTime.unknown);
+    this.#beatAt = performance.now() + hangsAfterMs;
+    const output = openSync(join(directory, "dispatcher.log"), "a", 0o600);
+    const args = [program, file, directory, ...(cpuRootProcs === undefined ? [] : [cpuRootProcs])];
+    const child = spawn(process.execPath, args, {
+      detached: true,
+      stdio: ["ignore", "ignore", output],
+      env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin" },
+      cwd: "/",
+    });
+    closeSync(output);
+    child.on("error", () => {});
+    child.unref();
+    this.#child = child;
+  }
+}
+
+function isWatchdog(pid: number): boolean {
+  if (pid <= 0 || readStartTime(pid) === undefined) return false;
+  try {
+    // As much of its name as the kernel keeps.
+    return readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("consort-watchdo");
+  } catch {
+    return false;
+  }
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+function pause(delayMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, delayMs));
+}

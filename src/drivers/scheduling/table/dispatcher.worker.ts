@@ -1,0 +1,101 @@
+/**
+ * The process that carries out a dispatch table: `dispatcher.worker.ts FILE DIRECTORY [CPU_ROOT_PROCS]`. It outlives
+ * the owner of the table, who finds it again by what stands in FILE; SIGUSR2 tells it that jobs have come or gone. It
+ * ends when it is told to in FILE, or when the owner's DIRECTORY is gone, and then removes FILE.
+ *
+ *   owner ──shared file──> dispatch thread (slots)          watchdog (perl): continues all when this process dies
+ *     └──SIGUSR2──> this thread: opens and closes jobs ──pipe──> ┘
+ */
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { closeSync, existsSync, rmSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { readStartTime } from "#drivers/appliance/task/processes.ts";
+import { openJob } from "./control.ts";
+import type { DispatchThreadData } from "./dispatch-thread.ts";
+import { TableMemory, capacity, command, jobState, word } from "./memory.ts";
+import { watchdogArguments, watchdogStillMs } from "./watchdog.ts";
+
+const watchdogProgram = fileURLToPath(new URL("watchdog.pl", import.meta.url));
+const lookEveryMs = 1000;
+const [, , file = "", directory = "", cpuRootProcs] = process.argv;
+
+const memory = TableMemory.open(file);
+const { header } = memory;
+const fds = new Int32Array(new SharedArrayBuffer(4 * capacity.jobs));
+const reached = new Int32Array(new SharedArrayBuffer(4));
+let watchdog: ChildProcess | undefined;
+let lastBeat = 0;
+let lastBeatAt = performance.now();
+let ending = false;
+
+function openJobs(): void {
+  const used = Atomics.load(header, word.jobsUsed);
+  for (let job = 0; job < used; job += 1) {
+    if (Atomics.load(memory.jobStates, job) === jobState.wanted && Atomics.load(fds, job) === 0) {
+      Atomics.store(fds, job, openJob(memory, job));
+    }
+  }
+  Atomics.add(reached, 0, 1);
+}
+
+/** The thread has continued it. */
+function release(job: number): void {
+  const fd = Atomics.exchange(fds, job, 0);
+  if (fd > 0) closeSync(fd);
+  const found = Atomics.compareExchange(memory.jobStates, job, jobState.leaving, jobState.free);
+  // It was wanted again in between.
+  if (found === jobState.wanted) openJobs();
+}
+
+function startWatchdog(): void {
+  if (ending) return;
+  const child = spawn("perl", watchdogArguments(watchdogProgram, file, process.pid), {
+    stdio: ["pipe", "ignore", "ignore"],
+    cwd: "/",
+  });
+  watchdog = child;
+  lastBeatAt = performance.now();
+  Atomics.store(header, word.watchdogPid, child.pid ?? 0);
+  child.stdin.on("error", () => {});
+  child.once("error", () => setTimeout(startWatchdog, lookEveryMs));
+  child.once("exit", () => {
+    if (watchdog === child) startWatchdog();
+  });
+}
+
+/** A watchdog that is there but does not look is none. */
+function look(): void {
+  const beat = Atomics.load(header, word.watchdogHeartbeat);
+  if (beat !== lastBeat) lastBeatAt = performance.now();
+  lastBeat = beat;
+  if (performance.now() - lastBeatAt > watchdogStillMs) watchdog?.kill("SIGKILL");
+  if (existsSync(file) && existsSync(directory)) return;
+  rmSync(file, { force: true });
+  Atomics.store(header, word.command, command.end);
+}
+
+// Real-time priority is not to be had in a CPU group of its own, where the kernel rations it by group.
+if (cpuRootProcs !== undefined) {
+  try {
+    writeFileSync(cpuRootProcs, String(process.pid));
+  } catch {
+    // It is then refused, which the thread finds out.
+  }
+}
+process.on("SIGUSR2", openJobs);
+process.title = "consort-dispatcher";
+memory.setDispatcher(process.pid, readStartTime(process.pid) ?? "0");
+openJobs();
+startWatchdog();
+const shared: DispatchThreadData = { file, fds: fds.buffer, reached: reached.buffer };
+const thread = new Worker(new URL("dispatch.worker.ts", import.meta.url), { workerData: shared });
+thread.on("message", release);
+const timer = setInterval(look, lookEveryMs);
+thread.once("exit", () => {
+  ending = true;
+  clearInterval(timer);
+  watchdog?.stdin?.end();
+  process.removeListener("SIGUSR2", openJobs);
+});

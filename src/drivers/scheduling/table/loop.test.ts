@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { micros } from "#base/units.ts";
+import type { DispatchTable } from "#control/scheduling/dispatch-table.ts";
+import { publish, publishSlots } from "./halves.ts";
+import type { PlacedTarget } from "./halves.ts";
+import { DispatchLoop } from "./loop.ts";
+import { TableMemory, jobState, word } from "./memory.ts";
+
+/** A loop over jobs that only remember whether they run, and every call that was made. */
+function rig(columns: readonly (readonly number[])[], jobs: number) {
+  const memory = TableMemory.alone();
+  const stopped = new Set<number>();
+  const gone = new Set<number>();
+  const calls: string[] = [];
+  const tell = (verb: string, job: number, act: () => void): boolean => {
+    calls.push(`${verb} ${job}`);
+    if (gone.has(job)) return false;
+    act();
+    return true;
+  };
+  const loop = new DispatchLoop(memory, {
+    reachable: () => true,
+    stop: (job) => tell("stop", job, () => stopped.add(job)),
+    go: (job) => tell("go", job, () => stopped.delete(job)),
+    release: (job) => {
+      memory.jobStates[job] = jobState.free;
+    },
+  });
+  for (let job = 0; job < jobs; job += 1) memory.jobStates[job] = jobState.wanted;
+  memory.header[word.jobsUsed] = jobs;
+  const table: DispatchTable = {
+    quantumUs: micros(10_000),
+    policy: "rate-monotonic",
+    targets: [],
+    slots: columns.map((column) => Int32Array.from(column)),
+  };
+  let slot = -1;
+  return {
+    memory,
+    gone,
+    calls,
+    publish: (targets: readonly PlacedTarget[]) => {
+      publish(memory, table, targets);
+      memory.header[word.structure] = (memory.header[word.structure] ?? 0) + 1;
+    },
+    /** Who runs in the next slot. */
+    next: (lateUs = 0): number[] => {
+      calls.length = 0;
+      slot += 1;
+      loop.dispatch(slot, lateUs, 0);
+      return Array.from({ length: jobs }, (_each, job) => job).filter((job) => !stopped.has(job));
+    },
+    end: () => loop.end(),
+    stopped,
+  };
+}
+
+const alone = (machine: number, jobs: readonly number[]): PlacedTarget => ({
+  machine,
+  cursor: machine,
+  suspended: false,
+  turns: [jobs],
+});
+
+test("each slot is its target's, an idle one nobody's, and the table repeats", () => {
+  const { publish: put, next } = rig([[0, 1, -1]], 2);
+  put([alone(0, [0]), alone(1, [1])]);
+  assert.deepEqual([next(), next(), next(), next()], [[0], [1], [], [0]]);
+});
+
+test("a target that goes on is not touched, and a change of target is one stop and one continue", () => {
+  const { publish: put, next, calls } = rig([[0, 0, 1]], 2);
+  put([alone(0, [0]), alone(1, [1])]);
+  next();
+  next();
+  assert.deepEqual(calls, []);
+  next();
+  assert.deepEqual(calls, ["stop 0", "go 1"]);
+});
+
+test("jobs of a team take turns, slot after slot of its own, also across another table", () => {
+  const { publish: put, next } = rig([[0, 1]], 3);
+  const targets = [{ ...alone(0, []), turns: [[0], [1]] }, alone(1, [2])];
+  put(targets);
+  assert.deepEqual([next(), next(), next()], [[0], [2], [1]]);
+  put(targets);
+  assert.deepEqual([next(), next()], [[2], [0]]);
+});
+
+test("columns run at the same time", () => {
+  const { publish: put, next } = rig(
+    [
+      [0, -1],
+      [1, 1, 1],
+    ],
+    2,
+  );
+  put([alone(0, [0]), alone(1, [1])]);
+  assert.deepEqual([next(), next(), next(), next()], [[0, 1], [1], [0, 1], [1]]);
+});
+
+test("changed slots take effect at the next one, all together", () => {
+  const { memory, publish: put, next } = rig([[0, 1, 0, 1]], 2);
+  put([alone(0, [0]), alone(1, [1])]);
+  next();
+  publishSlots(memory, [
+    { processor: 0, slot: 1, target: 0 },
+    { processor: 0, slot: 2, target: 1 },
+  ]);
+  assert.deepEqual([next(), next(), next()], [[0], [1], [1]]);
+  publishSlots(memory, [{ processor: 0, slot: 0, target: -1 }]);
+  assert.deepEqual([next(), next()], [[], [0]]);
+});
+
+test("a suspended machine keeps its slots and does not run in them", () => {
+  const { memory, publish: put, next } = rig([[0, 1]], 2);
+  put([{ ...alone(0, [0]), suspended: true }, alone(1, [1])]);
+  assert.deepEqual([next(), next(), next()], [[], [1], []]);
+  assert.equal(memory.dispatches[0], 0);
+});
+
+test("who leaves is continued once and runs on, and its number is free again", () => {
+  const { memory, publish: put, next } = rig([[0, 0]], 2);
+  put([alone(0, [0]), alone(1, [1])]);
+  assert.deepEqual(next(), [0]);
+  memory.jobStates[1] = jobState.leaving;
+  put([alone(0, [0])]);
+  assert.deepEqual(next(), [0, 1]);
+  assert.equal(memory.jobStates[1], jobState.free);
+  assert.deepEqual(next(), [0, 1]);
+});
+
+test("a job that is gone is not remembered as stopped", () => {
+  const { memory, gone, publish: put, next } = rig([[0, 1]], 2);
+  gone.add(0);
+  put([alone(0, [0]), alone(1, [1])]);
+  next();
+  next();
+  assert.equal(memory.stopped[0], 0);
+  assert.equal(memory.stopped[1], 0);
+});
+
+test("late slots are counted, and the latest remembered, of the machine they are late for", () => {
+  const { memory, publish: put, next } = rig([[0, 1]], 2);
+  put([alone(0, [0]), alone(1, [1])]);
+  next(999);
+  next(1001);
+  next(50);
+  assert.deepEqual([...memory.dispatches.subarray(0, 2)], [2, 1]);
+  assert.deepEqual([...memory.misses.subarray(0, 2)], [0, 1]);
+  assert.deepEqual([...memory.latestUs.subarray(0, 2)], [999, 1001]);
+});
+
+test("at the end nobody is left stopped", () => {
+  const { publish: put, next, end, stopped, memory } = rig([[0]], 5);
+  put([alone(0, [0])]);
+  assert.deepEqual(next(), [0]);
+  assert.equal(stopped.size, 4);
+  end();
+  assert.equal(stopped.size, 0);
+  assert.ok(memory.stopped.subarray(0, 5).every((mark) => mark === 0));
+});

@@ -1,0 +1,174 @@
+import { capacity, jobState, tableWord, targetWord, targetWords, word } from "./memory.ts";
+import type { TableHalf, TableMemory } from "./memory.ts";
+
+/** Stops and continues one job by its number; false: it is gone, or cannot be reached yet. */
+export type JobControl = {
+  readonly reachable: (job: number) => boolean;
+  readonly stop: (job: number) => boolean;
+  readonly go: (job: number) => boolean;
+  /** It was continued, and its number may be used again. */
+  readonly release: (job: number) => void;
+};
+
+const idle = -1;
+/** A slot that begins later than this part of it counts as missed. */
+const lateShare = 0.1;
+const roundMax = 0x3fff_ffff;
+
+/**
+ * The decisions of the dispatcher, one `dispatch` per slot; no time and no system call of its own. It allocates
+ * nothing, as a collection of garbage would be a late slot.
+ *
+ *   read the targets of this slot ─→ mark the jobs of their turns ─→ stop who runs and is not marked
+ *                                                                 ─→ continue who is marked and does not run
+ */
+export class DispatchLoop {
+  readonly #memory: TableMemory;
+  readonly #control: JobControl;
+  /** The slot in which a job was last meant to run. */
+  readonly #meant = new Float64Array(capacity.jobs).fill(-1);
+  readonly #running = new Int32Array(capacity.jobs);
+  #runningCount = 0;
+  readonly #next = new Int32Array(capacity.jobs);
+  #nextCount = 0;
+  readonly #machines = new Int32Array(capacity.processors);
+  readonly #cursors = new Int32Array(capacity.processors);
+  #chosenCount = 0;
+  #structure = -1;
+  #reached = -1;
+  #stamp = 0;
+
+  constructor(memory: TableMemory, control: JobControl) {
+    this.#memory = memory;
+    this.#control = control;
+  }
+
+  quantumUs(): number {
+    const { header } = this.#memory;
+    return this.#memory.half(Atomics.load(header, word.generation)).head[tableWord.quantumUs] ?? 0;
+  }
+
+  /**
+   * Begins slot `slot` (counted from wherever, the position in the table is its remainder), `lateUs` after its time.
+   * `reached` changes whenever more jobs have become reachable.
+   */
+  dispatch(slot: number, lateUs: number, reached: number): void {
+    const generation = this.#choose(slot);
+    const structure = Atomics.load(this.#memory.header, word.structure);
+    this.#stamp += 1;
+    const lateUsMax = this.quantumUs() * lateShare;
+    for (let each = 0; each < this.#chosenCount; each += 1) {
+      this.#count(this.#machines[each] ?? 0, this.#cursors[each] ?? 0, lateUs, lateUsMax);
+    }
+    this.#switchOver();
+    if (structure !== this.#structure || reached !== this.#reached) {
+      this.#structure = structure;
+      this.#reached = reached;
+      this.#sweep();
+    }
+    Atomics.store(this.#memory.header, word.acknowledged, generation);
+  }
+
+  /** Reads what the next dispatch will read, so that it finds it near. */
+  lookAhead(slot: number): void {
+    this.#choose(slot);
+  }
+
+  /** Nothing is left stopped. */
+  end(): void {
+    const used = Atomics.load(this.#memory.header, word.jobsUsed);
+    for (let job = 0; job < used; job += 1) {
+      if (Atomics.load(this.#memory.stopped, job) !== 0) this.#continue(job);
+    }
+    this.#runningCount = 0;
+  }
+
+  /** The generation whose table was read, whole: its machines and the jobs of their turns. */
+  #choose(slot: number): number {
+    const { header } = this.#memory;
+    for (;;) {
+      const generation = Atomics.load(header, word.generation);
+      const half = this.#memory.half(generation);
+      const { head, slots } = half;
+      const columns = Math.min(head[tableWord.processors] ?? 0, capacity.processors);
+      this.#nextCount = 0;
+      this.#chosenCount = 0;
+      for (let column = 0; column < columns; column += 1) {
+        const first = head[tableWord.columns + 2 * column] ?? 0;
+        const length = head[tableWord.columns + 2 * column + 1] ?? 0;
+        const target = length === 0 ? idle : (slots[first + (slot % length)] ?? idle);
+        if (target !== idle) this.#take(half, target);
+      }
+      if (Atomics.load(header, word.generation) === generation) return generation;
+    }
+  }
+
+  #take({ targets, turns, turnJobs }: TableHalf, target: number): void {
+    const at = target * targetWords;
+    if ((targets[at + targetWord.suspended] ?? 0) !== 0) return;
+    const cursor = targets[at + targetWord.cursor] ?? 0;
+    this.#machines[this.#chosenCount] = targets[at + targetWord.machine] ?? 0;
+    this.#cursors[this.#chosenCount] = cursor;
+    this.#chosenCount += 1;
+    const turnCount = targets[at + targetWord.turns] ?? 0;
+    if (turnCount === 0) return;
+    const round = this.#memory.cursors[cursor] ?? 0;
+    const turn = 2 * ((targets[at + targetWord.firstTurn] ?? 0) + (round % turnCount));
+    const first = turns[turn] ?? 0;
+    const last = Math.min(first + (turns[turn + 1] ?? 0), capacity.turnJobs);
+    for (let each = first; each < last && this.#nextCount < capacity.jobs; each += 1) {
+      this.#next[this.#nextCount] = turnJobs[each] ?? 0;
+      this.#nextCount += 1;
+    }
+  }
+
+  #count(machine: number, cursor: number, lateUs: number, lateUsMax: number): void {
+    const { dispatches, misses, latestUs, cursors } = this.#memory;
+    const round = cursors[cursor] ?? 0;
+    cursors[cursor] = round === roundMax ? 0 : round + 1;
+    dispatches[machine] = (dispatches[machine] ?? 0) + 1;
+    if (lateUs > lateUsMax) misses[machine] = (misses[machine] ?? 0) + 1;
+    if (lateUs > (latestUs[machine] ?? 0)) latestUs[machine] = lateUs;
+  }
+
+  #switchOver(): void {
+    const { stopped } = this.#memory;
+    for (let each = 0; each < this.#nextCount; each += 1) this.#meant[this.#next[each] ?? 0] = this.#stamp;
+    for (let each = 0; each < this.#runningCount; each += 1) {
+      const job = this.#running[each] ?? 0;
+      if (this.#meant[job] !== this.#stamp && Atomics.load(stopped, job) === 0) this.#stop(job);
+    }
+    for (let each = 0; each < this.#nextCount; each += 1) {
+      const job = this.#next[each] ?? 0;
+      if (Atomics.load(stopped, job) !== 0) this.#continue(job);
+      this.#running[each] = job;
+    }
+    this.#runningCount = this.#nextCount;
+  }
+
+  /** After jobs have come or gone: who came waits for its slot, who goes runs on. */
+  #sweep(): void {
+    const { jobStates, stopped, header } = this.#memory;
+    const used = Atomics.load(header, word.jobsUsed);
+    for (let job = 0; job < used; job += 1) {
+      const state = Atomics.load(jobStates, job);
+      const isStopped = Atomics.load(stopped, job) !== 0;
+      if (state === jobState.wanted && !isStopped && this.#meant[job] !== this.#stamp) this.#stop(job);
+      if (state !== jobState.leaving) continue;
+      if (isStopped) this.#continue(job);
+      this.#control.release(job);
+    }
+  }
+
+  #stop(job: number): void {
+    if (Atomics.load(this.#memory.jobStates, job) !== jobState.wanted || !this.#control.reachable(job))
+      return;
+    Atomics.store(this.#memory.stopped, job, 1);
+    if (!this.#control.stop(job)) Atomics.store(this.#memory.stopped, job, 0);
+  }
+
+  #continue(job: number): void {
+    this.#control.go(job);
+    Atomics.store(this.#memory.stopped, job, 0);
+  }
+}

@@ -1,0 +1,55 @@
+import type { DispatchTarget } from "#control/scheduling/dispatch-table.ts";
+import type { EnforcedMachine, EnforcedTeam, JobGroup } from "../port.ts";
+import type { PlacedTarget } from "./halves.ts";
+import { turnsOf } from "./turns.ts";
+import type { Sharing } from "./turns.ts";
+
+type Members = Pick<EnforcedTeam, "policy" | "jobs" | "teams">;
+
+/** All jobs of a machine, its own before those of its teams. */
+export function groupsOf({ jobs, teams }: Members): readonly JobGroup[] {
+  return [...jobs, ...teams.flatMap(groupsOf)];
+}
+
+/** What tells a target from all others, now and later. */
+export const targetName = ({ machine, path }: DispatchTarget): string => [machine, ...path].join("\n");
+
+export type Numbering = {
+  readonly jobOf: (group: JobGroup) => number;
+  readonly machineOf: (id: string) => number;
+  readonly cursorOf: (target: string) => number;
+};
+
+/** The targets of a table, in its order, with the jobs that share the slots of each. */
+export function placedTargets(
+  targets: readonly DispatchTarget[],
+  machines: ReadonlyMap<string, EnforcedMachine>,
+  numbering: Numbering,
+): readonly PlacedTarget[] {
+  return targets.map((target) => {
+    const machine = machines.get(target.machine);
+    const members = machine === undefined ? undefined : membersAt(machine, target.path);
+    return {
+      machine: numbering.machineOf(target.machine),
+      cursor: numbering.cursorOf(targetName(target)),
+      suspended: machine?.suspended ?? true,
+      turns: members === undefined ? [] : turnsOf(sharing(members, numbering.jobOf)),
+    };
+  });
+}
+
+function membersAt(members: Members, path: readonly string[]): Members | undefined {
+  const [name, ...rest] = path;
+  if (name === undefined) return members;
+  const team = members.teams.find((each) => each.name === name);
+  return team === undefined ? undefined : membersAt(team, rest);
+}
+
+/** Teams with a reservation have slots of their own, and no part in these. */
+function sharing({ policy, jobs, teams }: Members, jobOf: (group: JobGroup) => number): Sharing {
+  return {
+    policy,
+    jobs: jobs.map(jobOf),
+    teams: teams.filter((team) => team.reservation === undefined).map((team) => sharing(team, jobOf)),
+  };
+}

@@ -1,0 +1,90 @@
+#!/usr/bin/perl
+# Outlives the dispatcher of a dispatch table, and continues whatever that had stopped when it died, however it died.
+# In the Perl that every Debian has (perl-base, no modules).
+#
+#   watchdog.pl FILE PID START HEARTBEAT OWN_BEAT STOPPED KINDS PIDS STARTS NAMES NAME_BYTES JOBS JOBS_USED HANGS_AFTER_MS
+#
+# FILE is what the dispatcher shares with its owner; the numbers after START are byte offsets in it. Standard input is a
+# pipe that only the dispatcher holds: it ends when the dispatcher does. A dispatcher that lives but whose heartbeat
+# stands still (stopped by a signal, hung) is killed, which also ends the pipe.
+use strict;
+use warnings;
+use constant {SCHED_FIFO => 1, SCHED_RESET_ON_FORK => 0x40000000, SIGKILL => 9, SIGCONT => 18};
+
+my ($file, $pid, $start, $heartbeat, $own_beat, $stopped, $kinds, $pids, $starts, $names, $name_bytes, $jobs, $jobs_used,
+    $hangs_after_ms) = @ARGV;
+my %call = -e '/lib/ld-linux-aarch64.so.1' ? (sched_setscheduler => 119) : (sched_setscheduler => 144);
+$0 = 'consort-watchdog';
+open my $memory, '+<', $file or die "$file: $!\n";
+# So that what keeps the processors busy cannot keep it from its one task.
+my $priority = pack 'l', 2;
+syscall($call{sched_setscheduler}, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, $priority);
+
+my $looks_per_hang = 4;
+my ($beat, $still) = (-1, 0);
+my $looks = 0;
+while (1) {
+    my $ready = '';
+    vec($ready, 0, 1) = 1;
+    if (select $ready, undef, undef, $hangs_after_ms / 1000 / $looks_per_hang) {
+        my $length = sysread STDIN, my $ignored, 64;
+        last if !$length;
+        next;
+    }
+    put($own_beat, ++$looks);
+    my $now = word($heartbeat);
+    $still = $now == $beat ? $still + 1 : 0;
+    $beat = $now;
+    next if $still < $looks_per_hang;
+    kill SIGKILL, $pid if start_time($pid) eq $start;
+    last;
+}
+# Twice: a write the dispatcher had begun when it was killed may land after the first look.
+for (1 .. 2) {
+    continue_all();
+    select undef, undef, undef, 0.02;
+}
+
+sub continue_all {
+    my $used = word($jobs_used);
+    return if $used <= 0 || $used > $jobs;
+    my $marks = bytes_at($stopped, 4 * $used);
+    for my $job (0 .. $used - 1) {
+        next if unpack('l', substr $marks, 4 * $job, 4) == 0;
+        my $kind = word($kinds + 4 * $job);
+        if ($kind == 3) {
+            my $process = word($pids + 4 * $job);
+            my $began = unpack 'q', bytes_at($starts + 8 * $job, 8);
+            kill SIGCONT, $process if $process > 0 && start_time($process) eq $began;
+        }
+        else {
+            my $name = bytes_at($names + $name_bytes * $job, $name_bytes) =~ s/\0.*//sr;
+            # A group that is gone has nothing to continue.
+            if (open my $group, '>', $name) { syswrite $group, $kind == 2 ? '0' : 'THAWED' }
+        }
+        put($stopped + 4 * $job, 0);
+    }
+}
+
+sub word { return unpack 'l', bytes_at($_[0], 4) }
+
+sub put {
+    my ($at, $value) = @_;
+    sysseek $memory, $at, 0;
+    syswrite $memory, pack 'l', $value;
+}
+
+sub bytes_at {
+    my ($at, $length) = @_;
+    sysseek $memory, $at, 0;
+    my $text = '';
+    while (length $text < $length) { sysread($memory, $text, $length - length $text, length $text) or last }
+    return $text . "\0" x ($length - length $text);
+}
+
+sub start_time {
+    my ($process) = @_;
+    open my $stat, '<', "/proc/$process/stat" or return '';
+    my $line = <$stat> // return '';
+    return (split ' ', $line =~ s/.*\) //r)[19] // '';
+}
