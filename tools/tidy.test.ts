@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { errorTable } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
 import { apiLimits } from "#api/limits.ts";
+import { schedulingLimits } from "#control/scheduling/limits.ts";
 import { messagingLimits } from "#drivers/messaging/limits.ts";
 import { storeLimits } from "#drivers/store/limits.ts";
 import { formatLimits } from "#formats/limits.ts";
@@ -224,6 +225,8 @@ test("docs/reference/limits.md names every limit and nothing else", () => {
   ];
   assert.deepEqual(
     named.map((row) => row[1] ?? "").sort(),
-    [limits, formatLimits, storeLimits, messagingLimits, apiLimits].flatMap(Object.keys).sort(),
+    [limits, formatLimits, storeLimits, messagingLimits, apiLimits, schedulingLimits]
+      .flatMap(Object.keys)
+      .sort(),
   );
 });

@@ -10,6 +10,8 @@ export const schedulingLimits = {
   quantumUsMax: micros(10_000),
   /** The longest period that can be reserved. */
   periodUsMax: micros(60_000_000),
+  /** Steps of the search for processors, once simpler ways failed. */
+  placementStepsMax: 500,
   /** Levels of teams within teams. */
   teamDepthMax: 8,
 } as const;

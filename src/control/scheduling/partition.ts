@@ -1,33 +1,56 @@
-import { utilisationOf } from "./periodic-task.ts";
+import { schedulingLimits } from "./limits.ts";
+import { utilisationGrace, utilisationOf, utilisationOfAll } from "./periodic-task.ts";
 import type { PeriodicTask } from "./periodic-task.ts";
-import { ProcessorLoad } from "./processor-load.ts";
+import { ProcessorLoad, usableShare } from "./processor-load.ts";
 import type { ProcessorCapacity, SchedulingPolicy } from "./reservation.ts";
 
 export type Partition =
   | { readonly ok: true; readonly processorOf: readonly number[] }
-  /** `misfit`: the position of the first task that fitted nowhere. */
+  /** `misfit`: the position of the first task that fitted nowhere, and what the processors held by then. */
   | { readonly ok: false; readonly misfit: number; readonly loads: readonly ProcessorLoad[] };
 
 /**
  * Puts each task on one processor, where it stays. First fit decreasing: the greatest utilisation first, each on the
- * first processor on which it and what is there keep their deadlines; where that fails, the same with the shortest
- * period first, which brings those together that divide each other. The answer depends on the set of tasks, not on
- * their order: what was admitted one by one is admitted again all at once.
+ * first processor on which it and what is there keep their deadlines. Where that fails, the same with the shortest
+ * period first, which brings those together that divide each other; then a search of all ways, that gives up after so
+ * many steps. The answer depends on the set of tasks, not on their order.
  */
 export function partition(
   tasks: readonly PeriodicTask[],
   processors: readonly ProcessorCapacity[],
   policy: SchedulingPolicy,
 ): Partition {
-  const decreasing = firstFit(tasks, byUtilisation(tasks), processors, policy);
+  const nowhere = tasks.map(() => undefined);
+  const order = byUtilisation(tasks);
+  const decreasing = firstFit(tasks, order, nowhere, processors, policy);
   if (decreasing.ok || processors.length < 2) return decreasing;
-  const grouped = firstFit(tasks, byPeriod(tasks), processors, policy);
-  return grouped.ok ? grouped : decreasing;
+  const capacity = processors.reduce((sum, one) => sum + usableShare(one), 0);
+  if (utilisationOfAll(tasks) > capacity + utilisationGrace) return decreasing;
+  const grouped = firstFit(tasks, byPeriod(tasks), nowhere, processors, policy);
+  if (grouped.ok) return grouped;
+  const found = search(tasks, order, processors, policy);
+  return found === undefined ? decreasing : { ok: true, processorOf: found };
 }
+
+/** The same for tasks of which some have their processor and stay there (a position in `processors`). */
+export const partitionAround = (
+  tasks: readonly PeriodicTask[],
+  settled: readonly (number | undefined)[],
+  processors: readonly ProcessorCapacity[],
+  policy: SchedulingPolicy,
+): Partition => {
+  const order = byUtilisation(tasks);
+  const first = [
+    ...order.filter((index) => settled[index] !== undefined),
+    ...order.filter((index) => settled[index] === undefined),
+  ];
+  return firstFit(tasks, first, settled, processors, policy);
+};
 
 function firstFit(
   tasks: readonly PeriodicTask[],
   order: readonly number[],
+  settled: readonly (number | undefined)[],
   processors: readonly ProcessorCapacity[],
   policy: SchedulingPolicy,
 ): Partition {
@@ -36,7 +59,10 @@ function firstFit(
   for (const index of order) {
     const task = tasks[index];
     if (task === undefined) continue;
-    const processor = loads.findIndex((load) => load.fits(task));
+    const only = settled[index];
+    const processor = loads.findIndex(
+      (load, position) => (only === undefined || only === position) && load.fits(task),
+    );
     if (processor < 0) return { ok: false, misfit: index, loads };
     loads[processor]?.add(task);
     processorOf[index] = processor;
@@ -44,12 +70,54 @@ function firstFit(
   return { ok: true, processorOf };
 }
 
+/** Depth first, in this order; a processor like one that was tried, and as empty, is not tried again. */
+function search(
+  tasks: readonly PeriodicTask[],
+  order: readonly number[],
+  processors: readonly ProcessorCapacity[],
+  policy: SchedulingPolicy,
+): readonly number[] | undefined {
+  const onProcessor: PeriodicTask[][] = processors.map(() => []);
+  const processorOf = tasks.map(() => -1);
+  let steps = 0;
+  const place = (depth: number): boolean => {
+    const index = order[depth];
+    const task = index === undefined ? undefined : tasks[index];
+    if (index === undefined || task === undefined) return true;
+    const triedEmpty = new Set<number>();
+    for (const [processor, capacity] of processors.entries()) {
+      const here = onProcessor[processor] ?? [];
+      if (here.length === 0 && triedEmpty.has(capacity.milli)) continue;
+      if (here.length === 0) triedEmpty.add(capacity.milli);
+      steps += 1;
+      if (steps > schedulingLimits.placementStepsMax) return false;
+      if (!loadOf(here, capacity, policy).fits(task)) continue;
+      here.push(task);
+      processorOf[index] = processor;
+      if (place(depth + 1)) return true;
+      here.pop();
+    }
+    return false;
+  };
+  return place(0) ? processorOf : undefined;
+}
+
+function loadOf(
+  tasks: readonly PeriodicTask[],
+  capacity: ProcessorCapacity,
+  policy: SchedulingPolicy,
+): ProcessorLoad {
+  const load = new ProcessorLoad(capacity, policy);
+  for (const task of tasks) load.add(task);
+  return load;
+}
+
 const positions = (tasks: readonly PeriodicTask[]): number[] => tasks.map((_, index) => index);
 
 function byUtilisation(tasks: readonly PeriodicTask[]): readonly number[] {
   const of = tasks.map(utilisationOf);
-  const at = (values: readonly number[], index: number): number => values[index] ?? 0;
-  return positions(tasks).sort((a, b) => at(of, b) - at(of, a) || shorterFirst(tasks, a, b));
+  const at = (index: number): number => of[index] ?? 0;
+  return positions(tasks).sort((a, b) => at(b) - at(a) || shorterFirst(tasks, a, b));
 }
 
 function byPeriod(tasks: readonly PeriodicTask[]): readonly number[] {
@@ -59,4 +127,4 @@ function byPeriod(tasks: readonly PeriodicTask[]): readonly number[] {
 }
 
 const shorterFirst = (tasks: readonly PeriodicTask[], a: number, b: number): number =>
-  (tasks[a]?.period ?? 0) - (tasks[b]?.period ?? 0) || a - b;
+  (tasks[a]?.period ?? 0) - (tasks[b]?.period ?? 0);

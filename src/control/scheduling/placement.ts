@@ -1,7 +1,7 @@
 import { formatCpu, milliCpu } from "#base/units.ts";
 import type { Micros } from "#base/units.ts";
 import { schedulingLimits } from "./limits.ts";
-import { partition } from "./partition.ts";
+import { partition, partitionAround } from "./partition.ts";
 import { hyperperiodOf, utilisationGrace, utilisationOf } from "./periodic-task.ts";
 import { usableShare } from "./processor-load.ts";
 import type { ProcessorLoad } from "./processor-load.ts";
@@ -38,6 +38,19 @@ export function placeMachines(machines: readonly MachineReservation[], settings:
   const refusal = lengthRefusal(machines, places, settings);
   if (refusal !== undefined) return { ok: false, refusal };
   return { ok: true, processorOf: new Map(machines.map(({ id }, index) => [id, places[index] ?? 0])) };
+}
+
+/** The same with machines that have a processor staying there; undefined: not all of them fit so. */
+export function placeAround(
+  machines: readonly MachineReservation[],
+  settled: ReadonlyMap<string, number>,
+  settings: TableSettings,
+): ReadonlyMap<string, number> | undefined {
+  const tasks = machines.map((machine) => inQuanta(machine.reservation, settings.quantumUs));
+  const homes = machines.map((machine) => settled.get(machine.id));
+  const parted = partitionAround(tasks, homes, settings.processors, settings.policy);
+  if (!parted.ok || lengthRefusal(machines, parted.processorOf, settings) !== undefined) return undefined;
+  return new Map(machines.map(({ id }, index) => [id, parted.processorOf[index] ?? 0]));
 }
 
 /** Why no table at all could keep this machine. */
