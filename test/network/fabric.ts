@@ -15,7 +15,7 @@ import type { BitsPerSecond } from "#base/units.ts";
 import type { NetworkPlan } from "#drivers/network/port.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import type { ProcessResult } from "#drivers/system/port.ts";
-import type { SegmentMember, SegmentPlan, ShapedPair } from "#protocol/host-plan.ts";
+import type { SegmentMember, SegmentPlan, ShapedPair, TrafficPlan } from "#protocol/host-plan.ts";
 import type { PairCounter } from "#protocol/host-report.ts";
 import type { DriverAnswer, DriverRequest } from "./driver-process.ts";
 
@@ -119,6 +119,12 @@ export class Fabric {
     });
   }
 
+  spawnInHost(host: TestHost, file: string, ...args: readonly string[]): ChildProcess {
+    return spawn("ip", ["netns", "exec", host.namespace, file, ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+  }
+
   async reaches(from: Guest, to: Guest, ...options: readonly string[]): Promise<boolean> {
     const result = await this.inGuest(from, "ping", "-c1", "-W1", ...options, addressOfGuest(to));
     return result.code === 0;
@@ -154,6 +160,13 @@ export class Fabric {
         },
       })),
       shapedPairs: extra.shaped ?? [],
+      ...(extra.traffic === undefined
+        ? {}
+        : {
+            traffic: extra.traffic.filter(({ macs }) =>
+              here.some((guest) => macs.includes(macOfGuest(guest))),
+            ),
+          }),
     };
   }
 
@@ -171,7 +184,12 @@ export class Fabric {
   }
 }
 
-export type PlanExtra = { readonly mtu?: number; readonly shaped?: readonly ShapedPair[] };
+export type PlanExtra = {
+  readonly mtu?: number;
+  readonly shaped?: readonly ShapedPair[];
+  /** Each host's plan gets that of its own guests. */
+  readonly traffic?: readonly TrafficPlan[];
+};
 
 export class TestHost {
   readonly number: number;
@@ -286,6 +304,25 @@ export function shaped(
     rateBps: bitsPerSecond(rateBps),
     ...(extra.ceilingBps === undefined ? {} : { ceilingBps: bitsPerSecond(extra.ceilingBps) }),
     priority: extra.priority ?? 4,
+  };
+}
+
+/** Rates in bits per second; gold unless told. */
+export function trafficOf(
+  guest: Guest,
+  rates: { out?: number; in?: number; outCeiling?: number; inCeiling?: number },
+  priority = 0,
+): TrafficPlan {
+  const given = (field: string, rate: number | undefined) =>
+    rate === undefined ? {} : { [field]: bitsPerSecond(rate) };
+  return {
+    appliance: memberOf(guest).appliance,
+    macs: [macOfGuest(guest)],
+    ...given("outBps", rates.out),
+    ...given("inBps", rates.in),
+    ...given("outCeilingBps", rates.outCeiling),
+    ...given("inCeilingBps", rates.inCeiling),
+    priority,
   };
 }
 

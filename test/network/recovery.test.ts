@@ -3,6 +3,7 @@ import { after, before, test } from "node:test";
 import { megabitsPerSecond } from "#base/units.ts";
 import { Fabric, addressOfGuest, shaped } from "./fabric.ts";
 import type { Guest, TestHost } from "./fabric.ts";
+import { kernelState } from "./kernel-state.ts";
 
 const guest = (number: number, host: number): Guest => ({
   ensemble: "shop",
@@ -23,27 +24,6 @@ before(async () => {
   await fabric.addGuests(all);
 });
 after(() => fabric[Symbol.asyncDispose]());
-
-/** Everything in the host's kernel that the driver may touch, without what changes by itself: counters, timers, carrier. */
-async function kernelState(host: TestHost): Promise<string> {
-  const shown = await Promise.all([
-    host.run("ip", "-d", "link"),
-    host.run("bridge", "fdb"),
-    host.run("nft", "list", "ruleset"),
-    host.run("tc", "qdisc", "show"),
-    host.run("tc", "class", "show", "dev", "uplink"),
-  ]);
-  return (
-    shown
-      .join("\n")
-      .replaceAll(/packets \d+ bytes \d+|\w*timer +[\d.]+|state (UP|UNKNOWN)/g, "")
-      .split("\n")
-      // Multicast groups come with the uplink's own addresses, in their own time.
-      .filter((line) => !/^(33:33|01:00:5e)/.test(line))
-      .toSorted()
-      .join("\n")
-  );
-}
 
 async function first(): Promise<TestHost> {
   const [host] = fabric.hosts;
