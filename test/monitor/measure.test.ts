@@ -95,6 +95,23 @@ describe("an RTP monitor", () => {
     assert.equal(value(readings, "loss"), 0);
   });
 
+  it("lets go of a network that is gone, and follows its appliance into another", async () => {
+    const first = new Namespace();
+    const before = sockets();
+    const probe = open(first, rtp);
+    await first[Symbol.asyncDispose]();
+    await assert.rejects(probe.read(signal), { code: "driver_failed", message: /it is not there/ });
+    assert.equal(sockets(), before, "nothing keeps the network alive");
+    await using again = new Namespace(first.name);
+    await assert.doesNotReject(probe.read(signal));
+    const { child } = await again.node("rtp-sender.child.ts", "5004", "10", "1");
+    await once(createInterface({ input: child.stdout! }), "line");
+    assert.equal(value(await probe.read(signal), "loss"), 0);
+    const withTap = sockets();
+    probe.close();
+    assert.equal(sockets(), withTap - 1);
+  });
+
   it("leaves nothing behind: no socket, no namespace", async () => {
     const before = sockets();
     {

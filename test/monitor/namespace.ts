@@ -14,9 +14,9 @@ export class Namespace implements AsyncDisposable {
   readonly target: MonitorTarget;
   readonly #children: ChildProcess[] = [];
 
-  constructor() {
+  constructor(name?: string) {
     count += 1;
-    this.name = `consort-test-monitor-${process.pid}-${count}`;
+    this.name = name ?? `consort-test-monitor-${process.pid}-${count}`;
     this.target = {
       appliance: applianceId(ensembleName("conformance"), applianceName("one")),
       netns: `/run/netns/${this.name}`,

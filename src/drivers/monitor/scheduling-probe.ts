@@ -1,22 +1,25 @@
 import { ConsortError } from "#base/errors.ts";
-import type { Clock } from "#base/runtime.ts";
+import type { Millis } from "#base/units.ts";
 import type { Reading } from "#control/monitor/readings.ts";
 import { reservationUse } from "#control/monitor/reservation-use.ts";
 import type { UseCount } from "#control/monitor/reservation-use.ts";
-import type { ApplianceDriver } from "#drivers/appliance/port.ts";
+import type { Observed } from "#drivers/monitor/observed.ts";
 import type { MonitorTarget, Probe } from "#drivers/monitor/port.ts";
+
+/** One look at all appliances serves all monitors for so long. */
+const sharedMs = 100;
 
 /** How an appliance's reservation is used and kept, from what its driver counts anyway. */
 export class SchedulingProbe implements Probe {
   readonly #target: MonitorTarget;
-  readonly #appliances: Pick<ApplianceDriver, "observe">;
-  readonly #clock: Clock;
+  readonly #observed: Observed;
+  readonly #ageMsMax: number;
   #before: UseCount | undefined;
 
-  constructor(target: MonitorTarget, appliances: Pick<ApplianceDriver, "observe">, clock: Clock) {
+  constructor(everyMs: Millis, target: MonitorTarget, observed: Observed) {
     this.#target = target;
-    this.#appliances = appliances;
-    this.#clock = clock;
+    this.#observed = observed;
+    this.#ageMsMax = Math.min(everyMs / 2, sharedMs);
     this.#before = this.#count();
   }
 
@@ -40,11 +43,12 @@ export class SchedulingProbe implements Probe {
   }
 
   #count(): UseCount | undefined {
-    const one = this.#appliances.observe().find(({ id }) => id === this.#target.appliance);
+    const { atMs, byId } = this.#observed.look(this.#ageMsMax);
+    const one = byId.get(this.#target.appliance);
     if (one === undefined) return undefined;
     const { cpuUsedMs, cpu, scheduling } = one;
     return {
-      atMs: this.#clock.monotonic(),
+      atMs,
       cpuUsedMs,
       ...(cpu === undefined ? {} : { cpu }),
       ...(scheduling === undefined ? {} : { misses: scheduling.misses }),

@@ -2,6 +2,7 @@ import type { Clock } from "#base/runtime.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import { HttpProbe } from "#drivers/monitor/http-probe.ts";
 import type { MonitorDriver, MonitorTarget, Probe } from "#drivers/monitor/port.ts";
+import { Observed } from "#drivers/monitor/observed.ts";
 import { RtpProbe } from "#drivers/monitor/rtp-probe.ts";
 import { SchedulingProbe } from "#drivers/monitor/scheduling-probe.ts";
 import { ScriptProbe } from "#drivers/monitor/script-probe.ts";
@@ -13,6 +14,7 @@ export function systemMonitors(parts: {
   readonly clock: Clock;
 }): MonitorDriver {
   const { appliances, clock } = parts;
+  const observed = new Observed(appliances, clock);
   return {
     open({ source, everyMs }: MonitorPlan, target: MonitorTarget): Probe {
       switch (source.kind) {
@@ -23,7 +25,7 @@ export function systemMonitors(parts: {
         case "http":
           return new HttpProbe(source.url, target);
         case "scheduling":
-          return new SchedulingProbe(target, appliances, clock);
+          return new SchedulingProbe(everyMs, target, observed);
         default:
           return source satisfies never;
       }
