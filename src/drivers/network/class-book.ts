@@ -8,7 +8,12 @@ import type { KnownClass, KnownTree, ShapingStep } from "./shaping-steps.ts";
 const parentIsRoot = 0xffffffff;
 
 /** What one link should have; `undefined`: no hierarchy. */
-export type LinkChange = { readonly index: number; readonly wanted: LinkTree | undefined };
+export type LinkChange = {
+  readonly index: number;
+  readonly wanted: LinkTree | undefined;
+  /** Classes that are not wanted stay as they are. */
+  readonly part?: boolean;
+};
 /** Takes classes away; to be called when no frame is directed to them any more. */
 export type LaterDrops = readonly KernelRequest[];
 
@@ -18,12 +23,12 @@ type IndexedStep = { readonly index: number; readonly step: ShapingStep };
 export class ClassBook {
   readonly #route: Pick<KernelSocket, "do">;
   readonly #major: number;
-  readonly #trees: Map<number, KnownTree>;
+  readonly #trees: Map<number, Map<number, KnownClass>>;
 
   constructor(route: Pick<KernelSocket, "do">, major: number, trees: ReadonlyMap<number, KnownTree>) {
     this.#route = route;
     this.#major = major;
-    this.#trees = new Map(trees);
+    this.#trees = new Map([...trees].map(([index, tree]) => [index, new Map(tree)]));
   }
 
   /** Indices of links that are gone took their classes along. */
@@ -39,11 +44,11 @@ export class ClassBook {
     const shrinks: IndexedStep[] = [];
     const grows: IndexedStep[] = [];
     const drops: IndexedStep[] = [];
-    for (const { index, wanted } of changes) {
+    for (const { index, wanted, part } of changes) {
       const steps = shapingSteps(wanted, this.#trees.get(index));
       shrinks.push(...steps.shrinks.map((step) => ({ index, step })));
       grows.push(...steps.grows.map((step) => ({ index, step })));
-      drops.push(...steps.drops.map((step) => ({ index, step })));
+      if (part !== true) drops.push(...steps.drops.map((step) => ({ index, step })));
     }
     try {
       this.#carryOut(shrinks);
@@ -52,9 +57,11 @@ export class ClassBook {
       this.#undo(shrinks, grows);
       throw cause;
     }
-    for (const { index, wanted } of changes) {
+    for (const { index, wanted, part } of changes) {
+      const present = this.#trees.get(index);
       if (wanted === undefined) this.#trees.delete(index);
-      else this.#trees.set(index, wanted);
+      else if (part !== true || present === undefined) this.#trees.set(index, new Map(wanted));
+      else for (const [minor, each] of wanted) present.set(minor, each);
     }
     return drops.flatMap(({ index, step }) => shapingRequests(step, index, this.#major));
   }

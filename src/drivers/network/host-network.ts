@@ -30,7 +30,7 @@ import { arrivalsName, tunnelName, tunnelPrefix } from "./names.ts";
 import { movedPairs, pairOf, recoveredSegment, turnPage } from "./permissions.ts";
 import type { Pair, PermissionBook, SegmentPermissions } from "./permissions.ts";
 import type { NetworkDriver, NetworkPlan } from "./port.ts";
-import { onlyRatesDiffer } from "./rate-change.ts";
+import { changedPart } from "./rate-change.ts";
 import { recoveredNumbers } from "./recovered-numbers.ts";
 import { baseRuleset, elementCommands, htbMajor, removeRuleset, tableName } from "./ruleset.ts";
 import { wantedShaping } from "./shaping.ts";
@@ -192,12 +192,13 @@ class HostNetwork implements NetworkDriver {
   #changeRates(plan: NetworkPlan, known: Known): boolean {
     const { settled } = known;
     if (settled === undefined || known.rules !== "current" || !this.#links.isQuiet()) return false;
-    if (!onlyRatesDiffer(settled.plan, plan)) return false;
+    const part = changedPart(settled.plan, plan);
+    if (part === undefined) return false;
     const { mark, uplink } = this.#options;
-    const { classes } = wantedShaping(plan, known.numbers, { mark, uplink });
+    const { classes } = wantedShaping(part, known.numbers, { mark, uplink });
     const changes = [...classes].flatMap(([name, wanted]) => {
       const index = name === uplink.interface ? known.uplinkIndex : settled.indices.get(name);
-      return index === undefined ? [] : [{ index, wanted }];
+      return index === undefined ? [] : [{ index, wanted, part: true }];
     });
     known.classes.change(changes);
     known.settled = { ...settled, plan };

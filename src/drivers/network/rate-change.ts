@@ -1,22 +1,39 @@
-import type { ShapedPair, TrafficPlan } from "#protocol/host-plan.ts";
-import { bestEffortPriority } from "./class-tree.ts";
+import type { SegmentMember, SegmentPlan, ShapedPair, TrafficPlan } from "#protocol/host-plan.ts";
 import type { NetworkPlan } from "./port.ts";
 
 /**
- * Whether two plans differ in nothing but rates, ceilings and priorities of the same classes: then only classes change,
- * and neither links nor rules need to be looked at. Pure.
+ * Plans that differ in nothing but rates and ceilings of the same classes: then only classes change, and neither links
+ * nor rules need to be looked at. Pure.
  */
-export function onlyRatesDiffer(before: NetworkPlan, after: NetworkPlan): boolean {
-  return (
+
+/** The part of `after` whose classes change, with all that shares a class with it; undefined where more than rates is new. */
+export function changedPart(before: NetworkPlan, after: NetworkPlan): NetworkPlan | undefined {
+  const [earlier, traffic] = [before.traffic ?? [], after.traffic ?? []];
+  const isAlike =
     sameList(before.shapedPairs, after.shapedPairs, samePair) &&
-    sameList(before.traffic ?? [], after.traffic ?? [], sameTraffic) &&
-    sameValue(before.segments, after.segments) &&
-    sameValue(before.ports, after.ports)
+    sameList(earlier, traffic, sameTraffic) &&
+    sameList(before.segments, after.segments, sameSegment) &&
+    sameList(before.ports, after.ports, sameValue);
+  if (!isAlike) return undefined;
+  const changedPairs = after.shapedPairs.filter((pair, at) => !samePairRates(pair, before.shapedPairs[at]));
+  const changedTraffic = traffic.filter((each, at) => !sameTrafficRates(each, earlier[at]));
+  // What arrives is sorted for all together, and a link's rate counts in both directions.
+  const isSorted = traffic.some(
+    ({ inBps, inCeilingBps }) => inBps !== undefined || inCeilingBps !== undefined,
   );
+  if (isSorted && changedPairs.length > 0) return after;
+  const macs = new Set<string>(changedPairs.map(({ fromMac }) => fromMac));
+  const shares = traffic.filter(
+    (each) => changedTraffic.includes(each) || each.macs.some((mac) => macs.has(mac)),
+  );
+  const owned = new Set<string>(shares.flatMap((each) => each.macs));
+  const pairs = after.shapedPairs.filter((pair) => owned.has(pair.fromMac) || changedPairs.includes(pair));
+  return { ...after, shapedPairs: pairs, traffic: shares };
 }
 
 function samePair(a: ShapedPair, b: ShapedPair): boolean {
   return (
+    a.priority === b.priority &&
     a.fromMac === b.fromMac &&
     a.toMac === b.toMac &&
     a.network === b.network &&
@@ -24,17 +41,43 @@ function samePair(a: ShapedPair, b: ShapedPair): boolean {
   );
 }
 
-/** Best effort without a promise has no class, so that these must stay as they are. */
 function sameTraffic(a: TrafficPlan, b: TrafficPlan): boolean {
   const isSameBound = (one: keyof TrafficPlan): boolean => (a[one] === undefined) === (b[one] === undefined);
   return (
     a.appliance === b.appliance &&
     sameValue(a.macs, b.macs) &&
-    a.priority < bestEffortPriority === b.priority < bestEffortPriority &&
+    a.priority === b.priority &&
     isSameBound("outBps") &&
     isSameBound("inBps") &&
     isSameBound("outCeilingBps") &&
     isSameBound("inCeilingBps")
+  );
+}
+
+const samePairRates = (a: ShapedPair, b: ShapedPair | undefined): boolean =>
+  a.rateBps === b?.rateBps && a.ceilingBps === b.ceilingBps;
+
+const sameTrafficRates = (a: TrafficPlan, b: TrafficPlan | undefined): boolean =>
+  a.outBps === b?.outBps &&
+  a.inBps === b?.inBps &&
+  a.outCeilingBps === b?.outCeilingBps &&
+  a.inCeilingBps === b?.inCeilingBps;
+
+/** Members are most of a plan; they are compared field by field, which is quicker. */
+function sameSegment(a: SegmentPlan, b: SegmentPlan): boolean {
+  return (
+    sameList(a.members, b.members, sameMember) && sameValue({ ...a, members: [] }, { ...b, members: [] })
+  );
+}
+
+function sameMember(a: SegmentMember, b: SegmentMember): boolean {
+  return (
+    a.mac === b.mac &&
+    a.address === b.address &&
+    a.hostAddress === b.hostAddress &&
+    a.appliance === b.appliance &&
+    a.host === b.host &&
+    a.name === b.name
   );
 }
 
@@ -44,11 +87,10 @@ function sameList<Item>(
   same: (one: Item, other: Item) => boolean,
 ): boolean {
   if (a.length !== b.length) return false;
-  for (const [at, one] of a.entries()) {
+  return a.every((one, at) => {
     const other = b[at];
-    if (other === undefined || !same(one, other)) return false;
-  }
-  return true;
+    return other !== undefined && same(one, other);
+  });
 }
 
 /** Of plain data. */
