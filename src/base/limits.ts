@@ -42,6 +42,15 @@ export const limits = {
   eventsPerCommit: 1000,
   /** Hosts listed for one appliance in an explanation, best first. */
   candidatesShown: 10,
+  /** A monitor measures no more often. */
+  monitorEveryMsMin: millis(20),
+  /** A monitor has its period to measure in, but always this long, and never longer than the next. */
+  monitorReadMsMin: millis(1000),
+  monitorReadMsMax: millis(10_000),
+  /** What was measured is told at most this often. */
+  measurementsEveryMs: millis(100),
+  /** What was measured is told with at most so many values; of more the newest. */
+  measurementsPerMessage: 1000,
   /** Bytes of an appliance's log handed out in one answer. */
   logBytesMax: 1024 * 1024,
 } as const;

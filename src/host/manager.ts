@@ -5,9 +5,11 @@ import { together } from "#base/together.ts";
 import { Wake } from "#base/wake.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
+import type { MonitorDriver } from "#drivers/monitor/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { Converger } from "#host/converge.ts";
 import type { PlanKeeper } from "#drivers/store/port.ts";
+import { HostMonitors } from "#host/monitors.ts";
 import { Reporter } from "#host/reporter.ts";
 import type { HostIdentity } from "#host/reporter.ts";
 import { isOlder } from "#protocol/host-plan.ts";
@@ -25,6 +27,8 @@ export type HostManagerParts = {
   readonly network: NetworkDriver;
   /** Only at a site's gateway. */
   readonly tunnels?: TunnelDriver;
+  /** Absent: nothing can be measured here. */
+  readonly monitors?: MonitorDriver;
   readonly keeper: PlanKeeper;
 };
 
@@ -43,6 +47,7 @@ export class HostManager {
   readonly #wake: Wake;
   readonly #converger: Converger;
   readonly #reporter: Reporter;
+  readonly #monitors: HostMonitors;
   /** Durable here, and obeyed. */
   #plan: HostPlan | undefined;
   /** The newest one that was ever received; it may not be durable yet. */
@@ -60,6 +65,12 @@ export class HostManager {
       log: parts.log,
       capacity: parts.identity.capacity,
       onSettled: () => this.#wake.now(),
+    });
+    const { monitors, ...others } = parts;
+    this.#monitors = new HostMonitors({
+      ...others,
+      host: parts.identity.host,
+      ...(monitors === undefined ? {} : { driver: monitors }),
     });
     this.#reporter = new Reporter({ ...parts, onLeaseBack: () => this.#wake.now() });
   }
@@ -86,6 +97,7 @@ export class HostManager {
       const plan = this.#plan;
       let problems: readonly HostProblem[] = [];
       if (plan !== undefined) {
+        this.#monitors.follow(plan, signal);
         problems = await this.#converger.pass(plan, signal).catch((cause: unknown) => {
           signal.throwIfAborted();
           this.#parts.log.error("A converge pass failed", { cause });

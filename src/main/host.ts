@@ -4,6 +4,7 @@ import { noAppliances } from "#drivers/appliance/none.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import { connectLocalBus } from "#drivers/messaging/local-client.ts";
+import type { MonitorDriver } from "#drivers/monitor/port.ts";
 import { noSegments } from "#drivers/network/none.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { planFile } from "#drivers/store/plan-file.ts";
@@ -30,6 +31,7 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
   const appliances = gateway ? noAppliances : taskDriver(manager);
   const network = gateway ? noSegments : await networkDriver(manager);
   const tunnels = gateway ? await gatewayTunnels(manager) : undefined;
+  const monitors = gateway ? undefined : await monitorDriver(manager, appliances);
   const messaging = connectLocalBus({
     path: config.bus,
     address: hostAddress(config.host),
@@ -56,6 +58,7 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
     network,
     keeper: planFile(join(config.stateDir, "plan.json")),
     ...(tunnels === undefined ? {} : { tunnels }),
+    ...(monitors === undefined ? {} : { monitors }),
   });
   try {
     await host.run(signal);
@@ -80,6 +83,14 @@ function taskDriver({ config, clock, log }: Manager<HostConfig>): ApplianceDrive
 async function networkDriver({ config, log }: Manager<HostConfig>): Promise<NetworkDriver> {
   const { hostNetworkDriver } = await import("#drivers/network/host-network.ts");
   return hostNetworkDriver({ mark: linkMark, uplink: config.uplink, ownNamespace: true, log });
+}
+
+async function monitorDriver(
+  { clock }: Manager<HostConfig>,
+  appliances: ApplianceDriver,
+): Promise<MonitorDriver> {
+  const { systemMonitors } = await import("#drivers/monitor/system-monitors.ts");
+  return systemMonitors({ appliances, clock });
 }
 
 async function gatewayTunnels({ config, clock, log }: Manager<HostConfig>): Promise<TunnelDriver> {

@@ -17,7 +17,8 @@ export class FakeMonitorDriver implements MonitorDriver {
   open(plan: MonitorPlan, target: MonitorTarget): Probe {
     if (this.present?.has(target.appliance) === false)
       throw new ConsortError("driver_failed", `Cannot look into ${target.netns}: it is not there`);
-    this.plugged.add(plan);
+    const own = { ...plan };
+    this.plugged.add(own);
     return {
       read: async (signal) => {
         signal.throwIfAborted();
@@ -25,7 +26,7 @@ export class FakeMonitorDriver implements MonitorDriver {
         if (answer instanceof Error) throw answer;
         return answer;
       },
-      close: () => void this.plugged.delete(plan),
+      close: () => void this.plugged.delete(own),
     };
   }
 }
