@@ -115,6 +115,17 @@ test("a machine cannot shrink below what its teams have reserved", () => {
   assert.ok(book.adapt(new Map([["gold", reservation(16, 40)]])).ok);
 });
 
+test("another policy is taken when the machines that are there fit under it", () => {
+  const host: HostCapacity = { ...oneProcessor, policy: "earliest-deadline-first" };
+  const book = bookOf([booked(machine("a", 20, 40)), booked(machine("b", 30, 60))], host);
+  assert.equal(refusalOf(book.setPolicy("rate-monotonic")).code, "unschedulable");
+  assert.equal(book.policy, "earliest-deadline-first");
+  assert.ok(book.adapt(new Map([["b", reservation(10, 60)]])).ok);
+  assert.ok(book.setPolicy("rate-monotonic").ok);
+  assert.equal(book.table.policy, "rate-monotonic");
+  assert.deepEqual(checkTable(inTable(book), book.table, host.processors), []);
+});
+
 test("a suspended machine holds what it has reserved", () => {
   const book = bookOf([booked(machine("a", 30, 40))]);
   assert.ok(book.setSuspended("a", true));

@@ -8,7 +8,7 @@ import type { DispatchTable } from "./dispatch-table.ts";
 import { LoadSums } from "./load-sums.ts";
 import { inQuanta } from "./quanta.ts";
 import type { Refusal } from "./refusal.ts";
-import type { Reservation } from "./reservation.ts";
+import type { Reservation, SchedulingPolicy } from "./reservation.ts";
 import { layOutTable } from "./dispatch-table.ts";
 import { nextTable } from "./carry-over.ts";
 import { placeAround } from "./placement.ts";
@@ -36,7 +36,7 @@ const rebuilt: BookResult = { ok: true, effect: { kind: "rebuilt" } };
  * long way, through the exact test of the whole set.
  */
 export class ReservationBook {
-  readonly #host: HostCapacity;
+  #host: HostCapacity;
   readonly #machines = new Map<string, BookedMachine>();
   #running: RunningTable;
   #sums: LoadSums;
@@ -115,6 +115,22 @@ export class ReservationBook {
       changed.push({ ...machine, reservation });
     }
     return this.#move(changed) ?? this.reserveAll(changed);
+  }
+
+  get policy(): SchedulingPolicy {
+    return this.#host.policy;
+  }
+
+  /** Another first level of scheduling for all machines in the table; refused when they would not fit under it. */
+  setPolicy(policy: SchedulingPolicy): BookResult {
+    if (policy === this.#host.policy) return untouched;
+    const host = { ...this.#host, policy };
+    const answer = admission(this.machines(), host);
+    if (!answer.ok) return { ok: false, refusal: answer.refusal };
+    this.#host = host;
+    this.#relay(new Set(this.#machines.keys()), answer.quantumUs, answer.processorOf);
+    this.#recount();
+    return rebuilt;
   }
 
   /** Suspended, it holds its reservation and its slots. False: it is not here. */
