@@ -217,11 +217,11 @@ describe("logs over the API", () => {
 /** Resolves when something sleeps on the clock. */
 async function sleeperOf(one: ManualClock): Promise<void> {
   const asleep = Promise.withResolvers<void>();
-  const sleep = one.sleep.bind(one);
-  one.sleep = (delay, signal) => {
-    const slept = sleep(delay, signal);
+  const timer = one.timer.bind(one);
+  one.timer = (delay, run) => {
+    const callOff = timer(delay, run);
     asleep.resolve();
-    return slept;
+    return callOff;
   };
   await asleep.promise;
 }

@@ -10,22 +10,16 @@ export async function withDeadline<Result>(
   signal: AbortSignal,
 ): Promise<Result> {
   signal.throwIfAborted();
-  const over = new AbortController();
   const inner = new AbortController();
   const pass = (): void => inner.abort(signal.reason);
   signal.addEventListener("abort", pass, { once: true });
-  const overdue = clock.sleep(limit, over.signal).then(
-    () => inner.abort(new ConsortError("timeout", `Not done within ${limit} ms`)),
-    () => {},
+  const callOff = clock.timer(limit, () =>
+    inner.abort(new ConsortError("timeout", `Not done within ${limit} ms`)),
   );
   try {
     return await work(inner.signal);
   } finally {
     signal.removeEventListener("abort", pass);
-    over.abort(done);
-    await overdue;
+    callOff();
   }
 }
-
-/** A reason of its own would be an error with a stack, made at every end. */
-const done = "done";

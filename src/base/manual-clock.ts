@@ -24,19 +24,21 @@ export class ManualClock implements Clock {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       const stop = (): void => {
-        this.#sleepers = this.#sleepers.filter((one) => one !== sleeper);
+        callOff();
         reject(signal.reason);
       };
-      const sleeper = {
-        wakeAt: this.#time + delay,
-        wake: (): void => {
-          signal.removeEventListener("abort", stop);
-          resolve();
-        },
-      };
-      this.#sleepers.push(sleeper);
+      const callOff = this.timer(delay, () => {
+        signal.removeEventListener("abort", stop);
+        resolve();
+      });
       signal.addEventListener("abort", stop, { once: true });
     });
+  }
+
+  timer(delay: Millis, run: () => void): () => void {
+    const sleeper = { wakeAt: this.#time + delay, wake: run };
+    this.#sleepers.push(sleeper);
+    return () => void (this.#sleepers = this.#sleepers.filter((one) => one !== sleeper));
   }
 
   /** Lets `duration` pass, waking sleepers in their order. What they do happens when the caller next awaits. */

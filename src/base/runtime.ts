@@ -11,6 +11,8 @@ export interface Clock {
   monotonic(): Millis;
   /** Resolves after `delay`; rejects with the signal's reason when aborted first. */
   sleep(delay: Millis, signal: AbortSignal): Promise<void>;
+  /** Calls `run` after `delay`, unless what this returns is called first. For waits that are made and called off often. */
+  timer(delay: Millis, run: () => void): () => void;
 }
 
 export interface Random {

@@ -1,15 +1,15 @@
 import type { Clock } from "#base/runtime.ts";
 import type { Millis } from "#base/units.ts";
 
-const woken = "woken";
-
 /**
  * What a reconciler sleeps on: wakes when told, or when its period has passed, whichever is first. Any number
- * of calls while it works count as one, and none is lost.
+ * of calls while it works count as one, and none is lost. For one sleeper at a time.
  */
 export class Wake {
   #told = false;
   #waiting: (() => void) | undefined;
+  /** Its end wakes the sleeper. Listened to once, not at every wait: mostly it is the same one all along. */
+  #signal: AbortSignal | undefined;
   readonly #clock: Clock;
 
   constructor(clock: Clock) {
@@ -25,16 +25,26 @@ export class Wake {
   async wait(period: Millis, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (!this.#told) {
-      const nap = new AbortController();
-      // A reason of its own would be an error with a stack, made at every wake.
-      const end = (): void => nap.abort(woken);
-      this.#waiting = end;
-      signal.addEventListener("abort", end, { once: true });
-      await this.#clock.sleep(period, nap.signal).catch(() => {});
-      signal.removeEventListener("abort", end);
+      this.#listenTo(signal);
+      await new Promise<void>((resolve) => {
+        const callOff = this.#clock.timer(period, resolve);
+        this.#waiting = () => {
+          callOff();
+          resolve();
+        };
+      });
       this.#waiting = undefined;
       signal.throwIfAborted();
     }
     this.#told = false;
   }
+
+  #listenTo(signal: AbortSignal): void {
+    if (this.#signal === signal) return;
+    this.#signal?.removeEventListener("abort", this.#end);
+    this.#signal = signal;
+    signal.addEventListener("abort", this.#end, { once: true });
+  }
+
+  readonly #end = (): void => this.#waiting?.();
 }

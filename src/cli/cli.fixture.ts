@@ -107,6 +107,10 @@ export async function consort(
         await new Promise((resolve) => setImmediate(resolve));
         signal.throwIfAborted();
       },
+      timer: (_delay, run) => {
+        const soon = setImmediate(run);
+        return () => clearImmediate(soon);
+      },
     },
     signal: options.interrupt ?? new AbortController().signal,
     afterwards: new AbortController().signal,

@@ -15,5 +15,9 @@ export function systemClock(): Clock {
         throw cause;
       }
     },
+    timer(delay, run) {
+      const timer = setTimeout(run, delay);
+      return () => clearTimeout(timer);
+    },
   };
 }

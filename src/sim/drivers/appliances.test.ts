@@ -52,6 +52,7 @@ const clock: Clock = {
   now: () => millis(newest?.running.place.wall() ?? 0),
   monotonic: () => millis((newest?.running.place.monotonic() ?? 0) - (newest?.life.startedAt ?? 0)),
   sleep: (delay, stop) => incarnationClock(newest!.life).sleep(delay, stop),
+  timer: (delay, run) => incarnationClock(newest!.life).timer(delay, run),
 };
 
 async function host(): Promise<ApplianceSubject> {

@@ -121,6 +121,21 @@ describe("a process's clock", () => {
     await time.run(1000);
     assert.deepEqual(story, ["aborted 60", "woke 150"]);
   });
+
+  it("runs a timer at its own time, also one that has to wait anew, unless it was called off", async () => {
+    const { time, place, life } = oneLife();
+    const clock = incarnationClock(life);
+    const story: string[] = [];
+    const tell = (what: string) => (): void => void story.push(`${what} ${Math.floor(time.nowMs)}`);
+    clock.timer(millis(100), tell("ran"));
+    const callOff = clock.timer(millis(100), tell("called off"));
+    const late = clock.timer(millis(100), tell("called off late"));
+    time.schedule(50, undefined, "slow", () => place.skew(0, -500_000));
+    time.schedule(60, undefined, "call off", callOff);
+    time.schedule(120, undefined, "call off while it waits anew", late);
+    await time.run(1000);
+    assert.deepEqual(story, ["ran 150"]);
+  });
 });
 
 describe("a process", () => {
