@@ -1,0 +1,59 @@
+import { systemClock } from "#drivers/system/clock.ts";
+import { millis } from "#base/units.ts";
+import { parseArrivals, quality } from "./arrivals.ts";
+import type { Arrival, Quality } from "./arrivals.ts";
+import { fifthFilm } from "./load.ts";
+import type { Stage } from "./load.ts";
+
+/** One stage from its start to its end, and what the receiver saw of it. */
+export type Played = {
+  readonly name: string;
+  readonly arrivals: readonly Arrival[];
+  /** When room for the fifth film was asked for, of the receiver's clock. */
+  readonly fifthAtUs: number;
+  readonly fourFilms: Quality;
+  readonly fiveFilms: Quality;
+};
+
+export type Timing = {
+  /** With four films; the first part of it is not counted, as programs start. */
+  readonly fourMs: number;
+  readonly settleMs: number;
+  /** With five, after the same pause. */
+  readonly fiveMs: number;
+};
+
+const clock = systemClock();
+
+export async function play(stage: Stage, timing: Timing, signal: AbortSignal): Promise<Played> {
+  try {
+    await stage.start(signal);
+    await pause(timing.settleMs + timing.fourMs, signal);
+    const fifthAtUs = Date.now() * 1000;
+    await stage.fifth(signal);
+    await pause(timing.settleMs + timing.fiveMs + tailMs, signal);
+    const arrivals = parseArrivals(await stage.arrivals(signal));
+    return judge(stage.name, arrivals, fifthAtUs, timing);
+  } finally {
+    await stage.stop();
+  }
+}
+
+/** Packets may be late at the end of the time. */
+const tailMs = 200;
+const pause = (ms: number, signal: AbortSignal): Promise<void> => clock.sleep(millis(ms), signal);
+
+function judge(name: string, arrivals: readonly Arrival[], fifthAtUs: number, timing: Timing): Played {
+  const fifthCame = arrivals.find(({ film }) => film === fifthFilm)?.atUs;
+  if (fifthCame === undefined) throw new Error(`${name}: nothing of the fifth film arrived`);
+  const before = { fromUs: fifthAtUs - timing.fourMs * 1000, untilUs: fifthAtUs };
+  const from = fifthCame + timing.settleMs * 1000;
+  const after = { fromUs: from, untilUs: from + timing.fiveMs * 1000 };
+  return {
+    name,
+    arrivals,
+    fifthAtUs,
+    fourFilms: quality(arrivals, before),
+    fiveFilms: quality(arrivals, after),
+  };
+}
