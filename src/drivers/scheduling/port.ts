@@ -1,7 +1,7 @@
 import type { Micros } from "#base/units.ts";
 import type { TableEffect } from "#control/scheduling/book.ts";
 import type { DispatchTable } from "#control/scheduling/dispatch-table.ts";
-import type { Reservation } from "#control/scheduling/reservation.ts";
+import type { Reservation, SchedulingPolicy } from "#control/scheduling/reservation.ts";
 import type { Enforcement, TeamPolicy } from "#model/ensemble.ts";
 
 export type EnforcementKind = Exclude<Enforcement, "auto">;
@@ -21,6 +21,8 @@ export type EnforcedTeam = {
   readonly policy: TeamPolicy;
   readonly jobs: readonly JobGroup[];
   readonly teams: readonly EnforcedTeam[];
+  /** Holds its part of the reservation but does not run. */
+  readonly suspended?: boolean;
   /** The group all its jobs are below, itself below its machine's: where a quota of its own goes. */
   readonly cgroup?: string;
 };
@@ -91,5 +93,9 @@ export interface CpuScheduler {
   /** How this machine is enforced now. */
   enforcementOf(id: string): EnforcementKind | undefined;
   counters(): readonly EnforcementCounters[];
+  /** Of all machines kept by one, also suspended ones. */
+  readonly table: DispatchTable;
+  /** First level of scheduling in the dispatch table. Throws `unsatisfiable` when not all is schedulable under it. */
+  setPolicy(policy: SchedulingPolicy): void;
   close(): Promise<void>;
 }

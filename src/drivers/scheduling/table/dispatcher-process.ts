@@ -38,6 +38,11 @@ export class DispatcherProcess {
     this.#options = options;
   }
 
+  /** One runs, whoever started it. */
+  get isThere(): boolean {
+    return this.#running();
+  }
+
   /** From now on there is one. */
   ensure(): void {
     if (this.#timer !== undefined) return;

@@ -1,7 +1,8 @@
 /**
  * The process that carries out a dispatch table: `dispatcher.worker.ts FILE DIRECTORY [CPU_ROOT_PROCS]`. It outlives
  * the owner of the table, who finds it again by what stands in FILE; SIGUSR2 tells it that jobs have come or gone. It
- * ends when it is told to in FILE, or when the owner's DIRECTORY is gone, and then removes FILE.
+ * ends when it is told to in FILE, or when the owner's DIRECTORY or an owner it does not outlive is gone, and then
+ * removes both.
  *
  *   owner ──shared file──> dispatch thread (slots)          watchdog (perl): continues all when this process dies
  *     └──SIGUSR2──> this thread: opens and closes jobs ──pipe──> ┘
@@ -71,9 +72,15 @@ function look(): void {
   if (beat !== lastBeat) lastBeatAt = performance.now();
   lastBeat = beat;
   if (performance.now() - lastBeatAt > watchdogStillMs) watchdog?.kill("SIGKILL");
-  if (existsSync(file) && existsSync(directory)) return;
+  if (existsSync(file) && existsSync(directory) && isOwned()) return;
   rmSync(file, { force: true });
+  rmSync(directory, { recursive: true, force: true });
   Atomics.store(header, word.command, command.end);
+}
+
+function isOwned(): boolean {
+  const { pid, startTime } = memory.owner();
+  return pid === 0 || readStartTime(pid) === startTime;
 }
 
 // Real-time priority is not to be had in a CPU group of its own, where the kernel rations it by group.

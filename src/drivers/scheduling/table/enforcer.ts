@@ -5,86 +5,94 @@ import { micros } from "#base/units.ts";
 import type { TableEffect } from "#control/scheduling/book.ts";
 import type { DispatchTable } from "#control/scheduling/dispatch-table.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
+import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import type { CpuEnforcer, EnforcedMachine, EnforcementCounters, JobGroup } from "../port.ts";
-import { GroupWeights } from "../weights.ts";
+import { heaviest } from "../weights.ts";
+import type { GroupWeights } from "../weights.ts";
+import { groupsOf, jobKey } from "../job-groups.ts";
 import { DispatcherProcess } from "./dispatcher-process.ts";
-import { tableFile } from "./file.ts";
+import { hasTable, tableFile } from "./file.ts";
 import { assertFits, publish, publishSlots } from "./halves.ts";
-import { JobList, jobKey } from "./jobs.ts";
+import { JobList } from "./jobs.ts";
 import { TableMemory, capacity, word } from "./memory.ts";
 import { Numbers } from "./numbers.ts";
 import { ProcessPriorities } from "./priorities.ts";
-import { groupsOf, placedTargets, targetName } from "./targets.ts";
+import { placedTargets, targetName } from "./targets.ts";
 
 export type TableEnforcerOptions = {
   /** The owner's own, made if missing and removed at the end. One owner at a time. */
   readonly directory: string;
   readonly layout: CgroupLayout;
-  /** The group that all machines' groups are below. */
-  readonly cgroupParent?: string;
+  readonly weights: GroupWeights;
+  /** Whether the dispatcher ends, and all goes on, when this process does; else it waits for the next owner. */
+  readonly endsWithOwner: boolean;
   readonly log: Log;
+};
+
+/** Made when there is something to dispatch, or something was left by an earlier owner. */
+type Running = {
+  readonly file: string;
+  readonly memory: TableMemory;
+  readonly jobs: JobList;
+  readonly dispatcher: DispatcherProcess;
 };
 
 /** Keeps reservations by a dispatch table that a process of its own carries out: see memory.ts for how they agree. */
 export class TableEnforcer implements CpuEnforcer {
   readonly kind = "dispatch-table";
-  /** For whoever measures or tests it; not to be written. */
-  readonly memory: TableMemory;
   readonly #options: TableEnforcerOptions;
-  readonly #file: string;
-  readonly #jobs: JobList;
-  readonly #dispatcher: DispatcherProcess;
-  readonly #weights: GroupWeights;
   readonly #priorities = new ProcessPriorities();
   readonly #machineNumbers = new Numbers("machines in a dispatch table", capacity.machines);
   readonly #cursors = new Numbers("targets of a dispatch table", capacity.targets);
   #machines = new Map<string, EnforcedMachine>();
   #jobNumbers: ReadonlyMap<string, number> = new Map();
-  #closed = false;
+  #running: Running | undefined;
 
   constructor(options: TableEnforcerOptions) {
     this.#options = options;
-    const { directory, layout, log } = options;
-    this.#file = tableFile(directory);
-    this.memory = TableMemory.open(this.#file);
-    this.#jobs = new JobList(this.memory, layout);
-    this.#weights = new GroupWeights(layout, options.cgroupParent);
-    this.#dispatcher = new DispatcherProcess({
-      memory: this.memory,
-      file: this.#file,
-      directory,
-      cpuRootProcs: layout.v1.cpu === undefined ? undefined : join(layout.v1.cpu, "cgroup.procs"),
-      log,
-      onDeath: () => this.#jobs.continueAll(),
-    });
+  }
+
+  /** For whoever measures or tests it; not to be written. Undefined while nothing was ever to be dispatched. */
+  get memory(): TableMemory | undefined {
+    return this.#running?.memory;
   }
 
   apply(machines: readonly EnforcedMachine[], table: DispatchTable): void {
+    if (machines.length === 0 && this.#running === undefined && !hasTable(this.#options.directory)) return;
+    this.#running ??= this.#open();
+    const { memory, jobs, dispatcher } = this.#running;
     const byId = new Map(machines.map((machine) => [machine.id, machine]));
     const groups = machines.flatMap(groupsOf);
-    const numbers = this.#jobs.want(groups);
+    const numbers = jobs.want(groups);
     const jobNumbers = new Map(groups.map((group, at) => [jobKey(group), numbers[at] ?? 0]));
-    const targets = this.#placed(table, byId, jobNumbers);
-    assertFits(table, targets);
-    publish(this.memory, table, targets);
+    try {
+      const targets = this.#placed(table, byId, jobNumbers);
+      assertFits(table, targets);
+      publish(memory, table, targets);
+    } catch (error) {
+      jobs.letGo(new Set(this.#jobNumbers.values()));
+      throw error;
+    }
     this.#machines = byId;
     this.#jobNumbers = jobNumbers;
-    this.#jobs.letGo(new Set(numbers));
-    this.#forget(table);
-    this.#weights.keep(machines.flatMap(({ cgroup }) => cgroup ?? []));
+    jobs.letGo(new Set(numbers));
+    this.#forget(memory, table);
+    this.#claimWeights(machines);
     this.#priorities.keep(groups);
-    Atomics.add(this.memory.header, word.structure, 1);
-    if (machines.length > 0) this.#dispatcher.ensure();
-    this.#dispatcher.poke();
+    Atomics.add(memory.header, word.structure, 1);
+    if (machines.length > 0 || dispatcher.isThere) dispatcher.ensure();
+    dispatcher.poke();
   }
 
   adapt(changes: ReadonlyMap<string, Reservation>, effect: TableEffect, table: DispatchTable): void {
-    if (effect.kind === "slots") publishSlots(this.memory, effect.changes);
+    if (this.#running === undefined) return;
+    const { memory } = this.#running;
+    if (effect.kind === "slots") publishSlots(memory, effect.changes);
     if (effect.kind === "rebuilt") {
       const targets = this.#placed(table, this.#machines, this.#jobNumbers);
       assertFits(table, targets);
-      publish(this.memory, table, targets);
+      publish(memory, table, targets);
     }
     for (const [id, reservation] of changes) {
       const machine = this.#machines.get(id);
@@ -93,8 +101,8 @@ export class TableEnforcer implements CpuEnforcer {
   }
 
   counters(): readonly EnforcementCounters[] {
-    if (this.#closed) return [];
-    const { dispatches, misses, latestUs } = this.memory;
+    if (this.#running === undefined) return [];
+    const { dispatches, misses, latestUs } = this.#running.memory;
     return [...this.#machines.keys()].map((id) => {
       const at = this.#machineNumbers.of(id);
       return {
@@ -107,14 +115,41 @@ export class TableEnforcer implements CpuEnforcer {
   }
 
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#weights.keep([]);
+    const running = this.#running;
+    if (running === undefined) return;
+    this.#running = undefined;
+    this.#machines.clear();
+    this.#claimWeights([]);
     this.#priorities.keep([]);
-    await this.#dispatcher.end();
-    rmSync(this.#file, { force: true });
+    await running.dispatcher.end();
+    rmSync(running.file, { force: true });
     rmSync(this.#options.directory, { recursive: true, force: true });
-    this.memory.close();
+    running.memory.close();
+  }
+
+  #open(): Running {
+    const { directory, layout, log, endsWithOwner } = this.#options;
+    const file = tableFile(directory);
+    const memory = TableMemory.open(file);
+    memory.setOwner(endsWithOwner ? process.pid : 0, readStartTime(process.pid) ?? "0");
+    const jobs = new JobList(memory, layout);
+    const dispatcher = new DispatcherProcess({
+      memory,
+      file,
+      directory,
+      cpuRootProcs: layout.v1.cpu === undefined ? undefined : join(layout.v1.cpu, "cgroup.procs"),
+      log,
+      onDeath: () => jobs.continueAll(),
+    });
+    return { file, memory, jobs, dispatcher };
+  }
+
+  /** In its slots a machine is to have the processor to itself. */
+  #claimWeights(machines: readonly EnforcedMachine[]): void {
+    const groups = machines.flatMap(({ cgroup }) =>
+      cgroup === undefined ? [] : [[cgroup, heaviest] as const],
+    );
+    this.#options.weights.claim(this.kind, { groups: new Map(groups), outer: heaviest });
   }
 
   #placed(
@@ -130,8 +165,7 @@ export class TableEnforcer implements CpuEnforcer {
   }
 
   /** Numbers of machines and targets that are no more, with what was counted of them. */
-  #forget(table: DispatchTable): void {
-    const { dispatches, misses, latestUs, cursors } = this.memory;
+  #forget({ dispatches, misses, latestUs, cursors }: TableMemory, table: DispatchTable): void {
     this.#machineNumbers.keep(new Set(this.#machines.keys()), (at) => {
       dispatches[at] = 0;
       misses[at] = 0;

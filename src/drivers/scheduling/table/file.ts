@@ -24,6 +24,11 @@ export function tableFile(directory: string): string {
   return join(place, name);
 }
 
+/** An earlier owner of this directory had a table. */
+export function hasTable(directory: string): boolean {
+  return existsSync(directory) && existsSync(tableFile(directory));
+}
+
 function isInMemory(directory: string): boolean {
   return existsSync(directory) && statfsSync(directory).type === tmpfs;
 }

@@ -13,11 +13,6 @@ type JobRecord = {
   readonly startTime: string;
 };
 
-/** What tells a job from all others. */
-export function jobKey(group: JobGroup): string {
-  return group.kind === "process" ? `${group.pid} ${group.startTime}` : group.path;
-}
-
 /**
  * The owner's side of the job list in shared memory: a job keeps its number for as long as it is wanted, also across
  * owners, so that a dispatcher that runs on is not disturbed by a new owner who wants the same jobs.

@@ -35,9 +35,8 @@ export const word = {
   /** Raised by the owner when jobs come or go, not when only slots change. */
   structure: 2,
   acknowledged: 3,
+  /** With the two halves of the time it began behind it. */
   dispatcherPid: 4,
-  dispatcherStartLow: 5,
-  dispatcherStartHigh: 6,
   watchdogPid: 7,
   heartbeat: 8,
   watchdogHeartbeat: 9,
@@ -47,6 +46,8 @@ export const word = {
   jobsUsed: 12,
   /** Slots begun; the newest are in `lateNs` and `tookNs`. */
   begun: 13,
+  /** With whose end the dispatcher ends, too; 0: it outlives its owner. */
+  ownerPid: 14,
   words: 64,
 } as const;
 
@@ -97,6 +98,8 @@ export const offsets: Readonly<Record<Part, number>> = (() => {
   return found as Record<Part, number>;
 })();
 export const memoryBytes = 4 * (offsets.names + sizes.names);
+
+export type ProcessName = { readonly pid: number; readonly startTime: string };
 
 /** One half: a whole table with the jobs of its targets. */
 export type TableHalf = {
@@ -194,19 +197,33 @@ export class TableMemory {
     this.jobStarts[2 * job + 1] = high;
   }
 
-  dispatcher(): { readonly pid: number; readonly startTime: string } {
-    const { header } = this;
-    return {
-      pid: Atomics.load(header, word.dispatcherPid),
-      startTime: wide(header[word.dispatcherStartLow] ?? 0, header[word.dispatcherStartHigh] ?? 0),
-    };
+  dispatcher(): ProcessName {
+    return this.#process(word.dispatcherPid);
   }
 
   setDispatcher(pid: number, startTime: string): void {
+    this.#setProcess(word.dispatcherPid, pid, startTime);
+  }
+
+  owner(): ProcessName {
+    return this.#process(word.ownerPid);
+  }
+
+  setOwner(pid: number, startTime: string): void {
+    this.#setProcess(word.ownerPid, pid, startTime);
+  }
+
+  #process(at: number): ProcessName {
+    const { header } = this;
+    return { pid: Atomics.load(header, at), startTime: wide(header[at + 1] ?? 0, header[at + 2] ?? 0) };
+  }
+
+  /** The number last: whoever sees it sees the rest. The two halves of the time follow it. */
+  #setProcess(at: number, pid: number, startTime: string): void {
     const [low, high] = narrow(startTime);
-    this.header[word.dispatcherStartLow] = low;
-    this.header[word.dispatcherStartHigh] = high;
-    Atomics.store(this.header, word.dispatcherPid, pid);
+    this.header[at + 1] = low;
+    this.header[at + 2] = high;
+    Atomics.store(this.header, at, pid);
   }
 
   /** Nothing may use it afterwards. */

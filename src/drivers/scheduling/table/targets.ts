@@ -6,11 +6,6 @@ import type { Sharing } from "./turns.ts";
 
 type Members = Pick<EnforcedTeam, "policy" | "jobs" | "teams">;
 
-/** All jobs of a machine, its own before those of its teams. */
-export function groupsOf({ jobs, teams }: Members): readonly JobGroup[] {
-  return [...jobs, ...teams.flatMap(groupsOf)];
-}
-
 /** What tells a target from all others, now and later. */
 export const targetName = ({ machine, path }: DispatchTarget): string => [machine, ...path].join("\n");
 
@@ -32,10 +27,15 @@ export function placedTargets(
     return {
       machine: numbering.machineOf(target.machine),
       cursor: numbering.cursorOf(targetName(target)),
-      suspended: machine?.suspended ?? true,
+      suspended: machine === undefined || machine.suspended || isSuspendedAt(machine.teams, target.path),
       turns: members === undefined ? [] : turnsOf(sharing(members, numbering.jobOf)),
     };
   });
+}
+
+function isSuspendedAt(teams: readonly EnforcedTeam[], path: readonly string[]): boolean {
+  const team = teams.find((each) => each.name === path[0]);
+  return team !== undefined && (team.suspended === true || isSuspendedAt(team.teams, path.slice(1)));
 }
 
 function membersAt(members: Members, path: readonly string[]): Members | undefined {
@@ -50,6 +50,8 @@ function sharing({ policy, jobs, teams }: Members, jobOf: (group: JobGroup) => n
   return {
     policy,
     jobs: jobs.map(jobOf),
-    teams: teams.filter((team) => team.reservation === undefined).map((team) => sharing(team, jobOf)),
+    teams: teams
+      .filter((team) => team.reservation === undefined && team.suspended !== true)
+      .map((team) => sharing(team, jobOf)),
   };
 }

@@ -1,0 +1,180 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ConsortError } from "#base/errors.ts";
+import { micros } from "#base/units.ts";
+import type { Reservation } from "#control/scheduling/reservation.ts";
+import { readStartTime } from "#drivers/appliance/task/processes.ts";
+import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
+import { jobKey, suspendedJobs } from "../job-groups.ts";
+import { setDeadline, setNormal } from "../kernel/calls.ts";
+import type { DeadlineTimes } from "../kernel/calls.ts";
+import type { CpuEnforcer, EnforcedMachine, EnforcementCounters, JobGroup } from "../port.ts";
+import { Suspension } from "../suspension.ts";
+import { partsOf, shareOf } from "./parts.ts";
+
+const noSuchProcess = 3;
+const busy = 16;
+const notPermitted = 1;
+const lookEveryMs = 50;
+
+export type DeadlineEnforcerOptions = { readonly layout: CgroupLayout };
+
+/**
+ * Keeps reservations by the kernel's deadline scheduler (SCHED_DEADLINE), which knows threads: the threads of a machine
+ * share its reservation in equal parts, those of a team the team's. Threads that come later begin as ordinary ones, and
+ * are found and given their part by looking again, now and then. The kernel refuses threads that may not run on every
+ * processor, and more than it has.
+ */
+export class DeadlineEnforcer implements CpuEnforcer {
+  readonly kind = "deadline";
+  readonly #layout: CgroupLayout;
+  readonly #suspension: Suspension;
+  #machines = new Map<string, EnforcedMachine>();
+  /** What each thread was given. */
+  readonly #given = new Map<number, DeadlineTimes>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor({ layout }: DeadlineEnforcerOptions) {
+    this.#layout = layout;
+    this.#suspension = new Suspension(layout);
+  }
+
+  apply(machines: readonly EnforcedMachine[]): void {
+    this.#change(new Map(machines.map((machine) => [machine.id, machine])));
+    this.#suspension.keep(machines);
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    if (machines.length > 0) this.#timer = setInterval(() => this.#look(), lookEveryMs).unref();
+  }
+
+  adapt(changes: ReadonlyMap<string, Reservation>): void {
+    const machines = new Map(this.#machines);
+    for (const [id, reservation] of changes) {
+      const machine = machines.get(id);
+      if (machine !== undefined) machines.set(id, { ...machine, reservation });
+    }
+    this.#change(machines);
+  }
+
+  counters(): readonly EnforcementCounters[] {
+    return [...this.#machines.keys()].map((id) => ({
+      id,
+      // The kernel does not tell either of these to others than the thread itself.
+      dispatches: 0,
+      misses: 0,
+      latestUs: micros(0),
+    }));
+  }
+
+  async close(): Promise<void> {
+    this.apply([]);
+  }
+
+  /** All of it, or, where the kernel refuses one thread, none. */
+  #change(machines: Map<string, EnforcedMachine>): void {
+    const before = this.#machines;
+    this.#machines = machines;
+    try {
+      this.#give();
+    } catch (error) {
+      this.#machines = before;
+      this.#look();
+      throw error;
+    }
+  }
+
+  #look(): void {
+    try {
+      this.#give();
+    } catch {
+      // A thread that came meanwhile is one too many: it runs as an ordinary one until there is room.
+    }
+  }
+
+  /** First who gets less, as the kernel admits no more than there is at any moment. */
+  #give(): void {
+    const wanted = new Map<number, DeadlineTimes>();
+    for (const machine of this.#machines.values()) {
+      const suspended = new Set(suspendedJobs(machine).map(jobKey));
+      for (const { jobs, reservation } of partsOf(machine)) {
+        const active = jobs.filter((job) => !suspended.has(jobKey(job)));
+        const threads = active.flatMap((job) => this.#threads(job));
+        for (const thread of threads) wanted.set(thread, shareOf(reservation, threads.length));
+      }
+    }
+    for (const thread of this.#given.keys()) {
+      if (wanted.has(thread)) continue;
+      setNormal(thread);
+      this.#given.delete(thread);
+    }
+    const use = ({ runtimeUs, periodUs }: DeadlineTimes): number => runtimeUs / periodUs;
+    const growth = (thread: number, times: DeadlineTimes): number => {
+      const now = this.#given.get(thread);
+      return use(times) - (now === undefined ? 0 : use(now));
+    };
+    const ordered = [...wanted].sort((a, b) => growth(...a) - growth(...b));
+    for (const [thread, times] of ordered) this.#set(thread, times);
+  }
+
+  #set(thread: number, times: DeadlineTimes): void {
+    const now = this.#given.get(thread);
+    if (now?.runtimeUs === times.runtimeUs && now.periodUs === times.periodUs) return;
+    const errno = setDeadline(thread, times);
+    if (errno === noSuchProcess) return;
+    if (errno !== 0) throw refused(thread, times, errno);
+    this.#given.set(thread, times);
+  }
+
+  #threads(job: JobGroup): readonly number[] {
+    if (job.kind === "process") {
+      return readStartTime(job.pid) === job.startTime
+        ? numbersIn(() => readdirSync(`/proc/${job.pid}/task`))
+        : [];
+    }
+    const { v1, v2 } = this.#layout;
+    const threads = (path: string): readonly number[] => {
+      const lines = (file: string): readonly number[] =>
+        numbersIn(() => readFileSync(file, "utf8").split("\n"));
+      if (v2 === undefined) return lines(join(v1.freezer ?? v1.cpu ?? "", path, "tasks"));
+      return lines(join(v2, path, "cgroup.threads"));
+    };
+    const below = (path: string): readonly number[] => {
+      const tree = v2 ?? v1.freezer ?? v1.cpu ?? "";
+      return [...threads(path), ...subgroups(join(tree, path)).flatMap((name) => below(`${path}/${name}`))];
+    };
+    return below(job.path);
+  }
+}
+
+function refused(thread: number, { runtimeUs, periodUs }: DeadlineTimes, errno: number): ConsortError {
+  const reasons: Readonly<Record<number, string>> = {
+    [busy]: "the kernel's deadline scheduler has no more to give",
+    [notPermitted]: "the kernel forbids it, as for threads that may not run on every processor",
+  };
+  const why = reasons[errno] ?? `errno ${errno}`;
+  return new ConsortError(
+    errno === busy ? "unsatisfiable" : "driver_failed",
+    `Cannot reserve ${runtimeUs} us of every ${periodUs} us for thread ${thread}: ${why}`,
+  );
+}
+
+function numbersIn(read: () => readonly string[]): readonly number[] {
+  try {
+    return read()
+      .filter((text) => text !== "")
+      .map(Number);
+  } catch {
+    // It has ended, or its group is gone.
+    return [];
+  }
+}
+
+function subgroups(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+  } catch {
+    return [];
+  }
+}
