@@ -2,8 +2,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { applianceId, applianceName, ensembleName } from "#base/ids.ts";
 import { mebibytes, millis, milliCpu } from "#base/units.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
+import { createCpuScheduler } from "#drivers/scheduling/create.ts";
 import { systemClock } from "#drivers/system/clock.ts";
-import { systemCgroups } from "#drivers/system/cgroups/group.ts";
+import { machineLayout, systemCgroups } from "#drivers/system/cgroups/group.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import { range } from "./harness.ts";
@@ -37,6 +38,12 @@ async function measure(
     cgroupParent: mark,
     netnsPrefix: `${mark}.`,
     cgroups: systemCgroups(clock),
+    scheduler: createCpuScheduler({
+      directory: `/run/${mark}`,
+      layout: machineLayout(),
+      processors: [{ milli: 1000 }],
+      log: silentLog,
+    }),
     clock,
     log: silentLog,
     poolSize,

@@ -6,6 +6,7 @@ import { millis } from "#base/units.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { decideNetwork, decideSteps, namesFor } from "#host/decide.ts";
+import type { HostSteps } from "#host/decide.ts";
 import type { Room } from "#host/room.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
 import type { ApplianceState, HostProblem } from "#protocol/host-report.ts";
@@ -15,6 +16,8 @@ type Attempt = (what: string, appliance: ApplianceId | undefined, work: () => Pr
 
 /** Stopped: a removal that was cut short, and is wanted again. */
 const mayStart = new Set<ApplianceState | undefined>(["created", "stopped"]);
+
+const changesCpu = "change the CPU time of";
 
 /**
  * Carries out what decide.ts decided. One pass at a time; a stop that takes its grace goes on beside later
@@ -76,6 +79,7 @@ export class Converger {
     for (const id of steps.waiting) {
       problems.push({ appliance: id, message: `${id} waits until others here have stopped` });
     }
+    await this.#adapt(steps.adapt, problems, signal);
     await Promise.all(
       steps.create.map((appliance) => {
         const names = namesFor(plan, appliance);
@@ -88,7 +92,7 @@ export class Converger {
     await attempt("set up the network", undefined, () =>
       this.#network.converge(decideNetwork(plan, this.#appliances.observe()), signal),
     );
-    await this.#startAndAdjust(plan, steps.resize, attempt, signal);
+    await this.#startAndAdjust(plan, steps, attempt, signal);
     const tunnels = this.#tunnels;
     if (tunnels !== undefined) {
       await attempt("set up the tunnels", undefined, () => tunnels.converge(plan.tunnels, signal));
@@ -103,7 +107,7 @@ export class Converger {
 
   async #startAndAdjust(
     plan: HostPlan,
-    resizes: ReturnType<typeof decideSteps>["resize"],
+    steps: HostSteps,
     attempt: Attempt,
     signal: AbortSignal,
   ): Promise<void> {
@@ -116,9 +120,11 @@ export class Converger {
         .map((appliance) =>
           attempt(`start ${appliance.id}`, appliance.id, () => this.#appliances.start(appliance.id, signal)),
         ),
-      ...resizes.map(({ id, settings }) =>
-        attempt(`resize ${id}`, id, () => this.#appliances.resize(id, settings, signal)),
+      ...steps.resize.map(({ id, settings }) =>
+        attempt(`resize ${id}`, id, () => this.#appliances.adapt(new Map([[id, settings]]), signal)),
       ),
+      ...steps.suspend.map((id) => attempt(`suspend ${id}`, id, () => this.#appliances.suspend(id, signal))),
+      ...steps.resume.map((id) => attempt(`resume ${id}`, id, () => this.#appliances.resume(id, signal))),
       ...plan.appliances
         .filter((appliance) => observed.has(appliance.id) && !this.#busy.has(appliance.id))
         .map(async (appliance) => {
@@ -134,6 +140,25 @@ export class Converger {
           });
         }),
     ]);
+  }
+
+  /** At one moment or not at all; the reason why not is a problem of each of them. */
+  async #adapt(changes: HostSteps["adapt"], problems: HostProblem[], signal: AbortSignal): Promise<void> {
+    if (changes.size === 0) return;
+    try {
+      await this.#appliances.adapt(changes, signal);
+    } catch (cause) {
+      signal.throwIfAborted();
+      const ids = [...changes.keys()];
+      const refused = ids.map((id) => ({
+        appliance: id,
+        message: `${changesCpu} ${id}: ${messageOf(cause)}`,
+      }));
+      if (refused.some(({ message }) => !this.#told.has(message))) {
+        this.#log.warn(`Cannot ${changesCpu} ${ids.join(", ")}`, { cause });
+      }
+      problems.push(...refused);
+    }
   }
 
   #destroy(id: ApplianceId, signal: AbortSignal): void {

@@ -4,7 +4,9 @@ import { hostId } from "#base/ids.ts";
 import { mebibytes, micros, milliCpu, millis } from "#base/units.ts";
 import { decideNetwork, decideSteps } from "#host/decide.ts";
 import { applianceIn as id, planned as wanted, seen } from "#host/sample.ts";
+import type { CpuRequest } from "#model/ensemble.ts";
 import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
+import type { ApplianceState } from "#protocol/host-report.ts";
 
 const plan = (...appliances: AppliancePlan[]): HostPlan => ({
   host: hostId("a1"),
@@ -16,7 +18,15 @@ const plan = (...appliances: AppliancePlan[]): HostPlan => ({
   tunnels: [],
 });
 
-const nothing = { destroy: [], create: [], resize: [], waiting: [] };
+const nothing = {
+  destroy: [],
+  create: [],
+  adapt: new Map(),
+  resize: [],
+  suspend: [],
+  resume: [],
+  waiting: [],
+};
 const plenty = { cpuMilli: milliCpu(64_000), memoryBytes: mebibytes(64_000) };
 
 describe("decideSteps()", () => {
@@ -55,7 +65,71 @@ describe("decideSteps()", () => {
       new Set(),
       plenty,
     );
-    assert.deepEqual(steps, { ...nothing, resize: [{ id: id("web"), settings: { cpu } }] });
+    assert.deepEqual(steps, { ...nothing, adapt: new Map([[id("web"), { cpu }]]) });
+  });
+});
+
+const reserved = (ms: number): { cpu: CpuRequest } => ({
+  cpu: { kind: "reservation", periodUs: micros(40_000), executionUs: micros(ms * 1000) },
+});
+
+describe("decideSteps() on changed reservations", () => {
+  it("changes all of them at one moment, and each in its other settings by itself", () => {
+    const memory = { memoryBytes: mebibytes(64) };
+    const steps = decideSteps(
+      plan(wanted("web", { ...reserved(24), ...memory }), wanted("db", reserved(8)), wanted("log")),
+      [
+        seen("web", { ...reserved(16), memoryLimitBytes: mebibytes(32) }),
+        seen("db", reserved(16)),
+        seen("log"),
+      ],
+      new Set(),
+      plenty,
+    );
+    const adapt = new Map([
+      [id("web"), reserved(24)],
+      [id("db"), reserved(8)],
+    ]);
+    assert.deepEqual(steps, { ...nothing, adapt, resize: [{ id: id("web"), settings: memory }] });
+  });
+
+  it("takes from nobody while the one who is to get it waits for room", () => {
+    const restart = { when: "never", backoffMsMin: millis(1), backoffMsMax: millis(1) } as const;
+    const desired = plan(wanted("web", reserved(36)), wanted("db", { ...reserved(2), restart }));
+    const here = [seen("web", reserved(4)), seen("db", reserved(4))];
+    const one = { cpuMilli: milliCpu(1000), memoryBytes: mebibytes(64) };
+    const steps = decideSteps(desired, [...here, seen("old", reserved(30))], new Set([id("old")]), one);
+    assert.deepEqual([steps.adapt, steps.waiting], [new Map(), [id("web")]]);
+    assert.deepEqual(steps.resize, [{ id: id("db"), settings: { restart } }]);
+    assert.equal(decideSteps(desired, here, new Set(), one).adapt.size, 2);
+  });
+
+  it("tells of another enforcement and of teams, and takes auto and no teams for granted", () => {
+    const teams = [{ name: "streams", policy: "together", jobs: [["ffmpeg"]], teams: [] }] as const;
+    const now = seen("web", reserved(16));
+    const change = (fields: Partial<AppliancePlan>): unknown =>
+      decideSteps(plan(wanted("web", { ...reserved(16), ...fields })), [now], new Set(), plenty).adapt.get(
+        id("web"),
+      );
+    assert.deepEqual(change({ enforcement: "bandwidth" }), { enforcement: "bandwidth" });
+    assert.deepEqual(change({ teams }), { teams });
+    assert.equal(change({ enforcement: "auto", teams: [] }), undefined);
+  });
+});
+
+describe("decideSteps() on what is to be held where it is", () => {
+  it("suspends what runs, resumes what is suspended, and leaves alone what is neither", () => {
+    const decide = (suspended: boolean, state: ApplianceState): unknown => {
+      const one = wanted("web", suspended ? { suspended: true } : {});
+      const { suspend, resume } = decideSteps(plan(one), [seen("web", { state })], new Set(), plenty);
+      return [suspend, resume];
+    };
+    assert.deepEqual(decide(true, "running"), [[id("web")], []]);
+    assert.deepEqual(decide(false, "suspended"), [[], [id("web")]]);
+    const nobody = [[], []];
+    assert.deepEqual(decide(true, "suspended"), nobody);
+    assert.deepEqual(decide(true, "fenced"), nobody);
+    assert.deepEqual(decide(false, "exited"), nobody);
   });
 });
 

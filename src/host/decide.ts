@@ -1,6 +1,6 @@
 import type { ApplianceId } from "#base/ids.ts";
 import { digest } from "#base/digest.ts";
-import type { ApplianceObservation, LiveSettings } from "#drivers/appliance/port.ts";
+import type { ApplianceObservation, CpuSettings, LiveSettings } from "#drivers/appliance/port.ts";
 import type { NetworkPlan, PortPlan } from "#drivers/network/port.ts";
 import { fitting } from "#host/room.ts";
 import type { Room } from "#host/room.ts";
@@ -11,7 +11,11 @@ export type HostSteps = {
   /** No longer wanted, or wanted in another generation: made anew once it is gone. */
   readonly destroy: readonly ApplianceId[];
   readonly create: readonly AppliancePlan[];
+  /** What is promised of the processors changes at one moment: what one gives up another may get. */
+  readonly adapt: ReadonlyMap<ApplianceId, CpuSettings>;
   readonly resize: readonly { readonly id: ApplianceId; readonly settings: LiveSettings }[];
+  readonly suspend: readonly ApplianceId[];
+  readonly resume: readonly ApplianceId[];
   /** Wait until what is being stopped has given up its share. */
   readonly waiting: readonly ApplianceId[];
 };
@@ -41,23 +45,58 @@ export function decideSteps(
       .filter((observation) => desired.get(observation.id)?.generation !== observation.generation)
       .map((observation) => observation.id),
     create: begins.filter((appliance) => fits.has(appliance)),
+    adapt: adaptations(kept, present, fits),
     resize: staying.flatMap((observation) => {
       const appliance = desired.get(observation.id);
-      if (appliance === undefined || !fits.has(appliance)) return [];
-      return liveChange(appliance, observation);
+      if (appliance === undefined) return [];
+      return liveChange(appliance, observation, fits.has(appliance));
     }),
+    suspend: kept
+      .filter(({ id, suspended }) => suspended === true && present.get(id)?.state === "running")
+      .map(({ id }) => id),
+    resume: kept
+      .filter(({ id, suspended }) => suspended !== true && present.get(id)?.state === "suspended")
+      .map(({ id }) => id),
     waiting: [...kept, ...begins].flatMap((appliance) => (fits.has(appliance) ? [] : [appliance.id])),
   };
 }
 
-/** Which settings of a running appliance differ from the plan. A limit the plan does not speak of needs a new generation. */
-function liveChange(
-  { id, cpu, memoryBytes, restart, stopGraceMs, leased = false }: AppliancePlan,
+/** All or none: while one of them waits for room, nobody gives up what it was to get. */
+function adaptations(
+  kept: readonly AppliancePlan[],
+  present: ReadonlyMap<ApplianceId, ApplianceObservation>,
+  fits: ReadonlySet<AppliancePlan>,
+): HostSteps["adapt"] {
+  const changed = kept.flatMap((appliance) => {
+    const now = present.get(appliance.id);
+    const settings = now === undefined ? undefined : cpuChange(appliance, now);
+    return settings === undefined ? [] : [{ appliance, settings }];
+  });
+  if (!changed.every(({ appliance }) => fits.has(appliance))) return new Map();
+  return new Map(changed.map(({ appliance, settings }) => [appliance.id, settings]));
+}
+
+/** A limit the plan does not speak of needs a new generation. */
+function cpuChange(
+  { cpu, enforcement = "auto", teams = [] }: AppliancePlan,
   now: ApplianceObservation,
+): CpuSettings | undefined {
+  const settings: CpuSettings = {
+    ...(cpu === undefined || same(cpu, now.cpu) ? {} : { cpu }),
+    ...(enforcement === (now.enforcement ?? "auto") ? {} : { enforcement }),
+    ...(same(teams, now.teams ?? []) ? {} : { teams }),
+  };
+  return Object.keys(settings).length === 0 ? undefined : settings;
+}
+
+/** Which of the other settings of a running appliance differ from the plan. */
+function liveChange(
+  { id, memoryBytes, restart, stopGraceMs, leased = false }: AppliancePlan,
+  now: ApplianceObservation,
+  fits: boolean,
 ): HostSteps["resize"] {
   const settings: LiveSettings = {
-    ...(cpu === undefined || same(cpu, now.cpu) ? {} : { cpu }),
-    ...(memoryBytes === undefined || memoryBytes === now.memoryLimitBytes ? {} : { memoryBytes }),
+    ...(memoryBytes === undefined || memoryBytes === now.memoryLimitBytes || !fits ? {} : { memoryBytes }),
     ...(same(restart, now.restart) ? {} : { restart }),
     ...(stopGraceMs === now.stopGraceMs ? {} : { stopGraceMs }),
     ...(leased === (now.leased ?? false) ? {} : { leased }),

@@ -3,7 +3,7 @@ import { afterEach, describe, it } from "node:test";
 import { applianceId, applianceName, ensembleName, hostId, ipv4Address, siteName } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import { ManualClock } from "#base/manual-clock.ts";
-import { mebibytes, megabitsPerSecond, milliCpu, millis } from "#base/units.ts";
+import { mebibytes, megabitsPerSecond, micros, milliCpu, millis } from "#base/units.ts";
 import { FakeApplianceDriver, fakeMachine, fakePrograms } from "#drivers/appliance/fake.ts";
 import { fakeBus } from "#drivers/messaging/fake.ts";
 import { noSegments } from "#drivers/network/none.ts";
@@ -28,6 +28,10 @@ const appliance: AppliancePlan = {
   stopGraceMs: millis(0),
   interfaces: [],
 };
+
+const reserved = (milli: number): Pick<AppliancePlan, "cpu"> => ({
+  cpu: { kind: "reservation", periodUs: micros(100_000), executionUs: micros(milli * 100) },
+});
 
 const plan = (epoch: number, revision: number, ...appliances: AppliancePlan[]): HostPlan => ({
   host: hostId("a1"),
@@ -177,6 +181,55 @@ describe("HostManager", () => {
     await desk.pass(millis(limits.heartbeatMs * limits.reportAnswerShareMax));
     await desk.pass(limits.heartbeatMs);
     assert.ok(desk.reports.length > before);
+  });
+
+  it("takes from one and gives to another at once, or not at all, and tells why not", async () => {
+    const other = { ...appliance, id: applianceId(ensembleName("shop"), applianceName("db")) };
+    desk.machine.reservableMilli = 900;
+    desk.kept = plan(1, 1, { ...appliance, ...reserved(400) }, { ...other, ...reserved(400) });
+    await desk.start();
+    const sizes = (): unknown[] => [...desk.machine.appliances.values()].map((one) => one.plan.cpu);
+    await desk.give(plan(1, 2, { ...appliance, ...reserved(600) }, { ...other, ...reserved(350) }));
+    await desk.settle();
+    assert.deepEqual(sizes(), [reserved(400).cpu, reserved(400).cpu]);
+    assert.deepEqual(
+      desk.last.problems.map((one) => one.appliance),
+      [web, other.id],
+    );
+    assert.match(desk.last.problems[0]?.message ?? "", /950 thousandths of a processor would be promised/);
+    await desk.give(plan(1, 3, { ...appliance, ...reserved(600) }, { ...other, ...reserved(300) }));
+    await desk.settle();
+    assert.deepEqual(sizes(), [reserved(600).cpu, reserved(300).cpu]);
+    assert.deepEqual(desk.last.problems, []);
+    assert.equal(desk.last.appliances[0]?.scheduling?.enforcement, "dispatch-table");
+  });
+
+  it("does not make what cannot be reserved, and others are none the worse for it", async () => {
+    const other = { ...appliance, id: applianceId(ensembleName("shop"), applianceName("db")) };
+    desk.machine.reservableMilli = 900;
+    desk.kept = plan(1, 1, { ...appliance, ...reserved(400) }, { ...other, ...reserved(600) });
+    await desk.start();
+    assert.deepEqual(
+      desk.last.appliances.map(({ id, state }) => [id, state]),
+      [[web, "running"]],
+    );
+    assert.match(desk.last.problems[0]?.message ?? "", /create shop\/db: Cannot reserve/);
+  });
+
+  it("holds where it is what its plan suspends, also from the beginning, until it no longer does", async () => {
+    desk.kept = plan(1, 1, { ...appliance, suspended: true });
+    await desk.start();
+    assert.deepEqual([desk.last.appliances[0]?.state, desk.last.problems], ["suspended", []]);
+    assert.equal(desk.machine.appliances.get(web)?.startedAt, undefined);
+    await desk.give(plan(1, 2, appliance));
+    await desk.settle();
+    assert.equal(desk.last.appliances[0]?.state, "running");
+    await desk.give(plan(1, 3, { ...appliance, suspended: true }));
+    await desk.settle();
+    assert.equal(desk.last.appliances[0]?.state, "suspended");
+    await desk.give(plan(1, 4, appliance));
+    await desk.settle();
+    assert.equal(desk.last.appliances[0]?.state, "running");
   });
 
   it("tells why an appliance does not go away, and does not try again without pause", async () => {

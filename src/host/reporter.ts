@@ -194,5 +194,6 @@ function applianceReport(one: ApplianceObservation): HostReport["appliances"][nu
     ...(one.exitCode === undefined ? {} : { exitCode: one.exitCode }),
     ...(one.message === undefined ? {} : { message: one.message }),
     ...(one.leased === undefined ? {} : { leased: one.leased }),
+    ...(one.scheduling === undefined ? {} : { scheduling: one.scheduling }),
   };
 }

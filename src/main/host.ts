@@ -1,14 +1,17 @@
 import { join } from "node:path";
 import { addressNumber } from "#base/ipv4.ts";
 import { noAppliances } from "#drivers/appliance/none.ts";
+import type { ProcessorCapacity } from "#control/scheduling/reservation.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import { connectLocalBus } from "#drivers/messaging/local-client.ts";
 import type { MonitorDriver } from "#drivers/monitor/port.ts";
 import { noSegments } from "#drivers/network/none.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
+import { createCpuScheduler } from "#drivers/scheduling/create.ts";
+import type { CpuScheduler } from "#drivers/scheduling/port.ts";
 import { planFile } from "#drivers/store/plan-file.ts";
-import { systemCgroups } from "#drivers/system/cgroups/group.ts";
+import { machineLayout, systemCgroups } from "#drivers/system/cgroups/group.ts";
 import { systemRandom } from "#drivers/system/random.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import { HostManager } from "#host/manager.ts";
@@ -28,7 +31,8 @@ if (import.meta.main) await runManager<HostConfig>("host", manageHost);
 async function manageHost(manager: Manager<HostConfig>): Promise<void> {
   const { config, clock, log, signal } = manager;
   const gateway = config.role === "gateway";
-  const appliances = gateway ? noAppliances : taskDriver(manager);
+  const scheduler = gateway ? undefined : cpuScheduler(manager);
+  const appliances = scheduler === undefined ? noAppliances : taskDriver(manager, scheduler);
   const network = gateway ? noSegments : await networkDriver(manager);
   const tunnels = gateway ? await gatewayTunnels(manager) : undefined;
   const monitors = gateway ? undefined : await monitorDriver(manager, appliances);
@@ -64,15 +68,35 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
     await host.run(signal);
   } finally {
     await Promise.allSettled([messaging.close(), appliances.close(), network.close(), tunnels?.close()]);
+    await scheduler?.close();
   }
 }
 
-function taskDriver({ config, clock, log }: Manager<HostConfig>): ApplianceDriver {
+function cpuScheduler({ config, log }: Manager<HostConfig>): CpuScheduler {
+  return createCpuScheduler({
+    directory: join(config.runDir, "scheduling"),
+    layout: machineLayout(),
+    cgroupParent: config.cgroupParent,
+    processors: processorsOf(config.cpuMilli),
+    log,
+  });
+}
+
+/** A part of a processor is the last one's. */
+function processorsOf(cpuMilli: number): ProcessorCapacity[] {
+  const whole = Math.floor(cpuMilli / 1000);
+  const rest = cpuMilli - whole * 1000;
+  const processors = Array.from({ length: whole }, () => ({ milli: 1000 }));
+  return rest > 0 ? [...processors, { milli: rest }] : processors;
+}
+
+function taskDriver({ config, clock, log }: Manager<HostConfig>, scheduler: CpuScheduler): ApplianceDriver {
   return new TaskDriver({
     stateDir: join(config.stateDir, "tasks"),
     cgroupParent: config.cgroupParent,
     netnsPrefix: config.netnsPrefix,
     cgroups: systemCgroups(clock),
+    scheduler,
     clock,
     log,
     firstUid: firstUid + (addressNumber(config.uplink.address) % 0x1_0000) * uidsPerHost,

@@ -7,7 +7,7 @@ import type {
   NetworkId,
   SiteName,
 } from "#base/ids.ts";
-import type { BitsPerSecond, Bytes, MilliCpu, Millis } from "#base/units.ts";
+import type { BitsPerSecond, Bytes, Micros, MilliCpu, Millis } from "#base/units.ts";
 import type { Enforcement } from "#model/ensemble.ts";
 
 /** Observed state of one host, sent after every converge and at least once per heartbeat. */
@@ -83,8 +83,17 @@ export type ApplianceReport = {
   readonly memoryBytes: Bytes;
   /** It obeys the host's lease (AppliancePlan.leased). */
   readonly leased?: boolean;
-  /** How its reservation of CPU time is kept now. */
-  readonly enforcement?: Exclude<Enforcement, "auto">;
+  readonly scheduling?: SchedulingReport;
+};
+
+/** How a reservation of CPU time is kept. The counters begin at 0 with it, and whenever a host manager begins anew. */
+export type SchedulingReport = {
+  readonly enforcement: Exclude<Enforcement, "auto">;
+  /** Time slots it was given, or periods begun. */
+  readonly dispatches: number;
+  /** Of these, the ones that came late, or gave less than was reserved and wanted, as far as can be told. */
+  readonly misses: number;
+  readonly latestUs: Micros;
 };
 
 /** What monitors of one host have measured, told as it comes; lost ones are not told again. */

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { applianceId, applianceName, ensembleName } from "#base/ids.ts";
-import { bytes, mebibytes, micros, millis, milliCpu } from "#base/units.ts";
+import { bytes, mebibytes, millis, milliCpu } from "#base/units.ts";
 import { conformanceId, conformancePlan, whenSeen } from "#drivers/appliance/conformance.ts";
 import { clock, programs, signal, taskHost } from "./host.ts";
 import type { TaskSubject } from "./host.ts";
@@ -180,8 +180,8 @@ test("a CPU quota holds, and a new one holds at once", async () => {
   };
   // Upper bounds only: on a busy machine it may well get less.
   assert.ok((await share()) < 0.27);
-  const cpu = { kind: "reservation", periodUs: micros(40_000), executionUs: micros(2_000) } as const;
-  await host.driver.resize(plan.id, { cpu }, signal);
+  const cpu = { kind: "share", shareMilli: milliCpu(50), limitMilli: milliCpu(50) } as const;
+  await host.driver.adapt(new Map([[plan.id, { cpu }]]), signal);
   assert.ok((await share()) < 0.08);
 });
 
@@ -189,8 +189,11 @@ test("what a command leaves running ends with it, also before a restart", async 
   await using host = await taskHost();
   const plan = await running(host, { command: ["sh", "-c", "setsid sleep 1000 & exit 0"] });
   await whenSeen(host.driver, plan.id, (one) => one.state === "exited");
-  const pids = host.options.cgroups.open(`${host.options.cgroupParent}/task-0`).pids();
-  assert.equal(pids.length, 1, "the supervisor alone");
+  const count = (group: string): number => {
+    const path = `${host.options.cgroupParent}/task-0/${group}`;
+    return host.options.cgroups.openForCpu(path).pids().length;
+  };
+  assert.deepEqual([count("supervisor"), count("main")], [1, 0]);
 });
 
 test("a command that ignores the polite signal is killed after its grace, and one that does not is not", async () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { ApplianceSubject } from "#drivers/appliance/conformance.ts";
+import { BookedScheduler } from "#drivers/appliance/task/scheduler.fixture.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import type { TaskDriverOptions } from "#drivers/appliance/task/driver.ts";
 import { systemClock } from "#drivers/system/clock.ts";
@@ -29,6 +30,7 @@ export function hostOptions(change: Partial<TaskDriverOptions> = {}): TaskDriver
     cgroupParent: mark,
     netnsPrefix: `${mark}.`,
     cgroups,
+    scheduler: new BookedScheduler(),
     clock,
     log: jsonLog({ clock, fd: 2, level: "warn" }),
     poolSize: 0,

@@ -1,5 +1,6 @@
 import { millis } from "#base/units.ts";
 import { conformancePlan } from "#drivers/appliance/conformance.ts";
+import { BookedScheduler } from "#drivers/appliance/task/scheduler.fixture.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import { jsonLog } from "#drivers/system/log.ts";
 import { cgroups, clock, signal } from "./host.ts";
@@ -11,7 +12,17 @@ import { cgroups, clock, signal } from "./host.ts";
 const [stateDir, cgroupParent, netnsPrefix, command] = process.argv.slice(2);
 if (stateDir === undefined || cgroupParent === undefined || netnsPrefix === undefined) process.exit(2);
 const log = jsonLog({ clock, fd: 2, level: "warn" });
-const driver = new TaskDriver({ stateDir, cgroupParent, netnsPrefix, cgroups, clock, log, poolSize: 0 });
+const scheduler = new BookedScheduler();
+const driver = new TaskDriver({
+  stateDir,
+  cgroupParent,
+  netnsPrefix,
+  cgroups,
+  scheduler,
+  clock,
+  log,
+  poolSize: 0,
+});
 await driver.recover(signal);
 
 const leaseMs = 300;

@@ -2,6 +2,7 @@ import { seededRandom } from "#base/seeded-random.ts";
 import { applianceId, applianceName, ensembleName } from "#base/ids.ts";
 import { millis } from "#base/units.ts";
 import { conformancePlan } from "#drivers/appliance/conformance.ts";
+import { BookedScheduler } from "#drivers/appliance/task/scheduler.fixture.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import { jsonLog } from "#drivers/system/log.ts";
 import { cgroups, clock, programs, signal } from "./host.ts";
@@ -15,7 +16,17 @@ if (stateDir === undefined || cgroupParent === undefined || netnsPrefix === unde
 
 const random = seededRandom(Number(seed));
 const log = jsonLog({ clock, fd: 2, level: "warn" });
-const driver = new TaskDriver({ stateDir, cgroupParent, netnsPrefix, cgroups, clock, log, poolSize: 2 });
+const scheduler = new BookedScheduler();
+const driver = new TaskDriver({
+  stateDir,
+  cgroupParent,
+  netnsPrefix,
+  cgroups,
+  scheduler,
+  clock,
+  log,
+  poolSize: 2,
+});
 await driver.recover(signal);
 driver.renewLease(millis(clock.monotonic() + 3_600_000));
 process.stdout.write("ready\n");

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { applianceId, applianceName, ensembleName } from "#base/ids.ts";
 import type { ApplianceId } from "#base/ids.ts";
-import { mebibytes, millis, milliCpu } from "#base/units.ts";
+import { mebibytes, micros, millis, milliCpu } from "#base/units.ts";
 import type { ApplianceDriver, ApplianceObservation } from "#drivers/appliance/port.ts";
+import type { CpuRequest } from "#model/ensemble.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { ApplianceState } from "#protocol/host-report.ts";
 
@@ -65,6 +66,11 @@ const stateIn = (driver: ApplianceDriver, id = conformanceId): ApplianceState | 
   driver.observe().find((one) => one.id === id)?.state;
 
 const none: ReadonlyMap<string, string> = new Map();
+const reserved = (ms: number): CpuRequest => ({
+  kind: "reservation",
+  periodUs: micros(100_000),
+  executionUs: micros(ms * 1000),
+});
 
 /** What every appliance driver has to do. */
 export function applianceConformance(name: string, setUp: () => Promise<ApplianceSubject>): void {
@@ -133,11 +139,51 @@ function lifeConformance(name: string, setUp: () => Promise<ApplianceSubject>): 
     await driver.create(plan, none, signal);
     assert.equal(driver.observe()[0]?.memoryLimitBytes, mebibytes(64));
     const cpu = { kind: "share", shareMilli: milliCpu(100), limitMilli: milliCpu(200) } as const;
-    await driver.resize(plan.id, { cpu }, signal);
+    await driver.adapt(new Map([[plan.id, { cpu }]]), signal);
     await driver.start(plan.id, signal);
-    await driver.resize(plan.id, { memoryBytes: mebibytes(96) }, signal);
+    await driver.adapt(new Map([[plan.id, { memoryBytes: mebibytes(96) }]]), signal);
     assert.deepEqual(driver.observe()[0]?.cpu, cpu);
     assert.equal(driver.observe()[0]?.memoryLimitBytes, mebibytes(96));
+  });
+
+  test(`${name}: sizes of several change together, and those of none if one of them is not here`, async () => {
+    await using subject = await setUp();
+    const { driver, programs } = subject;
+    const plan = conformancePlan({ command: programs.stays(), cpu: reserved(20) });
+    const other = { ...plan, id: applianceId(ensembleName("conformance"), applianceName("two")) };
+    await driver.create(plan, none, signal);
+    await driver.create(other, none, signal);
+    const cpuOf = (id: ApplianceId): unknown => driver.observe().find((one) => one.id === id)?.cpu;
+    const to = (id: ApplianceId, ms: number) => [id, { cpu: reserved(ms) }] as const;
+    await driver.adapt(new Map([to(plan.id, 10), to(other.id, 30)]), signal);
+    assert.deepEqual([cpuOf(plan.id), cpuOf(other.id)], [reserved(10), reserved(30)]);
+    const missing = applianceId(ensembleName("conformance"), applianceName("missing"));
+    const wrong = driver.adapt(new Map([to(plan.id, 1), to(missing, 1)]), signal);
+    await assert.rejects(wrong, { code: "not_found" });
+    assert.deepEqual(cpuOf(plan.id), reserved(10));
+  });
+
+  test(`${name}: what is suspended from the beginning does not run before it is resumed and started`, async () => {
+    await using subject = await setUp();
+    const { driver, programs } = subject;
+    const plan = conformancePlan({ command: programs.says("begun"), suspended: true });
+    await driver.create(plan, none, signal);
+    assert.equal(stateIn(driver), "suspended");
+    await driver.suspend(plan.id, signal);
+    const next = await subject.reopen();
+    assert.equal(stateIn(next), "suspended");
+    assert.equal(await next.readLog(plan.id, 100, signal), "");
+    await next.resume(plan.id, signal);
+    assert.equal(stateIn(next), "created");
+    await next.start(plan.id, signal);
+    let output = "";
+    while (output === "") output = await next.readLog(plan.id, 100, signal);
+    assert.equal(output, "begun\n");
+    await next.destroy(plan.id, signal);
+    await next.create(plan, none, signal);
+    await next.stop(plan.id, graceMs, signal);
+    await next.destroy(plan.id, signal);
+    assert.deepEqual(next.observe(), []);
   });
 
   test(`${name}: suspended it is not running, and resumed it is again`, async () => {

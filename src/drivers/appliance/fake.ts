@@ -1,7 +1,7 @@
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { Clock } from "#base/runtime.ts";
-import { bytes, millis } from "#base/units.ts";
+import { bytes, micros, millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
 import { noLease } from "#drivers/appliance/no-lease.ts";
 import type {
@@ -11,12 +11,15 @@ import type {
   LiveSettings,
 } from "#drivers/appliance/port.ts";
 import { nextRestart } from "#drivers/appliance/task/next-restart.ts";
+import type { Enforcement } from "#model/ensemble.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
-import type { ApplianceState } from "#protocol/host-report.ts";
+import type { ApplianceState, SchedulingReport } from "#protocol/host-report.ts";
 
 type FakeAppliance = {
   plan: AppliancePlan;
   state: ApplianceState;
+  /** Suspended before it ever ran. */
+  unbegun: boolean;
   restarts: number;
   startedAt?: Millis;
   exitCode?: number;
@@ -30,6 +33,8 @@ type FakeAppliance = {
 /** What outlives a fake driver, as processes outlive a real one. */
 export type FakeMachine = {
   readonly appliances: Map<ApplianceId, FakeAppliance>;
+  /** What reservations may add up to; undefined: whatever is asked for. */
+  reservableMilli?: number;
   /** Moment of the machine's monotonic clock until which leased appliances may run; undefined: none was ever given. */
   leaseUntil?: Millis;
 };
@@ -83,7 +88,10 @@ export class FakeApplianceDriver implements ApplianceDriver {
     if (present !== undefined) {
       throw new ConsortError("conflict", `Cannot create ${plan.id}: another generation of it is here`);
     }
-    this.#machine.appliances.set(plan.id, { plan, state: "created", restarts: 0, output: "", names });
+    this.#admit([plan]);
+    const unbegun = plan.suspended === true;
+    const state = unbegun ? "suspended" : "created";
+    this.#machine.appliances.set(plan.id, { plan, state, unbegun, restarts: 0, output: "", names });
     this.#listener();
   }
 
@@ -98,7 +106,7 @@ export class FakeApplianceDriver implements ApplianceDriver {
 
   async stop(id: ApplianceId, _graceMs: Millis, _signal: AbortSignal): Promise<void> {
     const one = this.#machine.appliances.get(id);
-    if (one === undefined || one.state === "created") return;
+    if (one === undefined || one.state === "created" || one.unbegun) return;
     this.#restarts.get(id)?.abort();
     one.state = "stopped";
     this.#listener();
@@ -110,10 +118,32 @@ export class FakeApplianceDriver implements ApplianceDriver {
     this.#listener();
   }
 
-  async resize(id: ApplianceId, settings: LiveSettings, _signal: AbortSignal): Promise<void> {
-    const one = this.#known("resize", id);
-    one.plan = { ...one.plan, ...settings };
+  async adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, _signal: AbortSignal): Promise<void> {
+    const changed = [...changes].map(([id, settings]) => {
+      const one = this.#known("adapt", id);
+      return { one, plan: { ...one.plan, ...settings } };
+    });
+    this.#admit(changed.map(({ plan }) => plan));
+    for (const { one, plan } of changed) one.plan = plan;
     this.#goOn();
+  }
+
+  /** Throws if the reservations of these and of all the others exceed what there is. */
+  #admit(plans: readonly AppliancePlan[]): void {
+    const { appliances, reservableMilli } = this.#machine;
+    if (reservableMilli === undefined) return;
+    const after = new Map([...appliances].map(([id, one]) => [id, one.plan]));
+    for (const plan of plans) after.set(plan.id, plan);
+    let wanted = 0;
+    for (const { cpu } of after.values()) {
+      if (cpu?.kind === "reservation") wanted += (cpu.executionUs * 1000) / cpu.periodUs;
+    }
+    if (wanted <= reservableMilli) return;
+    const names = plans.map((plan) => plan.id).join(", ");
+    throw new ConsortError(
+      "unsatisfiable",
+      `Cannot reserve CPU time for ${names}: ${wanted} thousandths of a processor would be promised, at most ${reservableMilli} can be`,
+    );
   }
 
   async suspend(id: ApplianceId, _signal: AbortSignal): Promise<void> {
@@ -129,7 +159,9 @@ export class FakeApplianceDriver implements ApplianceDriver {
 
   async resume(id: ApplianceId, _signal: AbortSignal): Promise<void> {
     const one = this.#known("resume", id);
-    if (one.state === "suspended") one.state = "running";
+    if (one.state !== "suspended") return;
+    one.state = one.unbegun ? "created" : "running";
+    one.unbegun = false;
     this.#listener();
   }
 
@@ -264,6 +296,13 @@ export class FakeApplianceDriver implements ApplianceDriver {
   }
 }
 
+const fakeScheduling = (wanted: Enforcement | undefined): SchedulingReport => ({
+  enforcement: wanted === undefined || wanted === "auto" ? "dispatch-table" : wanted,
+  dispatches: 0,
+  misses: 0,
+  latestUs: micros(0),
+});
+
 /** At its last moment a lease is over. */
 const mayRun = (one: FakeAppliance, machine: FakeMachine, now: Millis): boolean =>
   one.plan.leased !== true || (machine.leaseUntil !== undefined && now < machine.leaseUntil);
@@ -275,6 +314,7 @@ function stateAt(one: FakeAppliance, machine: FakeMachine, now: Millis): Applian
 
 function observation(one: FakeAppliance, state: ApplianceState): ApplianceObservation {
   const { plan, restarts, startedAt, exitCode, message } = one;
+  const { cpu } = plan;
   return {
     id: plan.id,
     generation: plan.generation,
@@ -288,7 +328,10 @@ function observation(one: FakeAppliance, state: ApplianceState): ApplianceObserv
     ...(startedAt === undefined ? {} : { startedAt }),
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(message === undefined ? {} : { message }),
-    ...(plan.cpu === undefined ? {} : { cpu: plan.cpu }),
+    ...(cpu === undefined ? {} : { cpu }),
+    ...(plan.enforcement === undefined ? {} : { enforcement: plan.enforcement }),
+    ...(plan.teams === undefined ? {} : { teams: plan.teams }),
+    ...(cpu?.kind === "reservation" ? { scheduling: fakeScheduling(plan.enforcement) } : {}),
     ...(plan.memoryBytes === undefined ? {} : { memoryLimitBytes: plan.memoryBytes }),
     ...(plan.leased === true ? { leased: true } : {}),
   };

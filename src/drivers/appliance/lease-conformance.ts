@@ -203,14 +203,14 @@ function changing({ name, clock, setUp }: Leases): void {
     await whenSeen(driver, plan.id, isIn("running"));
   });
 
-  test(`${name}: leased is changed live by resize`, async () => {
+  test(`${name}: leased is changed live`, async () => {
     await using subject = await setUp();
     const { driver, programs } = subject;
     const plan = await running(driver, conformancePlan({ command: programs.stays() }));
-    await driver.resize(plan.id, { leased: true }, signal);
+    await driver.adapt(new Map([[plan.id, { leased: true }]]), signal);
     await whenSeen(driver, plan.id, isIn("fenced"));
     assert.equal(seenOf(driver)?.leased, true);
-    await driver.resize(plan.id, { leased: false }, signal);
+    await driver.adapt(new Map([[plan.id, { leased: false }]]), signal);
     await whenSeen(driver, plan.id, isIn("running"));
     assert.equal(seenOf(driver)?.leased ?? false, false);
     const next = await subject.reopen();

@@ -16,7 +16,7 @@ export const noAppliances: ApplianceDriver = {
   start: refuse,
   stop: refuse,
   destroy: refuse,
-  resize: refuse,
+  adapt: refuse,
   suspend: refuse,
   resume: refuse,
   renewLease: () => {},

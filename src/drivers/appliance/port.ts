@@ -1,8 +1,8 @@
 import type { ApplianceId } from "#base/ids.ts";
 import type { Bytes, Millis } from "#base/units.ts";
-import type { ApplianceKind, CpuRequest, RestartPolicy } from "#model/ensemble.ts";
+import type { ApplianceKind, CpuRequest, Enforcement, RestartPolicy, TeamSpec } from "#model/ensemble.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
-import type { ApplianceState } from "#protocol/host-report.ts";
+import type { ApplianceState, SchedulingReport } from "#protocol/host-report.ts";
 
 /** What a driver may lack; a plan that needs it is refused before anything is changed. */
 export type ApplianceCapability = "exec" | "resize" | "suspend" | "checkpoint" | "migrate" | "console";
@@ -22,16 +22,23 @@ export type ApplianceObservation = {
   readonly netns: string;
   /** What it is limited to now. */
   readonly cpu?: CpuRequest;
+  /** As asked for; how it is kept in truth is in `scheduling`. */
+  readonly enforcement?: Enforcement;
+  readonly teams?: readonly TeamSpec[];
+  /** Only of a reservation that is kept. */
+  readonly scheduling?: SchedulingReport;
   readonly memoryLimitBytes?: Bytes;
   readonly restart: RestartPolicy;
   readonly stopGraceMs: Millis;
   readonly leased?: boolean;
 };
 
-/** What may change while it runs. */
-export type LiveSettings = Partial<
-  Pick<AppliancePlan, "cpu" | "memoryBytes" | "restart" | "stopGraceMs" | "leased">
->;
+/** What may change while it runs, except being suspended. Of `teams`, all but their names, jobs and order. */
+export type LiveSettings = CpuSettings &
+  Partial<Pick<AppliancePlan, "memoryBytes" | "restart" | "stopGraceMs" | "leased">>;
+
+/** The part of it that touches what others are promised, too. */
+export type CpuSettings = Partial<Pick<AppliancePlan, "cpu" | "enforcement" | "teams">>;
 
 export type ExecRequest = {
   readonly command: readonly string[];
@@ -51,7 +58,10 @@ export interface ApplianceDriver {
   recover(signal: AbortSignal): Promise<void>;
   /** All appliances known here, from kept state; no I/O beyond cheap reads. */
   observe(): readonly ApplianceObservation[];
-  /** Make its namespaces, root and limits, without starting it. */
+  /**
+   * Make its namespaces, root and limits, without starting it. Rejects with `unsatisfiable`, leaving nothing, if its
+   * reservation cannot be kept beside those that are here. Of a plan that is suspended it begins as suspended.
+   */
   create(plan: AppliancePlan, names: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
   /** Its interfaces are there: run its command. Refused with `unavailable` if it is leased and no lease lasts. */
   start(id: ApplianceId, signal: AbortSignal): Promise<void>;
@@ -59,10 +69,15 @@ export interface ApplianceDriver {
   stop(id: ApplianceId, graceMs: Millis, signal: AbortSignal): Promise<void>;
   /** Leave nothing of it behind; stops it first if need be. */
   destroy(id: ApplianceId, signal: AbortSignal): Promise<void>;
-  /** Change its limits, or what is done when it ends, while it runs; what is absent stays. */
-  resize(id: ApplianceId, settings: LiveSettings, signal: AbortSignal): Promise<void>;
+  /**
+   * Change limits, or what is done when it ends, of appliances that may be running; what is absent stays. CPU settings
+   * of all of them change at one moment or, refused with `unsatisfiable`, not at all; then, one after the other, the
+   * rest. A second one in the same map gains what the first gives up.
+   */
+  adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, signal: AbortSignal): Promise<void>;
   /** Hold all its processes where they are, and let them go on. Refused with `conflict` unless it runs. */
   suspend(id: ApplianceId, signal: AbortSignal): Promise<void>;
+  /** One that was suspended before it ever ran is `created` then. */
   resume(id: ApplianceId, signal: AbortSignal): Promise<void>;
   /**
    * Leased appliances run only until this moment of the driver's monotonic clock. When it passes they are held where

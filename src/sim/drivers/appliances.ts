@@ -105,10 +105,13 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
     await this.#life.call("appliances, destroy", this.#settings.destroyMs, () => this.#machine.remove(id));
   }
 
-  resize(id: ApplianceId, settings: LiveSettings, _signal: AbortSignal): Promise<void> {
-    return this.#life.call("appliances, resize", this.#settings.callMs, () =>
-      this.#machine.resize(this.#machine.known("resize", id), settings),
-    );
+  adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, _signal: AbortSignal): Promise<void> {
+    return this.#life.call("appliances, adapt", this.#settings.callMs, () => {
+      const known = [...changes].map(
+        ([id, settings]) => [this.#machine.known("adapt", id), settings] as const,
+      );
+      for (const [one, settings] of known) this.#machine.resize(one, settings);
+    });
   }
 
   suspend(id: ApplianceId, _signal: AbortSignal): Promise<void> {
@@ -254,6 +257,8 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
       ...(exitCode === undefined ? {} : { exitCode }),
       ...(message === undefined ? {} : { message }),
       ...(plan.cpu === undefined ? {} : { cpu: plan.cpu }),
+      ...(plan.enforcement === undefined ? {} : { enforcement: plan.enforcement }),
+      ...(plan.teams === undefined ? {} : { teams: plan.teams }),
       ...(plan.memoryBytes === undefined ? {} : { memoryLimitBytes: plan.memoryBytes }),
       ...(plan.leased === true ? { leased: true } : {}),
     };

@@ -147,7 +147,8 @@ export class SimulatedMachine {
       throw new ConsortError("conflict", `Cannot create ${plan.id}: another generation of it is here`);
     }
     const fresh = { restarts: 0, unseenEnd: false, output: "", cpuUsedMs: 0 };
-    this.present.set(plan.id, { plan, phase: "created", names, ...fresh });
+    const phase = plan.suspended === true ? "suspended" : "created";
+    this.present.set(plan.id, { plan, phase, names, ...fresh });
     this.#changed();
   }
 
@@ -209,7 +210,7 @@ export class SimulatedMachine {
 
   resume(one: SimulatedAppliance): void {
     if (one.phase !== "suspended") return;
-    one.phase = "running";
+    one.phase = one.startedAt === undefined ? "created" : "running";
     this.#goOn(one);
     this.#changed();
   }
@@ -306,7 +307,8 @@ export class SimulatedMachine {
   }
 
   #isOver(one: SimulatedAppliance): boolean {
-    return !["starting", "running", "stopping", "suspended"].includes(one.phase);
+    const waits = one.phase === "suspended" && one.startedAt === undefined;
+    return waits || !["starting", "running", "stopping", "suspended"].includes(one.phase);
   }
 
   #takeOver(one: SimulatedAppliance): void {

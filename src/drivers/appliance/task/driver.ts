@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
 import { join } from "node:path";
+import { digest } from "#base/digest.ts";
 import { ConsortError, messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { Clock, Log } from "#base/runtime.ts";
@@ -14,6 +15,7 @@ import type {
 } from "#drivers/appliance/port.ts";
 import { Factory } from "#drivers/appliance/task/factory.ts";
 import type { TimerHolder } from "#drivers/appliance/task/factory.ts";
+import { jobPlaces } from "#drivers/appliance/task/job-groups.ts";
 import { LeaseFile } from "#drivers/appliance/task/lease.ts";
 import { LeaseRenewal } from "#drivers/appliance/task/renewal.ts";
 import { netnsDirectory, slotOfGroup, slotOfNetns } from "#drivers/appliance/task/names.ts";
@@ -21,6 +23,8 @@ import { readOutput, rotateOutput } from "#drivers/appliance/task/output.ts";
 import { SlotPool } from "#drivers/appliance/task/pool.ts";
 import { readRecord } from "#drivers/appliance/task/record.ts";
 import type { TaskRecord } from "#drivers/appliance/task/record.ts";
+import { Reservations } from "#drivers/appliance/task/reservations.ts";
+import type { AppliancesScheduler } from "#drivers/appliance/task/reservations.ts";
 import { hiddenBelow, hostRoot, rootOf } from "#drivers/appliance/task/roots.ts";
 import { runInside } from "#drivers/appliance/task/run-inside.ts";
 import { Slot } from "#drivers/appliance/task/slot.ts";
@@ -37,6 +41,8 @@ export type TaskDriverOptions = {
   /** Of the names under /run/netns; no other host's may begin with it. */
   readonly netnsPrefix: string;
   readonly cgroups: Cgroups;
+  /** Of this host's own; closed by whoever made it. */
+  readonly scheduler: AppliancesScheduler;
   readonly clock: Clock;
   readonly log: Log;
   /** Machines kept ready for the next appliances on the host's own root. */
@@ -72,6 +78,7 @@ export class TaskDriver implements ApplianceDriver {
   readonly #hidden: readonly string[];
   readonly #factory = new Factory(() => this.#timerHolder());
   readonly #renewal: LeaseRenewal;
+  readonly #reservations: Reservations;
   readonly #pool: SlotPool;
   readonly #tasks = new Map<ApplianceId, Task>();
   readonly #taken = new Set<number>();
@@ -83,6 +90,7 @@ export class TaskDriver implements ApplianceDriver {
     this.#options = options;
     this.#hidden = [...(options.maskedPaths ?? defaults.maskedPaths), options.stateDir];
     this.#lease = new LeaseFile(options.stateDir, options.clock);
+    this.#reservations = new Reservations(options.scheduler, options.log);
     this.#renewal = new LeaseRenewal({
       lease: this.#lease,
       setTimer: (endMs) => this.#factory.setTimer(endMs),
@@ -115,6 +123,9 @@ export class TaskDriver implements ApplianceDriver {
       const record = readRecord(slot.directory);
       return record === undefined || !this.#adopt(slot, record);
     });
+    const present = [...this.#tasks.values()].map(({ record, slot }) => ({ ...record, cgroup: slot.cgroup }));
+    this.#reservations.recover(present);
+    for (const task of this.#tasks.values()) this.#goOn(task);
     for (const slot of dead) {
       signal.throwIfAborted();
       await slot.remove(this.#factory, signal);
@@ -150,23 +161,27 @@ export class TaskDriver implements ApplianceDriver {
     if (!lives && record.phase === "created") return false;
     this.#tasks.set(task.id, task);
     this.#taken.add(slot.index);
-    slot.cgroup.create();
+    task.createGroups();
     try {
       task.prepare(undefined);
-      if (record.suspended) slot.cgroup.freeze();
+      if (record.suspended && record.phase === "running") slot.cgroup.freeze();
     } catch (cause) {
       // It runs all the same, and what it lacks shows when it is resized or named again.
       this.#options.log.warn(`Cannot set the limits of ${task.id} again: ${messageOf(cause)}`, { cause });
     }
+    return true;
+  }
+
+  #goOn(task: Task): void {
     task.look();
     const { phase, run, end } = task.record;
     if (phase === "running" && end?.run !== run) task.sendStart();
     else task.scheduleRestart();
-    return true;
   }
 
   observe(): readonly ApplianceObservation[] {
-    return [...this.#tasks.values()].map((task) => task.observe());
+    const reports = this.#reservations.reports();
+    return [...this.#tasks.values()].map((task) => task.observe(reports.get(task.id)));
   }
 
   create(plan: AppliancePlan, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
@@ -186,7 +201,10 @@ export class TaskDriver implements ApplianceDriver {
       try {
         task.save({});
         if (spare?.adopt(task.listener) !== true) await this.#make(slot, plan, task);
+        task.createGroups();
         task.prepare(names);
+        this.#reservations.change([{ plan, cgroup: slot.cgroup }]);
+        if (plan.suspended === true) this.#reservations.suspend(plan.id);
       } catch (cause) {
         await this.#clearAway(slot, task);
         throw cause;
@@ -221,6 +239,7 @@ export class TaskDriver implements ApplianceDriver {
       if (task === undefined) return;
       task.cancelRestart();
       task.save({ phase: "destroying" });
+      this.#reservations.expel(id);
       await task.slot.remove(this.#factory, signal);
       this.#tasks.delete(id);
       this.#taken.delete(task.slot.index);
@@ -228,13 +247,23 @@ export class TaskDriver implements ApplianceDriver {
     });
   }
 
-  async resize(id: ApplianceId, settings: LiveSettings, _signal: AbortSignal): Promise<void> {
-    const task = this.#task("resize", id);
-    const { leased, ...others } = settings;
-    const plan = { ...task.record.plan, ...others };
-    task.applySize(plan.cpu, plan.memoryBytes);
-    task.save({ plan });
-    if (leased !== undefined) task.setLeased(leased);
+  async adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, _signal: AbortSignal): Promise<void> {
+    const changed = [...changes].map(([id, { leased, ...settings }]) => {
+      const task = this.#task("adapt", id);
+      const before = task.record.plan;
+      const plan = { ...before, ...settings };
+      refuseOtherJobs(before, plan);
+      return { task, leased, settings, reserving: { before, plan, cgroup: task.slot.cgroup } };
+    });
+    const cpu = changed.filter(({ settings }) => changesCpu.some((name) => settings[name] !== undefined));
+    this.#reservations.change(cpu.map(({ reserving }) => reserving));
+    for (const { task, leased, settings, reserving } of changed) {
+      if (settings.memoryBytes !== undefined) task.setMemory(settings.memoryBytes);
+      task.save({ plan: reserving.plan });
+      // Jobs are restarted by the policy that is in there.
+      if (settings.restart !== undefined) task.tell();
+      if (leased !== undefined) task.setLeased(leased);
+    }
   }
 
   renewLease(until: Millis): void {
@@ -255,28 +284,28 @@ export class TaskDriver implements ApplianceDriver {
       throw new ConsortError("conflict", `Cannot suspend ${id}: it is ${state}, running was wanted`);
     }
     task.save({ suspended: true });
-    task.slot.cgroup.freeze();
+    task.hold();
     this.#onChange();
   }
 
   async resume(id: ApplianceId, _signal: AbortSignal): Promise<void> {
     const task = this.#task("resume", id);
     if (!task.record.suspended) return;
-    task.thaw();
+    task.letGo();
     task.save({ suspended: false });
     this.#onChange();
   }
 
   async exec(id: ApplianceId, request: ExecRequest, signal: AbortSignal): Promise<number> {
     const task = this.#task("run a program in", id);
-    const { pid, uid, cgroup } = task.slot;
+    const { pid, uid, entrances } = task.slot;
     if (pid === undefined || task.state() !== "running") {
       throw new ConsortError(
         "conflict",
         `Cannot run a program in ${id}: it is ${task.state()}, running was wanted`,
       );
     }
-    const machine = { pid, uid, procsFiles: cgroup.procsFiles(), leaseFile: this.#lease.path };
+    const machine = { pid, uid, entrances, leaseFile: this.#lease.path };
     return runInside(machine, task.record.plan, request, signal);
   }
 
@@ -317,6 +346,7 @@ export class TaskDriver implements ApplianceDriver {
       clock: this.#options.clock,
       log: this.#options.log,
       pidsMax: this.#options.pidsMax ?? defaults.pidsMax,
+      reservations: this.#reservations,
       onChange: () => this.#onChange(),
       remake: (task) => this.#make(task.slot, task.record.plan, task),
     });
@@ -376,6 +406,7 @@ export class TaskDriver implements ApplianceDriver {
     try {
       // Should this process end before it is gone, the next one must not adopt it.
       task?.save({ phase: "destroying" });
+      if (task !== undefined) this.#reservations.expel(task.id);
       await slot.remove(this.#factory, signal);
       this.#taken.delete(slot.index);
     } catch (cause) {
@@ -420,7 +451,15 @@ export class TaskDriver implements ApplianceDriver {
 }
 
 function newRecord(plan: AppliancePlan): TaskRecord {
-  return { plan, phase: "created", run: 0, restarts: 0, oomKills: 0, suspended: false };
+  return { plan, phase: "created", run: 0, restarts: 0, oomKills: 0, suspended: plan.suspended === true };
+}
+
+const changesCpu = ["cpu", "enforcement", "teams"] as const;
+
+/** Programs do not change while they run. */
+function refuseOtherJobs(before: AppliancePlan, after: AppliancePlan): void {
+  if (digest(jobPlaces(before.teams)) === digest(jobPlaces(after.teams))) return;
+  throw new ConsortError("conflict", `Cannot adapt ${after.id}: its teams have other jobs than those wanted`);
 }
 
 /** A directory that is not there is told of when it is mounted. */

@@ -43,11 +43,16 @@ export class Factory {
     procsFiles: readonly string[];
     masks: readonly string[];
     leaseFile: string;
+    /** Its group, in each hierarchy in which what it starts has groups of its own below it. */
+    groupDirectories: readonly string[];
   }): Promise<number> {
-    const { index, directory, netns, uid, image, procsFiles, masks, leaseFile } = slot;
+    const { index, directory, netns, uid, image, leaseFile } = slot;
+    const [procs, masks, trees] = [slot.procsFiles, slot.masks, slot.groupDirectories].map((paths) =>
+      paths.join(","),
+    );
     return Number(
       await this.#ask(
-        line("make", index, directory, netns, uid, image, procsFiles.join(","), masks.join(","), leaseFile),
+        line("make", index, directory, netns, uid, image, procs ?? "", masks ?? "", leaseFile, trees ?? ""),
       ),
     );
   }

@@ -11,25 +11,34 @@ import type { AppliancePlan } from "#protocol/host-plan.ts";
  * code, 128 + signal number if it was killed. Aborted, it is killed with all it started in its session.
  */
 export function runInside(
-  machine: { pid: number; uid: number; procsFiles: readonly string[]; leaseFile: string },
+  machine: {
+    pid: number;
+    uid: number;
+    /** Where the program that waits for it goes, and where it goes itself. */
+    entrances: { procsFiles: readonly string[]; mainFiles: readonly string[] };
+    leaseFile: string;
+  },
   plan: AppliancePlan,
   request: ExecRequest,
   signal: AbortSignal,
 ): Promise<number> {
-  const { pid, uid, procsFiles, leaseFile } = machine;
+  const { pid, uid, entrances, leaseFile } = machine;
   const spec = programSpec({
     command: request.command,
     env: { ...plan.env, ...request.env },
     ...(plan.directory === undefined ? {} : { directory: plan.directory }),
   });
-  const files = encodeURIComponent(procsFiles.join(","));
+  const [own, program] = [entrances.procsFiles, entrances.mainFiles].map((files) =>
+    encodeURIComponent(files.join(",")),
+  );
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   if (signal.aborted) return Promise.reject(signal.reason);
   const lease = plan.leased === true ? leaseFile : "";
-  const child = spawn(perl, [supervisorProgram, "exec", String(pid), String(uid), files, spec, lease], {
-    stdio: ["pipe", "pipe", "pipe"],
-    cwd: "/",
-  });
+  const child = spawn(
+    perl,
+    [supervisorProgram, "exec", String(pid), String(uid), own ?? "", program ?? "", spec, lease],
+    { stdio: ["pipe", "pipe", "pipe"], cwd: "/" },
+  );
   const abort = (): void => {
     child.kill("SIGTERM");
   };

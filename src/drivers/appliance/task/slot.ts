@@ -10,10 +10,13 @@ import {
   writeSync,
 } from "node:fs";
 import { Socket } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { bytes } from "#base/units.ts";
 import type { Bytes } from "#base/units.ts";
 import type { Factory, TimerHolder } from "#drivers/appliance/task/factory.ts";
+import { mainGroup, supervisorGroup } from "#drivers/appliance/task/job-groups.ts";
+import { parseJobStates } from "#drivers/appliance/task/job-states.ts";
+import type { JobState } from "#drivers/appliance/task/job-states.ts";
 import { parseJournal } from "#drivers/appliance/task/journal.ts";
 import type { JournalEntry } from "#drivers/appliance/task/journal.ts";
 import { slotGroup, slotNetns } from "#drivers/appliance/task/names.ts";
@@ -46,6 +49,9 @@ export class Slot {
   readonly netns: string;
   readonly uid: number;
   readonly cgroup: Cgroup;
+  readonly #cgroups: Cgroups;
+  readonly #supervisor: Cgroup;
+  readonly #main: Cgroup;
   /** Its supervisor knows of leases; one that an older program made does not. */
   obeysLease = false;
   #timerFd: number | undefined;
@@ -64,6 +70,9 @@ export class Slot {
     this.uid = place.firstUid + index;
     this.#leaseFile = place.leaseFile;
     this.cgroup = cgroups.open(slotGroup(place.cgroupParent, index));
+    this.#cgroups = cgroups;
+    this.#supervisor = this.#below(supervisorGroup);
+    this.#main = this.#below(mainGroup);
   }
 
   /** Its directory is the record that the rest of it may exist. */
@@ -77,13 +86,43 @@ export class Slot {
     root: { image: string; masks: readonly string[] },
     listener: SlotListener,
   ): Promise<void> {
-    this.cgroup.create();
+    this.createGroups([]);
     const { index, directory, netns, uid } = this;
-    const procsFiles = this.cgroup.procsFiles();
+    const { procsFiles } = this.entrances;
     const leaseFile = this.#leaseFile;
-    const pid = await factory.make({ index, directory, netns, uid, procsFiles, leaseFile, ...root });
+    const groupDirectories = this.#main.procsFiles().map((file) => dirname(dirname(file)));
+    const request = { index, directory, netns, uid, procsFiles, leaseFile, groupDirectories };
+    const pid = await factory.make({ ...request, ...root });
     this.#listen(pid, listener);
     this.#readWords();
+  }
+
+  /** Its control groups, with those of the jobs that go into it (paths below its own). */
+  createGroups(jobs: readonly string[]): void {
+    this.cgroup.create();
+    this.#supervisor.create();
+    this.#main.create();
+    for (const path of jobs) this.#below(path).create();
+  }
+
+  #below(path: string): Cgroup {
+    return this.#cgroups.openForCpu(`${this.cgroup.path}/${path}`);
+  }
+
+  /**
+   * The files a process's number is written to for it to belong here: beside the supervisor, which is never stopped by
+   * time slots, and, of what is to be dispatched, in `main` afterwards.
+   */
+  get entrances(): { readonly procsFiles: readonly string[]; readonly mainFiles: readonly string[] } {
+    const inner = this.#supervisor.procsFiles();
+    const covered = new Set(inner.map((file) => dirname(dirname(file))));
+    const outer = this.cgroup.procsFiles().filter((file) => !covered.has(dirname(file)));
+    return { procsFiles: [...inner, ...outer], mainFiles: this.#main.procsFiles() };
+  }
+
+  /** All processes in it. */
+  pids(): number[] {
+    return pidsBelow(this.cgroup, this.#cgroups);
   }
 
   /** Takes over a supervisor that an earlier manager made. False: it does not live. */
@@ -145,10 +184,19 @@ export class Slot {
   }
 
   journal(): JournalEntry[] {
+    return parseJournal(this.#read("journal"));
+  }
+
+  /** Of the jobs of its teams, by their numbers in the spec. */
+  jobs(): ReadonlyMap<number, JobState> {
+    return parseJobStates(this.#read("jobs"));
+  }
+
+  #read(name: "journal" | "jobs"): string {
     try {
-      return parseJournal(readFileSync(join(this.directory, "journal"), "utf8"));
+      return readFileSync(join(this.directory, name), "utf8");
     } catch {
-      return [];
+      return "";
     }
   }
 
@@ -203,4 +251,11 @@ export class Slot {
     await factory.release(this.index, this.netns);
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+function pidsBelow(group: Cgroup, cgroups: Cgroups): number[] {
+  const below = group
+    .children()
+    .flatMap((name) => pidsBelow(cgroups.openForCpu(`${group.path}/${name}`), cgroups));
+  return [...group.pids(), ...below];
 }

@@ -1,3 +1,4 @@
+import { jobPlaces } from "#drivers/appliance/task/job-groups.ts";
 import { applianceNameOf } from "#drivers/appliance/task/names.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 
@@ -23,7 +24,11 @@ export function commandSpec(plan: AppliancePlan, uid: number): string {
     line("leased", plan.leased === true ? 1 : 0),
     line("file", "/etc/hostname", "644", rootUid, `${name}\n`),
     ...plan.files.map((file) => line("file", file.path, file.mode.toString(8), uid, file.content)),
+    line("restart", plan.restart.when, plan.restart.backoffMsMin, plan.restart.backoffMsMax),
     programSpec({ ...plan, env: { HOSTNAME: name, ...plan.env } }),
+    ...jobPlaces(plan.teams).map(({ team, number, group, command }) =>
+      line("job", team, number, group, ...command),
+    ),
   ].join("");
 }
 

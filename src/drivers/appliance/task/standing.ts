@@ -30,7 +30,7 @@ export function stateOf(
   const over = !supervisorLives || last === undefined || last.what === "ended" || last.what === "failed";
   switch (record.phase) {
     case "created":
-      return "created";
+      return record.suspended ? "suspended" : "created";
     case "destroying":
       return "stopping";
     case "stopped":

@@ -4,11 +4,12 @@
 #
 #   supervisor.pl factory ...   reads "make" and "release" lines, answers one line each; ends with its input.
 #   supervisor.pl exec ...      joins a running appliance and runs one more program in it.
-#   fence.pl                    what a supervisor does about its host's lease.
+#   programs.pl, teams.pl       how a supervisor runs the command and the jobs of its teams.
+#   fence.pl                    what it does about its host's lease.
 #
-#   host manager --pipe--> factory --clone--> supervisor (pid 1 of the appliance) --fork--> the command
+#   host manager --pipe--> factory --clone--> supervisor (pid 1 of the appliance) --fork--> the command, jobs of teams
 #        |                                        ^   |
-#        +------- control FIFO: start N ... ------+   +--> journal file, events FIFO (end of file: it died)
+#        +------- control FIFO: start N ... ------+   +--> journal, jobs: files; events FIFO (end of file: it died)
 #
 # The supervisor outlives manager and factory. All it needs of the host it holds open from birth: in its own root
 # nothing of the host's /var/lib or /run can be seen. Lines are fields between tabs, each percent-encoded.
@@ -30,14 +31,14 @@ our %call = $machine eq 'aarch64'
        setresuid => 147, setresgid => 149, setgroups => 159, mknodat => 33, fsync => 82, prlimit64 => 261,
        rt_sigprocmask => 135, signalfd4 => 74, pidfd_open => 434, setsid => 157, clock_gettime => 113,
        pread64 => 67, timerfd_create => 85, timerfd_settime => 86, pidfd_getfd => 438, sched_setscheduler => 119,
-       close => 57)
+       close => 57, openat => 56)
     : (clone => 56, setns => 308, mount => 165, umount2 => 166, pivot_root => 155, sethostname => 170, prctl => 157,
        setresuid => 117, setresgid => 119, setgroups => 116, mknodat => 259, fsync => 74, prlimit64 => 302,
        rt_sigprocmask => 14, signalfd4 => 289, pidfd_open => 434, setsid => 112, clock_gettime => 228,
        pread64 => 17, timerfd_create => 283, timerfd_settime => 286, pidfd_getfd => 438, sched_setscheduler => 144,
-       close => 3);
+       close => 3, openat => 257);
 
-require($0 =~ s{[^/]*$}{fence.pl}r);
+require($0 =~ s{[^/]*$}{$_}r) for qw(fence.pl programs.pl teams.pl);
 umask 022;
 my $mode = shift @ARGV // '';
 if ($mode eq 'factory') { factory(@ARGV) }
@@ -72,7 +73,7 @@ sub factory {
 
 # Its network namespace is there, and its pid recorded, when this returns; the rest it sets up on its own.
 sub make {
-    my ($timer, $directory, $netns, $uid, $image, $procs, $masks, $lease) = @_;
+    my ($timer, $directory, $netns, $uid, $image, $procs, $masks, $lease, $trees) = @_;
     # Left by a supervisor that died: an overlay mounted "volatile" may not be mounted again.
     remove_tree("$directory/work");
     for my $name ('', qw(/root /upper /work)) {
@@ -81,13 +82,11 @@ sub make {
     for my $name (qw(control events)) {
         -p "$directory/$name" or sys('mknodat', AT_FDCWD, "$directory/$name", S_IFIFO | 0600, 0);
     }
-    my %open = (timer => $timer);
-    # Where the CPU has a hierarchy of its own, only what the supervisor starts is limited, not the supervisor: it must
-    # not wait for the CPU time of those whom it is to stop.
-    my ($limited) = grep { own_cpu_tree($_) } split /,/, $procs;
-    if (defined $limited) { sysopen $open{limited}, $limited, O_WRONLY or die "$limited: $!\n" }
+    # What it starts goes into groups below, which it finds from here: there is no /sys/fs/cgroup in its root.
+    my %open = (timer => $timer, trees => [map { open_directory($_) } split /,/, $trees]);
     sysopen $open{control}, "$directory/control", O_RDWR or die "control: $!\n";
     sysopen $open{events}, "$directory/events", O_RDWR | O_NONBLOCK or die "events: $!\n";
+    sysopen $open{jobs}, "$directory/jobs", O_RDWR | O_CREAT | O_TRUNC, 0600 or die "jobs: $!\n";
     sysopen $open{journal}, "$directory/journal", O_RDWR | O_CREAT | O_APPEND, 0600 or die "journal: $!\n";
     sysopen $open{log}, "$directory/log", O_WRONLY | O_CREAT | O_APPEND, 0600 or die "log: $!\n";
     sysopen $open{spec}, "$directory/spec", O_RDWR | O_CREAT, 0600 or die "spec: $!\n";
@@ -108,6 +107,8 @@ sub make {
     my $made = eval {
         bind_netns($pid, $netns) unless $kept;
         write_file($_, $pid) for split /,/, $procs;
+        # Where the CPU has a hierarchy of its own, only what the supervisor starts is limited, not the supervisor: it
+        # must not wait for the CPU time of those whom it is to stop.
         write_file(root_group($_), $pid) for grep { own_cpu_tree($_) } split /,/, $procs;
         # The last words: it is one of those that obey a lease, and has the timer open by that number.
         write_file("$directory/pid", "$pid " . start_time($pid) . ' lease' . (defined $timer ? " $timer" : '') . "\n");
@@ -228,9 +229,10 @@ sub set_up_network {
     ioctl $socket, 0x8914, $request or die "bring lo up: $!\n";
 }
 
-# Of its machine: run, the number of the newest; command, its process while it runs; held, a run that waits for the
-# lease; leased, whether it needs one; fenced, how often it has looked for a later one while all was held; stopped, what
-# had stopped by itself before that; before, the journal's length without the word of it.
+# Of its machine: run, the number of the newest; command, its process while it is there; said, where that tells why it
+# could not become the command; jobs, those of its teams; held, a run that waits for the lease; leased, whether it needs
+# one; fenced, how often it has looked for a later one while all was held; stopped, what had stopped by itself before
+# that; before, the journal's length without the word of it.
 sub serve {
     my ($open, $uid) = @_;
     my $child_mask = pack 'Q', 1 << (SIGCHLD - 1);
@@ -242,7 +244,7 @@ sub serve {
     my $priority = pack 'l', 1;
     syscall($call{sched_setscheduler}, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, $priority);
     note($open, 0, 'ready', 0, '');
-    my $own = {open => $open, uid => $uid, mask => $child_mask, run => 0, leased => 0, fenced => 0};
+    my $own = {open => $open, uid => $uid, mask => $child_mask, run => 0, leased => 0, fenced => 0, jobs => []};
     my $pending = '';
     while (1) {
         my $ready = '';
@@ -256,14 +258,18 @@ sub serve {
             # all at once, nor before the timer rings.
             $wait += 0.2 + rand 0.3;
         }
+        if (!$own->{fenced}) {
+            my $due = start_due_jobs($own);
+            $wait = $due if defined $due && !(defined $wait && $wait < $due);
+            vec($ready, fileno $_, 1) = 1 for open_ears($own);
+        }
         select $ready, undef, undef, $wait;
         # One that rang too early, as nobody sets it any more, rings on: for once without it.
         $own->{rang} = defined $timer && vec $ready, $timer, 1;
+        hear($own, $ready);
         if (vec $ready, $signals, 1) {
             sysread $ends, my $ignored, 4096;
-            while ((my $pid = waitpid -1, WNOHANG) > 0) {
-                ended($own, $?) if defined $own->{command} && $pid == $own->{command};
-            }
+            while ((my $pid = waitpid -1, WNOHANG) > 0) { reaped($own, $pid, $?) }
         }
         next unless vec $ready, fileno $open->{control}, 1;
         sysread $open->{control}, $pending, 4096, length $pending;
@@ -281,140 +287,26 @@ sub do_as_told {
     # Thawed with every process stopped: whether they go on is for the lease to say.
     elsif ($verb eq 'go' && !$own->{fenced}) { go_on() if may_run($own) }
     elsif ($verb eq 'signal' || $verb eq 'kill') {
+        $own->{stopping} = 1;
         if (defined $own->{held}) { undef $own->{held}; ended($own, SIGKILL) }
         # A fenced command must not run again only to end politely.
         elsif ($verb eq 'kill' || $own->{fenced}) { kill SIGKILL, -1 }
-        elsif (defined $own->{command}) { kill $number, $own->{command} }
+        elsif (defined $own->{command}) { kill $number, $own->{command}, job_pids($own) }
     }
     # "lease 0" only wakes.
-}
-
-sub ended {
-    my ($own, $status) = @_;
-    my $code = $status & 127 ? 128 + ($status & 127) : $status >> 8;
-    undef $own->{command};
-    # Of the fence only the silence is left.
-    undef $own->{before};
-    end_all();
-    note($own->{open}, $own->{run}, 'ended', $code, '');
-}
-
-# The command is the appliance: with it ends whatever it left running.
-sub end_all {
-    kill SIGKILL, -1;
-    1 while waitpid(-1, 0) > 0;
-}
-
-# Without a lease it is held: started as soon as there is one.
-sub start {
-    my ($own) = @_;
-    my ($open, $run) = ($own->{open}, $own->{run});
-    my ($said, $tell);
-    my $pid = eval {
-        my %spec = (env => [], arg => [], file => [], directory => '/', hostname => 'appliance', leased => 0);
-        sysseek $open->{spec}, 0, 0;
-        for (split /\n/, slurp($open->{spec})) {
-            my ($key, @values) = fields($_);
-            if (ref $spec{$key}) { push @{$spec{$key}}, \@values } else { $spec{$key} = $values[0] }
-        }
-        $own->{leased} = $spec{leased};
-        if (!may_run($own)) { $own->{held} = 1; return 0 }
-        $own->{fenced} = 0;
-        truncate $open->{journal}, 0;
-        note($open, $run, 'starting', 0, '');
-        # A supervisor that died while it was fenced left them down.
-        set_links(1);
-        sys('sethostname', $spec{hostname}, length $spec{hostname});
-        lay_in(@$_) for @{$spec{file}};
-        pipe $said, $tell or die "pipe: $!\n";
-        my $child = fork // die "fork: $!\n";
-        if ($child == 0) { become($own, \%spec, $tell) }
-        $child;
-    };
-    if (!defined $pid) {
-        my $problem = $@;
-        chomp $problem;
-        return note($open, $run, 'failed', 126, $problem);
-    }
-    return if $pid == 0;
-    close $tell;
-    # Ends when the command's own program has taken over, or with the reason why it could not.
-    my $problem = slurp($said);
-    if ($problem ne '') { waitpid $pid, 0; return note($open, $run, 'failed', 127, $problem) }
-    $own->{command} = $pid;
-    note($open, $run, 'running', 0, '');
-}
-
-sub lay_in {
-    my ($path, $mode, $owner, $content) = @_;
-    my $parent = '';
-    for my $part (grep { length } split m{/}, $path =~ s{/[^/]*$}{}r) {
-        $parent .= "/$part";
-        next if -d $parent;
-        mkdir $parent, 0755 or die "make directory $parent: $!\n";
-        chown $owner, $owner, $parent;
-    }
-    sysopen my $file, $path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600 or die "write $path: $!\n";
-    syswrite $file, $content;
-    chown $owner, $owner, $file or die "chown $path: $!\n";
-    chmod oct $mode, $file or die "chmod $path: $!\n";
-}
-
-# In the child: the unprivileged process that becomes the command. Never returns.
-sub become {
-    my ($own, $spec, $tell) = @_;
-    my $open = $own->{open};
-    eval {
-        if ($open->{limited}) { syswrite $open->{limited}, '0' or die "enter its control group: $!\n" }
-        setpriority 0, 0, 0;
-        syscall($call{setsid});
-        open STDIN, '<', '/dev/null' or die "open /dev/null: $!\n";
-        open STDOUT, '>&', $open->{log} or die "open the log: $!\n";
-        open STDERR, '>&', $open->{log} or die "open the log: $!\n";
-        # Out of memory takes the command, not the one who tells of it.
-        eval { write_file('/proc/self/oom_score_adj', '500') };
-        sys('rt_sigprocmask', 1, $own->{mask}, 0, 8);
-        give_up_privileges($own->{uid});
-        run_program($spec);
-    };
-    my $problem = $@;
-    chomp $problem;
-    syswrite $tell, $problem;
-    exit 127;
-}
-
-sub give_up_privileges {
-    my ($uid) = @_;
-    sys('prlimit64', 0, RLIMIT_CORE, pack('QQ', 0, 0), 0);
-    for my $capability (0 .. 63) { last if syscall($call{prctl}, PR_CAPBSET_DROP, $capability, 0, 0, 0) < 0 }
-    sys('setgroups', 0, 0);
-    sys('setresgid', $uid, $uid, $uid);
-    sys('setresuid', $uid, $uid, $uid);
-    sys('prctl', PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-}
-
-sub run_program {
-    my ($spec) = @_;
-    chdir $spec->{directory} or die "enter $spec->{directory}: $!\n";
-    %ENV = map { $_->[0] => $_->[1] } @{$spec->{env}};
-    my @arguments = map { $_->[0] } @{$spec->{arg}};
-    no warnings 'exec';
-    exec { $arguments[0] } @arguments or die "run $arguments[0]: $!\n";
 }
 
 # ---- exec: one more program in a running appliance ---------------------------------------------------------
 
 sub run_inside {
-    my ($pid, $uid, $procs, $text, $lease) = @_;
+    my ($pid, $uid, $procs, $groups, $text, $lease) = @_;
     my %open;
     if ($lease ne '') { sysopen $open{lease}, $lease, O_RDONLY or die "lease: $!\n" }
     my $handle = sys('pidfd_open', $pid + 0, 0);
     write_file($_, $$) for split /,/, decode($procs);
-    my %spec = (env => [], arg => [], directory => '/');
-    for (split /\n/, $text) {
-        my ($key, @values) = fields($_);
-        if (ref $spec{$key}) { push @{$spec{$key}}, \@values } else { $spec{$key} = $values[0] }
-    }
+    # The program alone is dispatched, not who waits for it.
+    my @groups = map { sysopen my $group, $_, O_WRONLY or die "$_: $!\n"; $group } split /,/, decode($groups);
+    my %spec = read_spec($text, env => [], arg => [], directory => '/');
     sys('setns', $handle, CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET);
     my $child;
     local $SIG{TERM} = sub { kill SIGKILL, -$child, $child if $child; exit 143 };
@@ -424,6 +316,7 @@ sub run_inside {
         $SIG{TERM} = 'DEFAULT';
         eval {
             syscall($call{setsid});
+            for (@groups) { syswrite $_, '0' or die "enter its control group: $!\n" }
             eval { write_file('/proc/self/oom_score_adj', '500') };
             give_up_privileges($uid + 0);
             # After the change of user, which clears it.
@@ -474,6 +367,12 @@ sub write_file {
     my ($path, $text) = @_;
     sysopen my $file, $path, O_WRONLY | O_CREAT | O_TRUNC, 0644 or die "$path: $!\n";
     defined syswrite $file, $text or die "$path: $!\n";
+}
+
+sub open_directory {
+    my ($path) = @_;
+    # O_DIRECTORY, O_CLOEXEC
+    return sys('openat', AT_FDCWD, $path, O_RDONLY | 0200000 | 02000000, 0);
 }
 
 sub slurp {

@@ -8,6 +8,8 @@ import { test } from "node:test";
 import { conformancePlan } from "#drivers/appliance/conformance.ts";
 import { perl } from "#drivers/appliance/task/factory.ts";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
+import { Reservations } from "#drivers/appliance/task/reservations.ts";
+import { BookedScheduler } from "#drivers/appliance/task/scheduler.fixture.ts";
 import { readRecord } from "#drivers/appliance/task/record.ts";
 import { Slot } from "#drivers/appliance/task/slot.ts";
 import { Task } from "#drivers/appliance/task/task.ts";
@@ -35,10 +37,11 @@ function taskWith(leased: boolean) {
   const control = openSync(path("control"), O_RDWR | O_NONBLOCK);
   writeFileSync(path("pid"), `${process.pid} ${readStartTime(process.pid)} lease\n`);
   const plan = conformancePlan({ command: ["true"], leased });
+  const reservations = new Reservations(new BookedScheduler(), silentLog);
   const task = new Task(
     slot,
     { plan, phase: "created", run: 0, restarts: 0, oomKills: 0, suspended: false },
-    { clock, log: silentLog, remake: async () => {}, onChange: () => {}, pidsMax: 10 },
+    { clock, log: silentLog, remake: async () => {}, onChange: () => {}, pidsMax: 10, reservations },
   );
   task.save({});
   assert.ok(slot.adopt(task.listener));
@@ -56,7 +59,7 @@ function taskWith(leased: boolean) {
     task,
     path,
     told,
-    reported: () => task.observe().leased ?? false,
+    reported: () => task.observe(undefined).leased ?? false,
     recorded: () => readRecord(slot.directory)?.plan.leased,
     inSpec: () => /^leased\t1$/m.test(readFileSync(path("spec"), "utf8")),
     /** Until nothing more goes in. */

@@ -4,18 +4,22 @@ import type { Clock, Log } from "#base/runtime.ts";
 import { bytes, millis } from "#base/units.ts";
 import type { Bytes, Millis } from "#base/units.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
-import { cpuLimits } from "#drivers/appliance/task/cpu-limits.ts";
+import { jobPlaces } from "#drivers/appliance/task/job-groups.ts";
+import type { JobPlace } from "#drivers/appliance/task/job-groups.ts";
+import { jobsMessage } from "#drivers/appliance/task/job-states.ts";
+import type { JobState } from "#drivers/appliance/task/job-states.ts";
 import type { JournalEntry } from "#drivers/appliance/task/journal.ts";
 import { stopProcesses } from "#drivers/appliance/task/processes.ts";
 import { nextRestart } from "#drivers/appliance/task/next-restart.ts";
 import { applianceNameOf } from "#drivers/appliance/task/names.ts";
+import type { Reservations } from "#drivers/appliance/task/reservations.ts";
 import { writeRecord } from "#drivers/appliance/task/record.ts";
 import type { RunEnd, TaskRecord } from "#drivers/appliance/task/record.ts";
 import type { Slot, SlotListener } from "#drivers/appliance/task/slot.ts";
 import { commandSpec, hostsText } from "#drivers/appliance/task/spec.ts";
 import { endMessage, endOf, killedCode, ranMs, stateOf } from "#drivers/appliance/task/standing.ts";
-import type { CpuRequest } from "#model/ensemble.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
+import type { SchedulingReport } from "#protocol/host-report.ts";
 
 /** Between the final signal through the supervisor and the one that takes the supervisor too. */
 const killGraceMs = millis(2_000);
@@ -28,6 +32,7 @@ export type TaskParts = {
   /** Its observation may have changed. */
   readonly onChange: () => void;
   readonly pidsMax: number;
+  readonly reservations: Reservations;
 };
 
 /** One appliance in its slot: what was asked of it, how it stands, and what follows when its command ends. */
@@ -35,7 +40,9 @@ export class Task {
   readonly slot: Slot;
   readonly #parts: TaskParts;
   #record: TaskRecord;
+  readonly #places: readonly JobPlace[];
   #entries: readonly JournalEntry[] = [];
+  #jobs: ReadonlyMap<number, JobState> = new Map();
   #restart: AbortController | undefined;
   readonly #waiting = new Set<() => void>();
 
@@ -43,6 +50,8 @@ export class Task {
     this.slot = slot;
     this.#record = record;
     this.#parts = parts;
+    // Which jobs there are is part of its generation.
+    this.#places = jobPlaces(record.plan.teams);
   }
 
   get id(): ApplianceId {
@@ -65,13 +74,18 @@ export class Task {
     this.#record = record;
   }
 
+  /** Also what a half made one lacks. */
+  createGroups(): void {
+    this.slot.createGroups(this.#places.map((job) => job.group));
+  }
+
   /** Limits, files and names as recorded, for a slot that has none yet or may have been left half done. */
   prepare(names: ReadonlyMap<string, string> | undefined): void {
     const { plan } = this.#record;
     // First, as a limit may be refused: what is used already cannot always be forbidden.
     this.#tell(plan);
     this.slot.cgroup.setPids(this.#parts.pidsMax);
-    this.applySize(plan.cpu, plan.memoryBytes);
+    this.setMemory(plan.memoryBytes);
     if (names !== undefined) this.setNames(names);
   }
 
@@ -79,18 +93,18 @@ export class Task {
     this.slot.write("hosts", hostsText(applianceNameOf(this.id), names));
   }
 
-  applySize(cpu: CpuRequest | undefined, memoryBytes: Bytes | undefined): void {
-    const { weight, quota } = cpuLimits(cpu);
+  setMemory(memoryBytes: Bytes | undefined): void {
     this.slot.cgroup.setMemory(memoryBytes ?? "max");
-    this.slot.cgroup.setWeight(weight);
-    this.slot.cgroup.setCpu(quota);
   }
 
-  observe(): ApplianceObservation {
+  /** `scheduling`: how its reservation is kept, if it is. */
+  observe(scheduling: SchedulingReport | undefined): ApplianceObservation {
     const { plan, run, end, restarts } = this.#record;
     const usage = this.#usage();
     const began = this.#entries.find((entry) => entry.run === run && entry.what === "running")?.at;
     const ended = end?.run === run ? end : undefined;
+    const message = ended === undefined ? jobsMessage(this.#places, this.#jobs, run) : ended.message;
+    const cpu = this.#parts.reservations.has(plan) ? plan.cpu : undefined;
     return {
       id: plan.id,
       generation: plan.generation,
@@ -103,8 +117,11 @@ export class Task {
       stopGraceMs: plan.stopGraceMs,
       ...(began === undefined ? {} : { startedAt: began }),
       ...(ended === undefined ? {} : { exitCode: ended.code }),
-      ...(ended?.message === undefined ? {} : { message: ended.message }),
-      ...(plan.cpu === undefined ? {} : { cpu: plan.cpu }),
+      ...(message === undefined ? {} : { message }),
+      ...(cpu === undefined ? {} : { cpu }),
+      ...(plan.enforcement === undefined ? {} : { enforcement: plan.enforcement }),
+      ...(plan.teams === undefined ? {} : { teams: plan.teams }),
+      ...(scheduling === undefined ? {} : { scheduling }),
       ...(plan.memoryBytes === undefined ? {} : { memoryLimitBytes: plan.memoryBytes }),
       ...(this.#obeysLease() ? { leased: true } : {}),
     };
@@ -150,6 +167,11 @@ export class Task {
     this.slot.send("leased", plan.leased === true ? 1 : 0);
   }
 
+  /** What is on record counts for what the supervisor does from now on. */
+  tell(): void {
+    this.#tell(this.#record.plan);
+  }
+
   #tellAgain(): void {
     try {
       this.#tell(this.#record.plan);
@@ -171,6 +193,7 @@ export class Task {
   /** Reads the supervisor's journal and draws the consequences. Harmless at any time. */
   look(): void {
     this.#entries = this.slot.journal();
+    if (this.#places.length > 0) this.#jobs = this.slot.jobs();
     const { phase, run, end } = this.#record;
     if (phase === "running" && run > 0 && end?.run !== run) {
       const lives = this.slot.pid !== undefined;
@@ -224,11 +247,23 @@ export class Task {
     this.#restart = undefined;
   }
 
+  /** Its groups are dispatched no more, and nothing in it runs, until `letGo`. */
+  hold(): void {
+    this.#parts.reservations.suspend(this.id);
+    this.slot.cgroup.freeze();
+  }
+
+  letGo(): void {
+    this.#thaw();
+    this.#parts.reservations.resume(this.id);
+  }
+
   /** One more run: asked for by somebody, or the restart that was due. */
   async begin(by: "hand" | "policy"): Promise<void> {
     if (this.slot.pid === undefined) await this.#parts.remake(this);
     // Whatever became of earlier changes: what runs obeys the lease as is reported.
     this.slot.write("spec", commandSpec(this.#record.plan, this.slot.uid));
+    if (this.#record.suspended) this.letGo();
     this.save({
       phase: "running",
       run: this.#record.run + 1,
@@ -256,10 +291,10 @@ export class Task {
    * A leased one may have been frozen over the end of its lease, its supervisor with it: so nothing of it runs before
    * the supervisor has looked.
    */
-  thaw(): void {
+  #thaw(): void {
     const { cgroup, pid } = this.slot;
     if (this.leased && pid !== undefined && cgroup.isFrozen()) {
-      stopProcesses(cgroup.pids(), pid);
+      stopProcesses(this.slot.pids(), pid);
       cgroup.thaw();
       this.slot.send("go", 0);
     } else cgroup.thaw();
@@ -269,7 +304,7 @@ export class Task {
     this.cancelRestart();
     if (this.#record.phase === "created") return;
     if (this.#record.phase === "running") this.save({ phase: "stopped", suspended: false });
-    this.thaw();
+    this.letGo();
     this.look();
     const stopped = (): boolean => this.#over();
     if (stopped()) return;

@@ -28,7 +28,20 @@ const readBuffer = Buffer.alloc(4096);
 
 /** The control groups of this machine, v1, v2 or both; or, in tests, of a tree that looks like one. */
 export function systemCgroups(clock: Clock, layout: CgroupLayout = machineLayout()): Cgroups {
-  return { open: (path) => new OpenCgroup(path, layout, clock) };
+  const { cpu, cpuacct, freezer } = layout.v1;
+  const forCpu: CgroupLayout = {
+    ...layout,
+    v1: {
+      ...(cpu === undefined ? {} : { cpu }),
+      ...(cpuacct === undefined ? {} : { cpuacct }),
+      ...(freezer === undefined ? {} : { freezer }),
+    },
+    v2Controllers: layout.v2Controllers.filter((name) => name === "cpu"),
+  };
+  return {
+    open: (path) => new OpenCgroup(path, layout, clock),
+    openForCpu: (path) => new OpenCgroup(path, forCpu, clock),
+  };
 }
 
 export function machineLayout(): CgroupLayout {

@@ -46,4 +46,9 @@ export interface Cgroup {
 export interface Cgroups {
   /** No I/O; nothing need exist. `path` has no leading slash ("consort/lab/host-1"). */
   open(path: string): Cgroup;
+  /**
+   * A group only in the hierarchies that share out CPU time, count it and freeze. Memory and numbers of processes are
+   * counted, and limited, where the group above it is.
+   */
+  openForCpu(path: string): Cgroup;
 }
