@@ -1,5 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
 import type { OperationId } from "#base/ids.ts";
+import type { ResizeRequest } from "#cluster/adjusting.ts";
 import type { ClusterService } from "#cluster/service.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { Ensemble } from "#model/ensemble.ts";
@@ -13,6 +14,8 @@ type Exec = Parameters<ClusterService["exec"]>;
 export class FakeService implements ClusterService {
   readonly declaredEnsembles = new Map<string, Ensemble>();
   hostList: HostStatus[] = [];
+  /** Changes of what runs, as they were asked for. */
+  readonly asked: unknown[] = [];
   /** The oldest event kept has the cursor after this. */
   forgottenCursor = 0;
   /** What `exec` does; tests replace it. */
@@ -30,6 +33,24 @@ export class FakeService implements ClusterService {
     this.#find(name);
     this.declaredEnsembles.delete(name);
     return this.#begin({ kind: "down", ensemble: name });
+  }
+
+  async resize(name: string, request: ResizeRequest): Promise<Operation> {
+    this.#find(name);
+    this.asked.push({ verb: "resize", name, request });
+    return this.#begin({ kind: "resize", ensemble: name });
+  }
+
+  async suspend(name: string, appliances: readonly string[]): Promise<Operation> {
+    this.#find(name);
+    this.asked.push({ verb: "suspend", name, appliances });
+    return this.#begin({ kind: "suspend", ensemble: name });
+  }
+
+  async resume(name: string, appliances: readonly string[]): Promise<Operation> {
+    this.#find(name);
+    this.asked.push({ verb: "resume", name, appliances });
+    return this.#begin({ kind: "resume", ensemble: name });
   }
 
   async plan(ensemble: Ensemble): Promise<PlanResult> {

@@ -3,6 +3,8 @@ import { errorTable } from "#base/errors.ts";
 import type { Route } from "#api/route.ts";
 import { apiRoutes } from "#api/routes.ts";
 import { ensembleSchema } from "#formats/ensemble-schema.ts";
+import { teamSchema } from "#formats/reservation-schema.ts";
+import { resizeSchema } from "#formats/resize-document.ts";
 import { snapshotSchema } from "#formats/snapshot-schema.ts";
 import { errorBodySchema } from "#protocol/http/error.ts";
 import { execLineSchema, execRequestSchema } from "#protocol/http/exec.ts";
@@ -34,6 +36,8 @@ const components: Readonly<Record<string, z.ZodType>> = {
   LinkStatus: linkStatusSchema,
   Operation: operationSchema,
   PlanResult: planResultSchema,
+  ResizeRequest: resizeSchema,
+  Team: teamSchema,
   Version: versionSchema,
 };
 

@@ -1,4 +1,5 @@
 import { aboutRoutes } from "#api/about.ts";
+import { adaptationRoutes } from "#api/adaptation.ts";
 import { applianceRoutes } from "#api/appliances.ts";
 import { ensembleRoutes } from "#api/ensembles.ts";
 import { eventRoutes } from "#api/events.ts";
@@ -13,6 +14,7 @@ import { snapshotRoutes } from "#api/snapshot.ts";
 export const apiRoutes: readonly Route[] = [
   ...aboutRoutes,
   ...ensembleRoutes,
+  ...adaptationRoutes,
   ...planRoutes,
   ...applianceRoutes,
   ...hostRoutes,

@@ -66,6 +66,24 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("#cli/export.ts"),
   },
   {
+    name: "resize",
+    summary: "Give a running appliance another size, or move some from one to another",
+    group: "Ensembles",
+    load: () => import("#cli/resize.ts"),
+  },
+  {
+    name: "suspend",
+    summary: "Hold appliances where they are",
+    group: "Ensembles",
+    load: () => import("#cli/suspend.ts"),
+  },
+  {
+    name: "resume",
+    summary: "Let held appliances go on",
+    group: "Ensembles",
+    load: () => import("#cli/resume.ts"),
+  },
+  {
     name: "ps",
     summary: "List ensembles and their appliances",
     group: "Look",

@@ -12,6 +12,8 @@ const hosts: Offer = { lister: "consort hosts --quiet 2>/dev/null" };
 const hostsWithoutGateways: Offer = { lister: "consort hosts --quiet --role host 2>/dev/null" };
 const ensembles: Offer = { lister: "consort ps --quiet 2>/dev/null" };
 
+const appliances: Offer = { lister: "consort ps --quiet --appliances 2>/dev/null" };
+
 const first = (offer: Offer): Place => ({ after: [], offer });
 const firstWord = (...words: readonly string[]): Place => first({ words });
 
@@ -32,6 +34,9 @@ const places: Readonly<Record<string, readonly Place[]>> = {
   ],
   ps: [first(ensembles)],
   down: [first(ensembles)],
+  resize: [first(appliances)],
+  suspend: [first(appliances)],
+  resume: [first(appliances)],
   explain: [first(ensembles)],
   export: [first(ensembles)],
   describe: [first(ensembles)],

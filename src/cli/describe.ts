@@ -1,4 +1,5 @@
 import { ConsortError } from "#base/errors.ts";
+import { adaptationTables, reservedText, trafficText } from "#cli/adaptation-text.ts";
 import { apiOptions } from "#cli/arguments.ts";
 import { connect, route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
@@ -98,7 +99,12 @@ export function formatEnsemble(ensemble: EnsembleStatus, { nowMs, width }: View)
         [`network ${network.name}`, `${network.subnet}, VXLAN ${network.vni}, MTU ${network.mtu}`] as const,
     ),
   ]);
-  return [facts, formatAppliances(ensemble, nowMs, width), ...linkTable(ensemble.links, width)].join("\n");
+  return [
+    facts,
+    formatAppliances(ensemble, nowMs, width),
+    ...linkTable(ensemble.links, width),
+    ...adaptationTables(ensemble, nowMs, width),
+  ].join("\n");
 }
 
 function formatAppliance(
@@ -118,6 +124,13 @@ function formatAppliance(
     ["restarts", String(appliance.restarts)],
     ["CPU used", cpu(appliance.cpuUsedMilli)],
     ["CPU promised", appliance.cpuReservedMilli === undefined ? undefined : cpu(appliance.cpuReservedMilli)],
+    ["CPU reserved", reservedText(appliance)],
+    ["held", appliance.suspended === true ? "yes: consort resume lets it go on" : undefined],
+    [
+      "adjusted",
+      appliance.adjusted === true ? `yes: consort export ${appliance.ensemble} shows how` : undefined,
+    ],
+    ["traffic", trafficText(appliance)],
     ["memory used", size(appliance.memoryUsedBytes)],
     ["memory limit", appliance.memoryLimitBytes === undefined ? undefined : size(appliance.memoryLimitBytes)],
     ...appliance.addresses.map(

@@ -9,8 +9,8 @@ import { printable } from "#cli/table.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 
 /**
- * Shows an operation until it has ended. Ctrl-C: an `up` or `drain` is cancelled, which brings back what was desired
- * before; a `down` goes on without us. Resolves with the operation as it ended, or as it was left.
+ * Shows an operation until it has ended. Ctrl-C cancels it, which brings back what was desired before; only a `down`
+ * goes on without us. Resolves with the operation as it ended, or as it was left.
  */
 export async function follow(
   client: Client,
@@ -99,6 +99,12 @@ function doneText(operation: Operation): string {
     case "up":
     case "recover":
       return `${name} runs: ${done} of ${total} ready${took}\n`;
+    case "resize":
+      return `${name} is resized: ${total === 0 ? "nothing changes" : `${done} of ${total} in force`}${took}\n`;
+    case "suspend":
+      return `${name}: ${total === 0 ? "all were held already" : `${done} of ${total} held`}${took}\n`;
+    case "resume":
+      return `${name}: ${total === 0 ? "none was held" : `${done} of ${total} go on`}${took}\n`;
     default:
       return operation.kind satisfies never;
   }
@@ -116,6 +122,9 @@ const cannot: Readonly<Record<Operation["kind"], string>> = {
   down: "remove",
   recover: "recover",
   drain: "drain",
+  resize: "resize",
+  suspend: "suspend",
+  resume: "resume",
 };
 
 function whyFailed(operation: Operation): string {

@@ -1,7 +1,7 @@
 import { apiOptions } from "#cli/arguments.ts";
 import { connect, route } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
-import { age, cpu, size } from "#cli/quantities.ts";
+import { age, cpu, reservation, size } from "#cli/quantities.ts";
 import { formatTable, printable } from "#cli/table.ts";
 import { changesUnderWay, underWayLines } from "#cli/under-way.ts";
 import { showOrWatch, watchOptions } from "#cli/watch.ts";
@@ -14,11 +14,12 @@ export const command: Command = {
     ...apiOptions,
     ...watchOptions,
     quiet: { about: "Only the names of all ensembles, one a line", short: "q" },
+    appliances: { about: "With --quiet: the names of all their appliances too, as NAME/APPLIANCE" },
   },
   about: [
     "Lists all ensembles, or the appliances of one: where each runs, its state, addresses and use; below them what\nis waited for, and the changes under way.",
     "READY: those that run, or have ended as they should.",
-    "STATE of an appliance: lost when its host is not heard of, fenced while it is held because its host's lease has run\nout; both run again on another host, or when theirs is back.",
+    "STATE of an appliance: suspended while it is held by consort suspend or a strategy; lost when its host is not heard of,\nfenced while it is held because its host's lease has run out; both run again on another host, or when theirs is back.",
   ],
   examples: [
     { line: "consort ps", what: "all ensembles" },
@@ -31,7 +32,11 @@ export const command: Command = {
     const [name] = given.positionals;
     if (given.has("quiet") && !given.has("json")) {
       const all = await client.request<EnsembleStatus[]>("GET", "/v1/ensembles", context.signal);
-      context.terminal.out(all.map((one) => `${printable(one.name)}\n`).join(""));
+      const names = all.flatMap(({ name: ensemble, appliances }) => [
+        ensemble,
+        ...(given.has("appliances") ? appliances.map((one) => `${ensemble}/${one.name}`) : []),
+      ]);
+      context.terminal.out(names.map((one) => `${printable(one)}\n`).join(""));
       return 0;
     }
     const path = name === undefined ? "/v1/ensembles" : route`/v1/ensembles/${name}`;
@@ -92,11 +97,11 @@ export function formatEnsembles(ensembles: readonly EnsembleStatus[], width?: nu
   );
 }
 
-/** As the progress of up counts them: what has ended well is ready, too. */
-const readyStates: ReadonlySet<string> = new Set(["running", "suspended", "exited"]);
-
+/** As the progress of up counts them: what has ended well is ready, too, and so is what is held and to be held. */
 const ready = ({ appliances }: EnsembleStatus): number =>
-  appliances.filter(({ state }) => readyStates.has(state)).length;
+  appliances.filter(({ state, suspended = false }) =>
+    state === "suspended" || state === "running" ? suspended === (state === "suspended") : state === "exited",
+  ).length;
 
 const hostsOf = (ensemble: EnsembleStatus): string =>
   [...new Set(ensemble.appliances.flatMap((appliance) => appliance.host ?? []))]
@@ -113,6 +118,7 @@ export function formatAppliances(ensemble: EnsembleStatus, nowMs: number, width?
       { heading: "AGE", right: true, cell: (row) => age(row.startedAtMs, nowMs) },
       { heading: "RESTARTS", right: true, cell: (row) => String(row.restarts) },
       { heading: "CPU", right: true, cell: (row) => cpu(row.cpuUsedMilli) },
+      { heading: "RESERVED", right: true, optional: true, cell: (row) => reservation(row.reservation) },
       { heading: "MEMORY", right: true, cell: (row) => size(row.memoryUsedBytes) },
       {
         heading: "ADDRESSES",

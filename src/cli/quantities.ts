@@ -34,3 +34,11 @@ export const count = (number: number, noun: string): string => `${number} ${noun
 /** "12%" of a whole; "-" of nothing. */
 export const part = (value: number, whole: number): string =>
   whole > 0 ? `${Math.round((value / whole) * 100)}%` : "-";
+
+/** "24ms/40ms": so much CPU time in every period. */
+export const reservation = (
+  told: { readonly executionUs: number; readonly periodUs: number } | undefined,
+): string =>
+  told === undefined
+    ? "-"
+    : [told.executionUs, told.periodUs].map((us) => formatDuration(millis(us / 1000))).join("/");

@@ -3,7 +3,7 @@ import { connect } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
 import { linkName, withFence } from "#cli/names.ts";
-import { bandwidth, cpu, part, size } from "#cli/quantities.ts";
+import { bandwidth, cpu, part, reservation, size } from "#cli/quantities.ts";
 import { formatTable } from "#cli/table.ts";
 import { changesUnderWay, underWayLines } from "#cli/under-way.ts";
 import { showOrWatch, watchOptions } from "#cli/watch.ts";
@@ -58,6 +58,10 @@ async function readUsage(client: Client, signal: AbortSignal): Promise<Usage> {
   };
 }
 
+/** "3 of 1200": slots that came late, or periods in which less was given. */
+const missesOf = ({ reservation: told }: ApplianceStatus): string =>
+  told?.dispatches === undefined ? "-" : `${told.misses ?? 0} of ${told.dispatches}`;
+
 export function formatUsage(usage: Usage, width?: number): string {
   const hosts = formatTable<HostStatus>(
     [
@@ -81,6 +85,9 @@ export function formatUsage(usage: Usage, width?: number): string {
       { heading: "STATE", cell: (row) => row.state },
       { heading: "CPU", right: true, cell: (row) => cpu(row.cpuUsedMilli) },
       { heading: "PROMISED", right: true, cell: (row) => cpu(row.cpuReservedMilli) },
+      { heading: "RESERVED", right: true, optional: true, cell: (row) => reservation(row.reservation) },
+      { heading: "KEPT BY", optional: true, cell: (row) => row.reservation?.enforcement ?? "-" },
+      { heading: "MISSES", right: true, optional: true, cell: missesOf },
       { heading: "MEMORY", right: true, cell: (row) => size(row.memoryUsedBytes) },
       { heading: "LIMIT", right: true, cell: (row) => size(row.memoryLimitBytes) },
     ],

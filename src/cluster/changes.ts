@@ -1,10 +1,14 @@
 import { ConsortError } from "#base/errors.ts";
+import { applianceId } from "#base/ids.ts";
 import type { OperationId } from "#base/ids.ts";
+import { checkFits } from "#cluster/adjust-admission.ts";
+import { held, keepingAdjustments, resized } from "#cluster/adjusting.ts";
+import type { Adjusted, ResizeRequest } from "#cluster/adjusting.ts";
 import { checkHolds, checkMapping, mappingProblem, planResult } from "#cluster/admission.ts";
 import { allocate } from "#cluster/allocation.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
-import type { Operations } from "#cluster/operations.ts";
+import type { EnsembleChange, Operations } from "#cluster/operations.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { Mapping } from "#planner/mapping.ts";
@@ -27,25 +31,28 @@ export class Changes {
     return this.#inOrder(ensemble.name, () => this.#up(ensemble, signal));
   }
 
-  async #up(ensemble: Ensemble, signal: AbortSignal): Promise<Operation> {
+  async #up(declared: Ensemble, signal: AbortSignal): Promise<Operation> {
     const { state } = this.#context;
+    const adjusted = (): Ensemble => keepingAdjustments(state.ensemble(declared.name)?.ensemble, declared);
     // Before its turn: a long search holds up nobody, and mostly still holds when the turn has come.
     let version = state.version();
+    let ensemble = adjusted();
     let mapping = await this.#mapped(ensemble, signal);
     return this.admitInTurn(async () => {
       for (;;) {
         if (state.version() !== version) {
           version = state.version();
+          ensemble = adjusted();
           mapping = await this.#mapped(ensemble, signal);
         }
-        const [loads, found] = [state.loads(), mapping];
+        const [loads, found, wanted] = [state.loads(), mapping, ensemble];
         let isStale = false;
         try {
           return await this.#accept("up", () => {
             // The store had not kept, or had kept more than, what was mapped on.
             isStale = state.loads() !== loads;
             if (isStale) throw new ConsortError("conflict", "Cannot accept: all was read anew meanwhile");
-            return this.#placed(ensemble, found);
+            return this.#placed(wanted, found);
           });
         } catch (cause) {
           if (!isStale) throw cause;
@@ -117,10 +124,53 @@ export class Changes {
     });
   }
 
-  async #accept(kind: "up" | "down", draft: Parameters<Operations["accept"]>[1]): Promise<Operation> {
+  /** Other sizes for what runs, where it is. */
+  resize(name: string, request: ResizeRequest): Promise<Operation> {
+    return this.#inOrder(name, () => this.#adjust(name, "resize", (before) => resized(before, request)));
+  }
+
+  /** Holds appliances, or lets them go on. */
+  hold(name: string, kind: "suspend" | "resume", appliances: readonly string[]): Promise<Operation> {
+    return this.#inOrder(name, () => this.#adjust(name, kind, (before) => held(before, kind, appliances)));
+  }
+
+  #adjust(
+    name: string,
+    kind: "resize" | "suspend" | "resume",
+    adjust: (before: Ensemble) => Adjusted,
+  ): Promise<Operation> {
+    return this.admitInTurn(({ facts }) => {
+      let summary = "";
+      const draft = (): ReturnType<Parameters<Operations["accept"]>[1]> => {
+        const before = knownEnsemble(this.#context, name);
+        if (before.state === "removing") {
+          throw new ConsortError("conflict", `Cannot ${kind} ${name}: it is being removed`);
+        }
+        const adjusted = adjust(before.ensemble);
+        checkFits(before, adjusted.ensemble, kind, facts());
+        summary = adjusted.summary;
+        return {
+          record: { ...before, ensemble: adjusted.ensemble, revision: before.revision + 1 },
+          undo: before,
+          appliances: adjusted.changed.map((one) => applianceId(before.ensemble.name, one)),
+        };
+      };
+      return this.#accept(kind, draft, () => summary);
+    });
+  }
+
+  async #accept(
+    kind: EnsembleChange,
+    draft: Parameters<Operations["accept"]>[1],
+    summary?: () => string,
+  ): Promise<Operation> {
     const { operations, events, wake } = this.#context;
     const { operation, revision } = await operations.accept(kind, draft, this.#life);
-    events.append(`ensemble.${kind}`, operation.ensemble ?? "", `${kind} accepted as revision ${revision}`);
+    events.append(
+      `ensemble.${kind}`,
+      operation.ensemble ?? "",
+      `${kind} accepted as revision ${revision}${summary === undefined ? "" : `: ${summary() || "nothing changes"}`}`,
+    );
     wake.now();
     return operation;
   }

@@ -4,6 +4,9 @@ import { limits } from "#base/limits.ts";
 import { millis } from "#base/units.ts";
 import { together } from "#base/together.ts";
 import { mappingProblem, planResult } from "#cluster/admission.ts";
+import { adaptProgress } from "#cluster/adapt-progress.ts";
+import { keepingAdjustments } from "#cluster/adjusting.ts";
+import type { ResizeRequest } from "#cluster/adjusting.ts";
 import { Changes, knownEnsemble } from "#cluster/changes.ts";
 import { ClusterContext } from "#cluster/context.ts";
 import type { ClusterManagerParts } from "#cluster/context.ts";
@@ -229,8 +232,21 @@ export class ClusterManager implements ClusterService {
     return this.#changes().down(name);
   }
 
-  async plan(ensemble: Ensemble, signal: AbortSignal): Promise<PlanResult> {
+  async resize(name: string, request: ResizeRequest, _signal: AbortSignal): Promise<Operation> {
+    return this.#changes().resize(name, request);
+  }
+
+  async suspend(name: string, appliances: readonly string[], _signal: AbortSignal): Promise<Operation> {
+    return this.#changes().hold(name, "suspend", appliances);
+  }
+
+  async resume(name: string, appliances: readonly string[], _signal: AbortSignal): Promise<Operation> {
+    return this.#changes().hold(name, "resume", appliances);
+  }
+
+  async plan(declared: Ensemble, signal: AbortSignal): Promise<PlanResult> {
     const { context } = this.#inCharge();
+    const ensemble = keepingAdjustments(context.state.ensemble(declared.name)?.ensemble, declared);
     const problem = mappingProblem(ensemble, context.facts());
     const mapping = await this.#parts.solve(problem, signal);
     return planResult(
@@ -383,6 +399,8 @@ export class ClusterManager implements ClusterService {
       return recovers && host !== undefined && context.seen.isLost(host) && !isBoundByLease(record, id, host);
     };
     const all = { ...context.observed, unguarded, excused, stranded: recovery.stuck() };
-    return record.state === "removing" ? downProgress(record, all) : upProgress(record, all);
+    const about = context.operations.aboutOf(record);
+    if (record.state === "removing") return downProgress(record, all);
+    return about === undefined ? upProgress(record, all) : adaptProgress(record, about, all);
   }
 }

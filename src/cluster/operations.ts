@@ -1,5 +1,5 @@
 import { ConsortError } from "#base/errors.ts";
-import type { HostId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { ErrorCode } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Random } from "#base/runtime.ts";
@@ -37,10 +37,12 @@ export class Operations {
    * replaced.
    */
   async accept(
-    kind: "up" | "down" | "recover",
+    kind: EnsembleChange,
     draft: () => {
       record: Omit<EnsembleRecord, "operation">;
       undo?: EnsembleRecord | undefined;
+      /** Whom it is about, when not all of them. */
+      appliances?: readonly ApplianceId[];
       /** What else changes with it, or not at all. */
       writes?: readonly StoreWrite[];
     },
@@ -49,7 +51,7 @@ export class Operations {
     const id = this.#parts.random.hex(8);
     const ending: Ending = { state: "cancelled", message: `replaced by operation ${id}` };
     const { operation, revision, replaced } = await this.#state.change(() => {
-      const { record, undo, writes: others = [] } = draft();
+      const { record, undo, appliances, writes: others = [] } = draft();
       const { name } = record.ensemble;
       const started: Operation = {
         id,
@@ -57,13 +59,14 @@ export class Operations {
         ensemble: name,
         state: "running",
         phase: "accepted",
-        progress: { done: 0, total: appliancesOf(record.ensemble).length },
+        progress: { done: 0, total: (appliances ?? appliancesOf(record.ensemble)).length },
         message: "",
         createdAtMs: this.#parts.clock.now(),
       };
       const kept: OperationRecord = {
         operation: started,
-        ...(kind === "up" ? { undo: undo ?? null } : {}),
+        ...(canGoBack(kind) ? { undo: undo ?? null } : {}),
+        ...(appliances === undefined ? {} : { appliances }),
       };
       const superseded = this.#runningOn(name);
       const writes: StoreWrite[] = [
@@ -181,6 +184,11 @@ export class Operations {
     return this.#runningAs(record)?.operation.kind;
   }
 
+  /** Whom the operation that runs on it is about; undefined: none runs, or all of them. */
+  aboutOf(record: EnsembleRecord): readonly ApplianceId[] | undefined {
+    return this.#runningAs(record)?.appliances;
+  }
+
   /** The drain that runs on a host. */
   drainOf(host: HostId): Operation | undefined {
     return this.#runningOnHost(host)?.operation;
@@ -245,7 +253,7 @@ export class Operations {
       const name = operation.ensemble ?? "";
       const current = this.#state.ensemble(name);
       const writes: StoreWrite[] = [this.#ended(record, ending)];
-      if (operation.kind === "up" && undo !== undefined && current?.operation === id) {
+      if (undo !== undefined && current?.operation === id) {
         if (undo !== null) holds(undo);
         const back: EnsembleRecord =
           undo === null
@@ -356,6 +364,11 @@ export class Operations {
   }
 }
 
+export type EnsembleChange = Exclude<Operation["kind"], "drain">;
+
+/** A change by the user that can be taken back before it has its effect. */
+const canGoBack = (kind: EnsembleChange): boolean => kind !== "down" && kind !== "recover";
+
 /** As it was before, except for where its appliances may still be. */
 function wentBack(current: EnsembleRecord, undo: EnsembleRecord): EnsembleRecord {
   const leaving = leavingAfter(current, undo.placements);
@@ -373,6 +386,7 @@ type Ending = {
 function phaseOf({ kind }: Operation, { done, total }: Progress): Operation["phase"] {
   if (kind === "down") return "stopping";
   if (kind === "drain") return "moving";
+  if (kind === "resize" || kind === "suspend" || kind === "resume") return "adapting";
   return done < total ? "starting" : "connecting";
 }
 

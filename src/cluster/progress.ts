@@ -61,7 +61,7 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
       const problem = told?.problems.find(({ appliance }) => appliance === id);
       const why = problem?.message ?? waitsFor(record, id, observed);
       waiting.push(why === undefined ? `${id} on ${host}` : `${id} on ${host}: ${why}`);
-    } else if (isUp(report, told?.at ?? 0)) continue;
+    } else if (isUp(report, plan.suspended === true, told?.at ?? 0)) continue;
     else if (hasFailed(report)) {
       failing ??= id;
       failures.push(`${id} on ${host}: ${report.message ?? report.state}`);
@@ -147,10 +147,11 @@ function waitsFor(record: EnsembleRecord, id: ApplianceId, observed: Observed): 
   return hosts.length === 0 ? undefined : `waits until it has ended on ${hosts.join(", ")}`;
 }
 
-/** Running, and not only between two ends; or ended as it was meant to. `at`: when its host told. */
-function isUp({ state, restarts, startedAt }: ApplianceReport, at: number): boolean {
-  if (state === "running") return restarts === 0 || at - (startedAt ?? at) >= limits.settledRunMs;
-  return state === "suspended" || state === "exited";
+/** As it is meant to be: held, or running and not only between two ends; or ended by itself. `at`: when its host told. */
+function isUp({ state, restarts, startedAt }: ApplianceReport, suspended: boolean, at: number): boolean {
+  if (state === "running")
+    return !suspended && (restarts === 0 || at - (startedAt ?? at) >= limits.settledRunMs);
+  return state === "exited" || (suspended && state === "suspended");
 }
 
 /** What is amiss with the host as a whole, or with an appliance of the ensemble: others may wait for their own. */
@@ -184,7 +185,7 @@ function gatewaysOf(record: EnsembleRecord, observed: Observed): HostId[] {
     .map((body) => body.host);
 }
 
-function describeBehind(
+export function describeBehind(
   host: HostId,
   observed: Observed,
   concerns: (problem: HostProblem) => boolean,
@@ -196,7 +197,9 @@ function describeBehind(
 }
 
 /** By id, made once for a list that is looked into again and again. */
-function byId<One extends { readonly id: ApplianceId }>(list: readonly One[]): ReadonlyMap<ApplianceId, One> {
+export function byId<One extends { readonly id: ApplianceId }>(
+  list: readonly One[],
+): ReadonlyMap<ApplianceId, One> {
   const known = indexes.get(list) as ReadonlyMap<ApplianceId, One> | undefined;
   if (known !== undefined) return known;
   const index = new Map(list.map((one) => [one.id, one]));
@@ -208,7 +211,7 @@ const indexes = new WeakMap<readonly unknown[], ReadonlyMap<ApplianceId, unknown
 
 const shown = 3;
 
-function shortList(items: readonly string[]): string {
+export function shortList(items: readonly string[]): string {
   const more = items.length > shown ? `, and ${items.length - shown} more` : "";
   return `${items.slice(0, shown).join(", ")}${more}`;
 }

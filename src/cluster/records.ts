@@ -87,8 +87,13 @@ export type HostStanding = {
   readonly operation?: string;
 };
 
-/** `undo` is what a cancelled `up` goes back to: the record before it, or null where there was none. */
-export type OperationRecord = { readonly operation: Operation; readonly undo?: EnsembleRecord | null };
+/** `undo` is what a cancelled change goes back to: the record before it, or null where there was none. */
+export type OperationRecord = {
+  readonly operation: Operation;
+  readonly undo?: EnsembleRecord | null;
+  /** Whom it waits for, when not all of the ensemble. */
+  readonly appliances?: readonly ApplianceId[];
+};
 
 /** What both ends of an inter-site tunnel must agree on, kept so that it survives restarts. */
 export type TunnelRecord = {

@@ -1,3 +1,4 @@
+import type { ResizeRequest } from "#cluster/adjusting.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { OperationId } from "#base/ids.ts";
 import type { Ensemble } from "#model/ensemble.ts";
@@ -11,6 +12,14 @@ export interface ClusterService {
   up(ensemble: Ensemble, signal: AbortSignal): Promise<Operation>;
   /** Throws `not_found`. */
   down(ensemble: string, signal: AbortSignal): Promise<Operation>;
+  /**
+   * Other sizes for appliances where they are, all of them at once. Throws `unsatisfiable` when a host or a link cannot
+   * keep them, changing nothing; `not_found` and `bad_input` for what it does not have.
+   */
+  resize(ensemble: string, request: ResizeRequest, signal: AbortSignal): Promise<Operation>;
+  /** Holds appliances where they are, with all that is reserved for them; no names: all. Throws `not_found`. */
+  suspend(ensemble: string, appliances: readonly string[], signal: AbortSignal): Promise<Operation>;
+  resume(ensemble: string, appliances: readonly string[], signal: AbortSignal): Promise<Operation>;
   plan(ensemble: Ensemble, signal: AbortSignal): Promise<PlanResult>;
   explain(ensemble: string, signal: AbortSignal): Promise<Explanation>;
   /** The declared ensemble, as accepted. Throws `not_found`. */

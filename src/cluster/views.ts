@@ -7,9 +7,10 @@ import type { EnsembleRecord, HostRecord, HostStanding } from "#cluster/records.
 import { restartWord } from "#formats/restart.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
-import type { CpuRequest } from "#model/ensemble.ts";
+import type { CpuRequest, CpuReservation } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
 import type { LinkPath } from "#planner/mapping.ts";
+import type { SchedulingReport } from "#protocol/host-report.ts";
 import type { ApplianceStatus, EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
 
 /** What the API shows, put together from what is desired and what hosts last told. */
@@ -92,7 +93,22 @@ function applianceView(
     ...(isThere ? { startedAtMs: report.startedAt } : {}),
     ...(spec.cpu === undefined ? {} : { cpuReservedMilli: reservedMilli(spec.cpu) }),
     ...(spec.memoryBytes === undefined ? {} : { memoryLimitBytes: spec.memoryBytes }),
+    ...(spec.cpu?.kind === "reservation"
+      ? { reservation: reservationView(spec.cpu, silent ? undefined : report?.scheduling) }
+      : {}),
+    ...(spec.traffic === undefined ? {} : { traffic: spec.traffic }),
+    ...(spec.suspended === true ? { suspended: true as const } : {}),
+    ...(record.ensemble.adjustments?.some((one) => one.appliance === name) === true
+      ? { adjusted: true as const }
+      : {}),
   };
+}
+
+function reservationView(
+  { executionUs, periodUs }: CpuReservation,
+  scheduling: SchedulingReport | undefined,
+): NonNullable<ApplianceStatus["reservation"]> {
+  return { executionUs, periodUs, ...scheduling };
 }
 
 const linkKey = ({ from, to, network }: ApplianceLink): string => `${from} ${to} ${network}`;

@@ -1,10 +1,18 @@
-import { formatDuration, millis } from "#base/units.ts";
+import { bitsPerSecond, formatDuration, millis } from "#base/units.ts";
 import { formatLimits } from "#formats/limits.ts";
 import type { Finding, Path } from "#formats/problem.ts";
 import { unknownName } from "#formats/suggestion.ts";
+import { bandwidthText } from "#formats/units.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type { Appliance } from "#model/appliances.ts";
-import type { CpuRequest, Ensemble, StrategyAction, StrategySpec, TrafficSpec } from "#model/ensemble.ts";
+import type {
+  ApplianceSpec,
+  CpuRequest,
+  Ensemble,
+  StrategyAction,
+  StrategySpec,
+  TrafficSpec,
+} from "#model/ensemble.ts";
 import { bestEffort, gold, serviceClassesOf } from "#model/service-classes.ts";
 import { reservationFindings } from "#formats/reservation-checks.ts";
 
@@ -21,6 +29,7 @@ export function adaptationFindings(ensemble: Ensemble): Finding[] {
     ...ensemble.appliances.flatMap((spec) => [
       ...reservationFindings(spec),
       ...trafficFindings(spec.traffic, ["appliances", spec.name, "traffic"], ensemble),
+      ...linkFindings(spec, ensemble),
     ]),
     ...(ensemble.monitors ?? []).flatMap(({ name, appliance, everyMs, source }): Finding[] => {
       const path: Path = ["monitors", name];
@@ -82,6 +91,27 @@ function trafficFindings(traffic: TrafficSpec | undefined, path: Path, ensemble:
   return findings;
 }
 
+/** Links count within an appliance's traffic, and a promised rate would break its ceiling. */
+function linkFindings({ name, replicas, traffic }: ApplianceSpec, ensemble: Ensemble): Finding[] {
+  const { outCeilingBps = Infinity, inCeilingBps = Infinity } = traffic ?? {};
+  if (outCeilingBps === Infinity && inCeilingBps === Infinity) return [];
+  const sizes = new Map(ensemble.appliances.map((spec) => [spec.name, spec.replicas]));
+  const promised = ensemble.links.reduce((sum, { from, to, bandwidthBps = 0 }) => {
+    if (from !== name && to !== name) return sum;
+    const peers = from === to ? replicas - 1 : (sizes.get(from === name ? to : from) ?? 0);
+    return sum + peers * bandwidthBps;
+  }, 0);
+  const ceilings = [
+    ["outCeiling", outCeilingBps],
+    ["inCeiling", inCeilingBps],
+  ] as const;
+  return ceilings.flatMap(([key, ceiling]) => {
+    if (promised <= ceiling) return [];
+    const message = `its links promise ${bandwidthText(bitsPerSecond(promised))}, more than the ceiling of all its traffic`;
+    return [{ path: ["appliances", name, "traffic", key], message }];
+  });
+}
+
 function strategyFindings(strategy: StrategySpec, known: Known, ensemble: Ensemble): Finding[] {
   const path: Path = ["strategies", strategy.name, "then"];
   const several = strategy.actions.length > 1;
@@ -135,7 +165,15 @@ function adjustmentFindings(ensemble: Ensemble, known: Known): Finding[] {
               message: `${kindWords[cpu.kind]}, but ${kindWords[declared.kind]} is declared`,
             },
           ];
-    return [...unknown, ...kinds, ...trafficFindings(traffic, [...path, "traffic"], ensemble)];
+    const spec = cpu === undefined || kinds.length > 0 ? undefined : known.get(appliance)?.spec;
+    // Whatever is wrong with what is declared is told there.
+    const size = spec === undefined ? [] : reservationFindings(spec, path).slice(0, 1);
+    return [
+      ...unknown,
+      ...kinds,
+      ...size.map((one) => ({ ...one, path: [...path, "cpu"] })),
+      ...trafficFindings(traffic, [...path, "traffic"], ensemble),
+    ];
   });
 }
 

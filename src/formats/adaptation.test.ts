@@ -239,6 +239,11 @@ const refusals: readonly (readonly [string, string, RegExp])[] = [
     /^e\.yaml:6:15 adjustments\.viewer-3: no appliance "viewer-3"; did you mean "viewer-1"\?/,
   ],
   [
+    "a ceiling below what links promise",
+    "  capped: {command: a, traffic: {outCeiling: 9Mbit/s}}\nlinks: [{between: [capped, viewer], bandwidth: 5Mbit/s}]",
+    /capped\.traffic\.outCeiling: its links promise 10Mbit\/s, more than the ceiling/,
+  ],
+  [
     "an adjustment to another kind of promise",
     "adjustments: {streaming: {cpu: 50%}}",
     /adjustments\.streaming\.cpu: a share of CPU, but CPU time per period is declared/,

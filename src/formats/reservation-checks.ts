@@ -4,8 +4,7 @@ import { durationUsText } from "#formats/units.ts";
 import type { ApplianceSpec, CpuReservation, TeamSpec } from "#model/ensemble.ts";
 
 /** What an appliance's reservation, its enforcement and its teams must be to each other. */
-export function reservationFindings(spec: ApplianceSpec): Finding[] {
-  const path: Path = ["appliances", spec.name];
+export function reservationFindings(spec: ApplianceSpec, path: Path = ["appliances", spec.name]): Finding[] {
   const findings: Finding[] = [];
   const reserved = spec.cpu?.kind === "reservation" ? spec.cpu : undefined;
   const remedy = "write cpu: {period: 40ms, execution: 16ms}";

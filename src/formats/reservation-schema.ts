@@ -36,7 +36,7 @@ export type TeamDocument = {
   readonly teams?: Readonly<Record<string, TeamDocument>> | undefined;
 };
 
-const teamSchema: z.ZodType<TeamDocument, TeamDocument> = z.strictObject(
+export const teamSchema: z.ZodType<TeamDocument, TeamDocument> = z.strictObject(
   {
     cpu: cpuSchema
       .optional()

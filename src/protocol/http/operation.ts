@@ -7,14 +7,22 @@ import { z } from "zod";
  *                                              a down: accepted → stopping
  *       recover (by itself, after the loss of a host):  accepted → starting → connecting
  *                                             a drain: accepted → moving
+ *                         a resize, suspend or resume: accepted → adapting
  *
  * It is placed before it is accepted: what has no place is refused.
  */
-export const operationPhases = ["accepted", "starting", "connecting", "stopping", "moving"] as const;
+export const operationPhases = [
+  "accepted",
+  "starting",
+  "connecting",
+  "stopping",
+  "moving",
+  "adapting",
+] as const;
 
 export const operationSchema = z.strictObject({
   id: z.string(),
-  kind: z.enum(["up", "down", "recover", "drain"]),
+  kind: z.enum(["up", "down", "recover", "drain", "resize", "suspend", "resume"]),
   /** What it changes: an ensemble, or, for a drain, a host. */
   ensemble: z.string().optional(),
   host: z.string().optional(),

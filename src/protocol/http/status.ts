@@ -15,6 +15,31 @@ export const applianceStatusSchema = z.strictObject({
   startedAtMs: z.number().optional(),
   addresses: z.array(z.strictObject({ network: z.string(), address: z.string(), mac: z.string() })),
   cpuReservedMilli: z.number().optional(),
+  /** Of a reservation of CPU time: so much in every period, and how its host keeps it now. */
+  reservation: z
+    .strictObject({
+      executionUs: z.number(),
+      periodUs: z.number(),
+      enforcement: z.string().optional(),
+      dispatches: z.number().optional(),
+      misses: z.number().optional(),
+      latestUs: z.number().optional(),
+    })
+    .optional(),
+  /** Of all its traffic with other hosts. */
+  traffic: z
+    .strictObject({
+      serviceClass: z.string(),
+      outBps: z.number().optional(),
+      inBps: z.number().optional(),
+      outCeilingBps: z.number().optional(),
+      inCeilingBps: z.number().optional(),
+    })
+    .optional(),
+  /** It is to be held where it is; whether it is, `state` tells. */
+  suspended: z.literal(true).optional(),
+  /** Something of it is not as declared. */
+  adjusted: z.literal(true).optional(),
   cpuUsedMilli: z.number(),
   memoryLimitBytes: z.number().optional(),
   memoryUsedBytes: z.number(),
@@ -38,6 +63,32 @@ export const linkStatusSchema = z.strictObject({
 });
 export type LinkStatus = z.infer<typeof linkStatusSchema>;
 
+/** What a monitor told last. */
+export const measurementStatusSchema = z.strictObject({
+  /** In full: "video.jitter". */
+  metric: z.string(),
+  appliance: z.string(),
+  value: z.number(),
+  /** "ms", "1/s", "ratio", where it is known. */
+  unit: z.string().optional(),
+  atMs: z.number(),
+});
+export type MeasurementStatus = z.infer<typeof measurementStatusSchema>;
+
+/** What a strategy has done since this cluster manager began. */
+export const strategyStatusSchema = z.strictObject({
+  name: z.string(),
+  /** As ensemble files have it: "video.jitter > 20ms for 1s". */
+  when: z.string(),
+  acted: z.int(),
+  /** It fired, and could not act. */
+  refused: z.int(),
+  /** The reason of the last time, and when that was. */
+  last: z.string().optional(),
+  lastAtMs: z.number().optional(),
+});
+export type StrategyStatus = z.infer<typeof strategyStatusSchema>;
+
 export const ensembleStatusSchema = z.strictObject({
   name: z.string(),
   description: z.string().optional(),
@@ -48,6 +99,8 @@ export const ensembleStatusSchema = z.strictObject({
   appliances: z.array(applianceStatusSchema),
   networks: z.array(z.strictObject({ name: z.string(), subnet: z.string(), vni: z.int(), mtu: z.int() })),
   links: z.array(linkStatusSchema),
+  measurements: z.array(measurementStatusSchema).optional(),
+  strategies: z.array(strategyStatusSchema).optional(),
 });
 export type EnsembleStatus = z.infer<typeof ensembleStatusSchema>;
 

@@ -1,0 +1,61 @@
+import { z } from "zod";
+import { ConsortError } from "#base/errors.ts";
+import { accept, accepted } from "#api/accepted.ts";
+import { route } from "#api/route.ts";
+import type { Route } from "#api/route.ts";
+import { formatLimits } from "#formats/limits.ts";
+import { parseResize, resizeSchema } from "#formats/resize-document.ts";
+
+const named = z.object({ name: z.string() });
+
+const held = z.strictObject({
+  appliances: z
+    .array(z.string())
+    .max(formatLimits.appliances)
+    .optional()
+    .describe("Their names, or those of all replicas; absent or empty: all of the ensemble."),
+});
+
+export const adaptationRoutes: readonly Route[] = [
+  route({
+    method: "POST",
+    path: "/v1/ensembles/{name}/resize",
+    id: "resizeEnsemble",
+    summary: "Give running appliances other sizes where they are, all of them or none",
+    params: named,
+    body: resizeSchema,
+    rawBody: true,
+    answer: accepted,
+    handle: async ({ params, body, signal }, { service }) => {
+      const parsed = parseResize(body);
+      if (parsed.ok) return accept(await service.resize(params.name, parsed.value, signal));
+      const [first] = parsed.problems;
+      const place = first === undefined || first.path === "" ? "" : `${first.path}: `;
+      throw new ConsortError("bad_input", `Cannot resize ${params.name}: ${place}${first?.message ?? ""}`, {
+        details: { problems: parsed.problems },
+      });
+    },
+  }),
+  route({
+    method: "POST",
+    path: "/v1/ensembles/{name}/suspend",
+    id: "suspendAppliances",
+    summary: "Hold appliances where they are, with all that is reserved for them",
+    params: named,
+    body: held,
+    answer: accepted,
+    handle: async ({ params, body, signal }, { service }) =>
+      accept(await service.suspend(params.name, body.appliances ?? [], signal)),
+  }),
+  route({
+    method: "POST",
+    path: "/v1/ensembles/{name}/resume",
+    id: "resumeAppliances",
+    summary: "Let held appliances go on",
+    params: named,
+    body: held,
+    answer: accepted,
+    handle: async ({ params, body, signal }, { service }) =>
+      accept(await service.resume(params.name, body.appliances ?? [], signal)),
+  }),
+];

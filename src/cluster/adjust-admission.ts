@@ -1,0 +1,67 @@
+import { ConsortError } from "#base/errors.ts";
+import type { HostId } from "#base/ids.ts";
+import { mappingProblem, placementsOf } from "#cluster/admission.ts";
+import type { AdmissionFacts } from "#cluster/admission.ts";
+import type { EnsembleRecord } from "#cluster/records.ts";
+import type { Ensemble } from "#model/ensemble.ts";
+import type { Violation } from "#planner/mapping.ts";
+import { findViolations } from "#planner/violations.ts";
+
+/**
+ * Throws `unsatisfiable` unless hosts and links can keep what `adjusted` asks for with everything where it is: nothing
+ * is moved for a new size. What is broken already and does not get worse is no reason.
+ */
+export function checkFits(
+  record: EnsembleRecord,
+  adjusted: Ensemble,
+  verb: string,
+  facts: AdmissionFacts,
+): void {
+  const before = new Map(violationsOf(record, record.ensemble, facts).map((one) => [subjectOf(one), one]));
+  const worse = violationsOf(record, adjusted, facts).find((one) => {
+    const was = before.get(subjectOf(one));
+    return was === undefined || excessOf(was) < excessOf(one);
+  });
+  if (worse === undefined) return;
+  throw new ConsortError(
+    "unsatisfiable",
+    `Cannot ${verb} ${record.ensemble.name}: ${bare(worse.message)}. ${worse.remedy}, or bring up a file with the new size, which may move it to another host`,
+    { details: { refusals: [{ subject: subjectOf(worse), message: worse.message, remedy: worse.remedy }] } },
+  );
+}
+
+function violationsOf(record: EnsembleRecord, ensemble: Ensemble, facts: AdmissionFacts): Violation[] {
+  // A host that is silent now is no reason: it gets its plan when it is back.
+  const problem = { ...mappingProblem(ensemble, facts), unusableHosts: new Set<HostId>() };
+  return findViolations(problem, placementsOf(record), record.paths).filter(
+    ({ kind }) => kind !== "no-host" && kind !== "no-driver",
+  );
+}
+
+function subjectOf(violation: Violation): string {
+  switch (violation.kind) {
+    case "host-cpu":
+    case "host-memory":
+      return `${violation.kind} ${violation.host}`;
+    case "link-bandwidth":
+      return `${violation.kind} ${violation.physicalLink}`;
+    default:
+      return `${violation.kind} ${violation.message}`;
+  }
+}
+
+function excessOf(violation: Violation): number {
+  switch (violation.kind) {
+    case "host-cpu":
+      return violation.wantedMilli;
+    case "host-memory":
+      return violation.wantedBytes;
+    case "link-bandwidth":
+      return violation.wantedBps;
+    default:
+      return 0;
+  }
+}
+
+/** "Cannot reserve CPU on a1: it has …" within another sentence. */
+const bare = (message: string): string => message.replace(/^Cannot /, "cannot ");

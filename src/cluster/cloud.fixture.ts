@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { hostId, operationId } from "#base/ids.ts";
+import { ClusterManager } from "#cluster/manager.ts";
+import { sampleHosts, sampleTopology } from "#cluster/sample.ts";
+import { FakeApplianceDriver, fakeMachine } from "#drivers/appliance/fake.ts";
+import type { FakeMachine } from "#drivers/appliance/fake.ts";
+import { noAppliances } from "#drivers/appliance/none.ts";
+import { fakeBus } from "#drivers/messaging/fake.ts";
+import { noSegments } from "#drivers/network/none.ts";
+import type { NetworkPlan } from "#drivers/network/port.ts";
+import { fakeStore } from "#drivers/store/fake.ts";
+import type { PlanKeeper } from "#drivers/store/port.ts";
+import { systemClock } from "#drivers/system/clock.ts";
+import { silentLog } from "#drivers/system/log.ts";
+import { systemRandom } from "#drivers/system/random.ts";
+import { HostManager } from "#host/manager.ts";
+import type { Ensemble } from "#model/ensemble.ts";
+import { solveMapping } from "#planner/mapper.ts";
+import type { HostPlan } from "#protocol/host-plan.ts";
+import type { Operation } from "#protocol/http/operation.ts";
+import { hostAddress } from "#protocol/topics.ts";
+
+const clock = systemClock();
+const random = systemRandom();
+const never = new AbortController().signal;
+
+/** A cluster manager and the host managers of the sample topology, real but for their drivers. */
+export class Cloud {
+  readonly bus = fakeBus(silentLog);
+  readonly store = fakeStore({ clock, random, log: silentLog });
+  readonly topology = sampleTopology("vxlan");
+  readonly machines = new Map<string, FakeMachine>();
+  readonly networks = new Map<string, NetworkPlan>();
+  readonly plans = new Map<string, HostPlan>();
+  readonly #lives = new Map<string, AbortController>();
+  cluster!: ClusterManager;
+
+  async startCluster(): Promise<void> {
+    const life = this.#begin("cluster");
+    const messaging = this.bus.connect("cluster");
+    const solve = async (problem: Parameters<typeof solveMapping>[0]) => solveMapping(problem, { seed: 1 });
+    this.cluster = new ClusterManager({
+      clock,
+      random,
+      log: silentLog,
+      store: this.store,
+      messaging,
+      solve,
+      topology: this.topology,
+    });
+    await this.cluster.start(life.signal);
+    void this.cluster.run(life.signal).catch(() => {});
+  }
+
+  startHost(id: string): void {
+    const life = this.#begin(id);
+    const record = sampleHosts().get(hostId(id));
+    assert.ok(record);
+    const machine = this.machines.get(id) ?? fakeMachine();
+    this.machines.set(id, machine);
+    const keeper: PlanKeeper = {
+      load: async () => this.plans.get(id),
+      save: async (plan) => void this.plans.set(id, plan),
+    };
+    const { capabilities: _capabilities, id: host, ...identity } = record;
+    const manager = new HostManager({
+      identity: { host, ...identity },
+      clock,
+      log: silentLog,
+      messaging: this.bus.connect(hostAddress(id)),
+      appliances: record.role === "gateway" ? noAppliances : new FakeApplianceDriver(clock, machine),
+      network: { ...noSegments, converge: async (plan) => void this.networks.set(id, plan) },
+      keeper,
+    });
+    void manager.run(life.signal).catch(() => {});
+  }
+
+  async start(): Promise<void> {
+    await this.startCluster();
+    for (const id of sampleHosts().keys()) this.startHost(id);
+    for (;;) {
+      const hosts = await this.cluster.hosts(never);
+      if (hosts.filter((host) => host.state === "ready").length === sampleHosts().size) return;
+      await clock.sleep(1 as never, never);
+    }
+  }
+
+  /** As kill -9 does: nothing is told, nothing is tidied. */
+  kill(name: string): void {
+    this.#lives.get(name)?.abort(new Error("killed"));
+    this.bus.cut(name === "cluster" ? name : hostAddress(name));
+  }
+
+  stop(): void {
+    for (const life of this.#lives.values()) life.abort(new Error("the test has ended"));
+  }
+
+  async ended(operation: Operation): Promise<Operation> {
+    for (;;) {
+      const now = await this.cluster.operation(operationId(operation.id), never);
+      if (now.state !== "running") return now;
+      await clock.sleep(1 as never, never);
+    }
+  }
+
+  async up(ensemble: Ensemble): Promise<Operation> {
+    return this.ended(await this.cluster.up(ensemble, never));
+  }
+
+  /** Ids of what runs anywhere, with what they were started as. */
+  running(): string[] {
+    return [...this.machines]
+      .flatMap(([host, machine]) => [...machine.appliances.keys()].map((id) => `${id}@${host}`))
+      .sort();
+  }
+
+  #begin(name: string): AbortController {
+    const life = new AbortController();
+    this.#lives.set(name, life);
+    return life;
+  }
+}
