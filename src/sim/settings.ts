@@ -23,6 +23,9 @@ export type CloudDescription = {
 };
 
 /** How long things take, in virtual ms, and what else may differ between simulations. */
+/** In thousandths of a core: the same at every moment, or by the moment of the run in ms. */
+export type Demand = number | ((atMs: number) => number);
+
 export type SimulationSettings = {
   /** One call of a local driver, from asked to answered. */
   readonly callMs: Spread;
@@ -52,8 +55,8 @@ export type SimulationSettings = {
   readonly freezesMessages: boolean;
   /** Trace lines kept: the newest so many. The fingerprint covers all. */
   readonly traceLinesKept: number;
-  /** Processor time an appliance would use at that moment, in thousandths of a core; absent: a tenth of a core. */
-  readonly demandOf: (appliance: ApplianceId, atMs: number) => number;
+  /** Processor time an appliance would use; absent: a tenth of a core. */
+  readonly demandOf: (appliance: ApplianceId) => Demand;
   /** How managers are made: the real ones, unless a test breaks them on purpose. */
   readonly hostManager: (parts: HostManagerParts) => { run(signal: AbortSignal): Promise<void> };
   readonly clusterManager: (parts: ClusterManagerParts) => SimulatedClusterManager;

@@ -1,14 +1,13 @@
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Random } from "#base/runtime.ts";
-import { cpuLimits } from "#drivers/appliance/task/cpu-limits.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { ApplianceState } from "#protocol/host-report.ts";
 import type { Scheduled } from "#sim/kernel/event-heap.ts";
 import type { PlaceClock } from "#sim/kernel/place-clock.ts";
 import type { VirtualTime } from "#sim/kernel/virtual-time.ts";
 import { programOf } from "#sim/drivers/program.ts";
-import { shareCpu } from "#sim/drivers/cpu-share.ts";
+import { CpuUse } from "#sim/drivers/cpu-use.ts";
 import type { SimulationSettings, Spread } from "#sim/settings.ts";
 
 /** As a shell tells it of a program that was killed. */
@@ -82,11 +81,12 @@ export class SimulatedMachine {
   /** Of the machine's monotonic clock. */
   #leaseUntil: number | undefined;
   #leaseTimer: Scheduled | undefined;
-  #accountedAtMs = 0;
+  readonly #cpu: CpuUse;
 
   constructor(parts: MachineParts) {
     this.host = parts.host;
     this.#parts = parts;
+    this.#cpu = new CpuUse(parts.capacityMilli, parts.settings);
   }
 
   get powered(): boolean {
@@ -216,7 +216,6 @@ export class SimulatedMachine {
   }
 
   resize(one: SimulatedAppliance, settings: Partial<AppliancePlan>): void {
-    this.account();
     this.#hold(one);
     one.plan = { ...one.plan, ...settings };
     this.#goOn(one);
@@ -230,7 +229,6 @@ export class SimulatedMachine {
     const lapsed = before === undefined || before <= this.#parts.clock.monotonic();
     this.#leaseUntil = until;
     if (lapsed) {
-      this.account();
       for (const one of this.present.values()) if (one.plan.leased === true) this.#goOn(one);
       this.#changed();
     }
@@ -288,22 +286,9 @@ export class SimulatedMachine {
     return this.#isOver(one) ? 0 : Math.round((one.plan.memoryBytes ?? 0) * memoryShare);
   }
 
-  /** Brings the used processor time up to now: shares are taken to be those at the middle of the time since. */
+  /** Brings the used processor time up to now. */
   account(): void {
-    const { time, settings, capacityMilli } = this.#parts;
-    const elapsedMs = time.nowMs - this.#accountedAtMs;
-    if (elapsedMs <= 0) return;
-    const middleMs = this.#accountedAtMs + elapsedMs / 2;
-    this.#accountedAtMs = time.nowMs;
-    const running = [...this.present.values()].filter((one) => this.executes(one));
-    if (running.length === 0) return;
-    const claims = running.map(({ plan }) => {
-      const { weight, quota } = cpuLimits(plan.cpu);
-      const limitMilli = quota === "max" ? capacityMilli : (quota.quotaUs * 1000) / quota.periodUs;
-      return { weight, limitMilli, demandMilli: settings.demandOf(plan.id, middleMs) };
-    });
-    const shares = shareCpu(capacityMilli, claims);
-    for (const [index, one] of running.entries()) one.cpuUsedMs += (shares[index]! * elapsedMs) / 1000;
+    this.#cpu.count(this.#parts.time.nowMs, this.present.values());
   }
 
   #isOver(one: SimulatedAppliance): boolean {
@@ -312,7 +297,6 @@ export class SimulatedMachine {
   }
 
   #takeOver(one: SimulatedAppliance): void {
-    this.account();
     one.phase = "running";
     one.startedAt = this.#parts.clock.wall();
     one.output += programOf(one.plan.command).output;
@@ -323,6 +307,8 @@ export class SimulatedMachine {
   /** It executes from now on, if it runs and may. */
   #goOn(one: SimulatedAppliance): void {
     if (one.phase !== "running" || one.executesSinceMs !== undefined || !this.mayRun(one)) return;
+    this.account();
+    this.#cpu.changed();
     one.executesSinceMs = this.#parts.time.nowMs;
     if (one.endsInMs === undefined) return;
     const code = programOf(one.plan.command).ends?.code ?? 0;
@@ -334,6 +320,7 @@ export class SimulatedMachine {
     const since = one.executesSinceMs;
     if (since === undefined) return;
     this.account();
+    this.#cpu.changed();
     one.timer = this.#callOff(one);
     one.executesSinceMs = undefined;
     if (one.endsInMs !== undefined) {

@@ -3,9 +3,7 @@ import type { Trace } from "#formats/planetlab.ts";
 import type { PlayCurve, PlayDemand } from "#sim/scenario/play.ts";
 import { randomOf } from "#sim/scenario/gaussian.ts";
 import { syntheticSamples } from "#sim/scenario/synthetic.ts";
-
-/** Thousandths of a core at a moment of the run, in virtual ms. */
-type Curve = (atMs: number) => number;
+import type { Demand } from "#sim/settings.ts";
 
 type DemandParts = {
   readonly rules: readonly PlayDemand[];
@@ -27,7 +25,7 @@ const quietMilli = 100;
 /** What each appliance would use if it were given it. The first rule that names it holds; with none, what it used before the run, or all it is promised. */
 export class Demands {
   readonly #parts: DemandParts;
-  readonly #curves = new Map<string, Curve>();
+  readonly #demands = new Map<string, Demand>();
   readonly #tracesGiven = new Map<PlayDemand, number>();
 
   constructor(parts: DemandParts) {
@@ -35,22 +33,26 @@ export class Demands {
   }
 
   milliAt(appliance: string, atMs: number): number {
-    let curve = this.#curves.get(appliance);
-    if (curve === undefined) {
-      curve = this.#curveOf(appliance);
-      this.#curves.set(appliance, curve);
-    }
-    return curve(atMs);
+    const demand = this.demandOf(appliance);
+    return typeof demand === "number" ? demand : demand(atMs);
   }
 
-  #curveOf(appliance: string): Curve {
+  demandOf(appliance: string): Demand {
+    let demand = this.#demands.get(appliance);
+    if (demand === undefined) {
+      demand = this.#find(appliance);
+      this.#demands.set(appliance, demand);
+    }
+    return demand;
+  }
+
+  #find(appliance: string): Demand {
     const { rules, promisedMilli, usedMilli, declaredAs } = this.#parts;
     const declared = declaredAs(appliance);
     const rule = rules.find(({ of }) => names(of, appliance, declared));
     const promised = promisedMilli(appliance);
     if (rule === undefined) {
-      const steady = usedMilli[appliance] ?? promised ?? quietMilli;
-      return () => steady;
+      return usedMilli[appliance] ?? promised ?? quietMilli;
     }
     const { curve } = rule;
     const full = "fullMilli" in curve ? curve.fullMilli : undefined;
@@ -73,7 +75,7 @@ export class Demands {
 }
 
 const traced =
-  (trace: Trace | undefined, perPercent: number): Curve =>
+  (trace: Trace | undefined, perPercent: number): Demand =>
   (atMs) =>
     trace === undefined ? 0 : percentAt(trace, atMs) * perPercent;
 
@@ -81,10 +83,10 @@ function drawn(
   curve: Exclude<PlayCurve, { kind: "trace" }>,
   perPercent: number,
   samplesOf: () => Float32Array,
-): Curve {
+): Demand {
   switch (curve.kind) {
     case "constant":
-      return () => curve.milli;
+      return curve.milli;
     case "steps":
       return (atMs) => curve.steps.findLast(({ fromMs }) => fromMs <= atMs)?.milli ?? 0;
     case "sine":

@@ -113,7 +113,7 @@ class Run {
         traceLinesKept: traceLines,
         clusterManager: managerWith(play),
         permitsPairs: topology.hosts.length <= watchedHostsMost,
-        demandOf: (id, atMs) => this.#demands.milliAt(id, atMs),
+        demandOf: (id) => this.#demands.demandOf(id),
         ...settings,
       },
     });
