@@ -5,6 +5,7 @@ import { apiRoutes } from "#api/routes.ts";
 import { ensembleSchema } from "#formats/ensemble-schema.ts";
 import { teamSchema } from "#formats/reservation-schema.ts";
 import { resizeSchema } from "#formats/resize-document.ts";
+import { teamSchema as snapshotTeamSchema } from "#formats/snapshot-adaptation.ts";
 import { snapshotSchema } from "#formats/snapshot-schema.ts";
 import { errorBodySchema } from "#protocol/http/error.ts";
 import { execLineSchema, execRequestSchema } from "#protocol/http/exec.ts";
@@ -37,6 +38,7 @@ const components: Readonly<Record<string, z.ZodType>> = {
   Operation: operationSchema,
   PlanResult: planResultSchema,
   ResizeRequest: resizeSchema,
+  SnapshotTeam: snapshotTeamSchema,
   Team: teamSchema,
   Version: versionSchema,
 };
