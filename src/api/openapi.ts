@@ -3,7 +3,7 @@ import { errorTable } from "#base/errors.ts";
 import type { Route } from "#api/route.ts";
 import { apiRoutes } from "#api/routes.ts";
 import { ensembleSchema } from "#formats/ensemble-schema.ts";
-import { teamSchema } from "#formats/reservation-schema.ts";
+import { teamSchema, teamsSchema } from "#formats/reservation-schema.ts";
 import { resizeSchema } from "#formats/resize-document.ts";
 import { teamSchema as snapshotTeamSchema } from "#formats/snapshot-adaptation.ts";
 import { snapshotSchema } from "#formats/snapshot-schema.ts";
@@ -40,6 +40,7 @@ const components: Readonly<Record<string, z.ZodType>> = {
   ResizeRequest: resizeSchema,
   SnapshotTeam: snapshotTeamSchema,
   Team: teamSchema,
+  Teams: teamsSchema,
   Version: versionSchema,
 };
 
