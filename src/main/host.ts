@@ -31,6 +31,7 @@ if (import.meta.main) await runManager<HostConfig>("host", manageHost);
 async function manageHost(manager: Manager<HostConfig>): Promise<void> {
   const { config, clock, log, signal } = manager;
   const gateway = config.role === "gateway";
+  // Never closed: what keeps reservations outlives this process, as the appliances do, and is taken over by the next.
   const scheduler = gateway ? undefined : cpuScheduler(manager);
   const appliances = scheduler === undefined ? noAppliances : taskDriver(manager, scheduler);
   const network = gateway ? noSegments : await networkDriver(manager);
@@ -68,7 +69,6 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
     await host.run(signal);
   } finally {
     await Promise.allSettled([messaging.close(), appliances.close(), network.close(), tunnels?.close()]);
-    await scheduler?.close();
   }
 }
 
