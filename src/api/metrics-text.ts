@@ -1,10 +1,10 @@
+import { adaptationFamilies } from "#api/adaptation-metrics.ts";
+import { family, labelText } from "#api/metric-family.ts";
+import type { Labels, Sample } from "#api/metric-family.ts";
 import { operationSchema } from "#protocol/http/operation.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import { hostStatusSchema } from "#protocol/http/status.ts";
 import type { EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
-
-type Labels = Readonly<Record<string, string>>;
-type Sample = { readonly labels: Labels; readonly value: number };
 
 export type Measured = {
   readonly version: string;
@@ -21,6 +21,7 @@ export function metricsText(measured: Measured): string {
     ...hostFamilies(measured.hosts),
     ...applianceFamilies(measured.ensembles),
     ...linkFamilies(measured.ensembles),
+    ...adaptationFamilies(measured.ensembles),
     family(
       "consort_operations",
       "gauge",
@@ -176,16 +177,3 @@ function counts<Item>(items: readonly Item[], labelsOf: (item: Item) => Labels):
     return first === undefined ? [] : [{ labels: labelsOf(first), value: group.length }];
   });
 }
-
-function family(name: string, type: "gauge" | "counter", about: string, samples: readonly Sample[]): string {
-  const lines = samples.map(({ labels, value }) => `${name}${labelText(labels)} ${value}\n`);
-  return `# HELP ${name} ${about}\n# TYPE ${name} ${type}\n${lines.join("")}`;
-}
-
-const labelText = (labels: Labels): string =>
-  `{${Object.entries(labels)
-    .map(([name, value]) => `${name}="${escaped(value)}"`)
-    .join(",")}}`;
-
-const escaped = (value: string): string =>
-  value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");

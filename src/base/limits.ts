@@ -51,6 +51,8 @@ export const limits = {
   measurementsEveryMs: millis(100),
   /** What was measured is told with at most so many values; of more the newest. */
   measurementsPerMessage: 1000,
+  /** A program that a strategy runs inside an appliance is left after this long. */
+  strategyRunMsMax: millis(60_000),
   /** Bytes of an appliance's log handed out in one answer. */
   logBytesMax: 1024 * 1024,
 } as const;

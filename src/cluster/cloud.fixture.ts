@@ -103,6 +103,11 @@ export class Cloud {
     }
   }
 
+  /** For tests that look until something is so. */
+  turn(): Promise<void> {
+    return clock.sleep(1 as never, never);
+  }
+
   async up(ensemble: Ensemble): Promise<Operation> {
     return this.ended(await this.cluster.up(ensemble, never));
   }

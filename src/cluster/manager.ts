@@ -25,6 +25,7 @@ import { stepDrains } from "#cluster/reconcilers/drains.ts";
 import { HostReconciler } from "#cluster/reconcilers/hosts.ts";
 import { stepLeaving } from "#cluster/reconcilers/leaving.ts";
 import { RecoveryReconciler } from "#cluster/reconcilers/recovery.ts";
+import { StrategyReconciler } from "#cluster/reconcilers/strategies.ts";
 import { TunnelReconciler } from "#cluster/reconcilers/tunnels.ts";
 import { relayExec, relayLog } from "#cluster/relay.ts";
 import type { ClusterService } from "#cluster/service.ts";
@@ -34,7 +35,7 @@ import { noteEpoch, Term } from "#cluster/term.ts";
 import { unguardedPairs } from "#cluster/tunnels.ts";
 import { ensembleView, hostViews } from "#cluster/views.ts";
 import type { Ensemble } from "#model/ensemble.ts";
-import type { HostReport } from "#protocol/host-report.ts";
+import type { HostReport, Measurements } from "#protocol/host-report.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
 import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
@@ -51,6 +52,7 @@ type Charge = {
   readonly tunnels: TunnelReconciler;
   readonly recovery: RecoveryReconciler;
   readonly consolidation: ConsolidationReconciler;
+  readonly strategies: StrategyReconciler;
 };
 
 /**
@@ -93,9 +95,14 @@ export class ClusterManager implements ClusterService {
       tunnels: new TunnelReconciler(context),
       recovery: new RecoveryReconciler(context),
       consolidation: new ConsolidationReconciler(context),
+      strategies: new StrategyReconciler(context),
     };
     this.#life = signal;
     messaging.answer(topics.report, ({ body }) => Promise.resolve(this.#hear(body as HostReport)));
+    messaging.answer(topics.measurements, ({ body }) => {
+      this.#inCharge().strategies.hear(body as Measurements);
+      return Promise.resolve({});
+    });
     messaging.onPresence(({ address, present }) => {
       context.events.append(
         present ? "host.connected" : "host.disconnected",
@@ -114,7 +121,7 @@ export class ClusterManager implements ClusterService {
 
   /** Reconciles until the signal aborts. Throws `unavailable` when hosts obey a later cluster manager. */
   async run(signal: AbortSignal): Promise<void> {
-    const { context, recovery, consolidation } = this.#inCharge();
+    const { context, recovery, consolidation, strategies } = this.#inCharge();
     const consolidates = this.#parts.policy?.consolidate === true;
     await together(
       [
@@ -122,6 +129,7 @@ export class ClusterManager implements ClusterService {
         (stop) => this.#confirm(stop),
         (stop) => this.#listen(stop),
         (stop) => recovery.run(stop),
+        (stop) => strategies.run(stop),
         ...(consolidates ? [(stop: AbortSignal) => consolidation.run(stop)] : []),
         (stop) => context.events.run(stop),
       ],
@@ -387,7 +395,8 @@ export class ClusterManager implements ClusterService {
   }
 
   #view(record: EnsembleRecord, sources = this.#sources()): EnsembleStatus {
-    return ensembleView(record, this.#progress(record), sources);
+    const { strategies } = this.#inCharge();
+    return { ...ensembleView(record, this.#progress(record), sources), ...strategies.statusOf(record) };
   }
 
   #progress(record: EnsembleRecord): Progress {

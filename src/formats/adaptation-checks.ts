@@ -1,4 +1,5 @@
-import { bitsPerSecond, formatDuration, millis } from "#base/units.ts";
+import { limits } from "#base/limits.ts";
+import { bitsPerSecond, formatDuration } from "#base/units.ts";
 import { formatLimits } from "#formats/limits.ts";
 import type { Finding, Path } from "#formats/problem.ts";
 import { unknownName } from "#formats/suggestion.ts";
@@ -35,8 +36,8 @@ export function adaptationFindings(ensemble: Ensemble): Finding[] {
       const path: Path = ["monitors", name];
       const findings = unknownAppliance(appliance, known, ensemble, [...path, "appliance"]);
       const cpu = known.get(appliance)?.spec.cpu;
-      if (everyMs < formatLimits.monitorEveryMsMin) {
-        const least = formatDuration(millis(formatLimits.monitorEveryMsMin));
+      if (everyMs < limits.monitorEveryMsMin) {
+        const least = formatDuration(limits.monitorEveryMsMin);
         findings.push({ path: [...path, "every"], message: `more often than every ${least}` });
       }
       if (source.kind === "scheduling" && known.has(appliance) && cpu?.kind !== "reservation") {

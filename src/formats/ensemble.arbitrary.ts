@@ -274,7 +274,7 @@ function adaptive(ensemble: Ensemble): fc.Arbitrary<Ensemble> {
     plainRecord({
       name,
       appliance: fc.constantFrom(...known),
-      everyMs: duration.map((ms) => millis(ms + 10)),
+      everyMs: duration.map((ms) => millis(ms + 20)),
       source,
     }),
     { minLength: 1, maxLength: 3, selector: (one) => one.name },

@@ -30,7 +30,6 @@ export const formatLimits = {
   jobsPerTeam: 200,
   serviceClasses: 64,
   monitors: 256,
-  monitorEveryMsMin: 10,
   strategies: 256,
   actionsPerStrategy: 16,
   pathLength: 512,

@@ -1,0 +1,94 @@
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { Clock } from "#base/runtime.ts";
+import type { Millis } from "#base/units.ts";
+import type { EnsembleRecord } from "#cluster/records.ts";
+import { RuleBook } from "#control/adaptation/book.ts";
+import { fullMetric, monitorOf, unitOf } from "#control/adaptation/metrics.ts";
+import type { Firing } from "#control/adaptation/rule.ts";
+import { conditionText } from "#formats/strategy-text.ts";
+import type { MonitorSpec, StrategySpec } from "#model/ensemble.ts";
+import type { Measurement } from "#protocol/host-report.ts";
+import type { MeasurementStatus, StrategyStatus } from "#protocol/http/status.ts";
+
+/** A strategy of an ensemble that has to act. */
+export type Due = { readonly ensemble: string; readonly firing: Firing };
+
+type Tally = { acted: number; refused: number; last?: string; lastAtMs?: Millis };
+
+/**
+ * What monitors of one ensemble told last, and how far its strategies are. Memory only: after a restart monitors tell
+ * again, and strategies begin to count anew.
+ */
+export class StrategiesSeen {
+  readonly #name: string;
+  readonly #clock: Clock;
+  readonly #book = new RuleBook();
+  readonly #latest = new Map<string, { sample: Measurement; atMs: Millis }>();
+  readonly #tallies = new Map<string, Tally>();
+  #monitors: readonly MonitorSpec[] = [];
+  #strategies: readonly StrategySpec[] = [];
+
+  constructor(name: string, clock: Clock) {
+    this.#name = name;
+    this.#clock = clock;
+  }
+
+  /** Takes in what a host told, and gives what has to be done about it. What is not declared is left out. */
+  hear(record: EnsembleRecord, host: HostId, samples: readonly Measurement[]): Due[] {
+    this.#plug(record);
+    const declared = new Map(this.#monitors.map((one) => [one.name, one]));
+    return samples.flatMap((sample) => {
+      const monitor = declared.get(sample.monitor);
+      const id = `${this.#name}/${monitor?.appliance}` as ApplianceId;
+      // Only where it is placed now: what it was measured at before it moved is over.
+      if (monitor === undefined || sample.appliance !== id || record.placements[id] !== host) return [];
+      const metric = fullMetric(sample.monitor, sample.metric);
+      this.#latest.set(metric, { sample, atMs: this.#clock.now() });
+      const { value, atMs } = sample;
+      return this.#book.take({ metric, value, atMs }).map((firing) => ({ ensemble: this.#name, firing }));
+    });
+  }
+
+  /** How a firing ended. */
+  note(strategy: string, outcome: "acted" | "refused", reason: string): void {
+    const tally = this.#tallies.get(strategy) ?? { acted: 0, refused: 0 };
+    tally[outcome] += 1;
+    tally.last = reason;
+    tally.lastAtMs = this.#clock.now();
+    this.#tallies.set(strategy, tally);
+  }
+
+  measurements(record: EnsembleRecord): MeasurementStatus[] {
+    this.#plug(record);
+    return [...this.#latest]
+      .map(([metric, { sample, atMs }]): MeasurementStatus => {
+        const unit = unitOf(metric, monitorOf(metric, this.#monitors));
+        const appliance = sample.appliance.slice(this.#name.length + 1);
+        return { metric, appliance, value: sample.value, ...(unit === undefined ? {} : { unit }), atMs };
+      })
+      .toSorted((a, b) => a.metric.localeCompare(b.metric, "en"));
+  }
+
+  strategies(record: EnsembleRecord): StrategyStatus[] {
+    this.#plug(record);
+    return this.#strategies.map(({ name, when, forMs }) => ({
+      name,
+      when: conditionText(when, forMs),
+      ...(this.#tallies.get(name) ?? { acted: 0, refused: 0 }),
+    }));
+  }
+
+  /** Monitors and strategies come and go while all runs; what has not changed goes on from where it is. */
+  #plug({ ensemble }: EnsembleRecord): void {
+    const { monitors = none, strategies = none } = ensemble;
+    if (monitors === this.#monitors && strategies === this.#strategies) return;
+    this.#monitors = monitors;
+    this.#strategies = strategies;
+    this.#book.set(strategies, monitors);
+    for (const [metric, { sample }] of this.#latest) {
+      if (!monitors.some(({ name }) => name === sample.monitor)) this.#latest.delete(metric);
+    }
+  }
+}
+
+const none: readonly never[] = [];
