@@ -113,16 +113,17 @@ export class Fabric {
     return subprocess.check("ip", ["netns", "exec", namespace, file, ...args], signal);
   }
 
-  spawnInGuest(guest: Guest, file: string, ...args: readonly string[]): ChildProcess {
-    return spawn("ip", ["netns", "exec", this.guestNamespace(guest), file, ...args], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+  /** One `tc` (or `ip`) for all lines. */
+  async batchIn(namespace: string, file: "ip" | "tc", lines: readonly string[]): Promise<void> {
+    await batch(file, namespace, lines);
   }
 
-  spawnInHost(host: TestHost, file: string, ...args: readonly string[]): ChildProcess {
-    return spawn("ip", ["netns", "exec", host.namespace, file, ...args], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+  spawnInGuest(guest: Guest, file: string, ...args: readonly string[]): ChildProcess {
+    return this.spawnIn(this.guestNamespace(guest), file, ...args);
+  }
+
+  spawnIn(namespace: string, file: string, ...args: readonly string[]): ChildProcess {
+    return spawn("ip", ["netns", "exec", namespace, file, ...args], { stdio: ["ignore", "pipe", "pipe"] });
   }
 
   async reaches(from: Guest, to: Guest, ...options: readonly string[]): Promise<boolean> {
@@ -326,7 +327,15 @@ export function trafficOf(
   };
 }
 
-async function ipBatch(namespace: string | undefined, lines: readonly string[]): Promise<void> {
+function ipBatch(namespace: string | undefined, lines: readonly string[]): Promise<void> {
+  return batch("ip", namespace, lines);
+}
+
+async function batch(
+  file: "ip" | "tc",
+  namespace: string | undefined,
+  lines: readonly string[],
+): Promise<void> {
   const where = namespace === undefined ? [] : ["-n", namespace];
-  await subprocess.check("ip", [...where, "-batch", "-"], signal, { input: `${lines.join("\n")}\n` });
+  await subprocess.check(file, [...where, "-batch", "-"], signal, { input: `${lines.join("\n")}\n` });
 }

@@ -145,7 +145,7 @@ test("what moves from one class to another is taken first: the kernel tells of i
     });
   await host.converge(move(40));
   await host.converge(move(40));
-  const monitor = fabric.spawnInHost(host, "tc", "monitor");
+  const monitor = fabric.spawnIn(host.namespace, "tc", "monitor");
   const told: string[] = [];
   const settled = new Promise<void>((resolve) =>
     monitor.stdout?.on("data", (chunk: Buffer) => {

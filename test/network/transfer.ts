@@ -2,27 +2,38 @@ import { once } from "node:events";
 import type { Fabric, Guest } from "./fabric.ts";
 import { addressOfGuest } from "./fabric.ts";
 
-/** Goodput of one TCP transfer, in bits per second, without its first second. */
-export async function goodput(
+/** Goodput of one TCP transfer between appliances, in bits per second, without its first second. */
+export function goodput(
   fabric: Fabric,
   from: Guest,
   to: Guest,
   options: { seconds: number; port: number },
 ): Promise<number> {
-  const server = fabric.spawnInGuest(to, "iperf3", "-s", "-1", "--forceflush", "-p", String(options.port));
+  const [sender, receiver] = [fabric.guestNamespace(from), fabric.guestNamespace(to)];
+  return goodputBetween(fabric, sender, receiver, { ...options, address: addressOfGuest(to) });
+}
+
+/** The same between any two namespaces. */
+export async function goodputBetween(
+  fabric: Fabric,
+  sender: string,
+  receiver: string,
+  options: { address: string; seconds: number; port: number },
+): Promise<number> {
+  const { address, seconds, port } = options;
+  const server = fabric.spawnIn(receiver, "iperf3", "-s", "-1", "--forceflush", "-p", String(port));
   try {
     await untilListening(server.stdout);
-    const { stdout, stderr, code } = await fabric.inGuest(
-      from,
+    const shown = await fabric.inNamespace(
+      sender,
       "iperf3",
       "-J",
       "-O1",
-      `-t${options.seconds}`,
-      `-p${options.port}`,
-      `-c${addressOfGuest(to)}`,
+      `-t${seconds}`,
+      `-p${port}`,
+      `-c${address}`,
     );
-    if (code !== 0) throw new Error(`iperf3 failed: ${stderr}${stdout}`);
-    return (JSON.parse(stdout) as { end: { sum_received: { bits_per_second: number } } }).end.sum_received
+    return (JSON.parse(shown) as { end: { sum_received: { bits_per_second: number } } }).end.sum_received
       .bits_per_second;
   } finally {
     server.kill("SIGKILL");

@@ -2,7 +2,7 @@ import type { LinkTree } from "./class-tree.ts";
 import * as queueing from "./kernel/queueing.ts";
 import type { KernelRequest } from "./kernel/netlink-codec.ts";
 import type { KernelSocket } from "./kernel/route-socket.ts";
-import { shapingRequests, shapingSteps, undoStep } from "./shaping-steps.ts";
+import { changeSteps, dropSteps, shapingRequests, undoStep } from "./shaping-steps.ts";
 import type { KnownClass, KnownTree, ShapingStep } from "./shaping-steps.ts";
 
 const parentIsRoot = 0xffffffff;
@@ -31,6 +31,12 @@ export class ClassBook {
     this.#trees = new Map([...trees].map(([index, tree]) => [index, new Map(tree)]));
   }
 
+  /** Takes away one class that no frame is directed to. */
+  drop(index: number, minor: number): void {
+    this.#route.do(shapingRequests({ step: "drop", minor }, index, this.#major));
+    this.#trees.get(index)?.delete(minor);
+  }
+
   /** Indices of links that are gone took their classes along. */
   forgetAllBut(indices: ReadonlySet<number>): void {
     for (const index of this.#trees.keys()) if (!indices.has(index)) this.#trees.delete(index);
@@ -45,10 +51,13 @@ export class ClassBook {
     const grows: IndexedStep[] = [];
     const drops: IndexedStep[] = [];
     for (const { index, wanted, part } of changes) {
-      const steps = shapingSteps(wanted, this.#trees.get(index));
-      shrinks.push(...steps.shrinks.map((step) => ({ index, step })));
-      grows.push(...steps.grows.map((step) => ({ index, step })));
-      if (part !== true) drops.push(...steps.drops.map((step) => ({ index, step })));
+      const present = this.#trees.get(index);
+      if (wanted !== undefined) {
+        const steps = changeSteps(wanted, present);
+        shrinks.push(...steps.shrinks.map((step) => ({ index, step })));
+        grows.push(...steps.grows.map((step) => ({ index, step })));
+      }
+      if (part !== true) drops.push(...dropSteps(wanted, present).map((step) => ({ index, step })));
     }
     try {
       this.#carryOut(shrinks);

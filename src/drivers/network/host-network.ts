@@ -201,7 +201,7 @@ class HostNetwork implements NetworkDriver {
       return index === undefined ? [] : [{ index, wanted, part: true }];
     });
     known.classes.change(changes);
-    known.settled = { ...settled, plan };
+    known.settled = { ...settled, plan: { ...plan, segments: part.segments, ports: part.ports } };
     return true;
   }
 

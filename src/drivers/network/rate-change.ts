@@ -1,5 +1,5 @@
 import type { SegmentMember, SegmentPlan, ShapedPair, TrafficPlan } from "#protocol/host-plan.ts";
-import type { NetworkPlan } from "./port.ts";
+import type { NetworkPlan, PortPlan } from "./port.ts";
 
 /**
  * Plans that differ in nothing but rates and ceilings of the same classes: then only classes change, and neither links
@@ -13,22 +13,23 @@ export function changedPart(before: NetworkPlan, after: NetworkPlan): NetworkPla
     sameList(before.shapedPairs, after.shapedPairs, samePair) &&
     sameList(earlier, traffic, sameTraffic) &&
     sameList(before.segments, after.segments, sameSegment) &&
-    sameList(before.ports, after.ports, sameValue);
+    sameList(before.ports, after.ports, samePort);
   if (!isAlike) return undefined;
   const changedPairs = after.shapedPairs.filter((pair, at) => !samePairRates(pair, before.shapedPairs[at]));
-  const changedTraffic = traffic.filter((each, at) => !sameTrafficRates(each, earlier[at]));
+  const changedTraffic = new Set(traffic.filter((each, at) => !sameTrafficRates(each, earlier[at])));
   // What arrives is sorted for all together, and a link's rate counts in both directions.
   const isSorted = traffic.some(
     ({ inBps, inCeilingBps }) => inBps !== undefined || inCeilingBps !== undefined,
   );
-  if (isSorted && changedPairs.length > 0) return after;
+  if (isSorted && changedPairs.length > 0)
+    return { ...after, segments: before.segments, ports: before.ports };
   const macs = new Set<string>(changedPairs.map(({ fromMac }) => fromMac));
-  const shares = traffic.filter(
-    (each) => changedTraffic.includes(each) || each.macs.some((mac) => macs.has(mac)),
-  );
+  const shares = traffic.filter((each) => changedTraffic.has(each) || each.macs.some((mac) => macs.has(mac)));
+  const changed = new Set(changedPairs);
   const owned = new Set<string>(shares.flatMap((each) => each.macs));
-  const pairs = after.shapedPairs.filter((pair) => owned.has(pair.fromMac) || changedPairs.includes(pair));
-  return { ...after, shapedPairs: pairs, traffic: shares };
+  const pairs = after.shapedPairs.filter((pair) => owned.has(pair.fromMac) || changed.has(pair));
+  // Segments and ports are equal, and what was found out about the earlier ones serves again.
+  return { ...before, shapedPairs: pairs, traffic: shares };
 }
 
 function samePair(a: ShapedPair, b: ShapedPair): boolean {
@@ -42,15 +43,14 @@ function samePair(a: ShapedPair, b: ShapedPair): boolean {
 }
 
 function sameTraffic(a: TrafficPlan, b: TrafficPlan): boolean {
-  const isSameBound = (one: keyof TrafficPlan): boolean => (a[one] === undefined) === (b[one] === undefined);
   return (
     a.appliance === b.appliance &&
-    sameValue(a.macs, b.macs) &&
+    sameList(a.macs, b.macs, (one, other) => one === other) &&
     a.priority === b.priority &&
-    isSameBound("outBps") &&
-    isSameBound("inBps") &&
-    isSameBound("outCeilingBps") &&
-    isSameBound("inCeilingBps")
+    (a.outBps === undefined) === (b.outBps === undefined) &&
+    (a.inBps === undefined) === (b.inBps === undefined) &&
+    (a.outCeilingBps === undefined) === (b.outCeilingBps === undefined) &&
+    (a.inCeilingBps === undefined) === (b.inCeilingBps === undefined)
   );
 }
 
@@ -63,7 +63,7 @@ const sameTrafficRates = (a: TrafficPlan, b: TrafficPlan | undefined): boolean =
   a.outCeilingBps === b?.outCeilingBps &&
   a.inCeilingBps === b?.inCeilingBps;
 
-/** Members are most of a plan; they are compared field by field, which is quicker. */
+/** Members and ports are most of a plan; they are compared field by field, which is quicker. */
 function sameSegment(a: SegmentPlan, b: SegmentPlan): boolean {
   return (
     sameList(a.members, b.members, sameMember) && sameValue({ ...a, members: [] }, { ...b, members: [] })
@@ -78,6 +78,19 @@ function sameMember(a: SegmentMember, b: SegmentMember): boolean {
     a.appliance === b.appliance &&
     a.host === b.host &&
     a.name === b.name
+  );
+}
+
+function samePort(a: PortPlan, b: PortPlan): boolean {
+  const [one, other] = [a.interface, b.interface];
+  return (
+    one.mac === other.mac &&
+    a.netns === b.netns &&
+    a.appliance === b.appliance &&
+    one.network === other.network &&
+    one.address === other.address &&
+    one.prefixLength === other.prefixLength &&
+    one.name === other.name
   );
 }
 

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { bestEffortMinor, classKey, allOf, minorMin, restOf } from "./class-numbers.ts";
 import { classTree } from "./class-tree.ts";
 import type { LinkTree, WantedClass } from "./class-tree.ts";
-import { shapingSteps } from "./shaping-steps.ts";
+import { changeSteps, dropSteps } from "./shaping-steps.ts";
 import type { KnownClass, ShapingStep } from "./shaping-steps.ts";
 
 const trunk = { paceBps: 99e6, bestEffortBps: 1e6 };
@@ -23,25 +23,22 @@ const minors = (steps: readonly ShapingStep[]): readonly number[] =>
   steps.flatMap((step) => ("minor" in step ? [step.minor] : []));
 
 test("one changed rate is one step", () => {
-  const { shrinks, grows, drops } = shapingSteps(withPair(20e6), withPair(10e6));
-  assert.deepEqual([shrinks, minors(grows), drops], [[], [minorMin], []]);
+  const { shrinks, grows } = changeSteps(withPair(20e6), withPair(10e6));
+  assert.deepEqual([shrinks, minors(grows)], [[], [minorMin]]);
+  assert.deepEqual(dropSteps(withPair(20e6), withPair(10e6)), []);
 });
 
 test("classes nobody wants are dropped, and the hierarchy with the last of them", () => {
-  assert.deepEqual(shapingSteps(treeOf(), withPair(10e6)).drops, [{ step: "drop", minor: minorMin }]);
-  assert.deepEqual(shapingSteps(undefined, withPair(10e6)), {
-    shrinks: [],
-    grows: [],
-    drops: [{ step: "drop-root" }],
-  });
+  assert.deepEqual(dropSteps(treeOf(), withPair(10e6)), [{ step: "drop", minor: minorMin }]);
+  assert.deepEqual(dropSteps(undefined, withPair(10e6)), [{ step: "drop-root" }]);
 });
 
 test("an appliance's own class goes after those within it", () => {
-  assert.deepEqual(minors(shapingSteps(treeOf(), treeOf(5e6)).drops), [restOf(0), allOf(0)]);
+  assert.deepEqual(minors(dropSteps(treeOf(), treeOf(5e6))), [restOf(0), allOf(0)]);
 });
 
 test("a link without classes gets its hierarchy first, with the class for all that has none", () => {
-  const [first] = shapingSteps(treeOf(), undefined).grows;
+  const [first] = changeSteps(treeOf(), undefined).grows;
   assert.deepEqual(first, { step: "root", defaultMinor: bestEffortMinor });
 });
 
@@ -50,7 +47,7 @@ test("a class that a killed manager left elsewhere in the tree is made anew", ()
   const found = left.get(minorMin);
   assert.ok(found);
   left.set(minorMin, { ...found, parent: allOf(3) });
-  const { grows } = shapingSteps(withPair(10e6), left);
+  const { grows } = changeSteps(withPair(10e6), left);
   assert.deepEqual(
     grows.map(({ step }) => step),
     ["drop", "set"],
@@ -66,7 +63,7 @@ test("while rates change, never more is promised than before or after, at any mo
       const now = new Map<number, KnownClass>(from);
       const promised = (tree: ReadonlyMap<number, KnownClass>, of: (minor: number) => number): number =>
         before.reduce((sum, _each, slot) => sum + (tree.get(of(slot))?.rateBytes ?? 0), 0);
-      const { shrinks, grows } = shapingSteps(to, from);
+      const { shrinks, grows } = changeSteps(to, from);
       for (const step of [...shrinks, ...grows]) {
         assert.ok(step.step === "set");
         now.set(step.minor, step.class);

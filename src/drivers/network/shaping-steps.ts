@@ -24,21 +24,14 @@ export type ShapingStep =
   | { readonly step: "drop"; readonly minor: number }
   | { readonly step: "drop-root" };
 
-/**
- * `shrinks` come before `grows`, so that at no moment more is promised than before or after. `drops` wait until no
- * frame is directed to their classes any more.
- */
-export type ShapingSteps = {
+/** `shrinks` come before `grows`, so that at no moment more is promised than before or after. */
+export type ChangeSteps = {
   readonly shrinks: readonly ShapingStep[];
   readonly grows: readonly ShapingStep[];
-  readonly drops: readonly ShapingStep[];
 };
 
-/** Nothing wanted means no hierarchy at all. Frames without a class go to that of best effort, or straight out. */
-export function shapingSteps(wanted: LinkTree | undefined, present: KnownTree | undefined): ShapingSteps {
-  if (wanted === undefined) {
-    return { shrinks: [], grows: [], drops: present === undefined ? [] : [{ step: "drop-root" }] };
-  }
+/** What makes classes as wanted; others stay. Frames without a class go to that of best effort, or straight out. */
+export function changeSteps(wanted: LinkTree, present: KnownTree | undefined): ChangeSteps {
   const shrinks: ShapingStep[] = [];
   const grows: ShapingStep[] =
     present === undefined
@@ -63,10 +56,18 @@ export function shapingSteps(wanted: LinkTree | undefined, present: KnownTree | 
     (isLess ? shrinks : grows).push({ step: "set", minor, class: each, queue, before });
   }
   // Children shrink before their parents, and grow after them.
-  return { shrinks: shrinks.toReversed(), grows, drops: dropSteps(wanted, present) };
+  return { shrinks: shrinks.toReversed(), grows };
 }
 
-function dropSteps(wanted: LinkTree, present: KnownTree | undefined): readonly ShapingStep[] {
+/**
+ * What takes away classes nobody wants, children before their parents; nothing wanted means no hierarchy at all. To be
+ * done when no frame is directed to them any more.
+ */
+export function dropSteps(
+  wanted: LinkTree | undefined,
+  present: KnownTree | undefined,
+): readonly ShapingStep[] {
+  if (wanted === undefined) return present === undefined ? [] : [{ step: "drop-root" }];
   const gone = [...(present ?? [])].filter(([minor]) => !wanted.has(minor));
   const isParent = (minor: number): boolean => minor === allOf(slotOf(minor) ?? -1);
   return gone

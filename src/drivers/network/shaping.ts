@@ -51,8 +51,7 @@ export function wantedShaping(
   previous: ClassNumbers,
   around: ShapingSurroundings,
 ): Shaping {
-  const local = new Set<string>(plan.ports.map((port) => port.interface.mac));
-  const far = farEnds(plan, local);
+  const { local, far } = endsOf(plan);
   const traffic = (plan.traffic ?? []).filter(({ macs }) => macs.some((mac) => far.has(mac)));
   const slots = assignSlots(
     traffic.map(({ macs }) => macs),
@@ -223,16 +222,23 @@ function slotByMac(
 
 /** Whom on other hosts an address here talks to; addresses that talk to nobody there are missing. */
 type FarEnds = ReadonlyMap<string, readonly MacAddress[]>;
+type Ends = { readonly local: ReadonlySet<string>; readonly far: FarEnds };
 
-function farEnds(plan: NetworkPlan, local: ReadonlySet<string>): FarEnds {
-  const shaped = new Set((plan.traffic ?? []).flatMap(({ macs }) => macs));
-  const ends = new Map<string, readonly MacAddress[]>();
-  if (shaped.size === 0) return ends;
-  for (const { members } of plan.segments) {
-    const far = members.filter(({ mac }) => !local.has(mac)).map(({ mac }) => mac);
-    if (far.length === 0) continue;
-    for (const { mac } of members) if (local.has(mac) && shaped.has(mac)) ends.set(mac, far);
+/** Kept with what they were found in: when rates change, nothing else does. */
+const knownEnds = new WeakMap<NetworkPlan["ports"], Ends & Pick<NetworkPlan, "segments">>();
+
+function endsOf({ ports, segments }: NetworkPlan): Ends {
+  const known = knownEnds.get(ports);
+  if (known?.segments === segments) return known;
+  const local = new Set<string>(ports.map((port) => port.interface.mac));
+  const far = new Map<string, readonly MacAddress[]>();
+  for (const { members } of segments) {
+    const elsewhere = members.filter(({ mac }) => !local.has(mac)).map(({ mac }) => mac);
+    if (elsewhere.length === 0) continue;
+    for (const { mac } of members) if (local.has(mac)) far.set(mac, elsewhere);
   }
+  const ends = { local, far, segments };
+  knownEnds.set(ports, ends);
   return ends;
 }
 

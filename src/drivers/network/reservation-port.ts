@@ -1,0 +1,40 @@
+import type { BitsPerSecond } from "#base/units.ts";
+
+/** Where frames go, or which port of this machine they come from. Of several that fit, the narrowest counts. */
+export type TrafficTarget =
+  /** "10.1.2.3" or "10.1.0.0/16", IPv4. */
+  | { readonly address: string }
+  | { readonly address: string; readonly port: number; readonly protocol?: "tcp" | "udp" }
+  | { readonly sourcePort: number; readonly protocol?: "tcp" | "udp" };
+
+/** Bandwidth out of one interface for what goes to some targets. Rates count Ethernet frames. */
+export type InterfaceReservation = {
+  readonly name: string;
+  readonly rateBps: BitsPerSecond;
+  /** Absent: spare bandwidth may be borrowed up to the interface's own. */
+  readonly ceilingBps?: BitsPerSecond;
+  /** 0 borrows first … 7 last. */
+  readonly priority: number;
+  readonly targets: readonly TrafficTarget[];
+};
+
+/** What else a reservation has becomes part of the change: without `ceilingBps` it has none any more. */
+export type ReservationChange = Pick<InterfaceReservation, "name" | "rateBps" | "ceilingBps">;
+
+/**
+ * Reservations on one interface for programs that are no appliances. All methods leave everything as it was when they
+ * fail: `unsatisfiable` when more would be promised than the interface has, `conflict` for a name or a target that is
+ * taken, `not_found`, `bad_input`.
+ */
+export interface InterfaceReservations {
+  /** What may be reserved in all. */
+  readonly promisableBps: BitsPerSecond;
+  list(): readonly InterfaceReservation[];
+  reserve(reservation: InterfaceReservation): Promise<void>;
+  /** All of them or none, without a moment in which more is promised than before or after; in force when it returns. */
+  adapt(changes: readonly ReservationChange[]): void;
+  retarget(name: string, targets: readonly TrafficTarget[]): Promise<void>;
+  release(name: string): Promise<void>;
+  /** Releases everything; the interface is as it was before. */
+  close(): Promise<void>;
+}
