@@ -162,4 +162,10 @@ describe("decideNetwork()", () => {
       [[id("web"), "/run/netns/web"]],
     );
   });
+
+  it("passes on what traffic of appliances is promised", () => {
+    const traffic = [{ appliance: id("web"), macs: [], priority: 0 }];
+    assert.deepEqual(decideNetwork({ ...plan(), traffic }, []).traffic, traffic);
+    assert.equal(decideNetwork(plan(), []).traffic, undefined);
+  });
 });

@@ -118,7 +118,8 @@ export function decideNetwork(plan: HostPlan, observed: readonly ApplianceObserv
       interface: one,
     }));
   });
-  return { segments: plan.segments, ports, shapedPairs: plan.shapedPairs };
+  const { segments, shapedPairs, traffic } = plan;
+  return { segments, ports, shapedPairs, ...(traffic === undefined ? {} : { traffic }) };
 }
 
 /** What the names of its ensemble resolve to inside an appliance: members of every network it is attached to. */
