@@ -108,9 +108,9 @@ export type MonitorSpec = {
 };
 
 /**
- * rtp: frame-rate (1/s), jitter (ms), loss (ratio), packets (1/s) of what arrives at a UDP port of it; scheduling:
- * misses (1/s) of its reservation, usage (ratio of its reservation); script: a program run inside it; http: asked from
- * inside it. The last two tell one number, or lines of "metric number".
+ * rtp: frame-rate (1/s), jitter and deviation (ms), loss (ratio), packets (1/s) of what arrives at a UDP port of it;
+ * scheduling: misses (1/s) of its reservation, usage (ratio of its reservation); script: a program run inside it;
+ * http: asked from inside it. The last two tell one number, or lines of "metric number".
  */
 export type MonitorSource =
   | { readonly kind: "rtp"; readonly port: number }

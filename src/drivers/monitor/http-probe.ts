@@ -1,5 +1,4 @@
 import { closeSync } from "node:fs";
-import { request } from "node:http";
 import { Socket, isIPv4 } from "node:net";
 import { ConsortError, messageOf } from "#base/errors.ts";
 import { parseReadings, readingLimits } from "#control/monitor/readings.ts";
@@ -34,6 +33,8 @@ export class HttpProbe implements Probe {
 
   async read(signal: AbortSignal): Promise<readonly Reading[]> {
     signal.throwIfAborted();
+    // Loaded where a page is asked for: most hosts never do.
+    const { request } = await import("node:http");
     const socket = this.#connect();
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     const stop = (): void => reject(signal.reason);
