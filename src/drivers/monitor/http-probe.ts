@@ -32,9 +32,9 @@ export class HttpProbe implements Probe {
   }
 
   async read(signal: AbortSignal): Promise<readonly Reading[]> {
-    signal.throwIfAborted();
     // Loaded where a page is asked for: most hosts never do.
     const { request } = await import("node:http");
+    signal.throwIfAborted();
     const socket = this.#connect();
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     const stop = (): void => reject(signal.reason);
