@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { SegmentMember } from "#protocol/host-plan.ts";
-import { exampleGuest, exampleNetwork, examplePlan, exampleShaped } from "./example-plan.ts";
+import { exampleGuest, exampleNetwork, examplePlan, exampleShaped, exampleTraffic } from "./example-plan.ts";
 import type { NetworkDriver } from "./port.ts";
 
 /** A driver on a host of its own, whose underlay address is that of the example plans. */
@@ -99,6 +99,22 @@ export function networkConformance(name: string, makeSubject: () => Promise<Netw
         signal,
       );
       assert.ok(await subject.reaches(first, second));
+    }
+  });
+
+  check("traffic classes may come, change and go, out and in", async (subject) => {
+    const each = [
+      { out: 10e6 },
+      { out: 20e6, in: 5e6 },
+      { in: 8e6, outCeiling: 9e6 },
+      {},
+      { inCeiling: 9e6 },
+    ];
+    for (const rates of each) {
+      const plan = planOf(subject, first, second, remote);
+      await subject.driver.converge({ ...plan, traffic: [exampleTraffic(first, rates)] }, signal);
+      assert.ok(await subject.reaches(first, second));
+      assert.ok(await subject.reaches(second, first));
     }
   });
 

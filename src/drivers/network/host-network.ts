@@ -1,4 +1,4 @@
-import { ConsortError, messageOf } from "#base/errors.ts";
+import { ConsortError } from "#base/errors.ts";
 import type { NetworkId } from "#base/ids.ts";
 import type { Log } from "#base/runtime.ts";
 import type { BitsPerSecond } from "#base/units.ts";
@@ -8,7 +8,7 @@ import { addTunnelEntry, removeTunnelEntry, showTunnelEntries, tunnelEntryOf } f
 import type { ForwardingEntry } from "./kernel/forwarding.ts";
 import { bridgesUseIpFilter, keepIpFilterOffBridges } from "./kernel/bridge-filter.ts";
 import { addressOf, linkOf, showAddresses, showLink } from "./kernel/links.ts";
-import { arrivalsFamily, arrivalsRuleset, arrivalsTable } from "./arrivals.ts";
+import { ArrivalRules, cannotSort, readArrivals } from "./arrivals-executor.ts";
 import { ClassBook, readTrees } from "./class-book.ts";
 import type { LaterDrops } from "./class-book.ts";
 import { bestEffortMinor, minorMax, minorMin } from "./class-numbers.ts";
@@ -16,17 +16,11 @@ import type { ClassNumbers } from "./class-numbers.ts";
 import { ipv4Bytes } from "./kernel/netlink-codec.ts";
 import { Nftables } from "./kernel/nftables.ts";
 import { KernelSocket } from "./kernel/route-socket.ts";
-import {
-  netfilterProtocol,
-  pairElements,
-  receiverElements,
-  showElements,
-  sourceElements,
-} from "./kernel/set-elements.ts";
+import { netfilterProtocol, pairElements, showElements, sourceElements } from "./kernel/set-elements.ts";
 import { LinkExecutor } from "./link-executor.ts";
 import { linkSteps, wantedLinks } from "./link-steps.ts";
 import type { LinkStep } from "./link-steps.ts";
-import { arrivalsName, tunnelName, tunnelPrefix } from "./names.ts";
+import { arrivalsName, tunnelName } from "./names.ts";
 import { movedPairs, pairOf, recoveredSegment, turnPage } from "./permissions.ts";
 import type { Pair, PermissionBook, SegmentPermissions } from "./permissions.ts";
 import type { NetworkDriver, NetworkPlan } from "./port.ts";
@@ -34,7 +28,7 @@ import { changedPart } from "./rate-change.ts";
 import { recoveredNumbers } from "./recovered-numbers.ts";
 import { baseRuleset, elementCommands, htbMajor, removeRuleset, tableName } from "./ruleset.ts";
 import { wantedShaping } from "./shaping.ts";
-import type { Arrivals, Shaping } from "./shaping.ts";
+import type { Shaping } from "./shaping.ts";
 
 const routeProtocol = 0;
 
@@ -76,8 +70,7 @@ type Known = {
   forwarding: Map<number, readonly ForwardingEntry[]>;
   /** Read back, they may be an older version's: the next converge writes them anew or removes them. */
   rules: "unknown" | "current" | "absent";
-  /** The rules that sort what arrives, and the tunnel ends they are on; absent: not known. */
-  arrivals?: string;
+  readonly arrivals: ArrivalRules;
   /** What was made of it without any problem, and where: while nothing else changes, new rates need nothing but this. */
   settled?: { readonly plan: NetworkPlan; readonly indices: ReadonlyMap<string, number> };
 };
@@ -175,12 +168,12 @@ class HostNetwork implements NetworkDriver {
     // Classes before frames are directed to them, permissions before links that use them; and the other way round.
     const drops = [...this.#setUplinkClasses(plan, shaping, known)];
     await this.#changeRules(plan, shaping, known);
-    if (!sortsArrivals) await this.#sortArrivals(undefined, new Map(), known);
+    if (!sortsArrivals) await known.arrivals.change(undefined, new Map());
     const indices = new Map([...found.values()].map(({ name, index }) => [name, index]));
     const problems = [...(await this.#changeLinks(steps, indices))];
     this.#changeForwarding(plan, indices, known);
     drops.push(...this.#setOtherClasses(shaping, indices, known));
-    problems.push(...(await this.#sortArrivals(shaping.arrivals, indices, known)));
+    problems.push(...(await known.arrivals.change(shaping.arrivals, indices)));
     this.#route.do(drops);
     if (plan.segments.length === 0) await this.#removeRules(known);
     if (problems.length === 0) known.settled = { plan, indices };
@@ -218,30 +211,6 @@ class HostNetwork implements NetworkDriver {
     return known.classes.change(
       [...indices].map(([name, index]) => ({ index, wanted: shaping.classes.get(name) })),
     );
-  }
-
-  /** Before its link goes, after its link and classes are there. Whoever was promised something is told when it cannot be. */
-  async #sortArrivals(
-    arrivals: Arrivals | undefined,
-    indices: ReadonlyMap<string, number>,
-    known: Known,
-  ): Promise<readonly ConsortError[]> {
-    const sorter = arrivalsName(this.#options.mark);
-    const ends = [...indices].filter(([name]) => name.startsWith(tunnelPrefix(this.#options.mark)));
-    const isPossible = arrivals === undefined || indices.has(sorter);
-    const names = ends.map(([name]) => name).toSorted();
-    const rules = arrivalsRuleset(isPossible ? arrivals : undefined, names, sorter);
-    // A tunnel end that was made anew has no rules, whatever was put there before.
-    const state = `${rules}\n${arrivals === undefined ? "" : [...ends, [sorter, indices.get(sorter)]].join()}`;
-    if (known.arrivals === state) return [];
-    delete known.arrivals;
-    try {
-      await this.#nft.transact(rules);
-    } catch (cause) {
-      return [cannotSort(cause)];
-    }
-    known.arrivals = state;
-    return [];
   }
 
   /** One transaction. */
@@ -321,19 +290,18 @@ class HostNetwork implements NetworkDriver {
     const uplink = this.#readUplink();
     const trees = readTrees(this.#route, htbMajor);
     const leaving = classesOf(elements);
-    const shownBy = (map: string) => this.#netfilter.dump(showElements(arrivalsTable, map, arrivalsFamily));
+    const { arriving, receivers } = readArrivals(this.#netfilter);
     return {
       ...uplink,
       book: new Map([[recoveredSegment, recoveredPermissions(pairs, sources)]]),
       numbers: recoveredNumbers({
         leaving,
-        arriving: classesOf(pairElements(shownBy("pairs"), { usedOnly: false })),
-        receivers: new Map(
-          receiverElements(shownBy("receivers")).map(({ mac, classId }) => [mac, classId & 0xffff]),
-        ),
+        arriving,
+        receivers,
         uplink: trees.get(uplink.uplinkIndex),
         sorter: trees.get(present.get(arrivalsName(mark))?.index ?? -1),
       }),
+      arrivals: new ArrivalRules(this.#nft, mark, receivers.size > 0),
       directions: leaving,
       classes: new ClassBook(this.#route, htbMajor, trees),
       forwarding: new Map(),
@@ -397,14 +365,6 @@ function classesOf(elements: ReturnType<typeof pairElements>): ReadonlyMap<Pair,
     elements
       .map(({ from, to, classId = 0 }): [Pair, number] => [pairOf(from, to), classId & 0xffff])
       .filter(([, minor]) => minor >= minorMin),
-  );
-}
-
-function cannotSort(cause: unknown): ConsortError {
-  return new ConsortError(
-    "unsupported",
-    `Cannot reserve incoming bandwidth: this machine's kernel lacks ifb links, or nftables forwarding at the ingress: ${messageOf(cause)}`,
-    { cause },
   );
 }
 
