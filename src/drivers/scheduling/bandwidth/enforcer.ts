@@ -7,7 +7,7 @@ import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import type { CpuEnforcer, EnforcedMachine, EnforcedTeam, EnforcementCounters } from "../port.ts";
 import { Suspension } from "../suspension.ts";
 import type { GroupWeights } from "../weights.ts";
-import { QuotaFile } from "./quota-file.ts";
+import { QuotaFile } from "../quota-file.ts";
 import { bandwidthWeights } from "./weights.ts";
 
 export type BandwidthEnforcerOptions = {

@@ -1,15 +1,13 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { ConsortError } from "#base/errors.ts";
 import { micros } from "#base/units.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
-import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import { jobKey, suspendedJobs } from "../job-groups.ts";
 import { setDeadline, setNormal } from "../kernel/calls.ts";
 import type { DeadlineTimes } from "../kernel/calls.ts";
-import type { CpuEnforcer, EnforcedMachine, EnforcementCounters, JobGroup } from "../port.ts";
+import type { CpuEnforcer, EnforcedMachine, EnforcementCounters } from "../port.ts";
 import { Suspension } from "../suspension.ts";
+import { threadsOf } from "../threads.ts";
 import { partsOf, shareOf } from "./parts.ts";
 
 const noSuchProcess = 3;
@@ -98,7 +96,7 @@ export class DeadlineEnforcer implements CpuEnforcer {
       const suspended = new Set(suspendedJobs(machine).map(jobKey));
       for (const { jobs, reservation } of partsOf(machine)) {
         const active = jobs.filter((job) => !suspended.has(jobKey(job)));
-        const threads = active.flatMap((job) => this.#threads(job));
+        const threads = active.flatMap((job) => threadsOf(job, this.#layout));
         for (const thread of threads) wanted.set(thread, shareOf(reservation, threads.length));
       }
     }
@@ -124,26 +122,6 @@ export class DeadlineEnforcer implements CpuEnforcer {
     if (errno !== 0) throw refused(thread, times, errno);
     this.#given.set(thread, times);
   }
-
-  #threads(job: JobGroup): readonly number[] {
-    if (job.kind === "process") {
-      return readStartTime(job.pid) === job.startTime
-        ? numbersIn(() => readdirSync(`/proc/${job.pid}/task`))
-        : [];
-    }
-    const { v1, v2 } = this.#layout;
-    const threads = (path: string): readonly number[] => {
-      const lines = (file: string): readonly number[] =>
-        numbersIn(() => readFileSync(file, "utf8").split("\n"));
-      if (v2 === undefined) return lines(join(v1.freezer ?? v1.cpu ?? "", path, "tasks"));
-      return lines(join(v2, path, "cgroup.threads"));
-    };
-    const below = (path: string): readonly number[] => {
-      const tree = v2 ?? v1.freezer ?? v1.cpu ?? "";
-      return [...threads(path), ...subgroups(join(tree, path)).flatMap((name) => below(`${path}/${name}`))];
-    };
-    return below(job.path);
-  }
 }
 
 function refused(thread: number, { runtimeUs, periodUs }: DeadlineTimes, errno: number): ConsortError {
@@ -156,25 +134,4 @@ function refused(thread: number, { runtimeUs, periodUs }: DeadlineTimes, errno: 
     errno === busy ? "unsatisfiable" : "driver_failed",
     `Cannot reserve ${runtimeUs} us of every ${periodUs} us for thread ${thread}: ${why}`,
   );
-}
-
-function numbersIn(read: () => readonly string[]): readonly number[] {
-  try {
-    return read()
-      .filter((text) => text !== "")
-      .map(Number);
-  } catch {
-    // It has ended, or its group is gone.
-    return [];
-  }
-}
-
-function subgroups(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map((entry) => entry.name);
-  } catch {
-    return [];
-  }
 }

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
+import { constants, setPriority } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Log } from "#base/runtime.ts";
@@ -13,6 +14,7 @@ const program = fileURLToPath(new URL("dispatcher.worker.ts", import.meta.url));
 const lookEveryMs = 100;
 const endMsMax = 3000;
 const endLookMs = 2;
+const startMsMax = 5000;
 
 export type DispatcherOptions = {
   readonly memory: TableMemory;
@@ -21,6 +23,8 @@ export type DispatcherOptions = {
   /** cgroup.procs of the root of the CPU hierarchy, where real-time priority is not rationed; absent: no need to. */
   readonly cpuRootProcs: string | undefined;
   readonly log: Log;
+  /** It dispatches. */
+  readonly onUp: () => void;
   /** It is dead: whatever it left stopped is to be continued before another one is started. */
   readonly onDeath: () => void;
 };
@@ -33,6 +37,7 @@ export class DispatcherProcess {
   #beat = 0;
   #beatAt = performance.now();
   #told = false;
+  #up = false;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -47,6 +52,7 @@ export class DispatcherProcess {
   ensure(): void {
     if (this.#timer !== undefined) return;
     this.#beatAt = performance.now();
+    this.#beat = Atomics.load(this.#options.memory.header, word.heartbeat);
     this.#timer = setInterval(() => this.#look(), lookEveryMs);
     this.#timer.unref();
     if (!this.#running()) this.#start();
@@ -85,7 +91,13 @@ export class DispatcherProcess {
     const { memory, log } = this.#options;
     const beat = Atomics.load(memory.header, word.heartbeat);
     const now = performance.now();
-    if (beat !== this.#beat) this.#beatAt = now;
+    if (beat !== this.#beat) {
+      this.#beatAt = now;
+      if (!this.#up) {
+        this.#up = true;
+        this.#options.onUp();
+      }
+    }
     this.#beat = beat;
     this.#tell();
     // The watchdog is quicker where there is one.
@@ -118,12 +130,15 @@ export class DispatcherProcess {
     const watchdog = Atomics.load(memory.header, word.watchdogPid);
     // It has done its work, or onDeath does; later it would only disturb the next one's.
     if (isWatchdog(watchdog)) signal(watchdog, "SIGKILL");
+    this.#up = false;
     onDeath();
     memory.setDispatcher(0, "0");
     Atomics.store(memory.header, word.watchdogPid, 0);
     Atomics.store(memory.header, word.command, command.run);
     Atomics.store(memory.header, word.realTime, realTime.unknown);
-    this.#beatAt = performance.now() + hangsAfterMs;
+    this.#beat = Atomics.load(memory.header, word.heartbeat);
+    // Time to start, on a busy machine.
+    this.#beatAt = performance.now() + startMsMax;
     const output = openSync(join(directory, "dispatcher.log"), "a", 0o600);
     const args = [program, file, directory, ...(cpuRootProcs === undefined ? [] : [cpuRootProcs])];
     const child = spawn(process.execPath, args, {
@@ -135,6 +150,7 @@ export class DispatcherProcess {
     closeSync(output);
     child.on("error", () => {});
     child.unref();
+    hurry(child.pid);
     this.#child = child;
   }
 }
@@ -154,6 +170,16 @@ function signal(pid: number, name: NodeJS.Signals): void {
     process.kill(pid, name);
   } catch {
     // It has ended meanwhile.
+  }
+}
+
+/** Until it has real-time priority of its own. */
+function hurry(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    setPriority(pid, constants.priority.PRIORITY_HIGHEST);
+  } catch {
+    // It starts as any other.
   }
 }
 

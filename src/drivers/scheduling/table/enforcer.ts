@@ -8,8 +8,10 @@ import type { Reservation } from "#control/scheduling/reservation.ts";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import type { CpuEnforcer, EnforcedMachine, EnforcementCounters, JobGroup } from "../port.ts";
+import { ShortSlices } from "../slices.ts";
 import { heaviest } from "../weights.ts";
 import type { GroupWeights } from "../weights.ts";
+import { QuotaFile } from "../quota-file.ts";
 import { groupsOf, jobKey } from "../job-groups.ts";
 import { DispatcherProcess } from "./dispatcher-process.ts";
 import { hasTable, tableFile } from "./file.ts";
@@ -30,6 +32,9 @@ export type TableEnforcerOptions = {
   readonly log: Log;
 };
 
+/** A little more, as the kernel keeps some of it back where a thread has moved from one processor to another. */
+const oneProcessor = { executionUs: micros(11_000), periodUs: micros(10_000) };
+
 /** Made when there is something to dispatch, or something was left by an earlier owner. */
 type Running = {
   readonly file: string;
@@ -43,14 +48,18 @@ export class TableEnforcer implements CpuEnforcer {
   readonly kind = "dispatch-table";
   readonly #options: TableEnforcerOptions;
   readonly #priorities = new ProcessPriorities();
+  readonly #slices: ShortSlices;
+  readonly #oneProcessor = new Map<string, QuotaFile>();
   readonly #machineNumbers = new Numbers("machines in a dispatch table", capacity.machines);
   readonly #cursors = new Numbers("targets of a dispatch table", capacity.targets);
   #machines = new Map<string, EnforcedMachine>();
   #jobNumbers: ReadonlyMap<string, number> = new Map();
   #running: Running | undefined;
+  #isDispatched = false;
 
   constructor(options: TableEnforcerOptions) {
     this.#options = options;
+    this.#slices = new ShortSlices(options.layout);
   }
 
   /** For whoever measures or tests it; not to be written. Undefined while nothing was ever to be dispatched. */
@@ -78,8 +87,8 @@ export class TableEnforcer implements CpuEnforcer {
     this.#jobNumbers = jobNumbers;
     jobs.letGo(new Set(numbers));
     this.#forget(memory, table);
-    this.#claimWeights(machines);
-    this.#priorities.keep(groups);
+    this.#favour();
+    this.#confine(machines);
     Atomics.add(memory.header, word.structure, 1);
     if (machines.length > 0 || dispatcher.isThere) dispatcher.ensure();
     dispatcher.poke();
@@ -119,8 +128,8 @@ export class TableEnforcer implements CpuEnforcer {
     if (running === undefined) return;
     this.#running = undefined;
     this.#machines.clear();
-    this.#claimWeights([]);
-    this.#priorities.keep([]);
+    this.#setDispatched(false);
+    this.#confine([]);
     await running.dispatcher.end();
     rmSync(running.file, { force: true });
     rmSync(this.#options.directory, { recursive: true, force: true });
@@ -139,17 +148,51 @@ export class TableEnforcer implements CpuEnforcer {
       directory,
       cpuRootProcs: layout.v1.cpu === undefined ? undefined : join(layout.v1.cpu, "cgroup.procs"),
       log,
-      onDeath: () => jobs.continueAll(),
+      onUp: () => this.#setDispatched(true),
+      onDeath: () => {
+        jobs.continueAll();
+        this.#setDispatched(false);
+      },
     });
     return { file, memory, jobs, dispatcher };
   }
 
-  /** In its slots a machine is to have the processor to itself. */
-  #claimWeights(machines: readonly EnforcedMachine[]): void {
-    const groups = machines.flatMap(({ cgroup }) =>
+  /**
+   * In its slots a machine is to have the processor to itself; but only while somebody stops it after them, as without
+   * a dispatcher it would keep everything else from running, the start of a dispatcher too.
+   */
+  #setDispatched(isDispatched: boolean): void {
+    this.#isDispatched = isDispatched;
+    this.#favour();
+  }
+
+  #favour(): void {
+    const favoured = this.#isDispatched ? [...this.#machines.values()] : [];
+    const groups = favoured.flatMap(({ cgroup }) =>
       cgroup === undefined ? [] : [[cgroup, heaviest] as const],
     );
     this.#options.weights.claim(this.kind, { groups: new Map(groups), outer: heaviest });
+    const jobs = favoured.flatMap(groupsOf);
+    this.#priorities.keep(jobs);
+    this.#slices.keep(jobs);
+  }
+
+  /** The processes of one machine together get no more than the one processor its slots are of. */
+  #confine(machines: readonly EnforcedMachine[]): void {
+    const wanted = new Set(machines.flatMap(({ cgroup }) => cgroup ?? []));
+    for (const [path, quota] of this.#oneProcessor) {
+      if (wanted.has(path)) continue;
+      quota.lift();
+      quota.close();
+      this.#oneProcessor.delete(path);
+    }
+    for (const path of wanted) {
+      if (this.#oneProcessor.has(path)) continue;
+      const quota = QuotaFile.open(this.#options.layout, path);
+      if (quota === undefined) continue;
+      this.#oneProcessor.set(path, quota);
+      quota.setUnlessLess(oneProcessor);
+    }
   }
 
   #placed(

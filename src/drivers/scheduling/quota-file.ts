@@ -4,7 +4,7 @@ import type { Micros } from "#base/units.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
 import { acceptableQuota } from "#drivers/system/cgroups/dialect.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
-import { KeptFile } from "../kept-file.ts";
+import { KeptFile } from "./kept-file.ts";
 
 /** The quota of one group, behind files kept open: a change of execution time alone is one write. */
 export class QuotaFile {
@@ -51,6 +51,15 @@ export class QuotaFile {
     }
     this.#quota.write(String(limit.quotaUs));
     this.#periodUs = limit.periodUs;
+  }
+
+  /** As `set`, where the group above does not have less anyway, which the kernel may refuse to exceed (v1). */
+  setUnlessLess(reservation: Reservation): void {
+    try {
+      this.set(reservation);
+    } catch {
+      this.lift();
+    }
   }
 
   lift(): void {

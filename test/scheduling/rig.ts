@@ -1,0 +1,176 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { millis } from "#base/units.ts";
+import { readStartTime } from "#drivers/appliance/task/processes.ts";
+import type { CpuEnforcer, JobGroup } from "#drivers/scheduling/port.ts";
+import { TableEnforcer } from "#drivers/scheduling/table/enforcer.ts";
+import { word } from "#drivers/scheduling/table/memory.ts";
+import { machineLayout, systemCgroups } from "#drivers/system/cgroups/group.ts";
+import { systemClock } from "#drivers/system/clock.ts";
+import { jsonLog } from "#drivers/system/log.ts";
+
+export const clock = systemClock();
+export const layout = machineLayout();
+export const cgroups = systemCgroups(clock, layout);
+export const log = jsonLog({ clock, fd: 2, level: "error" });
+const never = new AbortController().signal;
+/** Long enough that single slots of other programs do not matter. */
+const windowMs = millis(1500);
+/** Quotas and deadlines begin anew with their next period. */
+const settleMs = millis(100);
+const lookMs = millis(5);
+
+let count = 0;
+
+type Machine = { readonly group: string; readonly processes: ChildProcess[] };
+
+/** Machines of busy processes, each in a control group of its own; all below one that carries our mark. */
+export class BusyMachines {
+  readonly mark: string;
+  readonly directory: string;
+  readonly #asProcesses: boolean;
+  readonly #machines = new Map<string, Machine>();
+
+  /** `asProcesses`: their jobs are named by process, and in no group of ours. */
+  constructor({ asProcesses = false } = {}) {
+    count += 1;
+    this.mark = `consort-test-scheduling-${process.pid}-${count}`;
+    this.directory = join(mkdtempSync(join(tmpdir(), `${this.mark}-`)), "owner");
+    this.#asProcesses = asProcesses;
+  }
+
+  cgroup(machine: string): string | undefined {
+    return this.#asProcesses ? undefined : this.#machine(machine).group;
+  }
+
+  job(name: string): JobGroup {
+    const machine = this.#machine(name);
+    const busy = spawn("perl", ["-e", "1 while 1"], { stdio: "ignore" });
+    machine.processes.push(busy);
+    const pid = busy.pid ?? 0;
+    if (this.#asProcesses) return { kind: "process", pid, startTime: readStartTime(pid) ?? "" };
+    const path = `${machine.group}/job-${machine.processes.length}`;
+    const group = cgroups.open(path);
+    group.create();
+    group.attach(pid);
+    group.close();
+    return { kind: "cgroup", path };
+  }
+
+  /** Of a processor, over a while from now on. */
+  async share(name: string): Promise<number> {
+    await clock.sleep(settleMs, never);
+    const before = this.#usedMs(name);
+    const from = clock.monotonic();
+    await clock.sleep(windowMs, never);
+    return (this.#usedMs(name) - before) / (clock.monotonic() - from);
+  }
+
+  pids(name: string): readonly number[] {
+    return this.#machine(name).processes.map((busy) => busy.pid ?? 0);
+  }
+
+  states(name: string): readonly string[] {
+    return this.pids(name).map((pid) => {
+      const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+      return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[0] ?? "";
+    });
+  }
+
+  /** Neither stopped nor frozen nor limited, nor of another class than ordinary. */
+  isFree(name: string): boolean {
+    const { group } = this.#machine(name);
+    const stopped = this.states(name).some((state) => state === "T" || state === "D");
+    const paths = this.#asProcesses ? [] : [group, ...subgroups(group).map((child) => `${group}/${child}`)];
+    const held = paths.some((path) => isFrozen(path) || isLimited(path));
+    return !stopped && !held && this.pids(name).every((pid) => classOf(pid) === "0");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { processes } of this.#machines.values()) {
+      for (const busy of processes) {
+        const exit = once(busy, "exit");
+        busy.kill("SIGKILL");
+        // A frozen process of version 1 dies when it is thawed.
+        if (layout.v2 === undefined) cgroups.open(this.mark).killAll();
+        await exit;
+      }
+    }
+    await cgroups.open(this.mark).remove(never);
+    rmSync(join(this.directory, ".."), { recursive: true, force: true });
+  }
+
+  #machine(name: string): Machine {
+    const known = this.#machines.get(name);
+    if (known !== undefined) return known;
+    const made = { group: `${this.mark}/${name}`, processes: [] };
+    if (!this.#asProcesses) cgroups.open(made.group).create();
+    this.#machines.set(name, made);
+    return made;
+  }
+
+  #usedMs(name: string): number {
+    return this.pids(name).reduce(
+      (sum, pid) => sum + Number(readFileSync(`/proc/${pid}/schedstat`, "utf8").split(" ")[0]) / 1e6,
+      0,
+    );
+  }
+}
+
+function subgroups(path: string): readonly string[] {
+  return cgroups.open(path).children();
+}
+
+function isFrozen(path: string): boolean {
+  return cgroups.open(path).isFrozen();
+}
+
+function isLimited(path: string): boolean {
+  const v1 = layout.v1.cpu;
+  if (v1 !== undefined) return Number(readFileSync(join(v1, path, "cpu.cfs_quota_us"), "utf8")) !== -1;
+  return !readFileSync(join(layout.v2 ?? "", path, "cpu.max"), "utf8").startsWith("max");
+}
+
+/** The scheduling policy of its first thread: 0 is the ordinary one. */
+function classOf(pid: number): string | undefined {
+  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[38];
+}
+
+/** Resolves when the dispatcher, where the back end has one, carries out what was last asked for. */
+export async function settled(enforcer: CpuEnforcer): Promise<void> {
+  if (!(enforcer instanceof TableEnforcer)) return;
+  for (;;) {
+    const header = enforcer.memory?.header;
+    if (header === undefined) return;
+    const begun = Atomics.load(header, word.begun);
+    while (Atomics.load(header, word.begun) < begun + 2) await clock.sleep(lookMs, never);
+    if (header[word.acknowledged] === header[word.generation]) return;
+  }
+}
+
+/** Everything that scheduling leaves on a machine while it runs. */
+export function traces(machines: BusyMachines): readonly string[] {
+  const processes = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter(
+      (pid) => commandOf(pid).includes(machines.directory) || commandOf(pid).includes("consort-table-"),
+    );
+  return [
+    ...processes.map((pid) => `process ${pid}: ${commandOf(pid)}`),
+    ...(existsSync(machines.directory) ? [machines.directory] : []),
+    ...readdirSync("/dev/shm").filter((name) => name.startsWith("consort-table-")),
+  ];
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+  } catch {
+    return "";
+  }
+}
