@@ -250,7 +250,8 @@ function changesSince(
 ): ApplianceChange[] {
   const old = isAligned ? undefined : new Map(before.map((one) => [one.id, one]));
   const changes: ApplianceChange[] = [];
-  for (const [at, one] of after.entries()) {
+  for (let at = 0; at < after.length; at += 1) {
+    const one = after[at]!;
     const was = old === undefined ? before[at] : old.get(one.id);
     if (was?.state !== one.state || was.restarts !== one.restarts) changes.push({ before: was, after: one });
   }

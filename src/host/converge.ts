@@ -126,9 +126,8 @@ export class Converger {
       ...steps.suspend.map((id) => attempt(`suspend ${id}`, id, () => this.#appliances.suspend(id, signal))),
       ...steps.resume.map((id) => attempt(`resume ${id}`, id, () => this.#appliances.resume(id, signal))),
       ...plan.appliances
-        .filter((appliance) => observed.has(appliance.id) && !this.#busy.has(appliance.id))
+        .filter(({ id }) => this.#named.get(id) !== plan && observed.has(id) && !this.#busy.has(id))
         .map(async (appliance) => {
-          if (this.#named.get(appliance.id) === plan) return;
           const names = namesFor(plan, appliance);
           const text = namesText(names);
           await attempt(`tell ${appliance.id} its neighbours' names`, appliance.id, async () => {

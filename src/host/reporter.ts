@@ -9,7 +9,14 @@ import { Wake } from "#base/wake.ts";
 import type { ApplianceDriver, ApplianceObservation } from "#drivers/appliance/port.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
-import type { HostCapacity, HostProblem, HostReport, HostUsage, PairCounter } from "#protocol/host-report.ts";
+import type {
+  ApplianceReport,
+  HostCapacity,
+  HostProblem,
+  HostReport,
+  HostUsage,
+  PairCounter,
+} from "#protocol/host-report.ts";
 import { clusterAddress, topics } from "#protocol/topics.ts";
 import type { ReportReceipt } from "#protocol/topics.ts";
 
@@ -182,18 +189,21 @@ export class Reporter {
 const textOf = (problems: readonly HostProblem[]): string =>
   problems.map((problem) => problem.message).join("\n");
 
-function applianceReport(one: ApplianceObservation): HostReport["appliances"][number] {
-  return {
-    id: one.id,
-    generation: one.generation,
-    state: one.state,
-    restarts: one.restarts,
-    cpuUsedMs: one.cpuUsedMs,
-    memoryBytes: one.memoryBytes,
-    ...(one.startedAt === undefined ? {} : { startedAt: one.startedAt }),
-    ...(one.exitCode === undefined ? {} : { exitCode: one.exitCode }),
-    ...(one.message === undefined ? {} : { message: one.message }),
-    ...(one.leased === undefined ? {} : { leased: one.leased }),
-    ...(one.scheduling === undefined ? {} : { scheduling: one.scheduling }),
+/** Made for every appliance at every heartbeat: objects spread for what is absent would be most of the work. */
+function applianceReport(one: ApplianceObservation): ApplianceReport {
+  const { id, generation, state, restarts, cpuUsedMs, memoryBytes } = one;
+  const report: { -readonly [Key in keyof ApplianceReport]: ApplianceReport[Key] } = {
+    id,
+    generation,
+    state,
+    restarts,
+    cpuUsedMs,
+    memoryBytes,
   };
+  if (one.startedAt !== undefined) report.startedAt = one.startedAt;
+  if (one.exitCode !== undefined) report.exitCode = one.exitCode;
+  if (one.message !== undefined) report.message = one.message;
+  if (one.leased !== undefined) report.leased = one.leased;
+  if (one.scheduling !== undefined) report.scheduling = one.scheduling;
+  return report;
 }

@@ -169,9 +169,6 @@ export class SimulatedCloud implements Cloud {
     this.#store.onCommit((changed) => {
       if (changed.some((key) => !key.startsWith(keys.prefix.event))) this.#changed();
     });
-    this.#time.onEvent(({ owner }) => {
-      if (owner !== undefined) this.#processes.get(owner)?.checkWaits();
-    });
   }
 
   /** Ms since the beginning of the run. */

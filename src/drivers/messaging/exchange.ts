@@ -50,7 +50,7 @@ export class Exchange {
       case "reply":
       case "failure":
       case "cancel":
-        return this.#route({ ...frame, from: member.address });
+        return this.#route(frame.from === member.address ? frame : { ...frame, from: member.address });
       case "subscribe":
         return this.#subscribe(member, frame.room);
       case "unsubscribe": {

@@ -17,6 +17,13 @@ import type { SimulatedAppliance, SimulatedMachine } from "#sim/drivers/machine.
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
 import type { SimulationSettings } from "#sim/settings.ts";
 
+type Seen = {
+  readonly by: SimulatedApplianceDriver;
+  readonly version: number;
+  readonly atMs: number;
+  readonly observations: readonly ApplianceObservation[];
+};
+
 export const simulatedCapabilities = ["exec", "resize", "suspend"] as const;
 
 /** What one life of a host manager does with the machine it is on. */
@@ -30,7 +37,8 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
   readonly #restarts = new Map<ApplianceId, AbortController>();
   #listener: () => void = () => {};
   #noticed = false;
-  #seen: { version: number; atMs: number; observations: readonly ApplianceObservation[] } | undefined;
+  /** What was looked at last, by whichever host: kept by each of ten thousand it would fill the memory. */
+  static #seen: Seen | undefined;
 
   constructor(parts: {
     machine: SimulatedMachine;
@@ -55,10 +63,12 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
   observe(): readonly ApplianceObservation[] {
     const { version } = this.#machine;
     const atMs = this.#clock.monotonic();
-    if (this.#seen?.version === version && this.#seen.atMs === atMs) return this.#seen.observations;
+    const seen = SimulatedApplianceDriver.#seen;
+    if (seen?.by === this && seen.version === version && seen.atMs === atMs) return seen.observations;
     this.#machine.account();
-    const observations = [...this.#machine.present.values()].map((one) => this.#observation(one));
-    this.#seen = { version, atMs, observations };
+    const observations: ApplianceObservation[] = [];
+    for (const one of this.#machine.present.values()) observations.push(this.#observation(one));
+    SimulatedApplianceDriver.#seen = { by: this, version, atMs, observations };
     return observations;
   }
 
@@ -211,7 +221,7 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
     one.restarts += 1;
     one.lastDelayMs = next.delayMs;
     one.restartAt = wall + next.delayMs;
-    this.#seen = undefined;
+    SimulatedApplianceDriver.#seen = undefined;
     this.#scheduleRestart(one);
   }
 
@@ -243,7 +253,7 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
 
   #observation(one: SimulatedAppliance): ApplianceObservation {
     const { plan, startedAt, exitCode, message } = one;
-    return {
+    const observation: { -readonly [Key in keyof ApplianceObservation]: ApplianceObservation[Key] } = {
       id: plan.id,
       generation: plan.generation,
       state: this.#machine.stateOf(one),
@@ -253,14 +263,16 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
       restart: plan.restart,
       stopGraceMs: plan.stopGraceMs,
       netns: `/run/netns/${plan.id}`,
-      ...(startedAt === undefined ? {} : { startedAt: millis(startedAt) }),
-      ...(exitCode === undefined ? {} : { exitCode }),
-      ...(message === undefined ? {} : { message }),
-      ...(plan.cpu === undefined ? {} : { cpu: plan.cpu }),
-      ...(plan.enforcement === undefined ? {} : { enforcement: plan.enforcement }),
-      ...(plan.teams === undefined ? {} : { teams: plan.teams }),
-      ...(plan.memoryBytes === undefined ? {} : { memoryLimitBytes: plan.memoryBytes }),
-      ...(plan.leased === true ? { leased: true } : {}),
     };
+    // Made for every appliance at every report: objects spread for what is absent would be most of the work.
+    if (startedAt !== undefined) observation.startedAt = millis(startedAt);
+    if (exitCode !== undefined) observation.exitCode = exitCode;
+    if (message !== undefined) observation.message = message;
+    if (plan.cpu !== undefined) observation.cpu = plan.cpu;
+    if (plan.enforcement !== undefined) observation.enforcement = plan.enforcement;
+    if (plan.teams !== undefined) observation.teams = plan.teams;
+    if (plan.memoryBytes !== undefined) observation.memoryLimitBytes = plan.memoryBytes;
+    if (plan.leased === true) observation.leased = true;
+    return observation;
   }
 }

@@ -1,14 +1,18 @@
 import type { Frame } from "#drivers/messaging/frames.ts";
 
-const labels = new Map<string, string>();
+const requests = new Map<string, string>();
+const others = new Map<Frame["kind"], string>();
 
 /** What the trace calls a frame; the same text for the same kind and topic. */
 export function frameLabel(frame: Frame): string {
-  const what = frame.kind === "request" ? frame.topic : "";
-  const key = `${frame.kind}${what}`;
+  if (frame.kind === "request") return labelIn(requests, frame.topic, "bus, request ");
+  return labelIn(others, frame.kind, "bus, ");
+}
+
+function labelIn<Key extends string>(labels: Map<Key, string>, key: Key, before: string): string {
   const known = labels.get(key);
   if (known !== undefined) return known;
-  const label = what === "" ? `bus, ${frame.kind}` : `bus, ${frame.kind} ${what}`;
+  const label = `${before}${key}`;
   labels.set(key, label);
   return label;
 }

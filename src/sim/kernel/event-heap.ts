@@ -12,18 +12,22 @@ export type Scheduled = {
 /** A binary heap of what is to happen, earliest first. What was called off is passed over. */
 export class EventHeap {
   readonly #events: Scheduled[] = [];
+  /** When each of them happens: most comparisons need not look at the events themselves, which lie far apart. */
+  readonly #times: number[] = [];
 
   push(event: Scheduled): void {
     const events = this.#events;
+    const times = this.#times;
     let index = events.length;
     while (index > 0) {
       const above = (index - 1) >>> 1;
-      const other = events[above]!;
-      if (comesBefore(other, event)) break;
-      events[index] = other;
+      if (this.#comesBefore(above, event)) break;
+      events[index] = events[above]!;
+      times[index] = times[above]!;
       index = above;
     }
     events[index] = event;
+    times[index] = event.atMs;
   }
 
   peek(): Scheduled | undefined {
@@ -39,22 +43,34 @@ export class EventHeap {
 
   #removeFirst(): void {
     const events = this.#events;
+    const times = this.#times;
     const last = events.pop()!;
+    times.pop();
     const count = events.length;
     if (count === 0) return;
     let index = 0;
     for (;;) {
       let below = 2 * index + 1;
       if (below >= count) break;
-      if (below + 1 < count && comesBefore(events[below + 1]!, events[below]!)) below += 1;
-      if (comesBefore(last, events[below]!)) break;
+      if (below + 1 < count && this.#isFirst(below + 1, below)) below += 1;
+      if (!this.#comesBefore(below, last)) break;
       events[index] = events[below]!;
+      times[index] = times[below]!;
       index = below;
     }
     events[index] = last;
+    times[index] = last.atMs;
   }
-}
 
-function comesBefore(a: Scheduled, b: Scheduled): boolean {
-  return a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence);
+  /** Of two in the heap. */
+  #isFirst(index: number, other: number): boolean {
+    const at = this.#times[index]!;
+    const otherAt = this.#times[other]!;
+    return at < otherAt || (at === otherAt && this.#events[index]!.sequence < this.#events[other]!.sequence);
+  }
+
+  #comesBefore(index: number, other: Scheduled): boolean {
+    const atMs = this.#times[index]!;
+    return atMs < other.atMs || (atMs === other.atMs && this.#events[index]!.sequence < other.sequence);
+  }
 }

@@ -35,6 +35,7 @@ export class Incarnation {
   #pending = 0;
   #callsToCrash = 0;
   #crashEffect: CrashEffect = "none";
+  readonly #onIdle: ((life: Incarnation) => void) | undefined;
   #onCrash: () => void = () => {};
 
   constructor(options: {
@@ -43,6 +44,8 @@ export class Incarnation {
     seed: number;
     time: VirtualTime;
     clock: PlaceClock;
+    /** Nothing that is to happen is for it, at this moment. */
+    onIdle?: (life: Incarnation) => void;
   }) {
     this.process = options.process;
     this.number = options.number;
@@ -51,6 +54,7 @@ export class Incarnation {
     this.chance = seededRandom(options.seed ^ 0x5f3759df);
     this.startedAt = options.clock.monotonic();
     this.#time = options.time;
+    this.#onIdle = options.onIdle;
   }
 
   get isDead(): boolean {
@@ -73,7 +77,7 @@ export class Incarnation {
   laterAt(atMs: number, label: string, run: () => void): Scheduled {
     this.#pending += 1;
     return this.#time.schedule(atMs, this.process, label, () => {
-      this.#pending -= 1;
+      this.#ended();
       if (this.#state === "dead") return;
       if (this.#state === "paused") this.#waiting.push({ label, run });
       else run();
@@ -82,7 +86,7 @@ export class Incarnation {
 
   callOff(event: Scheduled): void {
     if (event.run === undefined) return;
-    this.#pending -= 1;
+    this.#ended();
     this.#time.cancel(event);
   }
 
@@ -154,6 +158,11 @@ export class Incarnation {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const { label, run } of waiting) this.later(0, label, run);
+  }
+
+  #ended(): void {
+    this.#pending -= 1;
+    if (this.#pending === 0) this.#onIdle?.(this);
   }
 
   /** @throws `internal` when it waits for something, and for nothing that virtual time will bring. */

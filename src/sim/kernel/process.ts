@@ -63,6 +63,7 @@ export class SimulatedProcess {
       seed: (seed + Math.imul(this.#starts, incarnationPrime)) | 0,
       time,
       clock,
+      onIdle: (idle) => time.whenSettled(() => idle.checkWaits()),
     });
     this.#life = life;
     time.note(`${name} starts, incarnation ${this.#starts}`);
@@ -105,11 +106,6 @@ export class SimulatedProcess {
     time.schedule(time.nowMs + delayMs, undefined, `${this.name} is started`, () => {
       if (this.#nextStart === start) this.start();
     });
-  }
-
-  /** @throws `internal` when it lives and nothing will ever wake it */
-  checkWaits(): void {
-    this.life?.checkWaits();
   }
 
   #ended(life: Incarnation, why: string): void {

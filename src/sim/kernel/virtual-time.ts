@@ -15,6 +15,8 @@ export class VirtualTime {
   readonly trace: Trace;
   readonly #heap = new EventHeap();
   readonly #listeners: ((event: Scheduled) => void)[] = [];
+  /** To be called once what is happening has settled. */
+  #whenSettled: (() => void)[] = [];
   #now = 0;
   #sequence = 0;
   #current: Scheduled | undefined;
@@ -50,6 +52,11 @@ export class VirtualTime {
   /** Tells the trace something about the event that is happening. */
   note(text: string): void {
     this.trace.note(this.#current?.sequence ?? 0, text);
+  }
+
+  /** Calls that once when what is happening has settled, before the listeners look. What it throws ends the run. */
+  whenSettled(check: () => void): void {
+    this.#whenSettled.push(check);
   }
 
   /** Called after every event when it has settled. What it throws ends the run. */
@@ -92,6 +99,11 @@ export class VirtualTime {
   #look(): void {
     const event = this.#current;
     if (event === undefined) return;
+    if (this.#whenSettled.length > 0) {
+      const checks = this.#whenSettled;
+      this.#whenSettled = [];
+      for (const check of checks) check();
+    }
     for (const listener of this.#listeners) listener(event);
     this.#current = undefined;
   }
