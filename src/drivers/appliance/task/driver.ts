@@ -30,6 +30,7 @@ import { runInside } from "#drivers/appliance/task/run-inside.ts";
 import { Slot } from "#drivers/appliance/task/slot.ts";
 import type { SlotPlace } from "#drivers/appliance/task/slot.ts";
 import { Task } from "#drivers/appliance/task/task.ts";
+import { cpuDemandMilli } from "#planner/demand.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { Cgroups } from "#drivers/system/cgroups/port.ts";
 
@@ -257,7 +258,8 @@ export class TaskDriver implements ApplianceDriver {
     });
     const cpu = changed.filter(({ settings }) => changesCpu.some((name) => settings[name] !== undefined));
     this.#reservations.change(cpu.map(({ reserving }) => reserving));
-    for (const { task, leased, settings, reserving } of changed) {
+    // First who gives up something: what a manager killed half way leaves on record is never more than there is.
+    for (const { task, leased, settings, reserving } of changed.toSorted(byGrowth)) {
       if (settings.memoryBytes !== undefined) task.setMemory(settings.memoryBytes);
       task.save({ plan: reserving.plan });
       // Jobs are restarted by the policy that is in there.
@@ -320,10 +322,10 @@ export class TaskDriver implements ApplianceDriver {
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#pool.settled();
-    for (const task of this.#tasks.values()) {
-      task.cancelRestart();
-      task.slot.hangUp();
-    }
+    for (const task of this.#tasks.values()) task.cancelRestart();
+    // Else it would make, when all here is closed, what nobody knows of.
+    await Promise.all([...this.#tasks.values()].map((task) => task.restarted()));
+    for (const task of this.#tasks.values()) task.slot.hangUp();
     for (let slot = this.#pool.take(); slot !== undefined; slot = this.#pool.take()) slot.hangUp();
     this.#factory.close();
     this.#lease.close();
@@ -348,6 +350,7 @@ export class TaskDriver implements ApplianceDriver {
       pidsMax: this.#options.pidsMax ?? defaults.pidsMax,
       reservations: this.#reservations,
       onChange: () => this.#onChange(),
+      inTurn: (task, work) => this.#inTurn(task.id, work),
       remake: (task) => this.#make(task.slot, task.record.plan, task),
     });
   }
@@ -453,6 +456,12 @@ export class TaskDriver implements ApplianceDriver {
 function newRecord(plan: AppliancePlan): TaskRecord {
   return { plan, phase: "created", run: 0, restarts: 0, oomKills: 0, suspended: plan.suspended === true };
 }
+
+type Adapting = { readonly reserving: { readonly before: AppliancePlan; readonly plan: AppliancePlan } };
+
+const byGrowth = (a: Adapting, b: Adapting): number => growthOf(a) - growthOf(b);
+const growthOf = ({ reserving: { before, plan } }: Adapting): number =>
+  cpuDemandMilli(plan) - cpuDemandMilli(before);
 
 const changesCpu = ["cpu", "enforcement", "teams"] as const;
 

@@ -41,7 +41,15 @@ function taskWith(leased: boolean) {
   const task = new Task(
     slot,
     { plan, phase: "created", run: 0, restarts: 0, oomKills: 0, suspended: false },
-    { clock, log: silentLog, remake: async () => {}, onChange: () => {}, pidsMax: 10, reservations },
+    {
+      clock,
+      log: silentLog,
+      remake: async () => {},
+      inTurn: (_task, work) => work(),
+      onChange: () => {},
+      pidsMax: 10,
+      reservations,
+    },
   );
   task.save({});
   assert.ok(slot.adopt(task.listener));

@@ -29,6 +29,8 @@ export type TaskParts = {
   readonly log: Log;
   /** Makes the slot's supervisor anew, in the namespace that is there. */
   readonly remake: (task: Task) => Promise<void>;
+  /** Not while somebody else makes, stops or destroys it. */
+  readonly inTurn: (task: Task, work: () => Promise<void>) => Promise<void>;
   /** Its observation may have changed. */
   readonly onChange: () => void;
   readonly pidsMax: number;
@@ -44,6 +46,7 @@ export class Task {
   #entries: readonly JournalEntry[] = [];
   #jobs: ReadonlyMap<number, JobState> = new Map();
   #restart: AbortController | undefined;
+  #restarting: Promise<void> | undefined;
   readonly #waiting = new Set<() => void>();
 
   constructor(slot: Slot, record: TaskRecord, parts: TaskParts) {
@@ -232,19 +235,26 @@ export class Task {
     const work = async (): Promise<void> => {
       try {
         await this.#parts.clock.sleep(millis(Math.max(0, due - this.#parts.clock.now())), restart.signal);
-        await this.begin("policy");
+        await this.#parts.inTurn(this, async () => {
+          if (!restart.signal.aborted) await this.begin("policy");
+        });
       } catch (cause) {
         if (!restart.signal.aborted) {
           this.#parts.log.warn(`Cannot restart ${this.id}: ${messageOf(cause)}`, { cause });
         }
       }
     };
-    void work();
+    this.#restarting = work();
   }
 
   cancelRestart(): void {
     this.#restart?.abort();
     this.#restart = undefined;
+  }
+
+  /** Resolves when no restart that was not cancelled in time is under way. */
+  async restarted(): Promise<void> {
+    await this.#restarting;
   }
 
   /** Its groups are dispatched no more, and nothing in it runs, until `letGo`. */
