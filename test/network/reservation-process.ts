@@ -1,11 +1,11 @@
 import { bitsPerSecond } from "#base/units.ts";
 import { messageOf } from "#base/errors.ts";
-import { openInterfaceReservations } from "#drivers/network/interface-reservations.ts";
+import { openInterfaceReservations } from "#drivers/network/reservations/interface.ts";
 import type {
   InterfaceReservation,
   ReservationChange,
   TrafficTarget,
-} from "#drivers/network/reservation-port.ts";
+} from "#drivers/network/reservations/port.ts";
 
 /** Reservations on an interface, made by a process of their own inside a test host's namespace. */
 export type ReservationRequest =

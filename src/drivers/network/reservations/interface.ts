@@ -1,13 +1,13 @@
 import { ConsortError } from "#base/errors.ts";
 import type { BitsPerSecond } from "#base/units.ts";
-import { ClassBook } from "./class-book.ts";
-import { linkOf, showLink } from "./kernel/links.ts";
-import { Nftables } from "./kernel/nftables.ts";
-import * as queueing from "./kernel/queueing.ts";
-import { KernelSocket } from "./kernel/route-socket.ts";
-import { ReservationLedger } from "./reservation-ledger.ts";
-import type { ShapedInterface } from "./reservation-ledger.ts";
-import type { InterfaceReservations } from "./reservation-port.ts";
+import { ClassBook } from "../class-book.ts";
+import { linkOf, showLink } from "../kernel/links.ts";
+import { Nftables } from "../kernel/nftables.ts";
+import * as queueing from "../kernel/queueing.ts";
+import { KernelSocket } from "../kernel/route-socket.ts";
+import { ReservationLedger } from "./ledger.ts";
+import type { ShapedInterface } from "./ledger.ts";
+import type { InterfaceReservations } from "./port.ts";
 import { targetRuleset } from "./target-rules.ts";
 import type { DirectedTarget } from "./target-rules.ts";
 

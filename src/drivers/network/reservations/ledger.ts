@@ -1,15 +1,15 @@
 import { ConsortError } from "#base/errors.ts";
 import type { BitsPerSecond } from "#base/units.ts";
 import { linkShares } from "#model/wire.ts";
-import { assignNumbers } from "./class-numbers.ts";
-import { classTree } from "./class-tree.ts";
-import type { LinkTree } from "./class-tree.ts";
+import { assignNumbers } from "../class-numbers.ts";
+import { classTree } from "../class-tree.ts";
+import type { LinkTree } from "../class-tree.ts";
 import type {
   InterfaceReservation,
   InterfaceReservations,
   ReservationChange,
   TrafficTarget,
-} from "./reservation-port.ts";
+} from "./port.ts";
 import { entriesOf } from "./target-rules.ts";
 import type { DirectedTarget } from "./target-rules.ts";
 

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { bitsPerSecond, megabitsPerSecond } from "#base/units.ts";
-import type { LinkTree } from "./class-tree.ts";
-import { ReservationLedger } from "./reservation-ledger.ts";
-import type { ShapedInterface } from "./reservation-ledger.ts";
-import type { InterfaceReservation } from "./reservation-port.ts";
+import type { LinkTree } from "../class-tree.ts";
+import { ReservationLedger } from "./ledger.ts";
+import type { ShapedInterface } from "./ledger.ts";
+import type { InterfaceReservation } from "./port.ts";
 import type { DirectedTarget } from "./target-rules.ts";
 
 const linkMbit = 10;

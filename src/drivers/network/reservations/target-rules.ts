@@ -1,5 +1,5 @@
 import { ConsortError } from "#base/errors.ts";
-import type { TrafficTarget } from "./reservation-port.ts";
+import type { TrafficTarget } from "./port.ts";
 
 /** Targets as hashed maps of the packet filter, one rule each: the cost per packet does not grow with them. Pure. */
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { entriesOf, targetRuleset } from "./target-rules.ts";
-import type { TrafficTarget } from "./reservation-port.ts";
+import type { TrafficTarget } from "./port.ts";
 
 const rulesFor = (...targets: readonly TrafficTarget[]): readonly string[] =>
   targetRuleset({
