@@ -42,6 +42,7 @@ function subjectOf(violation: Violation): string {
   switch (violation.kind) {
     case "host-cpu":
     case "host-memory":
+    case "host-schedule":
       return `${violation.kind} ${violation.host}`;
     case "link-bandwidth":
       return `${violation.kind} ${violation.physicalLink}`;

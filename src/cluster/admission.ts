@@ -220,6 +220,7 @@ function violationSubject(violation: Violation): string {
   switch (violation.kind) {
     case "host-cpu":
     case "host-memory":
+    case "host-schedule":
       return violation.host;
     case "link-bandwidth":
       return `${violation.a} – ${violation.b}`;

@@ -84,7 +84,7 @@ describe("strategies", () => {
 
   async function nextEvent(kind: string, after = 0): Promise<Event> {
     for await (const event of cloud.cluster.events(after, never)) if (event.kind === kind) return event;
-    assert.fail("the events have ended");
+    return assert.fail("the events have ended");
   }
 
   const executionOf = (name: string) =>

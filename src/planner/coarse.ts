@@ -191,6 +191,8 @@ function coarsen(compiled: Compiled, groupOf: Int32Array, count: number): Compil
     linkTo,
     ...adjacency(count, linkFrom, linkTo),
     rules: siteRules(compiled, groupOf, count, identity),
+    // Promised on the uplinks of hosts, and sites have none.
+    traffic: { ...compiled.traffic, isNone: true, start: new Int32Array(count + 1) },
   };
 }
 

@@ -12,6 +12,7 @@ import { pathTableOf } from "#planner/path-table.ts";
 import type { PathTable } from "#planner/path-table.ts";
 import { compileRules } from "#planner/rules.ts";
 import type { CompiledRules } from "#planner/rules.ts";
+import { trafficDemand, uplinkByHost } from "#planner/traffic.ts";
 import { pinnedHost, wantedAppliances, wantedLinks } from "#planner/wanted.ts";
 
 /**
@@ -63,11 +64,28 @@ export type Compiled = {
   readonly adjacentStart: Int32Array;
   readonly adjacent: Int32Array;
   readonly rules: CompiledRules;
+  readonly traffic: CompiledTraffic;
 
   /** Averages that make loads comparable: one hop of an average link costs 1. */
   readonly meanBandwidth: number;
   readonly meanCpu: number;
   readonly meanMemory: number;
+};
+
+/** What single appliances are promised for all their traffic, on the uplink of whichever host they are on. */
+export type CompiledTraffic = {
+  /** Nobody is promised any. */
+  readonly isNone: boolean;
+  /** Per appliance. */
+  readonly demand: Float64Array;
+  /** Of each unit, those of its appliances that are promised some, in compressed rows. */
+  readonly start: Int32Array;
+  readonly members: Int32Array;
+  /** Per link, the appliances at its ends. */
+  readonly linkFrom: Int32Array;
+  readonly linkTo: Int32Array;
+  /** Per host, the physical link; -1: none. */
+  readonly uplink: Int32Array;
 };
 
 /** Hosts a unit may be placed on at all. */
@@ -104,6 +122,7 @@ export function compileProblem(problem: MappingProblem): Compiled {
     ...units,
     ...demands,
     ...adjacency(groups.count, demands.linkFrom, demands.linkTo),
+    traffic: compileTraffic(problem, appliances, links, groups),
     rules: compileRules(problem, appliances, groups.unitOf, groups.count, topology.hosts.length, siteOfHost),
     meanBandwidth: meanOfPositive(demands.bandwidth),
     meanCpu: meanOfPositive(units.unitCpu),
@@ -184,6 +203,30 @@ function compileLinks(appliances: readonly Appliance[], links: readonly Applianc
     localRate: Float64Array.from(links, (link) => wireRate(rate(link), "inter-switch")),
     tunnelRate: Float64Array.from(links, (link) => wireRate(rate(link), "inter-router")),
     lowLatency: Uint8Array.from(links, (link) => (link.spec.latency === "low" ? 1 : 0)),
+  };
+}
+
+function compileTraffic(
+  { topology }: MappingProblem,
+  appliances: readonly Appliance[],
+  links: readonly ApplianceLink[],
+  { count, unitOf }: Groups,
+): CompiledTraffic {
+  const demand = Float64Array.from(appliances, ({ spec }) => trafficDemand(spec.traffic));
+  const promised = [...demand.keys()].filter((member) => demand[member]! > 0);
+  const position = new Map(appliances.map((one, index) => [one.id, index]));
+  const members = promised.toSorted((a, b) => unitOf[a]! - unitOf[b]!);
+  const start = new Int32Array(count + 1);
+  for (const member of members) start[unitOf[member]! + 1]! += 1;
+  for (let unit = 0; unit < count; unit += 1) start[unit + 1]! += start[unit]!;
+  return {
+    isNone: promised.length === 0,
+    demand,
+    start,
+    members: Int32Array.from(members),
+    linkFrom: Int32Array.from(links, (link) => position.get(link.from)!),
+    linkTo: Int32Array.from(links, (link) => position.get(link.to)!),
+    uplink: uplinkByHost(topology),
   };
 }
 

@@ -7,6 +7,8 @@ import { cpuDemandMilli, nominalDemandMilli } from "#planner/demand.ts";
 import type { HeldCapacity, MappingProblem, PlacedEnsemble } from "#planner/mapping.ts";
 import { pathTableOf } from "#planner/path-table.ts";
 import type { PathTable } from "#planner/path-table.ts";
+import { stayingMachines } from "#planner/reservations.ts";
+import { trafficLoads } from "#planner/traffic.ts";
 
 /** What one placed ensemble takes, host by host and link by link. */
 type Holding = {
@@ -85,7 +87,9 @@ function add(load: HeldCapacity, held: Holding, sign: 1 | -1): void {
 
 /** The same question with what exists summed up: little to hand to a thread, however much runs. */
 export function condensed(problem: MappingProblem): MappingProblem {
-  return { ...problem, existing: [], held: existingLoad(problem) };
+  const machines = stayingMachines(problem);
+  const load = existingLoad(problem);
+  return { ...problem, existing: [], held: machines.size === 0 ? load : { ...load, machines } };
 }
 
 function holdingOf(placed: PlacedEnsemble, topology: Topology, paths: PathTable): Holding {
@@ -94,6 +98,12 @@ function holdingOf(placed: PlacedEnsemble, topology: Topology, paths: PathTable)
     const index = id === undefined ? undefined : nodeIndex.get(id);
     return index === undefined || index >= hostCount ? undefined : index;
   };
+  const traffic = trafficLoads(
+    topology,
+    appliancesOf(placed.ensemble),
+    placed.placements,
+    placed.paths ?? [],
+  );
   const taken = new Map<number, { cpu: number; nominalCpu: number; memory: number }>();
   for (const { id, spec } of appliancesOf(placed.ensemble)) {
     const host = hostAt(placed.placements.get(id));
@@ -120,6 +130,7 @@ function holdingOf(placed: PlacedEnsemble, topology: Topology, paths: PathTable)
       for (const physical of route?.links ?? []) carry(physical, demand(link, route!.type));
     }
   }
+  for (const [physical, { bps }] of traffic) carry(physical, bps);
   return {
     paths,
     hosts: [...taken.keys()],

@@ -9,6 +9,7 @@ import type { Compiled } from "#planner/compile.ts";
 import { hasDriver, hostAllows } from "#planner/demand.ts";
 import type { LinkPath, Mapping, MappingProblem, UnusableReason } from "#planner/mapping.ts";
 import { MapperState } from "#planner/state.ts";
+import { trafficLoads } from "#planner/traffic.ts";
 import { pinnedHost } from "#planner/wanted.ts";
 
 /** Why everything is where it is: `consort explain` and the reasons in `consort plan`. */
@@ -210,6 +211,10 @@ function explainLinks(compiled: Compiled, mapping: Mapping): LinkExplanation[] {
   const free = compiled.linkFree.slice();
   for (const path of mapping.paths)
     for (const physical of path.physicalLinks) free[physical]! -= path.wireBps;
+  const { placements, paths } = mapping;
+  for (const [physical, { bps }] of trafficLoads(topology, compiled.appliances, placements, paths)) {
+    free[physical]! -= bps;
+  }
   return mapping.paths.map((path): LinkExplanation => {
     let tightest = path.physicalLinks[0];
     if (tightest === undefined) return { path, reason: "both appliances are on one host" };

@@ -1,10 +1,12 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
-import { bitsPerSecond } from "#base/units.ts";
+import { bitsPerSecond, milliCpu } from "#base/units.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type { ConnectionType, Device, Topology } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
 import { coveredBy, cpuDemandMilli, hostAllows } from "#planner/demand.ts";
 import type { LinkPath, Mapping, MappingProblem, PlacedEnsemble, Placements } from "#planner/mapping.ts";
+import { reservationsByHost, scheduleRefusal } from "#planner/reservations.ts";
+import { trafficLoads } from "#planner/traffic.ts";
 import { pinnedHost, wantedAppliances, wantedLinks } from "#planner/wanted.ts";
 
 export type LintFinding = { readonly about: string; readonly message: string };
@@ -20,6 +22,7 @@ export function lintMapping(
   return [
     ...lintPlacements(problem, mapping.placements),
     ...lintCapacities(problem, mapping),
+    ...lintSchedules(problem, mapping.placements),
     ...lintPaths(problem, mapping),
     ...lintRules(problem, mapping.placements),
   ];
@@ -76,8 +79,17 @@ function lintCapacities(
       if (wireBps > 0) touched.links.add(physical);
     }
   }
+  for (const [physical, { bps }] of trafficLoads(
+    problem.topology,
+    wantedAppliances(problem),
+    placements,
+    paths,
+  )) {
+    add(carried, physical, bps);
+    if (bps > 0) touched.links.add(physical);
+  }
   for (const placed of problem.existing) {
-    const taken = takingOf(placed);
+    const taken = takingOf(placed, problem.topology);
     for (const [host, { cpuMilli, memoryBytes }] of taken.hosts) {
       if (touched.cpu.has(host)) add(cpu, host, cpuMilli);
       if (touched.memory.has(host)) add(memory, host, memoryBytes);
@@ -101,17 +113,27 @@ function lintCapacities(
   return findings;
 }
 
+/** Every period of every reservation is kept, as the hosts themselves would admit them. */
+function lintSchedules(problem: MappingProblem, placements: Placements): LintFinding[] {
+  const hosts = new Map(problem.topology.hosts.map((host) => [host.id, host]));
+  return [...reservationsByHost(problem, placements)].flatMap(([id, { machines }]) => {
+    const refusal = scheduleRefusal(machines, hosts.get(id)?.cpuMilli ?? milliCpu(0));
+    return refusal === undefined ? [] : [{ about: id, message: `${id}: ${refusal.reason}` }];
+  });
+}
+
 /** What one placed ensemble takes. Kept with it: most of what is placed is the same from one mapping to the next. */
 type Taking = {
+  readonly topology: Topology;
   readonly hosts: ReadonlyMap<HostId, { readonly cpuMilli: number; readonly memoryBytes: number }>;
   readonly links: ReadonlyMap<number, number>;
 };
 
 const takings = new WeakMap<PlacedEnsemble, Taking>();
 
-function takingOf(placed: PlacedEnsemble): Taking {
+function takingOf(placed: PlacedEnsemble, topology: Topology): Taking {
   const known = takings.get(placed);
-  if (known !== undefined) return known;
+  if (known?.topology === topology) return known;
   const hosts = new Map<HostId, { cpuMilli: number; memoryBytes: number }>();
   for (const { id, spec } of appliancesOf(placed.ensemble)) {
     const host = placed.placements.get(id);
@@ -125,7 +147,16 @@ function takingOf(placed: PlacedEnsemble): Taking {
   for (const { physicalLinks, wireBps } of placed.paths ?? []) {
     for (const physical of physicalLinks) links.set(physical, (links.get(physical) ?? 0) + wireBps);
   }
-  const taking = { hosts, links };
+  const appliances = appliancesOf(placed.ensemble);
+  for (const [physical, { bps }] of trafficLoads(
+    topology,
+    appliances,
+    placed.placements,
+    placed.paths ?? [],
+  )) {
+    links.set(physical, (links.get(physical) ?? 0) + bps);
+  }
+  const taking = { topology, hosts, links };
   takings.set(placed, taking);
   return taking;
 }

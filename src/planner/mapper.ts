@@ -11,6 +11,7 @@ import type { Locality } from "#planner/greedy.ts";
 import { mappingOf } from "#planner/mapping-result.ts";
 import type { Mapping, MappingProblem } from "#planner/mapping.ts";
 import { Repairer } from "#planner/repair.ts";
+import { repairSchedules } from "#planner/schedule-repair.ts";
 import { MapperState } from "#planner/state.ts";
 
 export type SolveOptions = {
@@ -67,6 +68,7 @@ export function solveMapping(problem: MappingProblem, options: SolveOptions): Ma
   best.restore(state);
   if (settled === 0) descend(state, units);
   else sendHome(state, units);
+  repairSchedules(state, units);
   return mappingOf(state);
 }
 

@@ -1,5 +1,6 @@
 import type { ApplianceId, HostId, SiteName } from "#base/ids.ts";
 import type { BitsPerSecond, Bytes, Micros, MilliCpu } from "#base/units.ts";
+import type { BookedMachine } from "#control/scheduling/admission.ts";
 import type { ApplianceLink } from "#model/appliances.ts";
 import type { ApplianceKind, Ensemble, PlacementRule } from "#model/ensemble.ts";
 import type { ConnectionType, Topology } from "#model/topology.ts";
@@ -52,6 +53,8 @@ export type HeldCapacity = {
   readonly nominalCpu: Float64Array;
   readonly memory: Float64Array;
   readonly link: Float64Array;
+  /** Reservations of CPU time per period, where there are any. */
+  readonly machines?: ReadonlyMap<HostId, readonly BookedMachine[]>;
 };
 
 /** unclean: it has yet to end what was given to others. absent: it has not joined. */
@@ -124,6 +127,14 @@ export type Violation = Explained &
         readonly wantedMilli: MilliCpu;
         readonly capacityMilli: MilliCpu;
         readonly appliances: readonly ApplianceId[];
+      }
+    | {
+        /** There is CPU enough, but not in time for every period. */
+        readonly kind: "host-schedule";
+        readonly host: HostId;
+        readonly appliance: ApplianceId;
+        /** The most that could be reserved for it there in its period; 0: nothing. */
+        readonly largestUs: Micros;
       }
     | {
         readonly kind: "host-memory";

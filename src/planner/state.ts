@@ -55,6 +55,8 @@ export class MapperState extends HostLoads {
   readonly #journalMiddle: Int32Array;
   readonly #journalUnit: Int32Array;
   readonly #journalHost: Int32Array;
+  /** Per appliance, what its links take of its host's uplink. */
+  readonly #crossing: Float64Array;
   #links = 0;
   #units = 0;
   #chosenFrom = -1;
@@ -74,6 +76,7 @@ export class MapperState extends HostLoads {
     this.uplinkFrom = new Int32Array(links.length).fill(-1);
     this.uplinkTo = new Int32Array(links.length).fill(-1);
     this.middle = new Int32Array(links.length).fill(unconnected);
+    this.#crossing = new Float64Array(compiled.traffic.isNone ? 0 : compiled.appliances.length);
     this.#journalLink = new Int32Array(journal);
     this.#journalFrom = new Int32Array(journal);
     this.#journalTo = new Int32Array(journal);
@@ -161,7 +164,7 @@ export class MapperState extends HostLoads {
     this.#journalUnit[this.#units] = unit;
     this.#journalHost[this.#units] = this.hostOf[unit]!;
     this.#units += 1;
-    this.relocate(unit, host);
+    this.#settle(unit, host);
   }
 
   /** Takes a link off its path, to be routed anew. */
@@ -178,7 +181,7 @@ export class MapperState extends HostLoads {
   undo(): void {
     for (let at = 0; at < this.#links; at += 1) this.#remove(this.#journalLink[at]!);
     for (let at = this.#units - 1; at >= 0; at -= 1) {
-      this.relocate(this.#journalUnit[at]!, this.#journalHost[at]!);
+      this.#settle(this.#journalUnit[at]!, this.#journalHost[at]!);
     }
     for (let at = 0; at < this.#links; at += 1) {
       const link = this.#journalLink[at]!;
@@ -226,6 +229,34 @@ export class MapperState extends HostLoads {
     return (
       middle >= 0 && this.compiled.lowLatency[link] === 1 && this.#paths.pathType[middle] === interRouter
     );
+  }
+
+  /** With what its appliances are promised for all their traffic. None of its links is on a path now. */
+  #settle(unit: number, host: number): void {
+    const { traffic } = this.compiled;
+    const before = this.hostOf[unit]!;
+    this.relocate(unit, host);
+    for (let at = traffic.start[unit]!; at < traffic.start[unit + 1]!; at += 1) {
+      const demand = traffic.demand[traffic.members[at]!]!;
+      if (before >= 0 && traffic.uplink[before]! >= 0) this.#give(traffic.uplink[before]!, demand);
+      if (host >= 0 && traffic.uplink[host]! >= 0) this.#take(traffic.uplink[host]!, demand);
+    }
+  }
+
+  /**
+   * What a link adds to (with a negative rate: takes from) the uplink of one of its ends. It counts within what the
+   * appliance there is promised for all its traffic.
+   */
+  #ofUplink(link: number, physical: number, rate: number, isFrom: boolean): number {
+    if (this.#crossing.length === 0) return Math.abs(rate);
+    const { traffic, linkFrom, linkTo } = this.compiled;
+    const member = (isFrom ? traffic.linkFrom : traffic.linkTo)[link]!;
+    const host = this.hostOf[(isFrom ? linkFrom : linkTo)[link]!]!;
+    const demand = traffic.demand[member]!;
+    if (demand === 0 || traffic.uplink[host] !== physical) return Math.abs(rate);
+    const before = this.#crossing[member]!;
+    this.#crossing[member] = before + rate;
+    return Math.abs(Math.max(demand, before + rate) - Math.max(demand, before));
   }
 
   #lift(link: number): void {
@@ -337,8 +368,8 @@ export class MapperState extends HostLoads {
     }
     this.#tally(link, 1);
     const rate = this.#rate(link, middle);
-    this.#take(from, rate);
-    if (to >= 0) this.#take(to, rate);
+    this.#take(from, this.#ofUplink(link, from, rate, true));
+    if (to >= 0) this.#take(to, this.#ofUplink(link, to, rate, false));
     const { pathStart, pathLength, pool } = this.#paths;
     const start = pathStart[middle]!;
     const end = start + pathLength[middle]!;
@@ -357,8 +388,9 @@ export class MapperState extends HostLoads {
     this.#tally(link, -1);
     this.middle[link] = unconnected;
     const rate = this.#rate(link, middle);
-    this.#give(this.uplinkFrom[link]!, rate);
-    if (this.uplinkTo[link]! >= 0) this.#give(this.uplinkTo[link]!, rate);
+    const to = this.uplinkTo[link]!;
+    this.#give(this.uplinkFrom[link]!, this.#ofUplink(link, this.uplinkFrom[link]!, -rate, true));
+    if (to >= 0) this.#give(to, this.#ofUplink(link, to, -rate, false));
     const { pathStart, pathLength, pool } = this.#paths;
     const start = pathStart[middle]!;
     const end = start + pathLength[middle]!;

@@ -1,10 +1,22 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
-import { bitsPerSecond, bytes, formatBandwidth, formatBytes, formatCpu, milliCpu } from "#base/units.ts";
+import {
+  bitsPerSecond,
+  bytes,
+  formatBandwidth,
+  formatBytes,
+  formatCpu,
+  formatDuration,
+  micros,
+  milliCpu,
+  millis,
+} from "#base/units.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
 import type { PlacementRule } from "#model/ensemble.ts";
 import { coveredBy, cpuDemandMilli, hasDriver } from "#planner/demand.ts";
 import { existingLoad } from "#planner/existing-load.ts";
 import type { LinkPath, MappingProblem, Placements, Violation } from "#planner/mapping.ts";
+import { reservationsByHost, scheduleRefusal } from "#planner/reservations.ts";
+import { trafficLoads } from "#planner/traffic.ts";
 import { pinnedHost, wantedAppliances, wantedLinks } from "#planner/wanted.ts";
 
 /** Every promise this placement breaks, for people: what, what is binding, what would have to change. */
@@ -17,7 +29,8 @@ export function findViolations(
   return [
     ...unplaced(problem, placements),
     ...hostViolations(problem, placements),
-    ...linkViolations(problem, paths, apart),
+    ...scheduleViolations(problem, placements),
+    ...linkViolations(problem, placements, paths, apart),
     ...pathViolations(problem, placements, paths, apart),
     ...ruleViolations(problem, placements),
   ];
@@ -156,8 +169,34 @@ function keptApart(apart: readonly ApartRule[], links: readonly ApplianceLink[],
   return "";
 }
 
+/** Enough in sum, but not in time: only where the sums are kept. */
+function scheduleViolations(problem: MappingProblem, placements: Placements): Violation[] {
+  const hosts = new Map(problem.topology.hosts.map((host) => [host.id, host]));
+  return [...reservationsByHost(problem, placements)].flatMap(([id, { machines }]): Violation[] => {
+    const host = hosts.get(id);
+    const refusal = host === undefined ? undefined : scheduleRefusal(machines, host.cpuMilli);
+    if (host === undefined || refusal === undefined) return [];
+    const { machine, reason, largestUs } = refusal;
+    const most =
+      largestUs === 0
+        ? "nothing more fits there in its period"
+        : `at most ${formatDuration(millis(largestUs / 1000))} of its period would fit there`;
+    return [
+      {
+        kind: "host-schedule",
+        host: id,
+        appliance: machine as ApplianceId,
+        largestUs: micros(largestUs),
+        message: `Cannot keep every period on ${id} (${formatCpu(host.cpuMilli)}): ${reason}`,
+        remedy: `Ask for less for ${machine}: ${most}; or declare enforcement: bandwidth, or add hosts`,
+      },
+    ];
+  });
+}
+
 function linkViolations(
   problem: MappingProblem,
+  placements: Placements,
   paths: readonly LinkPath[],
   apart: readonly ApartRule[],
 ): Violation[] {
@@ -171,17 +210,24 @@ function linkViolations(
       users[physical]!.push(path);
     }
   }
+  const traffic = trafficLoads(topology, wantedAppliances(problem), placements, paths);
+  for (const [physical, { bps }] of traffic) load[physical]! += bps;
   return topology.links.flatMap((physical, index): Violation[] => {
     const wanted = load[index]!;
     const crossing = users[index]!;
-    if (crossing.length === 0 || wanted <= physical.bandwidthBps) return [];
+    const promised = traffic.get(index);
+    if ((crossing.length === 0 && promised === undefined) || wanted <= physical.bandwidthBps) return [];
     const excess = formatBandwidth(bitsPerSecond(wanted - physical.bandwidthBps));
-    const own = crossing.reduce((sum, path) => sum + path.wireBps, 0);
+    const own = crossing.reduce((sum, path) => sum + path.wireBps, promised?.bps ?? 0);
     const free = formatBandwidth(bitsPerSecond(Math.max(0, physical.bandwidthBps - wanted + own)));
     const ruled = keptApart(
       apart,
       crossing.map(({ link }) => link),
     );
+    const whose = [
+      ...crossing.map(({ link }) => `${link.from}–${link.to}`),
+      ...(promised?.appliances ?? []).map((id) => `all traffic of ${id}`),
+    ];
     return [
       {
         kind: "link-bandwidth",
@@ -191,7 +237,7 @@ function linkViolations(
         wantedBps: bitsPerSecond(wanted),
         capacityBps: physical.bandwidthBps,
         links: crossing.map(({ link }) => ({ from: link.from, to: link.to })),
-        message: `Cannot reserve bandwidth between ${physical.a} and ${physical.b}: ${free} is free each way, wanted ${formatBandwidth(bitsPerSecond(own))} for ${names(crossing.map(({ link }) => `${link.from}–${link.to}`))}${ruled}`,
+        message: `Cannot reserve bandwidth between ${physical.a} and ${physical.b}: ${free} is free each way, wanted ${formatBandwidth(bitsPerSecond(own))} for ${names(whose)}${ruled}`,
         remedy: `Ask for ${excess} less over it, ${ruled === "" ? "put their ends closer together" : "relax the rule"}, or add capacity between ${physical.a} and ${physical.b}`,
       },
     ];

@@ -1,0 +1,118 @@
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import { admissionRefusal, largestFeasible } from "#control/scheduling/admission.ts";
+import type { BookedMachine, HostCapacity } from "#control/scheduling/admission.ts";
+import type { Refusal } from "#control/scheduling/refusal.ts";
+import type { TeamReservation } from "#control/scheduling/reservation.ts";
+import { appliancesOf } from "#model/appliances.ts";
+import type { Appliance } from "#model/appliances.ts";
+import type { ApplianceSpec, CpuReservation, TeamSpec } from "#model/ensemble.ts";
+import type { MilliCpu } from "#base/units.ts";
+import type { MappingProblem, Placements } from "#planner/mapping.ts";
+import { wantedAppliances } from "#planner/wanted.ts";
+
+/**
+ * Reservations of CPU time per period are admitted exactly, as their host would: those kept by a dispatch table run on
+ * one processor each, in whole slots, in time for every period. Sums of shares, which the mapper counts by, are only a
+ * first sieve. Where no such table is asked for, the sums are exact, and nothing here is looked at.
+ */
+export function machineOf({ id, spec }: Appliance): BookedMachine | undefined {
+  if (spec.cpu?.kind !== "reservation") return undefined;
+  return {
+    id,
+    kind: kindOf(spec),
+    reservation: reservationOf(spec.cpu),
+    teams: (spec.teams ?? []).map(teamOf),
+    suspended: false,
+  };
+}
+
+/** As hosts choose: jobs that take turns need a table, everything else is served by the kernel's quota. */
+function kindOf({ cpu, enforcement = "auto", teams = [] }: ApplianceSpec): BookedMachine["kind"] {
+  if (enforcement !== "auto") return enforcement;
+  const isSerial = cpu?.kind === "reservation" && cpu.executionUs <= cpu.periodUs;
+  return isSerial && teams.some(takesTurns) ? "dispatch-table" : "bandwidth";
+}
+
+const takesTurns = ({ policy, jobs, teams }: TeamSpec): boolean =>
+  (policy === "round-robin" && jobs.length + teams.length > 1) || teams.some(takesTurns);
+
+const reservationOf = ({ periodUs, executionUs }: CpuReservation): BookedMachine["reservation"] => ({
+  periodUs,
+  executionUs,
+});
+
+function teamOf({ name, cpu, policy, teams }: TeamSpec): TeamReservation {
+  const reservation = cpu === undefined ? {} : { reservation: reservationOf(cpu) };
+  return { name, ...reservation, policy, teams: teams.map(teamOf) };
+}
+
+/** Whole processors, and one of what is left. */
+export function processorsOf(cpuMilli: MilliCpu): HostCapacity["processors"] {
+  const whole = Array.from({ length: Math.floor(cpuMilli / 1000) }, () => ({ milli: 1000 }));
+  const rest = cpuMilli % 1000;
+  return rest === 0 ? whole : [...whole, { milli: rest }];
+}
+
+/** Why a host cannot keep all these in time; undefined: it can. */
+export function scheduleRefusal(
+  machines: readonly BookedMachine[],
+  cpuMilli: MilliCpu,
+): (Refusal & { readonly largestUs: number }) | undefined {
+  if (machines.every(({ kind }) => kind === "bandwidth")) return undefined;
+  const host: HostCapacity = { processors: processorsOf(cpuMilli), policy: "rate-monotonic" };
+  const refusal = admissionRefusal(machines, host);
+  if (refusal === undefined) return undefined;
+  const asked = machines.find(({ id }) => id === refusal.machine);
+  const others = machines.filter((one) => one !== asked);
+  return { ...refusal, largestUs: asked === undefined ? 0 : largestFeasible(asked, others, host) };
+}
+
+/** Reservations by host: of those to be placed, and of those that stay, on hosts where one is to be placed. */
+export function reservationsByHost(
+  problem: MappingProblem,
+  placements: Placements,
+): ReadonlyMap<
+  HostId,
+  { readonly wanted: readonly Appliance[]; readonly machines: readonly BookedMachine[] }
+> {
+  const wanted = Map.groupBy(
+    wantedAppliances(problem).filter(({ spec }) => spec.cpu?.kind === "reservation"),
+    ({ id }) => placements.get(id),
+  );
+  const hosts = [...wanted].flatMap(([host, own]) => (host === undefined ? [] : [[host, own] as const]));
+  if (hosts.length === 0) return new Map();
+  const staying = stayingMachines(problem);
+  return new Map(
+    hosts.map(([host, own]) => [
+      host,
+      {
+        wanted: own,
+        machines: [...(staying.get(host) ?? []), ...own.flatMap((one) => machineOf(one) ?? [])],
+      },
+    ]),
+  );
+}
+
+/** Reservations of what stays where it is, by host. */
+export function stayingMachines({ existing, held }: MappingProblem): ReadonlyMap<HostId, BookedMachine[]> {
+  const machines = new Map<HostId, BookedMachine[]>();
+  const add = (host: HostId, machine: BookedMachine): void => {
+    const list = machines.get(host);
+    if (list === undefined) machines.set(host, [machine]);
+    else list.push(machine);
+  };
+  for (const [host, list] of held?.machines ?? []) for (const machine of list) add(host, machine);
+  for (const { ensemble, placements } of existing) {
+    if (!ensemble.appliances.some(({ cpu }) => cpu?.kind === "reservation")) continue;
+    for (const appliance of appliancesOf(ensemble)) {
+      const host = placements.get(appliance.id);
+      const machine = machineOf(appliance);
+      if (host !== undefined && machine !== undefined) add(host, machine);
+    }
+  }
+  return machines;
+}
+
+/** The appliances among machines. */
+export const appliancesAmong = (machines: readonly BookedMachine[]): ApplianceId[] =>
+  machines.map(({ id }) => id as ApplianceId);
