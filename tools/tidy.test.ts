@@ -6,6 +6,7 @@ import { errorTable } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
 import { apiLimits } from "#api/limits.ts";
 import { schedulingLimits } from "#control/scheduling/limits.ts";
+import { networkLimits } from "#drivers/network/limits.ts";
 import { messagingLimits } from "#drivers/messaging/limits.ts";
 import { storeLimits } from "#drivers/store/limits.ts";
 import { formatLimits } from "#formats/limits.ts";
@@ -225,7 +226,7 @@ test("docs/reference/limits.md names every limit and nothing else", () => {
   ];
   assert.deepEqual(
     named.map((row) => row[1] ?? "").sort(),
-    [limits, formatLimits, storeLimits, messagingLimits, apiLimits, schedulingLimits]
+    [limits, formatLimits, storeLimits, networkLimits, messagingLimits, apiLimits, schedulingLimits]
       .flatMap(Object.keys)
       .sort(),
   );

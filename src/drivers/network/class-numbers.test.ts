@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { macAddress } from "#base/ids.ts";
-import { allOf, assignNumbers, assignSlots, minorMin, restOf, slotOf, slotsMax } from "./class-numbers.ts";
+import { allOf, assignNumbers, assignSlots, minorMax, minorMin, restOf, slotOf } from "./class-numbers.ts";
+import { networkLimits } from "./limits.ts";
+
+const { shapedPairsMax, trafficClassesMax: slotsMax } = networkLimits;
 
 const macOf = (number: number) =>
   macAddress(
@@ -54,6 +57,13 @@ test("a class number tells the slot it belongs to", () => {
     assert.ok(restOf(slot) <= 0xffff, "numbers have 16 bits");
   }
   assert.equal(slotOf(minorMin), undefined);
+});
+
+test("one pair more than there are numbers for is refused", () => {
+  const pairs = Array.from({ length: shapedPairsMax }, (_each, at) => String(at));
+  assert.equal(assignNumbers(pairs, new Map()).get(String(shapedPairsMax - 1)), minorMax);
+  assert.equal(slotOf(minorMax), undefined);
+  assert.throws(() => assignNumbers([...pairs, "more"], new Map()), { code: "limit_exceeded" });
 });
 
 test("one appliance more than a host has slots for is refused", () => {

@@ -1,5 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
 import type { MacAddress } from "#base/ids.ts";
+import { networkLimits } from "./limits.ts";
 import type { Pair } from "./permissions.ts";
 
 /**
@@ -12,10 +13,8 @@ import type { Pair } from "./permissions.ts";
 export const rootMinor = 1;
 export const bestEffortMinor = 2;
 export const minorMin = 0x10;
-export const minorMax = 0xdfff;
-const slotsBegin = 0xe000;
-/** Appliances with a traffic class of their own on one host. */
-export const slotsMax = 4096;
+export const minorMax = minorMin + networkLimits.shapedPairsMax - 1;
+const slotsBegin = minorMax + 1;
 
 /** A pair, and what its class is part of: the kernel cannot move a class, so that one that moves gets another number. */
 export type ClassKey = string;
@@ -39,7 +38,10 @@ export function slotOf(minor: number): number | undefined {
   return minor < slotsBegin ? undefined : Math.floor((minor - slotsBegin) / 2);
 }
 
-/** Keys keep the number they have; new ones get the lowest that is neither used nor was a moment ago. */
+/**
+ * Keys keep the number they have; new ones get the lowest that is neither used nor was a moment ago. Throws
+ * `limit_exceeded`.
+ */
 export function assignNumbers(
   keys: readonly ClassKey[],
   previous: ReadonlyMap<ClassKey, number>,
@@ -54,7 +56,12 @@ export function assignNumbers(
       continue;
     }
     while (taken.has(next)) next += 1;
-    if (next > minorMax) break;
+    if (next > minorMax) {
+      throw new ConsortError(
+        "limit_exceeded",
+        `Cannot shape ${keys.length} pairs on one host: ${networkLimits.shapedPairsMax} is the most, old and new together`,
+      );
+    }
     numbers.set(key, next);
     next += 1;
   }
@@ -73,10 +80,10 @@ export function assignSlots(appliances: readonly (readonly MacAddress[])[], prev
       slot = next;
       next += 1;
     }
-    if (slot >= slotsMax) {
+    if (slot >= networkLimits.trafficClassesMax) {
       throw new ConsortError(
         "limit_exceeded",
-        `Cannot shape the traffic of ${appliances.length} appliances on one host: ${slotsMax} is the most`,
+        `Cannot shape the traffic of ${appliances.length} appliances on one host: ${networkLimits.trafficClassesMax} is the most, old and new together`,
       );
     }
     for (const mac of macs) slots.set(mac, slot);

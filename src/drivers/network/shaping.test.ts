@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ipv4Address, macAddress } from "#base/ids.ts";
 import { megabitsPerSecond } from "#base/units.ts";
 import type { ShapedPair, TrafficPlan } from "#protocol/host-plan.ts";
 import { allOf, bestEffortMinor, minorMin, restOf, rootMinor } from "./class-numbers.ts";
@@ -89,6 +90,28 @@ test("what children of a class may always send is never more than the class may"
       assert.ok(sum <= (uplink?.get(allOf(0))?.rateBytes ?? 0) + 2, `${out} with a link of ${link}`);
     }
   }
+});
+
+test("what an appliance sends on all its networks is in one class", () => {
+  const second = { ...here, mac: macAddress("02:c0:00:00:01:01"), address: ipv4Address("10.78.0.1") };
+  const other = { ...there, mac: macAddress("02:c0:00:00:01:02"), address: ipv4Address("10.78.0.2") };
+  const [one, two] = [examplePlan([here, there]), examplePlan([second, other])];
+  const plan = {
+    segments: [...one.segments, ...two.segments.map((each) => ({ ...each, vni: 0x52 }))],
+    ports: [...one.ports, ...two.ports],
+    shapedPairs: [],
+    traffic: [{ ...exampleTraffic(here, { out: 50e6, in: 10e6 }), macs: [here.mac, second.mac] }],
+  };
+  const { directions, classes, arrivals } = wantedShaping(plan, noNumbers, around);
+  assert.deepEqual(
+    [...directions],
+    [
+      [pairText(here, there), restOf(0)],
+      [pairText(second, other), restOf(0)],
+    ],
+  );
+  assert.equal(classes.get("uplink")?.size, 4);
+  assert.deepEqual([...(arrivals?.receivers.keys() ?? [])], [here.mac, second.mac]);
 });
 
 test("best effort without a promise has no class, any other service class has", () => {
