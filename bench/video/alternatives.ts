@@ -72,9 +72,9 @@ function plainStage(
 ): Stage {
   const outside = new Outside(ground);
   const root = ground.cgroups.open(cgroupRoot);
-  const film = (number: number): void =>
+  const film = (program: string, films: readonly number[]): void =>
     outside.serve(
-      [...manners.films.before, "sh", outside.program("stream.sh"), String(number)],
+      [...manners.films.before, "sh", outside.program(program), ...films.map(String)],
       manners.films,
     );
   return {
@@ -83,7 +83,7 @@ function plainStage(
       for (const { group } of [manners.films, manners.transcoders]) group.create();
       root.setWeight(aboveOthers);
       outside.receive();
-      for (const number of firstFilms) film(number);
+      film("serve.sh", firstFilms);
       for (const one of transcoders) {
         const words = ["sh", outside.program("transcode.sh"), String(one)];
         outside.serve([...manners.transcoders.before, ...words], manners.transcoders);
@@ -91,7 +91,7 @@ function plainStage(
       outside.cross();
     },
     async fifth() {
-      film(fifthFilm);
+      film("stream.sh", [fifthFilm]);
     },
     arrivals: async () => outside.arrivals(),
     stop: () => outside.stop(),

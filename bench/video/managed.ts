@@ -1,5 +1,8 @@
-import { bitsPerSecond, micros } from "#base/units.ts";
+import { untilEnded } from "#cli/change.ts";
+import { route } from "#cli/client.ts";
+import { systemClock } from "#drivers/system/clock.ts";
 import type { ApplianceSpec, Ensemble } from "#model/ensemble.ts";
+import type { Operation } from "#protocol/http/operation.ts";
 import type { Rig } from "../../test/rig/rig.ts";
 import { example, fifthFilm, pictureText } from "./load.ts";
 import type { Picture, Stage } from "./load.ts";
@@ -11,15 +14,14 @@ import type { Picture, Stage } from "./load.ts";
 export type Moves = { readonly cpu: boolean; readonly bandwidth: boolean };
 
 const arrivalsFile = "/tmp/arrivals";
-const movedUs = 8_000;
-const movedBps = 1_000_000;
+const clock = systemClock();
 
 export function managedStage(name: string, rig: Rig, picture: Picture, moves: Moves): Stage {
   const { strategies: _, ...declared } = prepared(picture);
   return {
     ...stageOf(name, rig, declared),
     async fifth(signal) {
-      if (moves.cpu || moves.bandwidth) await rig.up(moved(declared, moves), signal);
+      await makeRoom(rig, declared, moves, signal);
       askForFifth(rig, declared, signal);
     },
   };
@@ -52,6 +54,26 @@ function stageOf(name: string, rig: Rig, ensemble: Ensemble): Omit<Stage, "fifth
   };
 }
 
+/** Both in one change: all of it or nothing. Resolves when the host keeps it. */
+async function makeRoom(
+  rig: Rig,
+  { name }: Ensemble,
+  { cpu, bandwidth }: Moves,
+  signal: AbortSignal,
+): Promise<void> {
+  const moves = [
+    ...(cpu ? ["move 8ms from transcoding to streaming"] : []),
+    ...(bandwidth ? ["move 1Mbit/s from backup to streaming"] : []),
+  ];
+  if (moves.length === 0) return;
+  const client = rig.client();
+  const accepted = await client.request<Operation>("POST", route`/v1/ensembles/${name}/resize`, signal, {
+    moves,
+  });
+  const ended = await untilEnded(client, clock, accepted, () => {}, signal);
+  if (ended.state !== "done") throw new Error(`${moves.join(", ")}: ${ended.message}`);
+}
+
 /** It plays until its machine is taken down, which ends the request too. */
 function askForFifth(rig: Rig, { name }: Ensemble, signal: AbortSignal): void {
   const played = rig.exec(name, "streaming", ["sh", "/srv/stream.sh", String(fifthFilm)], signal);
@@ -66,29 +88,6 @@ function prepared(picture: Picture): Ensemble {
     streaming: withEnv({ SIZE: pictureText(picture) }),
     viewer: withEnv({ ARRIVALS: arrivalsFile }),
   });
-}
-
-function moved(ensemble: Ensemble, moves: Moves): Ensemble {
-  const cpu = moves.cpu ? movedUs : 0;
-  const bandwidth = moves.bandwidth ? movedBps : 0;
-  return changed(ensemble, {
-    streaming: (spec) => more(spec, cpu, bandwidth),
-    transcoding: (spec) => more(spec, -cpu, 0),
-    backup: (spec) => more(spec, 0, -bandwidth),
-  });
-}
-
-function more(spec: ApplianceSpec, executionUs: number, outBps: number): ApplianceSpec {
-  const { cpu, traffic } = spec;
-  return {
-    ...spec,
-    ...(cpu?.kind === "reservation"
-      ? { cpu: { ...cpu, executionUs: micros(cpu.executionUs + executionUs) } }
-      : {}),
-    ...(traffic?.outBps === undefined
-      ? {}
-      : { traffic: { ...traffic, outBps: bitsPerSecond(traffic.outBps + outBps) } }),
-  };
 }
 
 function changed(

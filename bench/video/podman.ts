@@ -38,8 +38,7 @@ export function podmanStage(ground: Ground): Stage {
       root.create();
       root.setWeight(aboveOthers);
       outside.receive();
-      const numbers = firstFilms.join(" ");
-      const serve = `for film in ${numbers}; do sh /srv/stream.sh $film & done; wait`;
+      const serve = `sh /srv/serve.sh ${firstFilms.join(" ")}`;
       await podman.run(films, parts.before.films, outside.filmEnv, serve, signal);
       const transcode = `for film in ${transcoders.join(" ")}; do sh /srv/transcode.sh $film & done; wait`;
       await podman.run(transcoding, parts.before.transcoding, {}, transcode, signal);

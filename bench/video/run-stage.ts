@@ -16,10 +16,11 @@ export type Played = {
 };
 
 export type Timing = {
-  /** With four films; the first part of it is not counted, as programs start. */
+  /** Not counted: four films start one after the other. */
+  readonly startMs: number;
   readonly fourMs: number;
+  /** Not counted: from the fifth film's first packet on. */
   readonly settleMs: number;
-  /** With five, after the same pause. */
   readonly fiveMs: number;
 };
 
@@ -28,7 +29,7 @@ const clock = systemClock();
 export async function play(stage: Stage, timing: Timing, signal: AbortSignal): Promise<Played> {
   try {
     await stage.start(signal);
-    await pause(timing.settleMs + timing.fourMs, signal);
+    await pause(timing.startMs + timing.fourMs, signal);
     const fifthAtUs = Date.now() * 1000;
     await stage.fifth(signal);
     await pause(timing.settleMs + timing.fiveMs + tailMs, signal);
