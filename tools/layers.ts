@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 /**
  * The arrows between layers, as in ARCHITECTURE.md: imports point down only, and what does I/O is chosen at the top.
  *
- *   main → (api, cli, sim, lab) → (host, cluster, federation) → driver ports → (formats, protocol)
+ *   main → (api, cli, sim, lab) → (host, cluster, federation, tasks) → driver ports → (formats, protocol)
  *        → (planner, control) → model → base
  */
 const ranks: ReadonlyMap<string, number> = new Map([
@@ -15,6 +15,7 @@ const ranks: ReadonlyMap<string, number> = new Map([
   ["host", 5],
   ["cluster", 5],
   ["federation", 5],
+  ["tasks", 5],
   ["drivers", 4],
   ["formats", 3],
   ["protocol", 3],
@@ -24,8 +25,11 @@ const ranks: ReadonlyMap<string, number> = new Map([
   ["base", 0],
 ]);
 
-/** Layers of one rank that may know each other: `consort lab up` and `simulate` are libraries behind a command. */
-const sideways: ReadonlySet<string> = new Set(["cli lab", "cli sim"]);
+/**
+ * Layers of one rank that may know each other: `consort lab up` and `simulate` are libraries behind a command, and the
+ * planner asks what a host would admit by the host's own rules.
+ */
+const sideways: ReadonlySet<string> = new Set(["cli lab", "cli sim", "planner control"]);
 
 /** Layers that run the managers on drivers of their own: they may use what of the drivers touches no machine. */
 const simulating: ReadonlySet<string> = new Set(["sim"]);

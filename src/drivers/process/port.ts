@@ -1,0 +1,38 @@
+/** One process of the machine, and not another one that got its number later. */
+export type ProcessIdentity = {
+  readonly pid: number;
+  /** When it began, as /proc/PID/stat says it. */
+  readonly startTime: string;
+};
+
+export type ProcessEnd = { readonly code: number | undefined; readonly signal: string | undefined };
+
+export type StartOptions = {
+  readonly directory?: string;
+  /** Beside what the caller has. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly output: "inherit" | "ignore";
+  /** Files of control groups it joins before its first instruction (Cgroup.procsFiles). */
+  readonly groupFiles: readonly string[];
+};
+
+export type StartedProcess = ProcessIdentity & { readonly ended: Promise<ProcessEnd> };
+
+/** Single processes of this machine: starting them, and taking over those that run. */
+export interface Processes {
+  /** The caller's own child. Throws `driver_failed` when there is no such program. */
+  start(command: readonly string[], options: StartOptions): Promise<StartedProcess>;
+  /** The caller. */
+  self(): ProcessIdentity;
+  /** Undefined: it does not run. */
+  identify(pid: number): ProcessIdentity | undefined;
+  isRunning(identity: ProcessIdentity): boolean;
+  /** Of its threads, the first being its own; none when it has ended. */
+  threads(identity: ProcessIdentity): readonly number[];
+  /** Files of the groups it is in, in the hierarchies that matter, to bring it back there. */
+  groupFiles(identity: ProcessIdentity): readonly string[];
+  /** Moves it, with all its threads but not its children. Throws `driver_failed`. */
+  join(identity: ProcessIdentity, groupFiles: readonly string[]): void;
+  /** False: it had ended. */
+  signal(identity: ProcessIdentity, name: "SIGTERM" | "SIGKILL" | "SIGCONT"): boolean;
+}

@@ -1,0 +1,136 @@
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir, totalmem } from "node:os";
+import { join } from "node:path";
+import { bytes } from "#base/units.ts";
+import type { BitsPerSecond, Bytes, Micros } from "#base/units.ts";
+import type { Log } from "#base/runtime.ts";
+import type { ProcessorCapacity, SchedulingPolicy } from "#control/scheduling/reservation.ts";
+import { openInterfaceReservations } from "#drivers/network/reservations/interface.ts";
+import type { Processes } from "#drivers/process/port.ts";
+import { systemProcesses } from "#drivers/process/system-processes.ts";
+import { createCpuScheduler } from "#drivers/scheduling/create.ts";
+import { systemClock } from "#drivers/system/clock.ts";
+import { machineLayout, systemCgroups } from "#drivers/system/cgroups/group.ts";
+import type { Cgroups } from "#drivers/system/cgroups/port.ts";
+import { silentLog } from "#drivers/system/log.ts";
+import { releaseAbandoned } from "#tasks/abandoned-groups.ts";
+import type { GroupTree } from "#tasks/process-factory.ts";
+import { TaskHost } from "#tasks/task-host.ts";
+
+/**
+ * The library `consort/tasks`: virtual task machines within a program of one's own
+ * (docs/howto/use-the-task-library.md). All it offers is named here.
+ */
+export type { TaskHost, VtmSettings } from "#tasks/task-host.ts";
+export type { AbstractResource, Job, Level, ResourceKind } from "#tasks/resource.ts";
+export type { ResourceManager, Scheduler } from "#tasks/manager.ts";
+export type { VirtualTaskMachine } from "#tasks/virtual-task-machine.ts";
+export type { Team, TeamPart } from "#tasks/team.ts";
+export type { ProcessJob } from "#tasks/process-job.ts";
+export type { MemoryBuffer } from "#tasks/memory.ts";
+export type { Connection, ConnectionSettings, NetworkParam } from "#tasks/connection.ts";
+export type { BothSides } from "#tasks/adaptation.ts";
+export { cpuAdapt, networkAdapt, networkReserve } from "#tasks/adaptation.ts";
+export type { SchedParam } from "#tasks/sched-param.ts";
+export { milliseconds } from "#tasks/sched-param.ts";
+export type {
+  Firing,
+  Interceptor,
+  Strategy,
+  StrategyActivator,
+  StrategySelector,
+  Violation,
+} from "#tasks/interception.ts";
+export {
+  CommunicationPath,
+  ResourceInterceptor,
+  activateAtOnce,
+  monitorInterceptor,
+} from "#tasks/interception.ts";
+export type { TrafficTarget } from "#drivers/network/reservations/port.ts";
+export { bitsPerSecond, megabitsPerSecond, mebibytes, micros } from "#base/units.ts";
+export type { BitsPerSecond, Bytes, Micros } from "#base/units.ts";
+export type { Reservation, SchedulingPolicy } from "#control/scheduling/reservation.ts";
+export { ConsortError, codeOf } from "#base/errors.ts";
+export type { Log } from "#base/runtime.ts";
+
+export type TaskHostOptions = {
+  /** What may be reserved of each processor, in thousandths; absent: all of every one there is. */
+  readonly processors?: readonly ProcessorCapacity[];
+  readonly policy?: SchedulingPolicy;
+  /** Length of a slot of dispatch tables; absent: chosen for what is reserved. */
+  readonly quantumUs?: Micros;
+  /** That may be reserved; absent: all there is. */
+  readonly memoryBytes?: Bytes;
+  /** Where bandwidth is reserved; one program per interface. */
+  readonly network?: { readonly interface: string; readonly bandwidthBps: BitsPerSecond };
+  /** Control group below which machines have theirs; absent: "consort-tasks". */
+  readonly cgroupParent?: string;
+  readonly log?: Log;
+};
+
+/** This host, for this program alone. Close it at the end; when the program is killed, whatever it held goes on. */
+export async function openTaskHost(options: TaskHostOptions = {}): Promise<TaskHost> {
+  const { log = silentLog, memoryBytes = bytes(totalmem()), policy, quantumUs } = options;
+  const processors =
+    options.processors ?? Array.from({ length: availableParallelism() }, () => ({ milli: 1000 }));
+  const layout = machineLayout();
+  const processes = systemProcesses(layout);
+  const self = processes.self();
+  const mark = `${self.pid}-${self.startTime}`;
+  const groups = await ownGroups(options.cgroupParent ?? "consort-tasks", mark, processes);
+  const directory = ownDirectory(mark, processes);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const network =
+    options.network === undefined
+      ? undefined
+      : {
+          name: options.network.interface,
+          reservations: await openInterfaceReservations(options.network),
+        };
+  const cpu = createCpuScheduler({
+    directory,
+    layout,
+    processors,
+    endsWithOwner: true,
+    log,
+    ...(groups === undefined ? {} : { cgroupParent: groups.path }),
+    ...(policy === undefined ? {} : { policy }),
+    ...(quantumUs === undefined ? {} : { quantumUs }),
+  });
+  cpu.recover([]);
+  return new TaskHost({
+    cpu,
+    processes,
+    processors,
+    memoryBytes,
+    log,
+    ...(groups === undefined ? {} : { groups }),
+    ...(network === undefined ? {} : { network }),
+    onClosed: () => rmSync(directory, { recursive: true, force: true }),
+  });
+}
+
+/** Name of this program's own among the temporary files, after those of programs that were killed are gone. */
+function ownDirectory(mark: string, processes: Processes): string {
+  for (const name of readdirSync(tmpdir())) {
+    const [, pid, startTime] = /^consort-tasks-(\d+)-(\d+)$/.exec(name) ?? [];
+    if (startTime === undefined || processes.isRunning({ pid: Number(pid), startTime })) continue;
+    rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+  return join(tmpdir(), `consort-tasks-${mark}`);
+}
+
+/** Control groups for this program, after those of programs that were killed are gone; undefined where none may be made. */
+async function ownGroups(parent: string, mark: string, processes: Processes): Promise<GroupTree | undefined> {
+  const cgroups: Cgroups = systemCgroups(systemClock());
+  const path = `${parent}/${mark}`;
+  try {
+    cgroups.open(path).create();
+  } catch {
+    // An ordinary user's program: processes are stopped and continued one by one, and what needs groups is refused.
+    return undefined;
+  }
+  await releaseAbandoned(cgroups, parent, processes);
+  return { cgroups, path };
+}

@@ -1,0 +1,82 @@
+import type { Reservation } from "#control/scheduling/reservation.ts";
+import type { ProcessEnd, ProcessIdentity } from "#drivers/process/port.ts";
+import type { JobGroup } from "#drivers/scheduling/port.ts";
+import type { Cgroup } from "#drivers/system/cgroups/port.ts";
+import type { AbstractResource, Job } from "./resource.ts";
+import type { SchedParam } from "./sched-param.ts";
+import type { Team } from "./team.ts";
+
+export type ProcessParts = {
+  readonly identity: ProcessIdentity;
+  /** Where it is kept together with what it starts; absent where there are no control groups. */
+  readonly cgroup?: Cgroup;
+  /** Files of the groups it leaves to when it leaves its machine. */
+  readonly home: readonly string[];
+  /** Absent: it ran before, and goes on when its machine ends. */
+  readonly ended?: Promise<ProcessEnd>;
+  readonly threads: () => readonly number[];
+};
+
+/** A process of a team, with all its threads; started here, or one that ran already. */
+export class ProcessJob implements Job {
+  readonly kind = "process";
+  readonly level = "virtual";
+  readonly parts: ProcessParts;
+  readonly #team: Team;
+  /** Kept by the scheduler of its team. */
+  reservation: Reservation | undefined;
+  suspended = false;
+
+  constructor(team: Team, parts: ProcessParts) {
+    this.#team = team;
+    this.parts = parts;
+  }
+
+  get name(): string {
+    return `process-${this.pid}`;
+  }
+
+  get pid(): number {
+    return this.parts.identity.pid;
+  }
+
+  get team(): Team {
+    return this.#team;
+  }
+
+  /** True: it ran before it was added, and goes on when its machine ends. */
+  get adopted(): boolean {
+    return this.parts.ended === undefined;
+  }
+
+  /** How it ended; undefined for one that was adopted, whose end only its parent is told. */
+  get ended(): Promise<ProcessEnd> | undefined {
+    return this.parts.ended;
+  }
+
+  threads(): readonly number[] {
+    return this.parts.threads();
+  }
+
+  higher(): readonly AbstractResource[] {
+    return [this.#team];
+  }
+
+  lower(): readonly AbstractResource[] {
+    return [this.#team.machine.virtualProcessor];
+  }
+
+  getSchedParam(): Reservation | undefined {
+    return this.reservation;
+  }
+
+  setSchedParam(param: SchedParam): void {
+    this.#team.scheduler.reserve(this, param);
+  }
+
+  /** What is stopped and continued as one. */
+  get jobGroup(): JobGroup {
+    const { cgroup, identity } = this.parts;
+    return cgroup === undefined ? { kind: "process", ...identity } : { kind: "cgroup", path: cgroup.path };
+  }
+}

@@ -1,0 +1,222 @@
+import { ConsortError } from "#base/errors.ts";
+import type { Reservation } from "#control/scheduling/reservation.ts";
+import type { TeamPolicy } from "#model/ensemble.ts";
+import type { Scheduler } from "./manager.ts";
+import type { ProcessFactory, StartSettings } from "./process-factory.ts";
+import type { ProcessJob } from "./process-job.ts";
+import { reservationFrom } from "./sched-param.ts";
+import type { SchedParam } from "./sched-param.ts";
+import type { TeamFactory } from "./team-factory.ts";
+import type { Team, TeamPart } from "./team.ts";
+import type { VtmScheduler } from "./vtm-scheduler.ts";
+
+export type TeamSettings = { readonly policy?: TeamPolicy; readonly cpu?: SchedParam };
+
+/**
+ * The second level of scheduling: shares what one team has among its processes and the teams in it. Its parts have
+ * reservations within the team's, or take turns in what is left of it, as its policy says.
+ */
+export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy, readonly TeamPart[]> {
+  readonly #team: Team;
+  readonly #machines: VtmScheduler;
+  readonly #processes: ProcessFactory;
+  readonly #teams: TeamFactory;
+
+  constructor(team: Team, machines: VtmScheduler, processes: ProcessFactory, teams: TeamFactory) {
+    this.#team = team;
+    this.#machines = machines;
+    this.#processes = processes;
+    this.#teams = teams;
+  }
+
+  admit(part: TeamPart, param: SchedParam): void {
+    this.#own(part);
+    const before = part.reservation;
+    part.reservation = this.#within(part, param);
+    try {
+      this.#machines.admitAsItIs(this.#team.machine);
+    } finally {
+      part.reservation = before;
+    }
+  }
+
+  reserve(part: TeamPart, param: SchedParam): void {
+    this.adapt(new Map([[part, param]]));
+  }
+
+  expel(part: TeamPart): void {
+    this.#own(part);
+    this.#setAll(new Map([[part, undefined]]));
+  }
+
+  adapt(changes: ReadonlyMap<TeamPart, SchedParam>): void {
+    for (const part of changes.keys()) this.#own(part);
+    this.#setAll(new Map([...changes].map(([part, param]) => [part, this.#within(part, param)])));
+  }
+
+  getResources(): readonly TeamPart[] {
+    return [...this.#team.teams, ...this.#team.processes];
+  }
+
+  /** A process that runs already, by its number: it joins, with all its threads, and goes on when the machine ends. */
+  addResource(pid: number): ProcessJob;
+  addResource(part: TeamPart): void;
+  addResource(added: TeamPart | number): ProcessJob | void {
+    if (typeof added === "number") {
+      const adopted = this.#processes.adopt(added, this.#team);
+      try {
+        this.#add(adopted);
+      } catch (cause) {
+        this.#processes.letGo(adopted);
+        throw cause;
+      }
+      return adopted;
+    }
+    this.#add(added);
+  }
+
+  /** Starts a program in this team. Resolves when it runs. */
+  async start(command: readonly string[], settings: StartSettings = {}): Promise<ProcessJob> {
+    const started = await this.#processes.start(command, this.#team, settings);
+    try {
+      this.#add(started);
+    } catch (cause) {
+      this.#processes.end(started);
+      throw cause;
+    }
+    this.#processes.whenEnded(started, () => this.#forget(started));
+    return started;
+  }
+
+  /** A team within this one. Throws `unsatisfiable` when its reservation is not admitted. */
+  createTeam(name: string, { policy = "round-robin", cpu }: TeamSettings = {}): Team {
+    const team = this.#teams.create(name, policy, this.#team.machine, this.#team);
+    if (cpu !== undefined) team.reservation = this.#within(team, cpu);
+    this.#processes.createGroups(team);
+    try {
+      this.#add(team);
+    } catch (cause) {
+      this.#processes.removeGroups(team);
+      throw cause;
+    }
+    return team;
+  }
+
+  /** Out of the machine, and on without limits; a team with all that is in it. */
+  removeResource(part: TeamPart): void {
+    this.#own(part);
+    this.#drop(part);
+    for (const process of part.kind === "team" ? part.allProcesses() : [part]) this.#processes.letGo(process);
+  }
+
+  getPolicy(): TeamPolicy {
+    return this.#team.policy;
+  }
+
+  setPolicy(policy: TeamPolicy): void {
+    const before = this.#team.policy;
+    this.#renew(
+      () => (this.#team.policy = policy),
+      () => (this.#team.policy = before),
+    );
+  }
+
+  suspend(part: TeamPart): void {
+    this.#hold(part, true);
+  }
+
+  resume(part: TeamPart): void {
+    this.#hold(part, false);
+  }
+
+  /** Those who take turns in what is not reserved, in this order; the others have slots of their own. */
+  schedule(): readonly TeamPart[] {
+    return this.getResources().filter((part) => part.reservation === undefined && !part.suspended);
+  }
+
+  #hold(part: TeamPart, suspended: boolean): void {
+    this.#own(part);
+    const before = part.suspended;
+    if (this.#team.machine.getSchedParam() === undefined)
+      throw new ConsortError(
+        "conflict",
+        `Cannot suspend ${part.name}: its machine ${this.#team.machine.name} has nothing reserved, reserve first`,
+      );
+    this.#renew(
+      () => (part.suspended = suspended),
+      () => (part.suspended = before),
+    );
+  }
+
+  #add(part: TeamPart): void {
+    if (part.kind === "team" && this.#team.teams.some((team) => team.name === part.name))
+      throw new ConsortError(
+        "conflict",
+        `Cannot create team ${part.name}: ${this.#team.name} has one of this name`,
+      );
+    this.#renew(
+      () => this.#insert(part),
+      () => this.#take(part),
+    );
+  }
+
+  #drop(part: TeamPart): void {
+    this.#renew(
+      () => this.#take(part),
+      () => this.#insert(part),
+    );
+  }
+
+  #forget(process: ProcessJob): void {
+    if (this.#team.processes.includes(process)) this.#drop(process);
+  }
+
+  #insert(part: TeamPart): void {
+    if (part.kind === "team") this.#team.teams.push(part);
+    else this.#team.processes.push(part);
+  }
+
+  #take(part: TeamPart): void {
+    const list: TeamPart[] = part.kind === "team" ? this.#team.teams : this.#team.processes;
+    const at = list.indexOf(part);
+    if (at >= 0) list.splice(at, 1);
+  }
+
+  #setAll(changes: ReadonlyMap<TeamPart, Reservation | undefined>): void {
+    const before = new Map([...changes.keys()].map((part) => [part, part.reservation]));
+    const set = (to: ReadonlyMap<TeamPart, Reservation | undefined>): void => {
+      for (const [part, reservation] of to) part.reservation = reservation;
+    };
+    this.#renew(
+      () => set(changes),
+      () => set(before),
+    );
+  }
+
+  /** Tells the machine's scheduler how it is after `edit`, and puts it back when that cannot be kept. */
+  #renew(edit: () => void, undo: () => void): void {
+    edit();
+    try {
+      this.#machines.renew(this.#team.machine);
+    } catch (cause) {
+      undo();
+      throw cause;
+    }
+  }
+
+  #own(part: TeamPart): void {
+    if (this.getResources().includes(part)) return;
+    throw new ConsortError(
+      "not_found",
+      `Cannot manage ${part.name} in team ${this.#team.name}: it is not directly in it`,
+    );
+  }
+
+  #within(part: TeamPart, param: SchedParam): Reservation {
+    if (this.#team.getSchedParam() !== undefined) return reservationFrom(param);
+    throw new ConsortError(
+      "unsatisfiable",
+      `Cannot reserve for ${part.name}: ${this.#team.name} has nothing reserved of which it could have a part`,
+    );
+  }
+}
