@@ -15,7 +15,13 @@ import { wantedAppliances } from "#planner/wanted.ts";
  * one processor each, in whole slots, in time for every period. Sums of shares, which the mapper counts by, are only a
  * first sieve. Where no such table is asked for, the sums are exact, and nothing here is looked at.
  */
-export function machineOf({ id, spec }: Appliance): BookedMachine | undefined {
+export function machineOf({
+  id,
+  spec,
+}: {
+  readonly id: ApplianceId;
+  readonly spec: Pick<ApplianceSpec, "cpu" | "enforcement" | "teams">;
+}): BookedMachine | undefined {
   if (spec.cpu?.kind !== "reservation") return undefined;
   return {
     id,
@@ -27,7 +33,11 @@ export function machineOf({ id, spec }: Appliance): BookedMachine | undefined {
 }
 
 /** As hosts choose: jobs that take turns need a table, everything else is served by the kernel's quota. */
-function kindOf({ cpu, enforcement = "auto", teams = [] }: ApplianceSpec): BookedMachine["kind"] {
+function kindOf({
+  cpu,
+  enforcement = "auto",
+  teams = [],
+}: Pick<ApplianceSpec, "cpu" | "enforcement" | "teams">): BookedMachine["kind"] {
   if (enforcement !== "auto") return enforcement;
   const isSerial = cpu?.kind === "reservation" && cpu.executionUs <= cpu.periodUs;
   return isSerial && teams.some(takesTurns) ? "dispatch-table" : "bandwidth";
@@ -112,7 +122,3 @@ export function stayingMachines({ existing, held }: MappingProblem): ReadonlyMap
   }
   return machines;
 }
-
-/** The appliances among machines. */
-export const appliancesAmong = (machines: readonly BookedMachine[]): ApplianceId[] =>
-  machines.map(({ id }) => id as ApplianceId);

@@ -23,7 +23,45 @@ const silence = {
 const takeOver = { ...silence, takeOvers: 1 } as const satisfies Partial<SwarmProfile>;
 const calm = { kinds: [] } as const satisfies Partial<SwarmProfile>;
 
+const adapting = {
+  adaptations: 0.7,
+  steps: [8, 16],
+  faults: [0, 6],
+} as const satisfies Partial<SwarmProfile>;
+
 export const mutants: readonly Mutant[] = [
+  {
+    name: "a new size is admitted without asking whether it fits",
+    breaks: "not-over-admitted",
+    file: "src/cluster/changes.ts",
+    was: "checkFits(before, adjusted.ensemble, kind, facts());",
+    becomes: "checkFits(before, before.ensemble, kind, facts());",
+    profile: adapting,
+  },
+  {
+    name: "a file that is brought up again undoes what was adjusted",
+    breaks: "acknowledged-kept",
+    file: "src/cluster/changes.ts",
+    was: "keepingAdjustments(state.ensemble(declared.name)?.ensemble, declared);",
+    becomes: "keepingAdjustments(undefined, declared);",
+    profile: { ...adapting, adaptations: 0.5 },
+  },
+  {
+    name: "hosts are not told who is to be held",
+    breaks: "converged",
+    file: "src/cluster/appliance-plans.ts",
+    was: "...(spec.suspended === undefined ? {} : { suspended: spec.suspended }),",
+    becomes: "",
+    profile: adapting,
+  },
+  {
+    name: "a new size needs a new generation to reach its host",
+    breaks: "converged",
+    file: "src/host/decide.ts",
+    was: "...(cpu === undefined || same(cpu, now.cpu) ? {} : { cpu }),",
+    becomes: "...(cpu === now.cpu ? {} : {}),",
+    profile: adapting,
+  },
   {
     name: "leases never end",
     breaks: "runs-once",

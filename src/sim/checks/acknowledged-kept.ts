@@ -9,6 +9,11 @@ export const absent: Desire = "absent";
 /** One change a user asked for: what is desired if it was made. */
 export type Change =
   | { readonly call: Pick<Call, "state" | "error">; readonly desires: readonly Desire[] }
+  /** What is desired then depends on what was before; undefined: that cannot be changed so. */
+  | {
+      readonly call: Pick<Call, "state" | "error">;
+      readonly becomes: (before: Desire) => Desire | undefined;
+    }
   /** Goes back to what was desired after so many of the subject's changes. */
   | { readonly call: Pick<Call, "state" | "error">; readonly goesBackTo: number };
 
@@ -20,13 +25,23 @@ export function allowedDesires(changes: readonly Change[]): ReadonlySet<Desire> 
   const after: ReadonlySet<Desire>[] = [new Set([absent])];
   for (const change of changes) {
     const before = after.at(-1) ?? new Set();
-    const made = "goesBackTo" in change ? (after[change.goesBackTo] ?? before) : new Set(change.desires);
+    const made = madeOf(change, before, after);
     const { state } = change.call;
     if (state === "answered") after.push(made);
     else if (state === "refused" && isCertain(change.call.error)) after.push(before);
     else after.push(before.union(made));
   }
   return after.at(-1) ?? new Set();
+}
+
+function madeOf(
+  change: Change,
+  before: ReadonlySet<Desire>,
+  after: readonly ReadonlySet<Desire>[],
+): ReadonlySet<Desire> {
+  if ("goesBackTo" in change) return after[change.goesBackTo] ?? before;
+  if ("desires" in change) return new Set(change.desires);
+  return new Set([...before].flatMap((one) => change.becomes(one) ?? []));
 }
 
 /** A refusal after which the change cannot have been made; others may hide that it was. */

@@ -2,12 +2,19 @@ import { networkId } from "#base/ids.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
+import type { ApplianceSpec } from "#model/ensemble.ts";
 import type { ApplianceState } from "#protocol/host-report.ts";
 import type { Breach } from "#sim/checks/breach.ts";
 import type { MachineState, World } from "#sim/checks/world.ts";
 
 /** A command that ended as its policy lets it, and one that is started again and again, are as desired too. */
 const settled: ReadonlySet<ApplianceState> = new Set(["running", "exited", "failed", "backoff"]);
+
+/** Held where it is, unless it had ended before. */
+const settledHeld: ReadonlySet<ApplianceState> = new Set(["suspended", "exited", "failed", "backoff"]);
+
+const hasSize = (there: MachineState["appliances"][number], spec: ApplianceSpec): boolean =>
+  there.memoryBytes === spec.memoryBytes && JSON.stringify(there.cpu) === JSON.stringify(spec.cpu);
 
 /** Whether no place can be found for all of an ensemble that has lost some of its places. */
 type IsHopeless = (record: EnsembleRecord) => boolean;
@@ -52,18 +59,23 @@ function unsettled(record: EnsembleRecord, isHopeless: IsHopeless): string[] {
 }
 
 function applianceDifferences(machine: MachineState, present: readonly EnsembleRecord[]): string[] {
-  const wanted = new Set<ApplianceId>();
+  const wanted = new Map<ApplianceId, ApplianceSpec>();
   for (const record of present) {
-    for (const { id } of appliancesOf(record.ensemble)) {
-      if (record.placements[id] === machine.host) wanted.add(id);
+    for (const { id, spec } of appliancesOf(record.ensemble)) {
+      if (record.placements[id] === machine.host) wanted.set(id, spec);
     }
   }
   const found: string[] = [];
-  for (const { id, state } of machine.appliances) {
-    if (!wanted.delete(id)) found.push(`${id} is on ${machine.host} and should not be`);
-    else if (!settled.has(state)) found.push(`${id} on ${machine.host} is ${state}`);
+  for (const one of machine.appliances) {
+    const { id, state } = one;
+    const spec = wanted.get(id);
+    const states = spec?.suspended === true ? settledHeld : settled;
+    if (spec === undefined) found.push(`${id} is on ${machine.host} and should not be`);
+    else if (!states.has(state)) found.push(`${id} on ${machine.host} is ${state}`);
+    else if (!hasSize(one, spec)) found.push(`${id} on ${machine.host} has another size`);
+    wanted.delete(id);
   }
-  return [...found, ...[...wanted].map((id) => `${id} is not on ${machine.host}`)];
+  return [...found, ...[...wanted.keys()].map((id) => `${id} is not on ${machine.host}`)];
 }
 
 function networkDifferences({ host, network }: MachineState, present: readonly EnsembleRecord[]): string[] {

@@ -1,6 +1,7 @@
 import { digest } from "#base/digest.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
-import type { Ensemble } from "#model/ensemble.ts";
+import { keepingAdjustments } from "#cluster/adjusting.ts";
+import type { Adjustment, Ensemble } from "#model/ensemble.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import { absent, acknowledgedLost, acknowledgedTooEarly } from "#sim/checks/acknowledged-kept.ts";
 import type { Change, Desire } from "#sim/checks/acknowledged-kept.ts";
@@ -9,7 +10,14 @@ import type { Breach } from "#sim/checks/breach.ts";
 import type { Call } from "#sim/client.ts";
 
 type Open<One> = One extends unknown ? Omit<One, "call"> & { call: Pick<Call, "state" | "error"> } : never;
-type Noted = { readonly subject: string; call: Call; readonly change: Open<Change>; told: boolean };
+type Noted = {
+  readonly subject: string;
+  call: Call;
+  readonly change: Open<Change>;
+  told: boolean;
+  /** Its operation was in the store when it was told; later it may have been forgotten with other old ones. */
+  stored: boolean;
+};
 
 /** What users asked for and were told, ensemble by ensemble, in order. */
 export class Ledger {
@@ -28,8 +36,23 @@ export class Ledger {
     }
   }
 
+  /** What was adjusted before stays, as far as it is not declared anew. */
   up(ensemble: Ensemble, call: Call): void {
-    this.#note(ensemble.name, call, { call, desires: [desireOf(ensemble)] });
+    const becomes = remembered((before) => keepingAdjustments(before, ensemble));
+    this.#note(ensemble.name, call, { call, becomes });
+  }
+
+  /** Something of what runs is changed: `adjusted` tells how, and throws where it cannot be. */
+  adjust(name: string, call: Call, adjusted: (before: Ensemble) => Ensemble): void {
+    const becomes = remembered((before) => {
+      if (before === undefined) return undefined;
+      try {
+        return adjusted(before);
+      } catch {
+        return undefined;
+      }
+    });
+    this.#note(name, call, { call, becomes });
   }
 
   down(name: string, call: Call): void {
@@ -43,14 +66,14 @@ export class Ledger {
 
   /**
    * The newest change of an ensemble that was answered with an operation, and the place of what a cancel of it goes back
-   * to: before an `up`; a `down` that nobody waits for goes on.
+   * to: before it; a `down` that nobody waits for goes on.
    */
   newestOperation(name: string): { readonly id: string; readonly goesBackTo: number } | undefined {
     const calls = this.#calls.filter((noted) => noted.subject === name).map((noted) => noted.call);
     const at = calls.findLastIndex(({ verb, state }) => verb !== "cancel" && state === "answered");
     const answer = calls[at]?.answer as Operation | undefined;
     if (answer === undefined) return undefined;
-    return { id: answer.id, goesBackTo: answer.kind === "up" ? at : at + 1 };
+    return { id: answer.id, goesBackTo: answer.kind === "down" ? at + 1 : at };
   }
 
   /** Since when an answer about the ensemble is waited for, in virtual ms. */
@@ -86,10 +109,11 @@ export class Ledger {
   /** What was acknowledged must be in the store. */
   tooEarly(isStored: (operation: string) => boolean): Breach | undefined {
     for (const noted of this.#calls) {
-      if (noted.call.state !== "answered") continue;
+      if (noted.call.state !== "answered" || noted.stored) continue;
       const { id } = noted.call.answer as Operation;
       const breach = acknowledgedTooEarly(noted.subject, id, isStored(id));
       if (breach !== undefined) return breach;
+      noted.stored = true;
     }
     return undefined;
   }
@@ -106,7 +130,7 @@ export class Ledger {
   }
 
   #note(subject: string, call: Call, change: Open<Change>): void {
-    this.#calls.push({ subject, call, change, told: false });
+    this.#calls.push({ subject, call, change, told: false, stored: false });
     const changes = this.#changes.get(subject) ?? [];
     changes.push(change);
     this.#changes.set(subject, changes);
@@ -114,11 +138,36 @@ export class Ledger {
 }
 
 const known = new WeakMap<Ensemble, Desire>();
+const forms = new Map<Desire, Ensemble>();
 
+/** No adjustments and an empty list of them are the same. */
 function desireOf(ensemble: Ensemble): Desire {
-  const desire = known.get(ensemble) ?? digest(ensemble);
+  const told = known.get(ensemble);
+  if (told !== undefined) return told;
+  const { adjustments = [], ...declared } = ensemble;
+  const desire = digest(
+    adjustments.length === 0 ? declared : { ...declared, adjustments: inOrder(adjustments) },
+  );
   known.set(ensemble, desire);
+  forms.set(desire, ensemble);
   return desire;
+}
+
+const inOrder = (adjustments: readonly Adjustment[]): Adjustment[] =>
+  adjustments.toSorted((a, b) => a.appliance.localeCompare(b.appliance, "en"));
+
+/** A change of what is desired, worked out once for each form it may have had. */
+function remembered(
+  change: (before: Ensemble | undefined) => Ensemble | undefined,
+): (before: Desire) => Desire | undefined {
+  const outcomes = new Map<Desire, Desire | undefined>();
+  return (before) => {
+    if (!outcomes.has(before)) {
+      const after = change(forms.get(before));
+      outcomes.set(before, after === undefined ? undefined : desireOf(after));
+    }
+    return outcomes.get(before);
+  };
 }
 
 const desiredBy = (record: EnsembleRecord | undefined): Desire =>

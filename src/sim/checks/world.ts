@@ -3,6 +3,8 @@ import type { EnsembleRecord, HostStanding } from "#cluster/records.ts";
 import type { NetworkPlan } from "#drivers/network/port.ts";
 import type { Topology } from "#model/topology.ts";
 import type { SegmentPlan, ShapedPair } from "#protocol/host-plan.ts";
+import type { Bytes } from "#base/units.ts";
+import type { CpuRequest } from "#model/ensemble.ts";
 import type { ApplianceState } from "#protocol/host-report.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 
@@ -20,6 +22,9 @@ export type MachineState = {
   readonly appliances: readonly {
     readonly id: ApplianceId;
     readonly state: ApplianceState;
+    /** What it is limited to. */
+    readonly cpu?: CpuRequest | undefined;
+    readonly memoryBytes?: Bytes | undefined;
   }[];
   readonly network: {
     readonly segments: readonly Pick<SegmentPlan, "network">[];

@@ -116,12 +116,7 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
   }
 
   adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, _signal: AbortSignal): Promise<void> {
-    return this.#life.call("appliances, adapt", this.#settings.callMs, () => {
-      const known = [...changes].map(
-        ([id, settings]) => [this.#machine.known("adapt", id), settings] as const,
-      );
-      for (const [one, settings] of known) this.#machine.resize(one, settings);
-    });
+    return this.#life.call("appliances, adapt", this.#settings.callMs, () => this.#machine.adapt(changes));
   }
 
   suspend(id: ApplianceId, _signal: AbortSignal): Promise<void> {

@@ -1,6 +1,8 @@
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Random } from "#base/runtime.ts";
+import { milliCpu } from "#base/units.ts";
+import { machineOf, scheduleRefusal } from "#planner/reservations.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { ApplianceState } from "#protocol/host-report.ts";
 import type { Scheduled } from "#sim/kernel/event-heap.ts";
@@ -146,6 +148,7 @@ export class SimulatedMachine {
     if (present !== undefined) {
       throw new ConsortError("conflict", `Cannot create ${plan.id}: another generation of it is here`);
     }
+    this.#admit([plan]);
     const fresh = { restarts: 0, unseenEnd: false, output: "", cpuUsedMs: 0 };
     const phase = plan.suspended === true ? "suspended" : "created";
     this.present.set(plan.id, { plan, phase, names, ...fresh });
@@ -215,11 +218,30 @@ export class SimulatedMachine {
     this.#changed();
   }
 
-  resize(one: SimulatedAppliance, settings: Partial<AppliancePlan>): void {
-    this.#hold(one);
-    one.plan = { ...one.plan, ...settings };
-    this.#goOn(one);
+  /** All of them or, where one could not be kept, none. */
+  adapt(changes: ReadonlyMap<ApplianceId, Partial<AppliancePlan>>): void {
+    const changed = [...changes].map(([id, settings]) => {
+      const one = this.known("adapt", id);
+      return { one, plan: { ...one.plan, ...settings } };
+    });
+    this.#admit(changed.map(({ plan }) => plan));
+    for (const { one, plan } of changed) {
+      this.#hold(one);
+      one.plan = plan;
+      this.#goOn(one);
+    }
     this.#changed();
+  }
+
+  /** Throws `unsatisfiable` unless every reservation per period could be kept with these plans in force. */
+  #admit(plans: readonly AppliancePlan[]): void {
+    if (plans.every(({ cpu }) => cpu?.kind !== "reservation")) return;
+    const after = new Map([...this.present].map(([id, { plan }]) => [id, plan]));
+    for (const plan of plans) after.set(plan.id, plan);
+    const machines = [...after.values()].flatMap((plan) => machineOf({ id: plan.id, spec: plan }) ?? []);
+    const refusal = scheduleRefusal(machines, milliCpu(this.#parts.capacityMilli));
+    if (refusal === undefined) return;
+    throw new ConsortError("unsatisfiable", `Cannot keep every period on ${this.host}: ${refusal.reason}`);
   }
 
   /** A moment of its monotonic clock; an earlier one than it has is ignored. */

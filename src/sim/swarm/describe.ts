@@ -1,3 +1,4 @@
+import { actionText } from "#formats/strategy-text.ts";
 import { linksOf } from "#model/appliances.ts";
 import type { Fault } from "#sim/fault.ts";
 import type { SeedOutcome } from "#sim/swarm/run-seed.ts";
@@ -46,6 +47,13 @@ function describeStep(step: Step): string {
     case "down":
     case "cancel":
       return `${step.kind} ${step.name}`;
+    case "resize": {
+      const sizes = Object.entries(step.sizes).map(([name, size]) => `${name} ${JSON.stringify(size)}`);
+      return `resize ${step.name}: ${[...sizes, ...step.moves.map(actionText)].join("; ")}`;
+    }
+    case "suspend":
+    case "resume":
+      return `${step.kind} ${step.name}: ${step.appliances.join(", ") || "all"}`;
     case "take-over":
       return `${step.cluster} takes over`;
     default:

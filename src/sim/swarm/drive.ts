@@ -1,3 +1,4 @@
+import { held, resized } from "#cluster/adjusting.ts";
 import { operationId } from "#base/ids.ts";
 import type { HostId } from "#base/ids.ts";
 import type { Operation } from "#protocol/http/operation.ts";
@@ -23,6 +24,9 @@ function take(cloud: Cloud, step: Step, ledger: Ledger, drains: Drains): void {
     case "up":
     case "down":
     case "cancel":
+    case "resize":
+    case "suspend":
+    case "resume":
       return change(cloud, step, ledger);
     case "take-over":
       return cloud.startCluster(step.cluster);
@@ -58,7 +62,9 @@ function maintain(cloud: Cloud, step: Extract<Step, { host: HostId }>, ledger: L
   if (kind === "drain") drains.set(host, () => (call.answer as Operation | undefined)?.id);
 }
 
-function change(cloud: Cloud, step: Extract<Step, { kind: "up" | "down" | "cancel" }>, ledger: Ledger): void {
+type ChangeStep = Exclude<Step, { kind: "take-over" } | { host: HostId }>;
+
+function change(cloud: Cloud, step: ChangeStep, ledger: Ledger): void {
   const name = step.kind === "up" ? step.ensemble.name : step.name;
   const since = ledger.waitingSince(name);
   if (since !== undefined && cloud.nowMs - since < patienceMs) {
@@ -76,6 +82,21 @@ function change(cloud: Cloud, step: Extract<Step, { kind: "up" | "down" | "cance
     }
     case "down":
       return askDown(cloud, name, ledger);
+    case "resize": {
+      const request = { sizes: new Map(Object.entries(step.sizes)), moves: step.moves };
+      const ask = cloud.client.ask("resize", name, async (service, signal) =>
+        service.resize(name, request, signal),
+      );
+      return ledger.adjust(name, ask, (before) => resized(before, request).ensemble);
+    }
+    case "suspend":
+    case "resume": {
+      const { kind, appliances } = step;
+      const ask = cloud.client.ask(kind, name, async (service, signal) =>
+        service[kind](name, appliances, signal),
+      );
+      return ledger.adjust(name, ask, (before) => held(before, kind, appliances).ensemble);
+    }
     case "cancel": {
       const newest = ledger.newestOperation(name);
       if (newest === undefined) return;

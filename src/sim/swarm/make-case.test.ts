@@ -24,6 +24,9 @@ describe("makeCase()", () => {
       "drain",
       "forget",
       "take-over",
+      "resize",
+      "suspend",
+      "resume",
     ] as const)
       assert.ok(steps.has(kind), `no ${kind}`);
     assert.deepEqual(new Set(cases.map((one) => one.topology.sites.length)), new Set([1, 2]));

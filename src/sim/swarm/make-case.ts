@@ -18,6 +18,8 @@ export type SwarmProfile = {
   readonly activeMs: number;
   /** Share of runs in which a second cluster manager takes over. */
   readonly takeOvers: number;
+  /** Share of steps that resize, suspend or resume what runs; absent: some seeds have many, the others none. */
+  readonly adaptations?: number;
 };
 
 export const swarmProfile: SwarmProfile = {
@@ -42,6 +44,7 @@ export function makeCase(seed: number, profile: SwarmProfile = swarmProfile): Sw
     untilMs: profile.activeMs,
     steps: between(random, ...profile.steps),
     takeOvers: profile.takeOvers,
+    ...(profile.adaptations === undefined ? {} : { adaptations: profile.adaptations }),
   });
   const hosts = [
     ...topology.hosts.map((host) => host.id),

@@ -47,7 +47,7 @@ function appliance(random: Random, name: string, networks: readonly string[]): A
     command: command(random),
     env: { version: String(between(random, 1, 3)) },
     files: [],
-    ...(chance(random, 0.8) ? { cpu: cpu(random) } : {}),
+    ...(chance(random, 0.8) ? promised(random) : {}),
     ...(chance(random, 0.7) ? { memoryBytes: mebibytes(pick(random, [64, 128, 256, 400])) } : {}),
     ...image,
     networks: someOf(random, networks, 0.8),
@@ -75,6 +75,14 @@ function cpu(random: Random): CpuRequest {
   if (chance(random, 0.3))
     return { kind: "reservation", periodUs: micros(100_000), executionUs: micros(milli * 100) };
   return { kind: "share", shareMilli: milliCpu(milli), limitMilli: milliCpu(milli * 2) };
+}
+
+/** Reservations per period now and then kept by time slots, one processor each. */
+function promised(random: Random): Pick<ApplianceSpec, "cpu" | "enforcement"> {
+  const drawn = cpu(random);
+  return drawn.kind === "reservation" && chance(random, 0.5)
+    ? { cpu: drawn, enforcement: "dispatch-table" }
+    : { cpu: drawn };
 }
 
 function links(random: Random, appliances: readonly ApplianceSpec[]): LinkSpec[] {

@@ -1,4 +1,5 @@
 import type { HostId } from "#base/ids.ts";
+import type { Move, Size } from "#cluster/adjusting.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
 import type { Fault } from "#sim/fault.ts";
@@ -7,6 +8,17 @@ import type { Fault } from "#sim/fault.ts";
 export type Step = { readonly atMs: number } & (
   | { readonly kind: "up"; readonly ensemble: Ensemble }
   | { readonly kind: "down" | "cancel"; readonly name: string }
+  | {
+      readonly kind: "resize";
+      readonly name: string;
+      readonly sizes: Readonly<Record<string, Size>>;
+      readonly moves: readonly Move[];
+    }
+  | {
+      readonly kind: "suspend" | "resume";
+      readonly name: string;
+      readonly appliances: readonly string[];
+    }
   | {
       readonly kind: "cordon" | "uncordon" | "drain" | "cancel-drain" | "forget";
       readonly host: HostId;

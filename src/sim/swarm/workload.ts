@@ -1,5 +1,6 @@
 import type { Random } from "#base/runtime.ts";
 import type { Topology } from "#model/topology.ts";
+import { adaptation } from "#sim/swarm/adaptations.ts";
 import { between, chance, pick } from "#sim/swarm/draw.ts";
 import { changedALittle, smallEnsemble } from "#sim/swarm/small-ensemble.ts";
 import type { Step } from "#sim/swarm/swarm-case.ts";
@@ -12,6 +13,8 @@ export type WorkloadShape = {
   readonly steps: number;
   /** Share of runs in which a second cluster manager takes over at some moment. */
   readonly takeOvers: number;
+  /** Share of steps that change what runs; absent: none in some of the runs, most of them in the others. */
+  readonly adaptations?: number;
 };
 
 /** What users and operators do, in order of time. The first thing is always an `up`. */
@@ -21,10 +24,12 @@ export function workload(random: Random, topology: Topology, shape: WorkloadShap
   );
   const used = ensembles.slice(0, between(random, 1, ensembles.length));
   const maintains = chance(random, 0.4);
+  const adapts = shape.adaptations ?? (chance(random, 0.6) ? 0.6 : 0);
   const steps: Step[] = [];
   for (const atMs of times) {
+    const adapted = steps.length > 0 && chance(random, adapts) ? adapt(random, atMs, used, steps) : undefined;
     const next = steps.length === 0 ? undefined : step(random, atMs, used, maintains ? topology : undefined);
-    steps.push(next ?? up(random, atMs, used, steps));
+    steps.push(adapted ?? next ?? up(random, atMs, used, steps));
   }
   if (chance(random, shape.takeOvers))
     steps.push({
@@ -44,6 +49,18 @@ function up(random: Random, atMs: number, names: readonly string[], before: read
       ? changedALittle(random, newest.ensemble)
       : smallEnsemble(random, name);
   return { atMs, kind: "up", ensemble };
+}
+
+/** Of the newest form of one of them; undefined: there is none. */
+function adapt(
+  random: Random,
+  atMs: number,
+  names: readonly string[],
+  before: readonly Step[],
+): Step | undefined {
+  const name = pick(random, names);
+  const newest = before.findLast((one) => one.kind === "up" && one.ensemble.name === name);
+  return newest?.kind === "up" ? adaptation(random, atMs, newest.ensemble) : undefined;
 }
 
 /** Undefined: something comes up. */
