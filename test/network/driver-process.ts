@@ -1,5 +1,9 @@
 import { jsonLog } from "#drivers/system/log.ts";
 import { systemClock } from "#drivers/system/clock.ts";
+import { readTrees } from "#drivers/network/class-book.ts";
+import { htbMajor } from "#drivers/network/ruleset.ts";
+import type { KnownClass } from "#drivers/network/shaping-steps.ts";
+import { KernelSocket } from "#drivers/network/kernel/route-socket.ts";
 import { hostNetworkDriver } from "#drivers/network/host-network.ts";
 import type { HostNetworkOptions } from "#drivers/network/host-network.ts";
 import { messageOf } from "#base/errors.ts";
@@ -10,14 +14,26 @@ export type DriverRequest =
   | { readonly ask: "recover" }
   | { readonly ask: "converge"; readonly plan: NetworkPlan }
   | { readonly ask: "counters" }
-  | { readonly ask: "segments" };
+  | { readonly ask: "segments" }
+  | { readonly ask: "classes"; readonly index: number };
 export type DriverAnswer = { readonly value?: unknown; readonly error?: string; readonly tookMs: number };
 
+const routeProtocol = 0;
 const [, , text = "{}"] = process.argv;
 const options = JSON.parse(text) as Omit<HostNetworkOptions, "log">;
 const clock = systemClock();
 const driver = hostNetworkDriver({ ...options, log: jsonLog({ clock, fd: 2, level: "error" }) });
 const signal = new AbortController().signal;
+
+/** As the kernel shows them. */
+function classesOn(index: number): readonly (readonly [number, KnownClass])[] {
+  const socket = new KernelSocket(routeProtocol);
+  try {
+    return [...(readTrees(socket, htbMajor).get(index) ?? [])];
+  } finally {
+    socket.close();
+  }
+}
 
 async function answer(request: DriverRequest): Promise<unknown> {
   switch (request.ask) {
@@ -29,6 +45,8 @@ async function answer(request: DriverRequest): Promise<unknown> {
       return driver.counters(signal);
     case "segments":
       return driver.segments();
+    case "classes":
+      return classesOn(request.index);
     default:
       return request satisfies never;
   }
