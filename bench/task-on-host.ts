@@ -1,30 +1,17 @@
-import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { applianceId, applianceName, ensembleName, ipv4Address, macAddress, networkId } from "#base/ids.ts";
 import { mebibytes, millis } from "#base/units.ts";
-import { openLocalBus } from "#drivers/messaging/local-server.ts";
-import type { Messaging } from "#drivers/messaging/port.ts";
-import { systemCgroups } from "#drivers/system/cgroups/group.ts";
 import { systemClock } from "#drivers/system/clock.ts";
-import { silentLog } from "#drivers/system/log.ts";
-import { systemRandom } from "#drivers/system/random.ts";
-import { systemSubprocess } from "#drivers/system/subprocess.ts";
-import { defaultLabTopology } from "#formats/topology.ts";
 import type { HostConfig } from "#lab/config.ts";
-import { labDown, labUp } from "#lab/lab.ts";
-import { layOut } from "#lab/layout.ts";
-import { preparePrograms } from "#lab/programs.ts";
-import type { Prepared } from "#lab/programs.ts";
 import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
-import type { HostReport } from "#protocol/host-report.ts";
-import { clusterAddress, hostAddress, topics } from "#protocol/topics.ts";
+import { hostAddress, topics } from "#protocol/topics.ts";
 import type { LogResult } from "#protocol/topics.ts";
 import { range } from "./harness.ts";
 import type { BenchOptions, BenchRow } from "./harness.ts";
+import { oneHost } from "./one-host.ts";
+import type { OneHost } from "./one-host.ts";
 
 /**
  * One task appliance with an interface on a segment, through a real host manager: from the moment its plan is sent
@@ -33,32 +20,14 @@ import type { BenchOptions, BenchRow } from "./harness.ts";
 const runs = 25;
 const reference = "17-47 (a container by crun)";
 const clock = systemClock();
-const machine = {
-  clock,
-  random: systemRandom(),
-  log: silentLog,
-  subprocess: systemSubprocess(),
-  cgroups: systemCgroups(clock),
-};
-const sourceRoot = join(import.meta.dirname, "../src");
 /** Long enough for spare namespaces to be prepared again. */
 const poolPauseMs = millis(400);
 
 export async function measureTaskStart({ signal, progress }: BenchOptions): Promise<BenchRow[]> {
-  const root = mkdtempSync(join(tmpdir(), "consort-bench-"));
-  const place = { name: "benchtask", stateRoot: join(root, "state"), runRoot: join(root, "run") };
-  const cleanUp = new AbortController().signal;
   await using undo = new AsyncDisposableStack();
+  const root = mkdtempSync(join(tmpdir(), "consort-bench-"));
   undo.defer(() => rmSync(root, { recursive: true, force: true }));
-  await labDown({ ...place, machine }, cleanUp);
-  undo.defer(() => labDown({ ...place, machine }, cleanUp));
-  const topology = defaultLabTopology(1, 1);
-  await labUp({ ...place, machine, topology, managers: false }, signal);
-  const where = { nodePath: process.execPath, sourceRoot, apiAddress: "127.0.0.1", apiPort: 0 };
-  const prepared = preparePrograms({ ...place, ...where, topology, managers: true }, layOut(topology));
-  const hostProgram = prepared.find(({ program }) => program.name === "host-a1");
-  if (hostProgram === undefined) throw new Error("the lab has no host a1");
-  const host = await startHost(hostProgram, undo, signal);
+  const host = await oneHost("benchtask", root, undo, signal);
   return [
     await measure("cold: an image of its own, on a segment of its own", host, imageIn(root), 20, {
       signal,
@@ -71,59 +40,9 @@ export async function measureTaskStart({ signal, progress }: BenchOptions): Prom
   ];
 }
 
-type Host = {
-  readonly config: HostConfig;
-  readonly bus: Messaging;
-  /** The next report for which it holds. */
-  until(holds: (report: HostReport) => boolean): Promise<HostReport>;
-};
-
-async function startHost(
-  { program, config, configFile }: Prepared,
-  undo: AsyncDisposableStack,
-  signal: AbortSignal,
-): Promise<Host> {
-  if (!("cgroupParent" in config)) throw new Error("not a host's configuration");
-  for (const directory of [config.stateDir, config.runDir, dirname(configFile)])
-    mkdirSync(directory, { recursive: true });
-  writeFileSync(configFile, JSON.stringify(config));
-  const bus = await openLocalBus({ path: config.bus, address: clusterAddress, clock, log: silentLog });
-  undo.defer(() => bus.close());
-  const listeners = new Set<(report: HostReport) => void>();
-  bus.answer(topics.report, async ({ body }) => {
-    for (const listener of listeners) listener(body as HostReport);
-    return null;
-  });
-  const child: ChildProcess = spawn(program.file, program.args, { stdio: "ignore" });
-  undo.defer(async () => {
-    const exit = once(child, "exit");
-    if (child.kill("SIGTERM")) await exit;
-  });
-  const until: Host["until"] = (holds) =>
-    new Promise((resolve, reject) => {
-      const end = (): void => {
-        listeners.delete(listener);
-        signal.removeEventListener("abort", abort);
-      };
-      const listener = (report: HostReport): void => {
-        if (!holds(report)) return;
-        end();
-        resolve(report);
-      };
-      const abort = (): void => {
-        end();
-        reject(signal.reason);
-      };
-      listeners.add(listener);
-      signal.addEventListener("abort", abort);
-    });
-  await until(() => true);
-  return { config, bus, until };
-}
-
 async function measure(
   name: string,
-  host: Host,
+  host: OneHost,
   image: string | undefined,
   aimMs: number,
   { signal, progress }: BenchOptions,
@@ -150,7 +69,11 @@ async function measure(
 
 let newestRevision = 0;
 
-async function firstInstruction(host: Host, image: string | undefined, signal: AbortSignal): Promise<number> {
+async function firstInstruction(
+  host: OneHost,
+  image: string | undefined,
+  signal: AbortSignal,
+): Promise<number> {
   const appliance = appliancePlan(image);
   const prepared = image === undefined;
   const sentAt = performance.timeOrigin + performance.now();
@@ -172,7 +95,7 @@ async function firstInstruction(host: Host, image: string | undefined, signal: A
 
 /** Resolves when the host matches it. `segmentStays`: also without appliances, as for others of its network. */
 async function send(
-  host: Host,
+  host: OneHost,
   appliances: readonly AppliancePlan[],
   segmentStays: boolean,
   signal: AbortSignal,

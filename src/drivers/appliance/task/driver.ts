@@ -77,7 +77,7 @@ export class TaskDriver implements ApplianceDriver {
   readonly #place: SlotPlace;
   readonly #lease: LeaseFile;
   readonly #hidden: readonly string[];
-  readonly #factory = new Factory(() => this.#timerHolder());
+  readonly #factory: Factory;
   readonly #renewal: LeaseRenewal;
   readonly #reservations: Reservations;
   readonly #pool: SlotPool;
@@ -91,6 +91,7 @@ export class TaskDriver implements ApplianceDriver {
     this.#options = options;
     this.#hidden = [...(options.maskedPaths ?? defaults.maskedPaths), options.stateDir];
     this.#lease = new LeaseFile(options.stateDir, options.clock);
+    this.#factory = new Factory(this.#lease.path, () => this.#timerHolder());
     this.#reservations = new Reservations(options.scheduler, options.log);
     this.#renewal = new LeaseRenewal({
       lease: this.#lease,

@@ -24,12 +24,14 @@ type Pending = { resolve: (answer: string) => void; reject: (error: unknown) => 
 
 /** The process that makes and releases the kernel's side of slots: one line in, one line out, in order. */
 export class Factory {
+  readonly #leaseFile: string;
   readonly #living: () => TimerHolder | undefined;
   #child: Child | undefined;
   readonly #pending: Pending[] = [];
 
   /** `living` tells of a supervisor whose timer those to come are to share. */
-  constructor(living: () => TimerHolder | undefined) {
+  constructor(leaseFile: string, living: () => TimerHolder | undefined) {
+    this.#leaseFile = leaseFile;
     this.#living = living;
   }
 
@@ -62,11 +64,11 @@ export class Factory {
   }
 
   /**
-   * Lets supervisors sleep until `endMs` of CLOCK_MONOTONIC. It may come late, but where it rejects, they have no
-   * alarm clock any more.
+   * Lets supervisors sleep until `endMs` of CLOCK_MONOTONIC, but no longer than the lease file says. It may come late,
+   * but where it rejects, they have no alarm clock any more.
    */
   async setTimer(endMs: Millis): Promise<void> {
-    await this.#ask(line("lease", endMs));
+    await this.#ask(line("lease", endMs, this.#leaseFile));
   }
 
   /** What it made lives on. */

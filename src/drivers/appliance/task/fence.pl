@@ -95,18 +95,25 @@ sub may_run {
 # Milliseconds; 0 or less: it is over.
 sub lease_left {
     my ($open) = @_;
+    return lease_end($open) - clock_ms(1);
+}
+
+# Milliseconds of CLOCK_MONOTONIC; 0: cannot be read.
+sub lease_end {
+    my ($open) = @_;
     for (1 .. 100) {
         my $text = "\0" x 33;
         syscall($call{pread64}, fileno $open->{lease}, $text, 33, 0);
         my ($end, $again) = split ' ', $text;
-        return $end - clock_ms(1) if defined $again && $end eq $again;
+        return $end if defined $again && $end eq $again;
     }
     return 0;
 }
 
 # One timer for all supervisors of a host, which share it as an open file: it runs out with the lease, so that none of
-# them has to wake for it. Only their alarm clock: the lease is what the file says. That of one that lives already, or a
-# new one, which has run out; undefined where there is none to be had.
+# them has to wake for it. Only their alarm clock: the lease is what the file says, and no timer is ever set to later
+# than that, so that it never rings too late; one that rings too early costs no more than a look. That of one that lives
+# already, or a new one, which has run out; undefined where there is none to be had.
 sub lease_timer {
     my ($living, $start, $fd) = @_;
     my $shared = defined $living ? timer_of($living, $start, $fd) : undef;
@@ -138,6 +145,14 @@ sub is_timer {
     my ($number) = @_;
     open my $info, '<', "/proc/self/fdinfo/$number" or return 0;
     return scalar grep { /^clockid: 1$/ } <$info>;
+}
+
+# As asked, but not to later than what is in the file, whoever asked.
+sub set_lease_timer {
+    my ($number, $end, $lease) = @_;
+    sysopen my $file, $lease, O_RDONLY or die "lease: $!\n";
+    my $granted = lease_end({lease => $file});
+    set_timer($number, $end < $granted ? $end : $granted);
 }
 
 # Milliseconds of CLOCK_MONOTONIC. Never 0 to the kernel: a timer that is off would never wake anybody.

@@ -15,7 +15,7 @@ type Parts = {
 /**
  * Renews a host's lease: first the file, then the timer. In this order a pause in between makes the supervisors look
  * too early, never too late. While the timer cannot be set no later end is granted, so all that is leased is held when
- * the present one is over: the supervisors find that out by themselves, half a second late.
+ * the present one is over: the timer then rings for an end that it could be set to, which is no later.
  */
 export class LeaseRenewal {
   readonly #parts: Parts;
