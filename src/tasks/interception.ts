@@ -3,10 +3,10 @@ import type { AbstractResource } from "./resource.ts";
 /**
  * Adaptation in the paths programs communicate by:
  *
- *   message --> monitor interceptor --> resource interceptor --> receiver
- *                     | violation              | machines of the path
- *                     v                        v
- *               strategy selector ------> strategy activator
+ *   message --> resource interceptor --> monitor interceptor --> receiver
+ *                     | machines of the path     | violation
+ *                     v                          v
+ *               strategy activator <------ strategy selector
  *
  * A monitor interceptor measures what passes, and tells when the quality of service is violated; a resource interceptor
  * knows which resources serve the path; a selector chooses what to do about a violation, and an activator does it.

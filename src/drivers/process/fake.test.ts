@@ -1,0 +1,4 @@
+import { processesConformance } from "./conformance.ts";
+import { FakeProcesses } from "./fake.ts";
+
+processesConformance("fake", () => new FakeProcesses());
