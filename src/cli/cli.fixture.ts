@@ -97,6 +97,7 @@ export async function consort(
     tools: options.tools ?? {
       doctor: () => Promise.reject(new Error("no doctor in this test")),
       labMachine: () => Promise.reject(new Error("no lab in this test")),
+      programRunner: () => Promise.reject(new Error("no programs in this test")),
     },
     clock: options.clock ?? {
       now: () => millis(nowMs),

@@ -1,5 +1,6 @@
 import type { Clock } from "#base/runtime.ts";
 import type { Arguments, OptionSpec } from "#cli/arguments.ts";
+import type { ProgramRunner } from "#drivers/profile/port.ts";
 import type { LabMachine } from "#lab/machine.ts";
 
 /** Standard input and output of a command, as it needs to know them. */
@@ -35,6 +36,7 @@ export type DoctorResult = { readonly report: unknown; readonly text: string; re
 export type Tools = {
   doctor(signal: AbortSignal): Promise<DoctorResult>;
   labMachine(): Promise<LabMachine>;
+  programRunner(): Promise<ProgramRunner>;
 };
 
 export type CommandContext = {

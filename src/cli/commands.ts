@@ -150,6 +150,12 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("#cli/snapshot.ts"),
   },
   {
+    name: "profile",
+    summary: "Find out what a program needs: period, CPU time, memory, bandwidth",
+    group: "Machine",
+    load: () => import("#cli/profile.ts"),
+  },
+  {
     name: "simulate",
     summary: "Play a scenario on a cloud that never was, in virtual time",
     group: "Machine",

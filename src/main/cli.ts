@@ -48,6 +48,10 @@ const tools: Tools = {
     const { labMachine } = await import("#main/lab-machine.ts");
     return labMachine(clock);
   },
+  async programRunner() {
+    const { programRunner } = await import("#main/program-runner.ts");
+    return programRunner(clock);
+  },
 };
 
 function interrupts(): Pick<CommandContext, "signal" | "afterwards"> {

@@ -6,7 +6,7 @@ import { estimate, isTight, student95 } from "#control/profile/confidence.ts";
 import { demandPerPeriod, profileOf } from "#control/profile/profile.ts";
 import type { ProgramRun } from "#control/profile/profile.ts";
 import { proposalOf } from "#control/profile/proposal.ts";
-import { periodIn } from "#control/profile/rhythm.ts";
+import { rhythmOf } from "#control/profile/rhythm.ts";
 import type { CpuSample } from "#control/profile/rhythm.ts";
 
 const near = (actual: number | undefined, wanted: number, by: number): void =>
@@ -65,32 +65,50 @@ describe("estimate()", () => {
   });
 });
 
-describe("periodIn()", () => {
+describe("rhythmOf()", () => {
   it("finds at which period a program works and rests", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 10, max: 200 }),
         fc.double({ min: 0.1, max: 0.7, noNaN: true }),
         (periodMs, part) => {
-          near(periodIn(working(periodMs, periodMs * part, 4000)), periodMs, Math.max(0.5, periodMs * 0.02));
+          near(
+            rhythmOf([working(periodMs, periodMs * part, 4000)]),
+            periodMs,
+            Math.max(0.5, periodMs * 0.02),
+          );
         },
       ),
       { numRuns: 30 },
     );
   });
 
+  it("finds the period of a program that keeps time badly, from several runs of it", () => {
+    const runs = [1, 2, 3, 4, 5, 6].map((seed) => {
+      const random = seededRandom(seed);
+      let cpuMs = 0;
+      return Array.from({ length: 100 }, (_, index) => {
+        const atMs = index * 40 + random.next() * 20;
+        const before = { atMs, cpuMs };
+        cpuMs += 1;
+        return [before, { atMs: atMs + 1, cpuMs }];
+      }).flat();
+    });
+    near(rhythmOf(runs), 40, 0.5);
+  });
+
   it("finds none in what never rests, never works, works by chance, or is over at once", () => {
-    assert.equal(periodIn(working(40, 40, 4000)), undefined);
-    assert.equal(periodIn(working(40, 0, 4000)), undefined);
-    assert.equal(periodIn([]), undefined);
-    assert.equal(periodIn(working(40, 10, 8)), undefined);
+    assert.equal(rhythmOf([working(40, 40, 4000)]), undefined);
+    assert.equal(rhythmOf([working(40, 0, 4000)]), undefined);
+    assert.equal(rhythmOf([[]]), undefined);
+    assert.equal(rhythmOf([working(40, 10, 8)]), undefined);
     const random = seededRandom(3);
     let cpuMs = 0;
     const chance = Array.from({ length: 4000 }, (_, atMs) => ({
       atMs,
       cpuMs: (cpuMs += random.next() < 0.3 ? 1 : 0),
     }));
-    assert.equal(periodIn(chance), undefined);
+    assert.equal(rhythmOf([chance]), undefined);
   });
 });
 
@@ -169,6 +187,12 @@ describe("proposalOf()", () => {
     near(outBps, 1_340_000, 10_000);
     assert.equal(inBps, undefined, "ten bytes are no bandwidth");
     assert.deepEqual(remarks, []);
+  });
+
+  it("takes a measured period for the whole milliseconds it is meant to be, and no other", () => {
+    const periodUs = (periodMs: number) =>
+      proposalOf(profileOf([run(working(40, 10, 4000))], { coveredPart: 0.99, periodMs })).cpu?.periodUs;
+    assert.deepEqual([39.94, 33.3667, 16.683, 0.5].map(periodUs), [40_000, 33_400, 16_700, 1000]);
   });
 
   it("says what it cannot say", () => {

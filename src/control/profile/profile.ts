@@ -1,7 +1,7 @@
-import { median, quantile } from "#base/quantiles.ts";
+import { quantile } from "#base/quantiles.ts";
 import { estimate } from "#control/profile/confidence.ts";
 import type { Estimate } from "#control/profile/confidence.ts";
-import { cpuAt, periodIn } from "#control/profile/rhythm.ts";
+import { cpuAt, rhythmOf } from "#control/profile/rhythm.ts";
 import type { CpuSample } from "#control/profile/rhythm.ts";
 
 /** What one run of a program used. `samples` begin with the run and end with it. */
@@ -44,6 +44,13 @@ export type Profile = {
 const beginPart = 0.1;
 const beginMsMax = 1000;
 
+/** Its use of processors alone, which is quickly known. */
+export function utilisationOf(runs: readonly ProgramRun[]): Estimate {
+  return estimate(
+    runs.map((run) => settledPart(run.samples)).map((samples) => cpuOf(samples) / wallOf(samples)),
+  );
+}
+
 export function profileOf(runs: readonly ProgramRun[], wish: ProfileWish): Profile {
   const settled = runs.map((run) => settledPart(run.samples));
   const found = wish.periodMs ?? rhythmOf(settled);
@@ -57,7 +64,7 @@ export function profileOf(runs: readonly ProgramRun[], wish: ProfileWish): Profi
   const inBps = rateOf(runs, "inBytes");
   return {
     runs: runs.length,
-    utilisation: estimate(settled.map((samples) => cpuOf(samples) / wallOf(samples))),
+    utilisation: utilisationOf(runs),
     wallMs: estimate(runs.map((run) => wallOf(run.samples))),
     cpuMs: estimate(runs.map((run) => cpuOf(run.samples))),
     ...(period === undefined ? {} : { period }),
@@ -75,15 +82,6 @@ export function profileOf(runs: readonly ProgramRun[], wish: ProfileWish): Profi
     ...(outBps === undefined ? {} : { outBps }),
     ...(inBps === undefined ? {} : { inBps }),
   };
-}
-
-/** Most runs must show it, and about the same. */
-function rhythmOf(settled: readonly (readonly CpuSample[])[]): number | undefined {
-  const found = settled.map(periodIn).filter((period) => period !== undefined);
-  if (found.length * 2 <= settled.length) return undefined;
-  const usual = median(found);
-  const alike = found.filter((period) => Math.abs(period - usual) <= usual * 0.05);
-  return alike.length * 2 > settled.length ? usual : undefined;
 }
 
 function settledPart(samples: readonly CpuSample[]): readonly CpuSample[] {

@@ -18,9 +18,14 @@ export type Proposal = {
 const marginPart = 0.1;
 const stepUs = 10;
 const periodStepUs = 100;
+const periodUsMin = 1000;
+/** A measured period is off by so much, and most are meant to be whole milliseconds. */
+const measuredPart = 0.005;
 const bandwidthStepBps = 10_000;
 /** A program that uses so much of a processor does not wait for anything. */
 const restlessPart = 0.97;
+/** Binary fractions only come near decimal ones. */
+const rounding = 1e-6;
 /** Less than this is chatter. */
 const bandwidthBpsMin = 1000;
 
@@ -48,13 +53,16 @@ export function proposalOf(profile: Profile): Proposal {
 }
 
 function reservation(periodMs: number, executionMs: number): CpuReservation {
-  const periodUs = micros(Math.max(1000, Math.round((periodMs * 1000) / periodStepUs) * periodStepUs));
-  const executionUs = micros(Math.max(stepUs, Math.ceil((executionMs * 1000) / stepUs - 1e-6) * stepUs));
+  const wholeMs = Math.round(periodMs);
+  const isWhole = Math.abs(periodMs - wholeMs) <= periodMs * measuredPart;
+  const steps = isWhole ? wholeMs * 1000 : Math.round((periodMs * 1000) / periodStepUs) * periodStepUs;
+  const periodUs = micros(Math.max(periodUsMin, steps));
+  const executionUs = micros(Math.max(stepUs, Math.ceil((executionMs * 1000) / stepUs - rounding) * stepUs));
   return { kind: "reservation", periodUs, executionUs };
 }
 
 function bandwidth(rate: Estimate | undefined): BitsPerSecond | undefined {
   if (rate === undefined || rate.mean < bandwidthBpsMin) return undefined;
   const most = rate.mean + (Number.isFinite(rate.halfWidth) ? rate.halfWidth : 0);
-  return bitsPerSecond(Math.ceil((most * (1 + marginPart)) / bandwidthStepBps) * bandwidthStepBps);
+  return bitsPerSecond(Math.ceil((most * (1 + marginPart)) / bandwidthStepBps - rounding) * bandwidthStepBps);
 }
