@@ -138,10 +138,16 @@ export class Reporter {
     // From here on one moment: what is observed belongs to the revisions told with it.
     const observed = appliances.observe();
     this.#measure(observed);
-    return {
-      ...identity,
+    const { host, site, role, address, siteSubnet, outsideAddress, capacity, labels } = identity;
+    const report: { -readonly [Key in keyof HostReport]: HostReport[Key] } = {
+      host,
+      site,
+      role,
+      address,
+      siteSubnet,
+      capacity,
+      labels,
       at: clock.now(),
-      ...(tunnelPublicKey === undefined ? {} : { tunnelPublicKey }),
       capabilities:
         appliances.capabilities.size === 0
           ? []
@@ -156,6 +162,9 @@ export class Reporter {
       usage: this.#usage,
       problems: this.#problems,
     };
+    if (outsideAddress !== undefined) report.outsideAddress = outsideAddress;
+    if (tunnelPublicKey !== undefined) report.tunnelPublicKey = tunnelPublicKey;
+    return report;
   }
 
   async #count(signal: AbortSignal): Promise<void> {

@@ -62,7 +62,7 @@ export class RecoveryReconciler {
     await this.#releaseHeld(signal);
     await this.#fenceThoseWaitedFor(signal);
     for (;;) {
-      const next = this.#displacements().find((one) => !this.#isStuck(one));
+      const next = this.#next();
       if (next === undefined) return;
       const { record, priority } = next;
       await this.#context.admitInTurn(() => this.#replace(record.ensemble.name, priority, signal), signal);
@@ -254,14 +254,17 @@ export class RecoveryReconciler {
     }
   }
 
-  #isStuck({ moving }: Displacement): boolean {
-    if (!moving.some((id) => this.#stuck.has(id))) return false;
+  /** The first that is not stuck: an attempt may find a place. */
+  #next(): Displacement | undefined {
     const now = this.#context.parts.clock.monotonic();
-    const hosts = this.#hostsNow();
-    return moving.every((id) => {
+    let hosts: string | undefined;
+    const isStuck = (id: ApplianceId): boolean => {
       const stuck = this.#stuck.get(id);
-      return stuck !== undefined && stuck.hosts === hosts && now < stuck.until;
-    });
+      if (stuck === undefined || now >= stuck.until) return false;
+      hosts ??= this.#hostsNow();
+      return stuck.hosts === hosts;
+    };
+    return this.#displacements().find(({ moving }) => !moving.every(isStuck));
   }
 
   /** Which hosts take appliances, as text. */
