@@ -85,8 +85,14 @@ export function frameArrivals(arrivals: readonly Arrival[]): FrameArrival[] {
   });
 }
 
+/** Of every frame, in the order of frames; packets may have overtaken each other. */
 function lastPackets(stream: readonly Arrival[]): Arrival[] {
-  return stream.filter((packet, index) => stream[index + 1]?.timestamp !== packet.timestamp);
+  const frames = new Map<number, Arrival>();
+  for (const packet of stream) {
+    const last = frames.get(packet.timestamp);
+    if (last === undefined || last.atUs < packet.atUs) frames.set(packet.timestamp, packet);
+  }
+  return [...frames.values()].sort((a, b) => a.timestamp - b.timestamp);
 }
 
 /**
@@ -127,9 +133,11 @@ const silenceUs = 200_000;
 
 /** From its first packet to its last, or to the end of the time when nothing comes any more. */
 function flowOf(stream: readonly Arrival[], untilUs: number): Flow {
-  const [first, last] = [stream[0], stream.at(-1)];
+  const frames = lastPackets(stream);
+  const [first, last] = [stream[0], frames.at(-1)];
   if (first === undefined || last === undefined) throw new Error("a stream without packets");
-  const sent = last.sequence - first.sequence + 1;
+  const sequencesSeen = stream.map(({ sequence }) => sequence);
+  const sent = Math.max(...sequencesSeen) - Math.min(...sequencesSeen) + 1;
   const streamedMs = (last.timestamp - first.timestamp) / timestampsPerMs;
   const endUs = untilUs - last.atUs > silenceUs ? untilUs : last.atUs;
   const elapsedMs = (endUs - first.atUs) / 1000;

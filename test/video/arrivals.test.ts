@@ -84,6 +84,17 @@ test("a film that stands still has not sent what was due", () => {
   assert.ok(Math.abs(seen.sentRatio - 0.5) < 0.02, String(seen.sentRatio));
 });
 
+test("packets that overtake each other are neither lost nor late frames", () => {
+  const inTime = stream({ frames: 50 });
+  const overtaken = inTime.map((packet, at) => {
+    const other = at % 4 === 1 ? inTime[at + 1] : at % 4 === 2 ? inTime[at - 1] : packet;
+    return { ...packet, sequence: other?.sequence ?? 0 };
+  });
+  const seen = quality(overtaken, window(2));
+  assert.equal(seen.lossRatio, 0);
+  assert.equal(seen.deviationMsMax, 0);
+});
+
 test("films are told apart, and the worse one gives the jitter", () => {
   const shaken = stream({ frames: 100, film: 2, fate: (frame) => (frame % 2) * 3_000 });
   const both = [...stream({ frames: 100 }), ...shaken].sort((a, b) => a.atUs - b.atUs);
