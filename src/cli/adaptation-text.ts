@@ -15,7 +15,8 @@ export function reservedText({ reservation: told }: ApplianceStatus): string | u
   if (told === undefined) return undefined;
   const { enforcement, dispatches, misses = 0, latestUs } = told;
   const kept = enforcement === undefined ? ", not kept yet" : `, kept by ${enforcement}`;
-  const late = latestUs === undefined ? "" : `, by ${formatDuration(millis(latestUs / 1000))} at most`;
+  const late =
+    latestUs === undefined || misses === 0 ? "" : `, by ${formatDuration(millis(latestUs / 1000))} at most`;
   const missed = dispatches === undefined ? "" : `; ${misses} of ${dispatches} missed${late}`;
   return `${reservation(told)}${kept}${missed}`;
 }

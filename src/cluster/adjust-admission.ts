@@ -1,9 +1,12 @@
 import { ConsortError } from "#base/errors.ts";
 import type { HostId } from "#base/ids.ts";
-import { mappingProblem, placementsOf } from "#cluster/admission.ts";
+import { formatCpu, formatDuration, micros, milliCpu, millis } from "#base/units.ts";
+import { mappingProblem, placementsOf, violationSubject } from "#cluster/admission.ts";
 import type { AdmissionFacts } from "#cluster/admission.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
-import type { Ensemble } from "#model/ensemble.ts";
+import { appliancesOf } from "#model/appliances.ts";
+import type { CpuReservation, Ensemble } from "#model/ensemble.ts";
+import { cpuDemandMilli } from "#planner/demand.ts";
 import type { Violation } from "#planner/mapping.ts";
 import { findViolations } from "#planner/violations.ts";
 
@@ -23,12 +26,40 @@ export function checkFits(
     return was === undefined || excessOf(was) < excessOf(one);
   });
   if (worse === undefined) return;
+  const most = mostOf(record, adjusted, worse);
+  const remedy = `${most ?? `${worse.remedy.charAt(0).toLowerCase()}${worse.remedy.slice(1)}`}, or bring up a file with the new size, which may move it to another host`;
   throw new ConsortError(
     "unsatisfiable",
-    `Cannot ${verb} ${record.ensemble.name}: ${bare(worse.message)}. ${worse.remedy}, or bring up a file with the new size, which may move it to another host`,
-    { details: { refusals: [{ subject: subjectOf(worse), message: worse.message, remedy: worse.remedy }] } },
+    `Cannot ${verb} ${record.ensemble.name}: ${bare(worse.message)}; ${remedy}`,
+    { details: { refusals: [{ subject: violationSubject(worse), message: worse.message, remedy }] } },
   );
 }
+
+/** The most that would fit where one appliance alone asks a host for more CPU; undefined: there is no such figure. */
+function mostOf(record: EnsembleRecord, adjusted: Ensemble, violation: Violation): string | undefined {
+  if (violation.kind !== "host-cpu") return undefined;
+  const before = new Map(appliancesOf(record.ensemble).map(({ id, spec }) => [id, spec]));
+  const grown = appliancesOf(adjusted).filter(({ id, spec }) => {
+    const was = before.get(id);
+    return (
+      record.placements[id] === violation.host &&
+      (was === undefined || cpuDemandMilli(spec) > cpuDemandMilli(was))
+    );
+  });
+  const [only, second] = grown;
+  if (only?.spec.cpu === undefined || second !== undefined) return undefined;
+  const leftMilli = cpuDemandMilli(only.spec) - (violation.wantedMilli - violation.capacityMilli);
+  if (leftMilli <= 0) return undefined;
+  const { cpu } = only.spec;
+  const fits =
+    cpu.kind === "share"
+      ? formatCpu(milliCpu(leftMilli))
+      : durationsText({ ...cpu, executionUs: micros(Math.floor((leftMilli * cpu.periodUs) / 1000)) });
+  return `at most ${fits} for ${only.id} would fit there`;
+}
+
+const durationsText = ({ executionUs, periodUs }: CpuReservation): string =>
+  [executionUs, periodUs].map((us) => formatDuration(millis(us / 1000))).join("/");
 
 function violationsOf(record: EnsembleRecord, ensemble: Ensemble, facts: AdmissionFacts): Violation[] {
   // A host that is silent now is no reason: it gets its plan when it is back.

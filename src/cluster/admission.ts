@@ -216,7 +216,8 @@ function inUse(record: EnsembleRecord | undefined): Ensemble | undefined {
   return { ...record.ensemble, networks };
 }
 
-function violationSubject(violation: Violation): string {
+/** What a refusal is about, for people: a host, a cable, appliances. */
+export function violationSubject(violation: Violation): string {
   switch (violation.kind) {
     case "host-cpu":
     case "host-memory":

@@ -1,4 +1,3 @@
-import assert from "node:assert/strict";
 import { hostId, operationId } from "#base/ids.ts";
 import { ClusterManager } from "#cluster/manager.ts";
 import { sampleHosts, sampleTopology } from "#cluster/sample.ts";
@@ -55,7 +54,7 @@ export class Cloud {
   startHost(id: string): void {
     const life = this.#begin(id);
     const record = sampleHosts().get(hostId(id));
-    assert.ok(record);
+    if (record === undefined) throw new RangeError(`Cannot start ${id}: no such host in the sample`);
     const machine = this.machines.get(id) ?? fakeMachine();
     this.machines.set(id, machine);
     const keeper: PlanKeeper = {

@@ -256,20 +256,26 @@ const actionOn = (known: readonly string[]): fc.Arbitrary<StrategyAction> =>
     }),
   );
 
+const source: fc.Arbitrary<MonitorSource> = fc.oneof(
+  plainRecord({ kind: fc.constant("rtp" as const), port: fc.integer({ min: 1, max: 65_535 }) }),
+  plainRecord({ kind: fc.constant("script" as const), command: fc.constant(["cat", "/x y"]) }),
+  plainRecord({ kind: fc.constant("http" as const), url: fc.constant("http://localhost:1/m?a=b") }),
+);
+const metrics: Readonly<Record<MonitorSource["kind"], readonly string[]>> = {
+  rtp: [".jitter", ".loss", ".packets", ".frame-rate"],
+  scheduling: [".usage"],
+  script: ["", ".any"],
+  http: ["", ".any"],
+};
+
+const classes = fc.uniqueArray(
+  plainRecord({ name: fc.stringMatching(/^[a-z]{3,6}$/), priority: fc.integer({ min: 0, max: 7 }) }),
+  { maxLength: 2, selector: (one) => one.name },
+);
+
 /** With classes, monitors, strategies and adjustments about what is there. */
 function adaptive(ensemble: Ensemble): fc.Arbitrary<Ensemble> {
   const known = appliancesOf(ensemble).map((appliance): string => appliance.name);
-  const source: fc.Arbitrary<MonitorSource> = fc.oneof(
-    plainRecord({ kind: fc.constant("rtp" as const), port: fc.integer({ min: 1, max: 65_535 }) }),
-    plainRecord({ kind: fc.constant("script" as const), command: fc.constant(["cat", "/x y"]) }),
-    plainRecord({ kind: fc.constant("http" as const), url: fc.constant("http://localhost:1/m?a=b") }),
-  );
-  const metrics: Readonly<Record<MonitorSource["kind"], readonly string[]>> = {
-    rtp: [".jitter", ".loss", ".packets", ".frame-rate"],
-    scheduling: [".usage"],
-    script: ["", ".any"],
-    http: ["", ".any"],
-  };
   const monitors = fc.uniqueArray(
     plainRecord({
       name,
@@ -298,10 +304,6 @@ function adaptive(ensemble: Ensemble): fc.Arbitrary<Ensemble> {
         optional("rearm", threshold),
       )
       .map(([strategy, rearm]) => ({ ...strategy, ...rearm }));
-  const classes = fc.uniqueArray(
-    plainRecord({ name: fc.stringMatching(/^[a-z]{3,6}$/), priority: fc.integer({ min: 0, max: 7 }) }),
-    { maxLength: 2, selector: (one) => one.name },
-  );
   const adjustments = fc.uniqueArray(
     fc
       .tuple(
