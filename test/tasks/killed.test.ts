@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { openTaskHost } from "consort/tasks";
+import { systemCgroups } from "#drivers/system/cgroups/group.ts";
+import { systemClock } from "#drivers/system/clock.ts";
+import { busy, sharesOver, startOutside, until } from "./processes.ts";
+
+const program = new URL("owner.child.ts", import.meta.url).pathname;
+
+test("when the program is killed, what it had stopped goes on, and the next one takes its groups away", async (t) => {
+  const worker = startOutside(busy);
+  t.after(() => worker.kill("SIGKILL"));
+  const owner = spawn(process.execPath, [program, String(worker.pid)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  t.after(() => owner.kill("SIGKILL"));
+  for await (const line of createInterface({ input: owner.stdout })) if (line === "dispatched") break;
+  const [group = ""] =
+    /consort-tasks\/\d+-\d+/.exec(readFileSync(`/proc/${worker.pid}/cgroup`, "utf8")) ?? [];
+  assert.notEqual(group, "", "it was adopted");
+  const ended = once(owner, "exit");
+  owner.kill("SIGKILL");
+  await ended;
+  await staysFree(group);
+  await using host = await openTaskHost({ processors: [{ milli: 1000 }] });
+  assert.deepEqual(host.vtmScheduler.getResources(), []);
+  assert.ok(!readFileSync(`/proc/${worker.pid}/cgroup`, "utf8").includes(group));
+  await sharesOver(100, [worker.pid]);
+});
+
+/** While it is dispatched it is frozen nine tenths of the time. */
+async function staysFree(group: string): Promise<void> {
+  const cgroup = systemCgroups(systemClock()).open(`${group}/held/job-1`);
+  let inARow = 0;
+  await until("the process to run freely", () => {
+    inARow = cgroup.isFrozen() ? 0 : inARow + 1;
+    return inARow >= 100;
+  });
+}
