@@ -93,7 +93,7 @@ function plainStage(
     async fifth() {
       film("stream.sh", [fifthFilm]);
     },
-    arrivals: async () => outside.arrivals(),
+    arrivals: async (_signal, lastBytes) => outside.arrivals(lastBytes),
     stop: () => outside.stop(),
   };
 }
@@ -145,9 +145,10 @@ export class Outside {
     });
   }
 
-  arrivals(): string {
+  arrivals(lastBytes?: number): string {
     this.#processes.check();
-    return readFileSync(this.#arrivalsFile, "utf8");
+    const text = readFileSync(this.#arrivalsFile, "utf8");
+    return lastBytes === undefined ? text : text.slice(-lastBytes);
   }
 
   /** Ends all, and waits until nothing of it is under way any more. */

@@ -24,8 +24,8 @@ export type Stage = {
   start(signal: AbortSignal): Promise<void>;
   /** Room for a fifth film is made, where that can be, and the film started. */
   fifth(signal: AbortSignal): Promise<void>;
-  /** All that has arrived since the start. */
-  arrivals(signal: AbortSignal): Promise<string>;
+  /** All that has arrived since the start, or the last of it. */
+  arrivals(signal: AbortSignal, lastBytes?: number): Promise<string>;
   stop(): Promise<void>;
 };
 

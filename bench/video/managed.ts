@@ -44,8 +44,9 @@ function stageOf(name: string, rig: Rig, ensemble: Ensemble): Omit<Stage, "fifth
     async start(signal) {
       await rig.up(ensemble, signal);
     },
-    async arrivals(signal) {
-      const { stdout } = await rig.exec(ensemble.name, "viewer", ["cat", arrivalsFile], signal);
+    async arrivals(signal, lastBytes) {
+      const read = lastBytes === undefined ? ["cat"] : ["tail", "-c", String(lastBytes)];
+      const { stdout } = await rig.exec(ensemble.name, "viewer", [...read, arrivalsFile], signal);
       return stdout;
     },
     async stop() {

@@ -44,7 +44,7 @@ function panelOf(played: Played): string {
     return panel.top + (panel.plotHeight * (deviationMsMax - shown)) / (2 * deviationMsMax);
   };
   const { deviationMsMax: worst, deviationMsP99: p99, lossRatio, receivedRatio } = played.fiveFilms;
-  const figures = `${formatFigure(worst)} ms at most, p99 ${formatFigure(p99)} ms, ${formatFigure(lossRatio * 100)}% lost, ${formatFigure(receivedRatio * 100)}% of packets came`;
+  const figures = `five films: max ${formatFigure(worst)} ms, p99 ${formatFigure(p99)} ms, ${formatFigure(lossRatio * 100)}% lost, ${formatFigure(receivedRatio * 100)}% received`;
   return [
     `<rect width="${panel.width}" height="${panel.height}" fill="none" stroke="#ccc"/>`,
     `<text x="8" y="16" font-size="12" font-weight="bold">${escaped(played.name)}</text>`,

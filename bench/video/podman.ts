@@ -49,7 +49,7 @@ export function podmanStage(ground: Ground): Stage {
       await podman.ask(["update", "--cpus", String(parts.after.films), films], signal);
       await podman.ask(["exec", "--detach", films, "sh", "/srv/stream.sh", String(fifthFilm)], signal);
     },
-    arrivals: async () => outside.arrivals(),
+    arrivals: async (_signal, lastBytes) => outside.arrivals(lastBytes),
     async stop() {
       try {
         await podman.remove();

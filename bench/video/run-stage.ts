@@ -2,7 +2,7 @@ import { systemClock } from "#drivers/system/clock.ts";
 import { millis } from "#base/units.ts";
 import { parseArrivals, quality } from "./arrivals.ts";
 import type { Arrival, Quality } from "./arrivals.ts";
-import { fifthFilm } from "./load.ts";
+import { fifthFilm, firstFilms } from "./load.ts";
 import type { Stage } from "./load.ts";
 
 /** One stage from its start to its end, and what the receiver saw of it. */
@@ -29,15 +29,35 @@ const clock = systemClock();
 export async function play(stage: Stage, timing: Timing, signal: AbortSignal): Promise<Played> {
   try {
     await stage.start(signal);
-    await pause(timing.startMs + timing.fourMs, signal);
+    await pause(timing.startMs, signal);
+    await untilPlaying(stage, firstFilms.length, signal);
+    await pause(timing.fourMs, signal);
     const fifthAtUs = Date.now() * 1000;
     await stage.fifth(signal);
+    await untilPlaying(stage, firstFilms.length + 1, signal);
     await pause(timing.settleMs + timing.fiveMs + tailMs, signal);
     const arrivals = parseArrivals(await stage.arrivals(signal));
     return judge(stage.name, arrivals, fifthAtUs, timing);
   } finally {
     await stage.stop();
   }
+}
+
+/** Some of every film is among what arrives in half a second. */
+const recentBytes = 10_000;
+const lookAgainMs = 200;
+const looksMax = 100;
+
+/** Until that many films arrive: programs may take their time to start. */
+async function untilPlaying(stage: Stage, films: number, signal: AbortSignal): Promise<void> {
+  for (let look = 0; look < looksMax; look += 1) {
+    const text = await stage.arrivals(signal, recentBytes);
+    // The first line may have lost its beginning.
+    const recent = parseArrivals(text.slice(text.indexOf("\n") + 1));
+    if (new Set(recent.map(({ film }) => film)).size >= films) return;
+    await pause(lookAgainMs, signal);
+  }
+  throw new Error(`${stage.name}: ${films} films did not begin to arrive`);
 }
 
 /** Packets may be late at the end of the time. */
