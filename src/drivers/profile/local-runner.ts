@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { constants } from "node:os";
 import { ConsortError } from "#base/errors.ts";
 import type { Clock } from "#base/runtime.ts";
-import { millis } from "#base/units.ts";
+import { milliCpu, millis } from "#base/units.ts";
 import type { CpuSample } from "#control/profile/rhythm.ts";
 import { Nftables } from "#drivers/network/kernel/nftables.ts";
 import type { FinishedRun, ProgramRunner, RunRequest } from "#drivers/profile/port.ts";
@@ -20,8 +20,9 @@ type LocalRunnerParts = {
   readonly pid: number;
 };
 
-/** Groups are "<parent>/<pid of who profiles>"; all begin with it. */
-const parent = "consort/profile";
+/** Groups are "<parent>/<pid of who profiles>". They come first where others want the same processor. */
+const parent = "consort-profile";
+const weight = milliCpu(64_000);
 /** Often enough to see a program's rhythm; a look costs some 0.003 ms. */
 const sampleEveryMs = 2;
 /** Of one run, after which only its end is looked at: four minutes. */
@@ -54,6 +55,10 @@ export class LocalRunner implements ProgramRunner {
     await using undo = new AsyncDisposableStack();
     undo.defer(() => this.#remove(group));
     group.create();
+    group.setWeight(weight);
+    const all = this.#parts.cgroups.open(parent);
+    all.setWeight(weight);
+    all.close();
     const counter = await this.#counter();
     if (counter !== undefined) undo.defer(() => counter.close());
     const measured = await this.#measure(group, request, signal);

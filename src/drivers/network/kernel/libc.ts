@@ -14,6 +14,9 @@ const setsockoptCall = libc.func("int setsockopt(int, int, int, void *, uint32_t
 const setnsCall = libc.func("int setns(int, int)");
 const ioctlCall = libc.func("int ioctl(int, unsigned long, void *)");
 
+const fcntlCall = libc.func("int fcntl(int, int, int)");
+
+const setDescriptorFlags = 2;
 const netlinkFamily = 16;
 const rawSocket = 3;
 const closeOnExec = 0o2000000;
@@ -104,6 +107,11 @@ export function inNamespace<Result>(home: number, namespace: number, work: () =>
 /** ioctl with a buffer; returns the errno, 0 when it worked. */
 export function ioctl(fd: number, request: number, argument: Buffer): number {
   return ioctlCall(fd, request, argument) === 0 ? 0 : koffi.errno();
+}
+
+/** No program started from here on inherits it. What is not open is left alone. */
+export function keepFromPrograms(fd: number): void {
+  fcntlCall(fd, setDescriptorFlags, 1);
 }
 
 /** The address of a buffer, to be put into another one; keep the buffer referenced while the kernel uses it. */

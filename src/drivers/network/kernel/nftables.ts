@@ -1,6 +1,8 @@
+import { readdirSync } from "node:fs";
 import koffi from "koffi";
 import type { KoffiFunc } from "koffi";
 import { ConsortError } from "#base/errors.ts";
+import { keepFromPrograms } from "#drivers/network/kernel/libc.ts";
 
 /**
  * libnftables inside this process: a change costs some 0.05 ms where starting `nft` costs 10. A context belongs to
@@ -44,12 +46,22 @@ function load(): ReturnType<typeof koffi.load> {
   }
 }
 
+/** The library's socket would be inherited by every program that is started later, and outlive this process there. */
+function keptFromPrograms<Made>(make: () => Made): Made {
+  const made = make();
+  // Programs are given their first three by name, and whatever else they are to have.
+  for (const fd of readdirSync(openFiles).map(Number)) if (fd > 2) keepFromPrograms(fd);
+  return made;
+}
+
+const openFiles = "/proc/self/fd";
+
 /** Above this, a call takes milliseconds and goes to another thread. */
 const commandCharactersMaxInline = 8192;
 
 export class Nftables {
   readonly #library = library();
-  readonly #context = this.#library.make(0);
+  readonly #context = keptFromPrograms(() => this.#library.make(0));
 
   constructor() {
     this.#library.bufferOutput(this.#context);
