@@ -18,7 +18,7 @@ import { HostManager } from "#host/manager.ts";
 import type { HostConfig } from "#lab/config.ts";
 import { runManager } from "#main/process.ts";
 import type { Manager } from "#main/process.ts";
-import { hostAddress } from "#protocol/topics.ts";
+import { clusterAddress, hostAddress } from "#protocol/topics.ts";
 
 /** Begins the name of every link and table of ours inside a host's network namespace. */
 const linkMark = "cst";
@@ -40,6 +40,7 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
   const messaging = connectLocalBus({
     path: config.bus,
     address: hostAddress(config.host),
+    hears: [clusterAddress],
     clock,
     random: systemRandom(),
     log,

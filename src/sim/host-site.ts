@@ -5,7 +5,7 @@ import { noSegments } from "#drivers/network/none.ts";
 import { seededRandom } from "#base/seeded-random.ts";
 import type { HostRecord } from "#cluster/records.ts";
 import type { HostIdentity } from "#host/reporter.ts";
-import { hostAddress } from "#protocol/topics.ts";
+import { clusterAddress, hostAddress } from "#protocol/topics.ts";
 import { SimulatedApplianceDriver } from "#sim/drivers/appliances.ts";
 import type { Buses } from "#sim/drivers/bus.ts";
 import { incarnationClock } from "#sim/drivers/clock.ts";
@@ -88,7 +88,7 @@ export class HostSite {
       identity,
       clock,
       log,
-      messaging: this.#buses.connect(life, hostAddress(host), log),
+      messaging: this.#buses.connect(life, hostAddress(host), log, [clusterAddress]),
       keeper: simulatedKeeper(this.disk, life, settings.diskMs),
       ...(this.tunnels === undefined
         ? {

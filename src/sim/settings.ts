@@ -49,8 +49,6 @@ export type SimulationSettings = {
   /** A host notices that a newer cluster manager has the address of the one it is connected to. */
   readonly followMs: Spread;
   readonly mapperEffort: number;
-  /** Hosts are told of each other, as a real bus does; no manager cares, and it takes the square of their number. */
-  readonly hostsSeeEachOther: boolean;
   /** Check every message's form and freeze it, so that a receiver that changes one fails. Slow. */
   readonly freezesMessages: boolean;
   /** Trace lines kept: the newest so many. The fingerprint covers all. */
@@ -85,7 +83,6 @@ export const defaultSettings: SimulationSettings = {
   keepAliveMs: [2000, 6000],
   followMs: [50, 8000],
   mapperEffort: 0.2,
-  hostsSeeEachOther: false,
   freezesMessages: false,
   traceLinesKept: 0,
   demandOf: () => 100,

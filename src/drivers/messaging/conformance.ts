@@ -8,7 +8,7 @@ export type BusUnderTest = {
   /** A new bus; returns its end "cluster". */
   open(): Promise<Messaging>;
   /** A further end, which need not be connected yet. */
-  connect(address: string): Messaging;
+  connect(address: string, hears?: readonly string[]): Messaging;
   /** Removes what `open` left, ends included. */
   clear(): Promise<void>;
 };
@@ -33,8 +33,8 @@ export function messagingConformance(name: string, bus: BusUnderTest): void {
       cluster = await bus.open();
     });
     afterEach(() => bus.clear());
-    const host = async (address: string): Promise<Messaging> => {
-      const end = bus.connect(address);
+    const host: Connect = async (address, hears) => {
+      const end = bus.connect(address, hears);
       await Promise.all([until(end, "cluster"), until(cluster, address)]);
       return end;
     };
@@ -45,7 +45,7 @@ export function messagingConformance(name: string, bus: BusUnderTest): void {
 }
 
 type Cluster = () => Messaging;
-type Connect = (address: string) => Promise<Messaging>;
+type Connect = (address: string, hears?: readonly string[]) => Promise<Messaging>;
 
 function requests(cluster: Cluster, host: Connect): void {
   it("carries requests and answers both ways and between two hosts, saying who asks", async () => {
@@ -220,6 +220,22 @@ function roomsAndPresence(cluster: Cluster, host: Connect): void {
       { address: "host/a2", present: true },
       { address: "host/a2", present: false },
     ]);
+  });
+
+  it("tells an end of nobody but those it wants to hear of, who hear of it all the same", async () => {
+    const other = await host("host/a2");
+    const one = await host("host/a1", ["cluster", "host/a3"]);
+    await until(other, "host/a1");
+    assert.deepEqual(one.present(), ["cluster"]);
+    const changes: Presence[] = [];
+    one.onPresence((change) => changes.push(change));
+    await other.close();
+    await until(cluster(), "host/a2", false);
+    await host("host/a3");
+    await until(one, "host/a3");
+    assert.deepEqual(changes, [{ address: "host/a3", present: true }]);
+    cluster().answer("greet", async ({ from }) => from);
+    assert.equal(await one.request("cluster", "greet", null, never), "host/a1");
   });
 
   it("gives an address to its newest end", async () => {

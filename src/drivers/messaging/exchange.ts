@@ -1,8 +1,18 @@
 import type { Log } from "#base/runtime.ts";
 import type { Frame, RoutedFrame } from "#drivers/messaging/frames.ts";
 
-/** One end as the exchange sees it. */
-export type Member = { readonly address: string; deliver(frame: Frame): void };
+/**
+ * One end as the exchange sees it. `hears`: the only addresses it is told the presence of, and so the only ones it asks
+ * anything; absent: all. What a host is told of every other host would be the square of their number.
+ */
+export type Member = {
+  readonly address: string;
+  readonly hears?: readonly string[] | undefined;
+  deliver(frame: Frame): void;
+};
+
+const hearsOf = ({ hears }: Member, address: string): boolean =>
+  hears === undefined || hears.includes(address);
 
 /**
  * Who is there and where frames go. Knows no sockets: the bus puts one member a connection, the fake one an end.
@@ -25,7 +35,7 @@ export class Exchange {
       this.leave(before);
       before.deliver({ kind: "refused", message: `a newer connection took over ${member.address}` });
     }
-    const present = [...this.#members.keys()];
+    const present = (member.hears ?? [...this.#members.keys()]).filter((one) => this.#members.has(one));
     this.#members.set(member.address, member);
     member.deliver({ kind: "welcome", present });
     this.#tellOthers(member, true);
@@ -98,7 +108,8 @@ export class Exchange {
 
   #tellOthers(member: Member, present: boolean): void {
     for (const other of this.#members.values()) {
-      if (other !== member) other.deliver({ kind: "presence", address: member.address, present });
+      if (other === member || !hearsOf(other, member.address)) continue;
+      other.deliver({ kind: "presence", address: member.address, present });
     }
   }
 }

@@ -11,7 +11,7 @@ messagingConformance("the fake bus", {
     bus = fakeBus(silentLog);
     return bus.connect("cluster");
   },
-  connect: (address) => bus.connect(address),
+  connect: (address, hears) => bus.connect(address, hears),
   clear: async () => {},
 });
 

@@ -7,8 +7,8 @@ import type { Frame } from "#drivers/messaging/frames.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 
 export type FakeBus = {
-  /** A new end; one that has the address already loses its place. */
-  connect(address: string): Messaging;
+  /** A new end; one that has the address already loses its place. `hears`: see Member. */
+  connect(address: string, hears?: readonly string[]): Messaging;
   /** Cuts an end off, as if its connection had broken, or puts it back. */
   cut(address: string): void;
   mend(address: string): void;
@@ -18,10 +18,11 @@ export type FakeBus = {
 export function fakeBus(log: Log): FakeBus {
   const exchange = new Exchange(log);
   const ends = new Map<string, { endpoint: Endpoint; member: Member }>();
-  const connect = (address: string): Messaging => {
+  const connect = (address: string, hears?: readonly string[]): Messaging => {
     let joined = true;
     const member: Member = {
       address,
+      hears,
       deliver: (frame) =>
         later(frame, (copy) => {
           if (copy.kind === "refused") endpoint.disconnected();

@@ -18,6 +18,7 @@ describe("decodeFrame()", () => {
       "[]",
       '{"kind":"unheard"}',
       '{"kind":"hello"}',
+      '{"kind":"hello","address":"a","hears":"b"}',
       '{"kind":"reply","from":"a","to":"b","id":"1"}',
       '{"kind":"failure","from":"a","to":"b","id":1,"code":"unheard","message":""}',
       '{"kind":"welcome","present":[1]}',

@@ -2,9 +2,9 @@ import { ConsortError, errorTable } from "#base/errors.ts";
 import type { ErrorCode } from "#base/errors.ts";
 import { messagingLimits } from "#drivers/messaging/limits.ts";
 
-/** What travels on the local bus: one JSON object a line. `from` is set by the bus, never believed. */
+/** What travels on the local bus: one JSON object a line. `from` is set by the bus, never believed. `hears`: see Member. */
 export type Frame =
-  | { readonly kind: "hello"; readonly address: string }
+  | { readonly kind: "hello"; readonly address: string; readonly hears?: readonly string[] }
   | { readonly kind: "welcome"; readonly present: readonly string[] }
   | { readonly kind: "refused"; readonly message: string }
   | { readonly kind: "presence"; readonly address: string; readonly present: boolean }
@@ -51,16 +51,17 @@ export function isAddress(text: string): boolean {
   return text.length <= messagingLimits.addressLengthMax && /^[a-z0-9][a-z0-9._/-]*$/i.test(text);
 }
 
+const isTexts = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((one) => typeof one === "string");
+
 function hasFields(fields: Record<string, unknown>): boolean {
   const texts = (...names: string[]): boolean => names.every((name) => typeof fields[name] === "string");
   const routed = (): boolean => texts("from", "to") && Number.isSafeInteger(fields["id"]);
   switch (fields["kind"]) {
     case "hello":
-      return texts("address");
-    case "welcome": {
-      const present = fields["present"];
-      return Array.isArray(present) && present.every((one) => typeof one === "string");
-    }
+      return texts("address") && (fields["hears"] === undefined || isTexts(fields["hears"]));
+    case "welcome":
+      return isTexts(fields["present"]);
     case "refused":
       return texts("message");
     case "presence":

@@ -10,7 +10,15 @@ import type { Messaging } from "#drivers/messaging/port.ts";
 import { reconnectDelay } from "#drivers/messaging/reconnect.ts";
 import { readFrames } from "#drivers/messaging/socket-line.ts";
 
-type ClientOptions = { path: string; address: string; clock: Clock; random: Random; log: Log };
+type ClientOptions = {
+  path: string;
+  address: string;
+  /** The only addresses it wants to know the presence of, and asks anything; absent: all. */
+  hears?: readonly string[];
+  clock: Clock;
+  random: Random;
+  log: Log;
+};
 
 /**
  * An end of the bus at `path`, which need not be there yet: it connects as soon as it can, and again whenever
@@ -74,7 +82,9 @@ function useOnce(
     };
     signal.addEventListener("abort", stop, { once: true });
     socket.once("connect", () => {
-      socket.write(`${encodeFrame({ kind: "hello", address: options.address })}\n`);
+      const { address, hears } = options;
+      const hello: Frame = { kind: "hello", address, ...(hears === undefined ? {} : { hears }) };
+      socket.write(`${encodeFrame(hello)}\n`);
     });
     socket.on("error", (error) => {
       end.reason = messageOf(error);

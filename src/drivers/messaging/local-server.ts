@@ -86,6 +86,7 @@ function serve(socket: Socket, { exchange, address, clock, log, closed }: Servic
     greeted.abort();
     member = {
       address: frame.address,
+      hears: frame.hears,
       deliver: (delivered) => {
         tell(delivered);
         if (delivered.kind === "refused") socket.end();

@@ -25,8 +25,9 @@ const open = async (): Promise<Messaging> => {
   ends.push(end);
   return end;
 };
-const enter = (address: string): Messaging => {
-  const end = connectLocalBus({ path, address, clock, random: systemRandom(), log: silentLog });
+const enter = (address: string, hears?: readonly string[]): Messaging => {
+  const told = hears === undefined ? {} : { hears };
+  const end = connectLocalBus({ path, address, ...told, clock, random: systemRandom(), log: silentLog });
   ends.push(end);
   return end;
 };

@@ -18,7 +18,7 @@ class Site {
   readonly buses = new Buses({
     time: this.running.time,
     wire: this.wire,
-    settings: { ...defaultSettings, freezesMessages: true, hostsSeeEachOther: true },
+    settings: { ...defaultSettings, freezesMessages: true },
   });
 
   open(name = "cluster/1", takesOver = false): { life: Incarnation; end: Messaging } {
@@ -26,9 +26,9 @@ class Site {
     return { life, end: this.buses.open(life, tracedLog(this.running.time, life), takesOver) };
   }
 
-  connect(address: string): { life: Incarnation; end: Messaging } {
+  connect(address: string, hears?: readonly string[]): { life: Incarnation; end: Messaging } {
     const life = this.running.life(address);
-    return { life, end: this.buses.connect(life, address, tracedLog(this.running.time, life)) };
+    return { life, end: this.buses.connect(life, address, tracedLog(this.running.time, life), hears) };
   }
 
   kill(life: Incarnation, silently = false): void {
@@ -43,7 +43,7 @@ messagingConformance("the simulated bus", {
     site = new Site();
     return site.open().end;
   },
-  connect: (address) => site.connect(address).end,
+  connect: (address, hears) => site.connect(address, hears).end,
   clear: () => site.running[Symbol.asyncDispose](),
 });
 

@@ -77,8 +77,8 @@ export class Buses {
   }
 
   /** A host's end, which connects as soon as it can, and again whenever its line breaks. */
-  connect(life: Incarnation, address: string, log: Log): Messaging {
-    const line = new HostLine(this, life, address, log);
+  connect(life: Incarnation, address: string, log: Log, hears?: readonly string[]): Messaging {
+    const line = new HostLine(this, life, address, log, hears);
     this.#lines.add(line);
     line.connect();
     return line.endpoint;

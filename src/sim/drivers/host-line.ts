@@ -5,7 +5,6 @@ import type { Member } from "#drivers/messaging/exchange.ts";
 import type { Frame } from "#drivers/messaging/frames.ts";
 import { messagingLimits } from "#drivers/messaging/limits.ts";
 import { reconnectDelay } from "#drivers/messaging/reconnect.ts";
-import { clusterAddress } from "#protocol/topics.ts";
 import type { Buses, BusServer } from "#sim/drivers/bus.ts";
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
 
@@ -33,6 +32,7 @@ export class HostLine {
   readonly life: Incarnation;
   readonly #buses: Buses;
   readonly #address: string;
+  readonly #hears: readonly string[] | undefined;
   #closed = false;
   #connection: Connection | undefined;
   /** Attempts that came to nothing since the last connection. */
@@ -40,10 +40,12 @@ export class HostLine {
   /** Those of them that nobody answered. */
   #unanswered = 0;
 
-  constructor(buses: Buses, life: Incarnation, address: string, log: Log) {
+  /** `hears`: see Member. */
+  constructor(buses: Buses, life: Incarnation, address: string, log: Log, hears?: readonly string[]) {
     this.#buses = buses;
     this.life = life;
     this.#address = address;
+    this.#hears = hears;
     this.endpoint = new Endpoint({
       address,
       log,
@@ -124,12 +126,12 @@ export class HostLine {
     if (connection.serverClosed || server.life.isDead) return;
     const member: Member = {
       address: this.#address,
+      hears: this.#hears,
       deliver: (frame) => {
-        const seen = this.#buses.settings.hostsSeeEachOther ? frame : asSeenByHost(frame);
-        if (seen === undefined || connection.serverClosed || server.life.isDead) return;
-        this.#buses.prepare(seen);
-        this.#buses.transmit(down, seen, () => this.#receive(connection, seen));
-        if (seen.kind === "refused") this.#closeServerEnd(connection);
+        if (connection.serverClosed || server.life.isDead) return;
+        this.#buses.prepare(frame);
+        this.#buses.transmit(down, frame, () => this.#receive(connection, frame));
+        if (frame.kind === "refused") this.#closeServerEnd(connection);
       },
     };
     connection.member = member;
@@ -220,11 +222,4 @@ export class HostLine {
     this.#failures += 1;
     this.life.later(delayMs, "bus, connect", () => this.connect());
   }
-}
-
-/** Hosts are told of the cluster manager alone: what they would hear of each other is of no use to them. */
-function asSeenByHost(frame: Frame): Frame | undefined {
-  if (frame.kind === "presence") return frame.address === clusterAddress ? frame : undefined;
-  if (frame.kind !== "welcome") return frame;
-  return { kind: "welcome", present: frame.present.filter((address) => address === clusterAddress) };
 }
