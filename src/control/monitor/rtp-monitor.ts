@@ -5,13 +5,23 @@ import { RtpStream } from "#control/monitor/rtp-stream.ts";
 import type { RtpInterval } from "#control/monitor/rtp-stream.ts";
 
 type Bucket = RtpInterval & { readonly fromMs: number; readonly toMs: number };
+/** Counted over `heardMs`. */
+type Rate = {
+  readonly isStream: boolean;
+  readonly frames: number;
+  readonly packets: number;
+  readonly heardMs: number;
+};
 type Heard = { readonly stream: RtpStream; readonly buckets: Bucket[] };
 
 /** Rates and loss are told over this long, so that single frames do not show in them. */
 const windowMs = 1000;
+/** Of a stream that has only begun no rate can be told. */
+const soonestMs = 500;
 /** A stream nothing came of for so long is over. */
 const silenceMs = 5000;
 const streamsMax = 64;
+const strayMax = 5;
 
 /**
  * Measures the RTP streams in the packets it is shown (reference vtm.md, monitor interceptors): give it every datagram
@@ -55,29 +65,32 @@ export class RtpMonitor {
     const fromMs = this.#readMs;
     this.#readMs = nowMs;
     const now: Bucket[] = [];
-    const rates: { frames: number; packets: number }[] = [];
+    const rates: Rate[] = [];
     for (const [ssrc, { stream, buckets }] of this.#heard) {
       const bucket = { ...stream.interval(), fromMs, toMs: nowMs };
       buckets.push(bucket);
       while ((buckets[0]?.toMs ?? nowMs) <= nowMs - windowMs) buckets.shift();
       now.push(bucket);
-      const began = Math.max(this.#beganMs, Math.min(nowMs - windowMs, buckets[0]?.fromMs ?? nowMs));
-      const seconds = (nowMs - began) / 1000;
-      rates.push({
-        frames: total(buckets, "frames") / seconds,
-        packets: total(buckets, "packets") / seconds,
-      });
+      const heardMs =
+        nowMs - Math.max(stream.beganMs, Math.min(nowMs - windowMs, buckets[0]?.fromMs ?? nowMs));
+      // A few strays are no stream whose frames anybody waits for.
+      const isStream = stream.heard >= strayMax;
+      rates.push({ isStream, frames: total(buckets, "frames"), packets: total(buckets, "packets"), heardMs });
       if (nowMs - stream.lastAtMs > silenceMs) this.#heard.delete(ssrc);
     }
     return [...this.#rates(rates, nowMs), ...this.#quality(now, nowMs)];
   }
 
-  #rates(rates: readonly { frames: number; packets: number }[], nowMs: number): Reading[] {
+  #rates(rates: readonly Rate[], nowMs: number): Reading[] {
     if (nowMs - this.#beganMs < windowMs) return [];
-    const frames = rates.map((rate) => rate.frames);
+    const known = rates.filter(({ heardMs }) => heardMs >= soonestMs);
+    const streams = known.filter(({ isStream }) => isStream);
+    const perSecond = streams.map(({ frames, heardMs }) => (frames * 1000) / heardMs);
+    const packets = known.reduce((sum, rate) => sum + (rate.packets * 1000) / rate.heardMs, 0);
+    if (known.length === 0 && rates.length > 0) return [];
     return [
-      { metric: "frame-rate", value: frames.length === 0 ? 0 : Math.min(...frames) },
-      { metric: "packets", value: rates.reduce((sum, rate) => sum + rate.packets, 0) },
+      { metric: "frame-rate", value: perSecond.length === 0 ? 0 : Math.min(...perSecond) },
+      { metric: "packets", value: packets },
     ];
   }
 

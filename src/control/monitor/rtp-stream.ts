@@ -21,8 +21,11 @@ const jitterGain = 1 / 16;
 /** One source of RTP packets: loss by its sequence numbers, jitter by its timestamps (RFC 3550, A.1, A.3, A.8). */
 export class RtpStream {
   readonly #clockRateHz: number;
-  /** Anything of it was heard. */
+  /** When anything of it was heard first, and last. */
+  readonly beganMs: number;
   lastAtMs: number;
+  /** Packets of it, ever. */
+  heard = 0;
   #highest: number;
   /** Of the packet with the highest number. */
   #highestAtMs: number;
@@ -38,6 +41,7 @@ export class RtpStream {
   constructor(first: RtpPacket, datagram: Uint8Array, atMs: number) {
     this.#clockRateHz = clockRateHz(first.payloadType);
     this.#highest = first.sequence;
+    this.beganMs = atMs;
     this.lastAtMs = atMs;
     this.#highestAtMs = atMs;
     this.#lastTimestamp = first.timestamp;
@@ -99,6 +103,7 @@ export class RtpStream {
   }
 
   #count(packet: RtpPacket, datagram: Uint8Array, isNewTimestamp: boolean): void {
+    this.heard += 1;
     this.#packets += 1;
     this.#received += 1;
     const video =

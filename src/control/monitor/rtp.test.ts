@@ -108,6 +108,24 @@ describe("RtpMonitor", () => {
     ]);
   });
 
+  it("counts a stream from its first packet on, once it has played for a while", () => {
+    const monitor = new RtpMonitor(millis(0));
+    const rateAt = (nowMs: number): number | undefined => value(monitor.read(millis(nowMs)), "frame-rate");
+    assert.equal(rateAt(2000), 0);
+    const heardUntil = (untilMs: number): void => {
+      for (let index = 0; index < 100; index += 1) {
+        const atMs = 2300 + dueMs(index);
+        if (atMs >= untilMs - 200 && atMs < untilMs) monitor.packet(datagram(packetOf(index)), millis(atMs));
+      }
+    };
+    const rates = [2400, 2600, 2800, 3000, 3200].map((untilMs) => {
+      heardUntil(untilMs);
+      return rateAt(untilMs);
+    });
+    assert.deepEqual(rates.slice(0, 2), [undefined, undefined]);
+    for (const rate of rates.slice(2)) assert.ok(rate !== undefined && rate >= 25 && rate <= 27, `${rate}`);
+  });
+
   it("sees a stream that stops: its rate falls to nothing, then it is forgotten", () => {
     const monitor = new RtpMonitor(millis(0));
     for (let index = 0; index < 50; index += 1) {
@@ -180,6 +198,7 @@ describe("RtpMonitor", () => {
     }
     const readings = monitor.read(millis(1000));
     assert.equal(value(readings, "packets"), 50 + 63);
+    assert.equal(value(readings, "frame-rate"), 25, "strays are no streams");
   });
 
   it("survives anything, and takes no RTCP for RTP", () => {
