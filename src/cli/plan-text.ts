@@ -12,6 +12,9 @@ const signs = {
   "link-add": "+",
   "link-remove": "-",
   "link-change": "~",
+  "rule-add": "+",
+  "rule-remove": "-",
+  "rule-change": "~",
 } as const satisfies Record<PlanResult["changes"][number]["action"], string>;
 
 /** What `up` would do: changes, placements with reasons, links with paths, and what would be refused. */

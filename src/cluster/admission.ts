@@ -163,6 +163,11 @@ export function planResult(
         subject: `${link.from} – ${link.to}`,
         detail: fields.map(fieldName).join(", "),
       })),
+      ...diff.rules.map(({ change, kind, name }) => ({
+        action: ruleActions[change],
+        subject: `${kind} ${name}`,
+        detail: "",
+      })),
     ],
     placements: [...mapping.placements].map(([appliance, host]) => ({
       appliance,
@@ -195,6 +200,9 @@ const applianceActions = {
 } as const;
 
 const linkActions = { added: "link-add", removed: "link-remove", changed: "link-change" } as const;
+
+/** Classes, monitors and strategies. */
+const ruleActions = { added: "rule-add", removed: "rule-remove", changed: "rule-change" } as const;
 
 function describeChange(change: ReturnType<typeof planDiff>["appliances"][number]): string {
   const fields = change.fields.length === 0 ? "" : `: ${change.fields.map(fieldName).join(", ")}`;

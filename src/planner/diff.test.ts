@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { applianceId, ensembleName, hostId } from "#base/ids.ts";
 import type { HostId } from "#base/ids.ts";
 import { bitsPerSecond, bytes, millis } from "#base/units.ts";
-import type { ApplianceSpec, Ensemble } from "#model/ensemble.ts";
+import type { ApplianceSpec, Ensemble, TeamSpec } from "#model/ensemble.ts";
 import { planDiff } from "#planner/diff.ts";
 
 const name = ensembleName("e");
@@ -20,6 +20,13 @@ const spec = (label: string, more: Partial<ApplianceSpec> = {}): ApplianceSpec =
   priority: 5,
   placement: { labels: {} },
   stopGraceMs: millis(1),
+  ...more,
+});
+const team = (more: Partial<TeamSpec>): TeamSpec => ({
+  name: "t",
+  policy: "round-robin",
+  jobs: [["run"]],
+  teams: [],
   ...more,
 });
 const ensemble = (appliances: ApplianceSpec[], links: Ensemble["links"] = []): Ensemble => ({
@@ -58,19 +65,32 @@ describe("planDiff()", () => {
       spec("gone"),
       spec("moved"),
       spec("changed"),
-      spec("grown"),
+      spec("grown", { memoryBytes: bytes(4) }),
+      spec("limited"),
+      spec("teamed", { teams: [team({})] }),
       spec("calmer"),
       spec("same"),
     ]);
     const after = ensemble([
       spec("moved"),
       spec("changed", { command: ["other"] }),
-      spec("grown", { memoryBytes: bytes(5) }),
+      spec("grown", { memoryBytes: bytes(5), traffic: { serviceClass: "gold" }, suspended: true }),
+      spec("limited", { memoryBytes: bytes(5) }),
+      spec("teamed", { teams: [team({ policy: "together" })], enforcement: "bandwidth" }),
       spec("calmer", { priority: 1 }),
       spec("same"),
       spec("new"),
     ]);
-    const here = { gone: "h1", moved: "h1", changed: "h1", grown: "h1", calmer: "h1", same: "h1" };
+    const here = {
+      gone: "h1",
+      moved: "h1",
+      changed: "h1",
+      grown: "h1",
+      limited: "h1",
+      teamed: "h1",
+      calmer: "h1",
+      same: "h1",
+    };
     const { appliances } = planDiff(before, after, at(here), at({ ...here, moved: "h2", new: "h2" }));
     const found = Object.fromEntries(appliances.map((one) => [one.appliance, one.change]));
     assert.deepEqual(found, {
@@ -78,9 +98,40 @@ describe("planDiff()", () => {
       "e/moved": "moved",
       "e/changed": "restarted",
       "e/grown": "resized",
+      "e/limited": "restarted",
+      "e/teamed": "resized",
       "e/calmer": "updated",
       "e/new": "created",
     });
+  });
+
+  test("restarts for other programs of a team", () => {
+    const [one, other] = [team({}), team({ jobs: [["other"]] })].map((own) =>
+      ensemble([spec("a", { teams: [own] })]),
+    );
+    const { appliances } = planDiff(one, other, at({ a: "h1" }), at({ a: "h1" }));
+    assert.deepEqual(
+      appliances.map(({ change, fields }) => [change, fields]),
+      [["restarted", ["teams"]]],
+    );
+  });
+
+  test("shows classes, monitors and strategies that come, go and change", () => {
+    const having = (more: Partial<Ensemble>): Ensemble => ({ ...ensemble([spec("a")]), ...more });
+    const monitor = (everyMs: number) => ({
+      name: "m",
+      appliance: "a",
+      everyMs: millis(everyMs),
+      source: { kind: "rtp" as const, port: 1 },
+    });
+    const before = having({ monitors: [monitor(20)], serviceClasses: [{ name: "silver", priority: 2 }] });
+    const after = having({ monitors: [monitor(30)], serviceClasses: [{ name: "bronze", priority: 2 }] });
+    const { rules, empty } = planDiff(before, after, at({}), at({}));
+    assert.deepEqual(
+      rules.map((one) => `${one.change} ${one.kind} ${one.name}`),
+      ["removed class silver", "added class bronze", "changed monitor m"],
+    );
+    assert.equal(empty, false);
   });
 
   test("shows links that come, go and change", () => {

@@ -1,14 +1,14 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
-import type { ApplianceSpec, Ensemble } from "#model/ensemble.ts";
+import type { ApplianceSpec, Ensemble, TeamSpec } from "#model/ensemble.ts";
 import type { Placements } from "#planner/mapping.ts";
 
 export type ApplianceChange = {
   readonly appliance: ApplianceId;
   /**
    * created, destroyed: as the words say. moved: destroyed on `from`, created on `to`. restarted: `fields` changed
-   * that only a new start can bring in. resized: CPU or memory alone, without a restart. updated: what the host
+   * that only a new start can bring in. resized: what is reserved for it, or whether it is held, without a restart. updated: what the host
    * applies to a running appliance (restart policy, priority, grace).
    */
   readonly change: "created" | "destroyed" | "moved" | "restarted" | "resized" | "updated";
@@ -25,16 +25,25 @@ export type LinkChange = {
   readonly fields: readonly string[];
 };
 
+export type RuleChange = {
+  readonly change: "added" | "removed" | "changed";
+  readonly kind: "class" | "monitor" | "strategy";
+  readonly name: string;
+};
+
 export type PlanDiff = {
   readonly appliances: readonly ApplianceChange[];
   readonly links: readonly LinkChange[];
+  readonly rules: readonly RuleChange[];
   readonly networksAdded: readonly string[];
   readonly networksRemoved: readonly string[];
   /** Nothing differs at all. */
   readonly empty: boolean;
 };
 
-const liveFields = new Set(["cpu", "memoryBytes"]);
+/** Hosts change these while it runs; a limit that was not there, or of programs, only with a new start. */
+const liveFields = new Set(["cpu", "memoryBytes", "enforcement", "teams", "traffic", "suspended"]);
+const limitFields = new Set(["cpu", "memoryBytes"]);
 const quietFields = new Set(["restart", "priority", "stopGraceMs", "replicas", "placement", "name"]);
 
 const nobody: ReadonlySet<ApplianceId> = new Set();
@@ -79,10 +88,12 @@ export function planDiff(
   const networksAfter = (after?.networks ?? []).map((network) => network.name);
   const networksAdded = networksAfter.filter((name) => !networksBefore.includes(name));
   const networksRemoved = networksBefore.filter((name) => !networksAfter.includes(name));
-  const changes = [appliances, links, networksAdded, networksRemoved];
+  const rules = ruleChanges(before, after);
+  const changes = [appliances, links, rules, networksAdded, networksRemoved];
   return {
     appliances,
     links,
+    rules,
     networksAdded,
     networksRemoved,
     empty: changes.every((list) => list.length === 0),
@@ -102,12 +113,45 @@ function applianceChange(
     return { ...base, change: "created", fields: [] };
   const fields = [...differingFields<ApplianceSpec>(before.spec, after.spec), ...addressing];
   if (from !== undefined && to !== undefined && from !== to) return { ...base, change: "moved", fields };
-  if (fields.some((field) => !liveFields.has(field) && !quietFields.has(field))) {
-    return { ...base, change: "restarted", fields };
-  }
+  const restarts = (field: string): boolean =>
+    !quietFields.has(field) && !isLive(field, before.spec, after.spec);
+  if (fields.some(restarts)) return { ...base, change: "restarted", fields };
   if (fields.some((field) => liveFields.has(field))) return { ...base, change: "resized", fields };
   const visible = fields.filter((field) => field !== "replicas" && field !== "name");
   return visible.length === 0 ? undefined : { ...base, change: "updated", fields: visible };
+}
+
+function isLive(field: string, before: ApplianceSpec, after: ApplianceSpec): boolean {
+  if (limitFields.has(field)) {
+    const key = field as keyof ApplianceSpec;
+    return (before[key] === undefined) === (after[key] === undefined);
+  }
+  if (field === "teams") return canonical(programsOf(before.teams)) === canonical(programsOf(after.teams));
+  return liveFields.has(field);
+}
+
+/** What of teams is started anew when it changes. */
+const programsOf = (teams: readonly TeamSpec[] | undefined): unknown =>
+  teams?.map(({ name, jobs, teams: inner }) => ({ name, jobs, teams: programsOf(inner) }));
+
+/** Classes, monitors and strategies are changed in place, whoever runs. */
+function ruleChanges(before: Ensemble | undefined, after: Ensemble | undefined): RuleChange[] {
+  const kinds = [
+    ["class", before?.serviceClasses, after?.serviceClasses],
+    ["monitor", before?.monitors, after?.monitors],
+    ["strategy", before?.strategies, after?.strategies],
+  ] as const;
+  return kinds.flatMap(([kind, were = [], are = []]): RuleChange[] => {
+    const old = new Map<string, unknown>(were.map((one) => [one.name, one]));
+    const next = new Map<string, unknown>(are.map((one) => [one.name, one]));
+    return [...new Set([...old.keys(), ...next.keys()])].flatMap((name): RuleChange[] => {
+      if (!old.has(name)) return [{ change: "added", kind, name }];
+      if (!next.has(name)) return [{ change: "removed", kind, name }];
+      return canonical(old.get(name)) === canonical(next.get(name))
+        ? []
+        : [{ change: "changed", kind, name }];
+    });
+  });
 }
 
 /** Networks whose members get other addresses. One without a subnet keeps what it has. */

@@ -8,6 +8,8 @@ import { compileProblem } from "#planner/compile.ts";
 import type { Compiled } from "#planner/compile.ts";
 import { hasDriver, hostAllows } from "#planner/demand.ts";
 import type { LinkPath, Mapping, MappingProblem, UnusableReason } from "#planner/mapping.ts";
+import { schedulesOf } from "#planner/schedule-repair.ts";
+import type { Schedules } from "#planner/schedule-repair.ts";
 import { MapperState } from "#planner/state.ts";
 import { trafficLoads } from "#planner/traffic.ts";
 import { pinnedHost } from "#planner/wanted.ts";
@@ -58,8 +60,11 @@ export function explainMapping(problem: MappingProblem, mapping: Mapping): Mappi
     state.move(unit, host);
     state.route();
   });
+  const schedules = schedulesOf(state);
   return {
-    appliances: compiled.appliances.map((_, index) => explainAppliance(problem, compiled, state, index)),
+    appliances: compiled.appliances.map((_, index) =>
+      explainAppliance(problem, compiled, state, index, schedules),
+    ),
     links: explainLinks(compiled, mapping),
   };
 }
@@ -69,6 +74,7 @@ function explainAppliance(
   compiled: Compiled,
   state: MapperState,
   index: number,
+  schedules: Schedules | undefined,
 ): ApplianceExplanation {
   const { id, spec } = compiled.appliances[index]!;
   const unit = compiled.unitOf[index]!;
@@ -87,7 +93,7 @@ function explainAppliance(
         reason: chosen ? whyStill(problem, host, spec) : whyNotAllowed(problem, host, compiled, index),
       };
     if (chosen) return { host: host.id, chosen, costChange: 0, reason: "chosen" };
-    return tryHost(compiled, state, before, unit, position);
+    return tryHost(compiled, state, before, unit, position, schedules);
   });
   candidates.sort(
     (one, other) => (one.costChange ?? Infinity) - (other.costChange ?? Infinity) || (one.chosen ? -1 : 0),
@@ -157,6 +163,7 @@ function tryHost(
   before: CostParts,
   unit: number,
   position: number,
+  schedules: Schedules | undefined,
 ): Candidate {
   const cpuFree = state.cpuFree[position]!;
   const memoryFree = state.memoryFree[position]!;
@@ -164,6 +171,7 @@ function tryHost(
   state.move(unit, position);
   state.route();
   const after = costParts(state);
+  const isKept = schedules === undefined || !schedules.isTabled(unit) || schedules.isKept(position);
   state.undo();
   const costChange = after.cost - before.cost;
   const host = compiled.problem.topology.hosts[position]!.id;
@@ -176,6 +184,7 @@ function tryHost(
     const wanted = formatBytes(bytes(compiled.unitMemory[unit]!));
     problems.push(`memory: ${formatBytes(bytes(Math.max(0, memoryFree)))} free, wanted ${wanted}`);
   }
+  if (!isKept) problems.push("CPU: enough, but not in time for every period");
   if (after.link > before.link) {
     const missing = formatBandwidth(bitsPerSecond(after.link - before.link));
     problems.push(`bandwidth: ${missing} missing on its paths`);

@@ -7,6 +7,7 @@ import type { ApplianceSpec, CpuReservation, Ensemble } from "#model/ensemble.ts
 import { sampleAppliance, sampleEnsemble, sampleLink } from "#model/sample.ts";
 import type { Topology } from "#model/topology.ts";
 import { condensed, existingLoad } from "#planner/existing-load.ts";
+import { explainMapping } from "#planner/explain.ts";
 import { lintMapping } from "#planner/lint.ts";
 import { solveMapping } from "#planner/mapper.ts";
 import type { MappingProblem, PlacedEnsemble } from "#planner/mapping.ts";
@@ -88,6 +89,23 @@ describe("reservations of CPU time per period", () => {
     assert.deepEqual(mapping.violations, []);
     const hosts = [...mapping.placements.values()];
     assert.equal(new Set(hosts).size, 2);
+  });
+
+  it("are explained: a host with room in sum, but not in time, is no candidate", () => {
+    const specs = [
+      ...["x", "y"].map((name) => ({
+        ...tabled(name, 24, 40),
+        placement: { labels: {}, hosts: [hostId("a1")] },
+      })),
+      tabled("z", 24, 40),
+    ];
+    const problem = problemOf(star(2, 2000), specs);
+    const told = explainMapping(problem, solved(problem)).appliances.find(
+      ({ appliance }) => appliance === idOf("z"),
+    );
+    assert.equal(told?.host, "a2");
+    const other = told.candidates.find(({ host }) => host === "a1");
+    assert.equal(other?.reason, "CPU: enough, but not in time for every period");
   });
 
   it("count what stays where it is, summed up for a thread or not", () => {

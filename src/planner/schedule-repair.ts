@@ -13,14 +13,20 @@ const movesMost = 64;
  */
 export function repairSchedules(state: MapperState, units: readonly number[]): void {
   const { compiled } = state;
-  const machines = compiled.appliances.map((appliance) => machineOf(appliance));
-  if (!machines.some((machine) => machine !== undefined && machine.kind !== "bandwidth")) return;
-  const book = new Schedules(state, machines);
+  const book = schedulesOf(state);
+  if (book === undefined) return;
   for (let host = 0; host < compiled.hostCount; host += 1) {
     for (let tried = 0; tried < movesMost && !book.isKept(host); tried += 1) {
       if (!makeRoom(state, book, units, host)) break;
     }
   }
+}
+
+/** Undefined: nobody asks for more than sums can tell. */
+export function schedulesOf(state: MapperState): Schedules | undefined {
+  const machines = state.compiled.appliances.map((appliance) => machineOf(appliance));
+  if (!machines.some((machine) => machine !== undefined && machine.kind !== "bandwidth")) return undefined;
+  return new Schedules(state, machines);
 }
 
 /** Moves one unit off the host to where it is kept; false: nobody can go. */
@@ -44,7 +50,7 @@ function makeRoom(state: MapperState, book: Schedules, units: readonly number[],
 }
 
 /** Which reservations are on which host, as the state has it. */
-class Schedules {
+export class Schedules {
   readonly #state: MapperState;
   readonly #ofUnit: BookedMachine[][];
   readonly #staying: ReadonlyMap<HostId, readonly BookedMachine[]>;

@@ -11,6 +11,9 @@ export const planChangeSchema = z.strictObject({
     "link-add",
     "link-remove",
     "link-change",
+    "rule-add",
+    "rule-remove",
+    "rule-change",
   ]),
   subject: z.string(),
   /** Why, and from what to what. */
