@@ -4,10 +4,12 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { millis } from "#base/units.ts";
+import { micros, millis } from "#base/units.ts";
+import type { DispatchTable } from "#control/scheduling/dispatch-table.ts";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
-import type { CpuEnforcer, JobGroup } from "#drivers/scheduling/port.ts";
+import type { CpuEnforcer, EnforcedMachine, JobGroup } from "#drivers/scheduling/port.ts";
 import { TableEnforcer } from "#drivers/scheduling/table/enforcer.ts";
+import { tableFile } from "#drivers/scheduling/table/file.ts";
 import { word } from "#drivers/scheduling/table/memory.ts";
 import { machineLayout, systemCgroups } from "#drivers/system/cgroups/group.ts";
 import { systemClock } from "#drivers/system/clock.ts";
@@ -75,24 +77,25 @@ export class BusyMachines {
   }
 
   states(name: string): readonly string[] {
-    return this.pids(name).map((pid) => {
-      const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-      return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[0] ?? "";
-    });
+    return this.pids(name).map((pid) => statOf(pid)[0] ?? "gone");
+  }
+
+  /** By a signal, or with its group. */
+  isStopped(name: string): boolean {
+    const paths = this.#groups(name);
+    return this.states(name).some((state) => state === "T") || paths.some(isFrozen);
   }
 
   /** Neither stopped nor frozen nor limited, nor of another class than ordinary. */
   isFree(name: string): boolean {
-    const { group } = this.#machine(name);
-    const stopped = this.states(name).some((state) => state === "T" || state === "D");
-    const paths = this.#asProcesses ? [] : [group, ...subgroups(group).map((child) => `${group}/${child}`)];
-    const held = paths.some((path) => isFrozen(path) || isLimited(path));
-    return !stopped && !held && this.pids(name).every((pid) => classOf(pid) === "0");
+    const isHeld = this.isStopped(name) || this.#groups(name).some(isLimited);
+    return !isHeld && this.pids(name).every((pid) => classOf(pid) === "0");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { processes } of this.#machines.values()) {
       for (const busy of processes) {
+        if (busy.exitCode !== null || busy.signalCode !== null) continue;
         const exit = once(busy, "exit");
         busy.kill("SIGKILL");
         // A frozen process of version 1 dies when it is thawed.
@@ -111,6 +114,12 @@ export class BusyMachines {
     if (!this.#asProcesses) cgroups.open(made.group).create();
     this.#machines.set(name, made);
     return made;
+  }
+
+  #groups(name: string): readonly string[] {
+    const { group } = this.#machine(name);
+    if (this.#asProcesses || !cgroups.open(group).exists()) return [];
+    return [group, ...subgroups(group).map((child) => `${group}/${child}`)];
   }
 
   #usedMs(name: string): number {
@@ -137,8 +146,17 @@ function isLimited(path: string): boolean {
 
 /** The scheduling policy of its first thread: 0 is the ordinary one. */
 function classOf(pid: number): string | undefined {
-  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[38];
+  return statOf(pid)[38];
+}
+
+/** What stands behind its name; nothing when it is gone. */
+function statOf(pid: number): readonly string[] {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  } catch {
+    return [];
+  }
 }
 
 /** Resolves when the dispatcher, where the back end has one, carries out what was last asked for. */
@@ -153,18 +171,30 @@ export async function settled(enforcer: CpuEnforcer): Promise<void> {
   }
 }
 
+/** A table of 10 ms slots in which each machine has one, in turn, on one processor. */
+export function tableOf(machines: readonly EnforcedMachine[]): DispatchTable {
+  return {
+    quantumUs: micros(10_000),
+    policy: "rate-monotonic",
+    targets: machines.map(({ id }) => ({ machine: id, path: [] })),
+    slots: [Int32Array.from(machines.map((_machine, at) => at))],
+  };
+}
+
+/** Looks again and again. What never comes is for the test's own time limit. */
+export async function until(what: () => boolean): Promise<void> {
+  while (!what()) await clock.sleep(lookMs, never);
+}
+
 /** Everything that scheduling leaves on a machine while it runs. */
-export function traces(machines: BusyMachines): readonly string[] {
+export function traces({ directory }: BusyMachines): readonly string[] {
+  const file = existsSync(directory) ? tableFile(directory) : undefined;
   const processes = readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
-    .filter(
-      (pid) => commandOf(pid).includes(machines.directory) || commandOf(pid).includes("consort-table-"),
-    );
-  return [
-    ...processes.map((pid) => `process ${pid}: ${commandOf(pid)}`),
-    ...(existsSync(machines.directory) ? [machines.directory] : []),
-    ...readdirSync("/dev/shm").filter((name) => name.startsWith("consort-table-")),
-  ];
+    .map((pid) => `${pid}: ${commandOf(pid)}`)
+    .filter((line) => line.includes(directory) || (file !== undefined && line.includes(file)));
+  const files = readdirSync("/dev/shm").filter((name) => file?.endsWith(name) ?? false);
+  return [...processes, ...files, ...(existsSync(directory) ? [directory] : [])];
 }
 
 function commandOf(pid: string): string {

@@ -7,17 +7,21 @@ import { threadsOf } from "./threads.ts";
 
 const sliceUs = 100;
 const usual = 0;
-const lookEveryMs = 1000;
+const lookEveryMs = 100;
+/** So many jobs are looked at each time. */
+const jobsPerLook = 20;
+
+type Known = { readonly job: JobGroup; threads: ReadonlySet<number> };
 
 /**
  * Threads of reserved machines get short turns: one that is woken then takes the processor at once from whoever has it,
  * where otherwise it would wait for that one's turn to end, milliseconds of a slot. What a thread starts inherits it;
- * what came from elsewhere meanwhile is found by looking again, now and then.
+ * what came from elsewhere meanwhile is found by looking again, a few jobs at a time.
  */
 export class ShortSlices {
   readonly #layout: CgroupLayout;
-  #jobs = new Map<string, JobGroup>();
-  #given = new Set<number>();
+  readonly #known = new Map<string, Known>();
+  #waiting: Known[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(layout: CgroupLayout) {
@@ -26,20 +30,34 @@ export class ShortSlices {
 
   /** Of these jobs; what is not among them any more is as the kernel has it. */
   keep(jobs: readonly JobGroup[]): void {
-    this.#jobs = new Map(jobs.map((job) => [jobKey(job), job]));
-    this.#look();
+    const wanted = new Set(jobs.map(jobKey));
+    for (const [key, { threads }] of this.#known) {
+      if (wanted.has(key)) continue;
+      this.#known.delete(key);
+      for (const thread of threads) give(thread, usual);
+    }
+    for (const job of jobs) {
+      const key = jobKey(job);
+      if (this.#known.has(key)) continue;
+      const known = { job, threads: new Set<number>() };
+      this.#known.set(key, known);
+      this.#lookAt(known);
+    }
+    this.#waiting = [];
     clearInterval(this.#timer);
     this.#timer = undefined;
     if (jobs.length > 0) this.#timer = setInterval(() => this.#look(), lookEveryMs).unref();
   }
 
   #look(): void {
-    const found = new Set<number>();
-    for (const job of this.#jobs.values())
-      for (const thread of threadsOf(job, this.#layout)) found.add(thread);
-    for (const thread of found) if (!this.#given.has(thread)) give(thread, sliceUs);
-    for (const thread of this.#given) if (!found.has(thread)) give(thread, usual);
-    this.#given = found;
+    if (this.#waiting.length === 0) this.#waiting = [...this.#known.values()];
+    for (const known of this.#waiting.splice(0, jobsPerLook)) this.#lookAt(known);
+  }
+
+  #lookAt(known: Known): void {
+    const found = new Set(threadsOf(known.job, this.#layout));
+    for (const thread of found) if (!known.threads.has(thread)) give(thread, sliceUs);
+    known.threads = found;
   }
 }
 

@@ -8,6 +8,7 @@ const mmapCall = libc.func("void *mmap(void *, unsigned long, int, int, int, lon
 const munmapCall = libc.func("int munmap(void *, unsigned long)");
 const writeCall = libc.func("long write(int, void *, unsigned long)");
 const schedulerCall = libc.func("int sched_setscheduler(int, int, void *)");
+const killCall = libc.func("int kill(int, int)");
 const schedulerOf = libc.func("int sched_getscheduler(int)");
 const pidfdOpenCall = libc.func("long syscall(long, int, unsigned int)");
 const pidfdSignalCall = libc.func("long syscall(long, int, int, void *, unsigned int)");
@@ -18,6 +19,8 @@ const pidfdSendSignal = 424;
 const pidfdOpen = 434;
 const setAttributes = process.arch === "arm64" ? 274 : 314;
 
+const systemLimit = 23;
+const perProcessLimit = 24;
 const readWrite = 3;
 const shared = 1;
 const policyNormal = 0;
@@ -46,10 +49,23 @@ export function mapShared(file: string, bytes: number): SharedMemory {
   }
 }
 
-/** A handle that never means another process that got its number; undefined: there is none of that number. */
+/** No more files may be open. */
+export const tooManyOpen = -2;
+
+/**
+ * A handle that never means another process that got its number; undefined: there is none of that number; or
+ * `tooManyOpen`.
+ */
 export function openProcess(pid: number): number | undefined {
   const fd = Number(pidfdOpenCall(pidfdOpen, pid, 0));
-  return fd < 0 ? undefined : fd;
+  if (fd >= 0) return fd;
+  const errno = koffi.errno();
+  return errno === perProcessLimit || errno === systemLimit ? tooManyOpen : undefined;
+}
+
+/** By its number alone. */
+export function signalNumber(pid: number, signal: number): boolean {
+  return killCall(pid, signal) === 0;
 }
 
 /** False: that process is gone. */

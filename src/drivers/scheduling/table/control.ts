@@ -1,5 +1,13 @@
-import { closeSync, openSync } from "node:fs";
-import { continueSignal, openProcess, signalProcess, stopSignal, writeBytes } from "../kernel/calls.ts";
+import { closeSync, openSync, writeFileSync } from "node:fs";
+import {
+  continueSignal,
+  openProcess,
+  signalNumber,
+  signalProcess,
+  stopSignal,
+  tooManyOpen,
+  writeBytes,
+} from "../kernel/calls.ts";
 import type { JobControl } from "./loop.ts";
 import { jobKind } from "./memory.ts";
 import type { TableMemory } from "./memory.ts";
@@ -12,35 +20,62 @@ const words = {
 } as const;
 export const gone = -1;
 const notYet = 0;
+/** More jobs than files may be open: it is addressed anew each time, by its name or number. */
+export const unkept = 0x7fff_ffff;
 
 /**
  * Opens what a job is stopped and continued by: a file of its control group, or a handle of its process. `gone`: there
- * is no such group, or that process has ended.
+ * is no such group, or that process has ended. Or `unkept`.
  */
 export function openJob(memory: TableMemory, job: number): number {
   if (memory.jobKinds[job] === jobKind.process) return openSameProcess(memory, job);
   try {
     return openSync(memory.jobName(job), "w");
-  } catch {
-    return gone;
+  } catch (error) {
+    return error instanceof Error && "code" in error && isTooMany(error.code) ? unkept : gone;
   }
+}
+
+const isTooMany = (code: unknown): boolean => code === "EMFILE" || code === "ENFILE";
+
+/** Whether the process is still the one that was meant; for those that are not kept open. */
+export function isSameProcess(memory: TableMemory, job: number): boolean {
+  return readStartTime(memory.jobPids[job] ?? 0) === memory.jobStart(job);
 }
 
 function openSameProcess(memory: TableMemory, job: number): number {
   const pid = memory.jobPids[job] ?? 0;
   const fd = openProcess(pid);
   if (fd === undefined) return gone;
-  if (readStartTime(pid) === memory.jobStart(job)) return fd;
+  const isSame = isSameProcess(memory, job);
+  if (fd === tooManyOpen) return isSame ? unkept : gone;
+  if (isSame) return fd;
   closeSync(fd);
   return gone;
 }
 
 /** Stops or continues what `openJob` opened. False: it is gone. */
-export function tellJob(memory: TableMemory, job: number, fd: number, go: boolean): boolean {
+function tellJob(
+  memory: TableMemory,
+  job: number,
+  fd: number,
+  go: boolean,
+  signals: Signals = realSignals,
+): boolean {
   const kind = memory.jobKinds[job];
-  if (kind === jobKind.process) return signalProcess(fd, go ? continueSignal : stopSignal);
+  if (kind === jobKind.process) {
+    const signal = go ? signals.go : signals.stop;
+    return fd === unkept ? signalNumber(memory.jobPids[job] ?? 0, signal) : signalProcess(fd, signal);
+  }
+  if (fd === unkept) return tellOnce(memory, job, go);
   const word = words[kind === jobKind.freezerV1 ? jobKind.freezerV1 : jobKind.freezerV2];
   return writeBytes(fd, go ? word.go : word.stop);
+}
+
+/** A group is told again what it has been told; of a process the kernel only looks whether it is there. */
+function touchJob(memory: TableMemory, job: number, fd: number, isStopped: boolean): void {
+  if (memory.jobKinds[job] === jobKind.process) signalProcess(fd, 0);
+  else tellJob(memory, job, fd, !isStopped);
 }
 
 /** For whoever has it not open. */
@@ -48,19 +83,41 @@ export function continueJob(memory: TableMemory, job: number): void {
   const fd = openJob(memory, job);
   if (fd === gone) return;
   tellJob(memory, job, fd, true);
-  closeSync(fd);
+  if (fd !== unkept) closeSync(fd);
 }
 
+function tellOnce(memory: TableMemory, job: number, go: boolean): boolean {
+  try {
+    const word = words[memory.jobKinds[job] === jobKind.freezerV1 ? jobKind.freezerV1 : jobKind.freezerV2];
+    writeFileSync(memory.jobName(job), go ? word.go : word.stop, { flag: "r+" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export type Signals = { readonly stop: number; readonly go: number };
+const realSignals: Signals = { stop: stopSignal, go: continueSignal };
+
 /** `fds` holds what `openJob` gave for each job, 0 before; threads share it. */
-export function jobControl(memory: TableMemory, fds: Int32Array, release: (job: number) => void): JobControl {
+export function jobControl(
+  memory: TableMemory,
+  fds: Int32Array,
+  release: (job: number) => void,
+  signals: Signals = realSignals,
+): JobControl {
   const tell = (job: number, go: boolean): boolean => {
     const fd = Atomics.load(fds, job);
-    return fd > notYet && tellJob(memory, job, fd, go);
+    return fd > notYet && tellJob(memory, job, fd, go, signals);
   };
   return {
     reachable: (job) => Atomics.load(fds, job) > notYet,
     stop: (job) => tell(job, false),
     go: (job) => tell(job, true),
+    touch: (job, isStopped) => {
+      const fd = Atomics.load(fds, job);
+      if (fd > notYet && fd !== unkept) touchJob(memory, job, fd, isStopped);
+    },
     release,
   };
 }

@@ -7,7 +7,7 @@ import { becomeRealTime } from "../kernel/calls.ts";
 import { jobControl } from "./control.ts";
 import type { DispatchThreadData } from "./dispatch-thread.ts";
 import { DispatchLoop } from "./loop.ts";
-import { rehearse } from "./rehearsal.ts";
+import { Rehearsal } from "./rehearsal.ts";
 import { TableMemory, capacity, command, realTime, word } from "./memory.ts";
 
 const priority = 50;
@@ -53,7 +53,7 @@ function remember(lateMs: number, tookMs: number): void {
   Atomics.store(header, word.begun, (begun + 1) & 0x7fff_ffff);
 }
 
-rehearse();
+const rehearsal = new Rehearsal();
 const isRealTime = becomeRealTime(priority);
 Atomics.store(header, word.realTime, isRealTime ? realTime.granted : realTime.refused);
 let last = -1;
@@ -68,7 +68,11 @@ while (Atomics.load(header, word.command) !== command.end) {
   const dueMs = next * quantumMs;
   const spinMs = isRealTime ? Math.min(earlyMs, quantumMs * earlyShare) : 0;
   if (!waitUntil(dueMs, spinMs)) continue;
-  do loop.lookAhead(next);
+  if (spinMs > 0) {
+    rehearsal.step();
+    rehearsal.step();
+    loop.prepare(next);
+  }
   while (nowMs() < dueMs);
   const beginMs = nowMs();
   const slot = Math.floor(beginMs / quantumMs);
@@ -79,3 +83,4 @@ while (Atomics.load(header, word.command) !== command.end) {
   remember(lateMs, nowMs() - beginMs);
 }
 loop.end();
+rehearsal.close();

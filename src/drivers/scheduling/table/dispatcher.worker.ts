@@ -13,13 +13,14 @@ import { closeSync, existsSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
-import { openJob } from "./control.ts";
+import { gone, isSameProcess, openJob, unkept } from "./control.ts";
 import type { DispatchThreadData } from "./dispatch-thread.ts";
-import { TableMemory, capacity, command, jobState, word } from "./memory.ts";
+import { TableMemory, capacity, command, jobKind, jobState, word } from "./memory.ts";
 import { watchdogArguments, watchdogStillMs } from "./watchdog.ts";
 
 const watchdogProgram = fileURLToPath(new URL("watchdog.pl", import.meta.url));
 const lookEveryMs = 1000;
+const unkeptPerLook = 2000;
 const [, , file = "", directory = "", cpuRootProcs] = process.argv;
 
 const memory = TableMemory.open(file);
@@ -30,6 +31,7 @@ let watchdog: ChildProcess | undefined;
 let lastBeat = 0;
 let lastBeatAt = performance.now();
 let ending = false;
+let nextUnkept = 0;
 
 function openJobs(): void {
   const used = Atomics.load(header, word.jobsUsed);
@@ -44,7 +46,7 @@ function openJobs(): void {
 /** The thread has continued it. */
 function release(job: number): void {
   const fd = Atomics.exchange(fds, job, 0);
-  if (fd > 0) closeSync(fd);
+  if (fd > 0 && fd !== unkept) closeSync(fd);
   const found = Atomics.compareExchange(memory.jobStates, job, jobState.leaving, jobState.free);
   // It was wanted again in between.
   if (found === jobState.wanted) openJobs();
@@ -66,12 +68,23 @@ function startWatchdog(): void {
   });
 }
 
+/** Some of those that are only known by their number, which another process may have got. */
+function lookAtUnkept(): void {
+  const used = Atomics.load(header, word.jobsUsed);
+  for (let looks = 0; looks < Math.min(used, unkeptPerLook); looks += 1) {
+    nextUnkept = (nextUnkept + 1) % used;
+    if (Atomics.load(fds, nextUnkept) !== unkept || memory.jobKinds[nextUnkept] !== jobKind.process) continue;
+    if (!isSameProcess(memory, nextUnkept)) Atomics.store(fds, nextUnkept, gone);
+  }
+}
+
 /** A watchdog that is there but does not look is none. */
 function look(): void {
   const beat = Atomics.load(header, word.watchdogHeartbeat);
   if (beat !== lastBeat) lastBeatAt = performance.now();
   lastBeat = beat;
   if (performance.now() - lastBeatAt > watchdogStillMs) watchdog?.kill("SIGKILL");
+  lookAtUnkept();
   if (existsSync(file) && existsSync(directory) && isOwned()) return;
   rmSync(file, { force: true });
   rmSync(directory, { recursive: true, force: true });

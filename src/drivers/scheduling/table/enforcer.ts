@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Log } from "#base/runtime.ts";
 import { micros } from "#base/units.ts";
@@ -14,7 +14,7 @@ import type { GroupWeights } from "../weights.ts";
 import { QuotaFile } from "../quota-file.ts";
 import { groupsOf, jobKey } from "../job-groups.ts";
 import { DispatcherProcess } from "./dispatcher-process.ts";
-import { hasTable, tableFile } from "./file.ts";
+import { hasTable, removeAbandonedTables, tableFile } from "./file.ts";
 import { assertFits, publish, publishSlots } from "./halves.ts";
 import { JobList } from "./jobs.ts";
 import { TableMemory, capacity, word } from "./memory.ts";
@@ -140,6 +140,8 @@ export class TableEnforcer implements CpuEnforcer {
     const { directory, layout, log, endsWithOwner } = this.#options;
     const file = tableFile(directory);
     const memory = TableMemory.open(file);
+    removeAbandonedTables();
+    memory.setDirectory(realpathSync(directory));
     memory.setOwner(endsWithOwner ? process.pid : 0, readStartTime(process.pid) ?? "0");
     const jobs = new JobList(memory, layout);
     const dispatcher = new DispatcherProcess({

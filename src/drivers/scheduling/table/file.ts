@@ -1,11 +1,23 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, realpathSync, rmSync, statfsSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statfsSync,
+} from "node:fs";
 import { join } from "node:path";
-import { layoutNumber } from "./memory.ts";
+import { readStartTime } from "#drivers/appliance/task/processes.ts";
+import { capacity, layoutNumber, offsets, word } from "./memory.ts";
 
 const sharedMemory = "/dev/shm";
 const tmpfs = 0x01021994;
 const hashLength = 16;
+const namePrefix = "consort-table-";
 
 /**
  * Where the table that belongs to an owner's directory lies: in memory, as writing to a file on a disk may have to wait
@@ -14,9 +26,9 @@ const hashLength = 16;
  */
 export function tableFile(directory: string): string {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const place = isInMemory(directory) || !isInMemory(sharedMemory) ? directory : sharedMemory;
   const hash = createHash("sha256").update(realpathSync(directory)).digest("hex").slice(0, hashLength);
-  const place = isInMemory(sharedMemory) ? sharedMemory : directory;
-  const prefix = `consort-table-${hash}-`;
+  const prefix = `${namePrefix}${hash}-`;
   const name = `${prefix}${layoutNumber.toString(16)}`;
   for (const other of readdirSync(place)) {
     if (other.startsWith(prefix) && other !== name) rmSync(join(place, other), { force: true });
@@ -27,6 +39,35 @@ export function tableFile(directory: string): string {
 /** An earlier owner of this directory had a table. */
 export function hasTable(directory: string): boolean {
   return existsSync(directory) && existsSync(tableFile(directory));
+}
+
+/** Tables that nobody has any more: their dispatcher is dead, and their owner's directory gone. */
+export function removeAbandonedTables(): void {
+  if (!isInMemory(sharedMemory)) return;
+  for (const name of readdirSync(sharedMemory)) {
+    const file = join(sharedMemory, name);
+    if (name.startsWith(namePrefix) && isAbandoned(file)) rmSync(file, { force: true });
+  }
+}
+
+function isAbandoned(file: string): boolean {
+  try {
+    const fd = openSync(file, "r");
+    try {
+      const pid = Buffer.alloc(4);
+      const path = Buffer.alloc(capacity.pathBytes);
+      readSync(fd, pid, 0, pid.length, 4 * (offsets.header + word.dispatcherPid));
+      readSync(fd, path, 0, path.length, 4 * offsets.directory);
+      const end = path.indexOf(0);
+      const directory = path.subarray(0, end < 0 ? path.length : end).toString();
+      if (directory === "" || existsSync(directory)) return false;
+      return readStartTime(pid.readInt32LE()) === undefined;
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return false;
+  }
 }
 
 function isInMemory(directory: string): boolean {

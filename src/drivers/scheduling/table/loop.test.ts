@@ -13,6 +13,7 @@ function rig(columns: readonly (readonly number[])[], jobs: number) {
   const stopped = new Set<number>();
   const gone = new Set<number>();
   const calls: string[] = [];
+  const touched: number[] = [];
   const tell = (verb: string, job: number, act: () => void): boolean => {
     calls.push(`${verb} ${job}`);
     if (gone.has(job)) return false;
@@ -23,6 +24,10 @@ function rig(columns: readonly (readonly number[])[], jobs: number) {
     reachable: () => true,
     stop: (job) => tell("stop", job, () => stopped.add(job)),
     go: (job) => tell("go", job, () => stopped.delete(job)),
+    touch: (job, isStopped) => {
+      assert.equal(isStopped, stopped.has(job), "touched as what it is not");
+      touched.push(job);
+    },
     release: (job) => {
       memory.jobStates[job] = jobState.free;
     },
@@ -50,6 +55,11 @@ function rig(columns: readonly (readonly number[])[], jobs: number) {
       slot += 1;
       loop.dispatch(slot, lateUs, 0);
       return Array.from({ length: jobs }, (_each, job) => job).filter((job) => !stopped.has(job));
+    },
+    prepare: () => {
+      touched.length = 0;
+      loop.prepare(slot + 1);
+      return touched;
     },
     end: () => loop.end(),
     stopped,
@@ -86,6 +96,15 @@ test("jobs of a team take turns, slot after slot of its own, also across another
   assert.deepEqual([next(), next(), next()], [[0], [2], [1]]);
   put(targets);
   assert.deepEqual([next(), next()], [[2], [0]]);
+});
+
+test("before a slot those it will change are touched, and nothing is changed", () => {
+  const { publish: put, next, prepare, memory } = rig([[0, 1, 1]], 2);
+  put([alone(0, [0]), alone(1, [1])]);
+  next();
+  assert.deepEqual(prepare(), [0, 1]);
+  assert.deepEqual([...memory.stopped.subarray(0, 2)], [0, 1]);
+  assert.deepEqual(next(), [1]);
 });
 
 test("columns run at the same time", () => {

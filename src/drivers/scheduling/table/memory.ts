@@ -5,7 +5,7 @@ import type { SharedMemory } from "../kernel/calls.ts";
  * What the owner of a dispatch table and its dispatcher share: a file that both map, and that the watchdog reads.
  * Whole 32-bit words, written and read with Atomics; one writer for each word.
  *
- *   header | jobs: state, stopped, kind, pid, start, name | machines: counters | cursors | table 0 | table 1
+ *   header | the owner's directory | jobs: state, stopped, kind, pid, start, name | machines: counters | cursors | table 0 | table 1
  *
  * The owner writes a table into the half that is not in use and then raises `generation`, whose lowest bit says
  * which half is: so a change is a few words and takes effect at the next slot. Should it write twice while the
@@ -24,6 +24,8 @@ export const capacity = {
   turnJobs: 262_144,
   slots: 1_048_576,
   nameBytes: 256,
+  /** Of the owner's directory. */
+  pathBytes: 1024,
   /** Slots whose beginnings are remembered. */
   beginnings: 8_192,
 } as const;
@@ -51,7 +53,7 @@ export const word = {
   words: 64,
 } as const;
 
-export const layoutNumber = 0x63_74_00_01;
+export const layoutNumber = 0x63_74_00_02;
 export const command = { run: 0, end: 1 } as const;
 export const realTime = { unknown: 0, granted: 1, refused: 2 } as const;
 /** free → wanted (owner) → leaving (owner) → free (dispatcher, once it is continued). */
@@ -67,6 +69,7 @@ export const targetWord = { machine: 0, cursor: 1, firstTurn: 2, turns: 3, suspe
 
 const sizes = {
   header: word.words,
+  directory: capacity.pathBytes / 4,
   jobStates: capacity.jobs,
   stopped: capacity.jobs,
   jobKinds: capacity.jobs,
@@ -128,6 +131,7 @@ export class TableMemory {
   readonly tookNs: Int32Array;
   readonly halves: readonly [TableHalf, TableHalf];
   readonly #names: Uint8Array;
+  readonly #directory: Uint8Array;
   readonly #memory: SharedMemory;
 
   private constructor(memory: SharedMemory) {
@@ -157,6 +161,7 @@ export class TableMemory {
     });
     this.halves = [half(0), half(1)];
     this.#names = new Uint8Array(memory.buffer, 4 * offsets.names, 4 * sizes.names);
+    this.#directory = new Uint8Array(memory.buffer, 4 * offsets.directory, capacity.pathBytes);
   }
 
   static open(file: string): TableMemory {
@@ -203,6 +208,12 @@ export class TableMemory {
 
   setDispatcher(pid: number, startTime: string): void {
     this.#setProcess(word.dispatcherPid, pid, startTime);
+  }
+
+  /** By which it is told later whether anybody may still come for this table. */
+  setDirectory(path: string): void {
+    this.#directory.fill(0);
+    this.#directory.set(Buffer.from(path).subarray(0, capacity.pathBytes));
   }
 
   owner(): ProcessName {
