@@ -56,7 +56,7 @@ export type OneHost = {
   readonly config: HostConfig;
   readonly bus: Messaging;
   /** The next report for which it holds. */
-  until(holds: (report: HostReport) => boolean): Promise<HostReport>;
+  until(holds: (report: HostReport) => boolean, signal: AbortSignal): Promise<HostReport>;
 };
 
 async function startHost(
@@ -81,11 +81,11 @@ async function startHost(
     const exit = once(child, "exit");
     if (child.kill("SIGTERM")) await exit;
   });
-  const until: OneHost["until"] = (holds) =>
+  const until: OneHost["until"] = (holds, stop) =>
     new Promise((resolve, reject) => {
       const end = (): void => {
         listeners.delete(listener);
-        signal.removeEventListener("abort", abort);
+        stop.removeEventListener("abort", abort);
       };
       const listener = (report: HostReport): void => {
         if (!holds(report)) return;
@@ -94,12 +94,12 @@ async function startHost(
       };
       const abort = (): void => {
         end();
-        reject(signal.reason);
+        reject(stop.reason);
       };
       listeners.add(listener);
-      signal.addEventListener("abort", abort);
+      stop.addEventListener("abort", abort);
     });
-  await until(() => true);
+  await until(() => true, signal);
   if (child.pid === undefined) throw new Error("the host manager does not start");
   return { pid: child.pid, config, bus, until };
 }

@@ -103,7 +103,10 @@ async function send(
   newestRevision += 1;
   const sent = newestRevision;
   const plan = hostPlan(host.config, sent, appliances, segmentStays);
-  const converged = host.until((report) => report.convergedRevision >= sent && report.problems.length === 0);
+  const converged = host.until(
+    (report) => report.convergedRevision >= sent && report.problems.length === 0,
+    signal,
+  );
   await Promise.all([converged, host.bus.request(hostAddress(host.config.host), topics.plan, plan, signal)]);
 }
 

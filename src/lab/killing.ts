@@ -3,8 +3,12 @@ import { millis } from "#base/units.ts";
 import type { LabMachine } from "#lab/machine.ts";
 import { killNow, processesIn } from "#lab/processes.ts";
 
+/** Without one of them ending: a thousand machines take a while to go. */
 const killWaitMsMax = millis(10_000);
 const pollMs = millis(2);
+/** Part of the time it takes that is spent on looking. */
+const pollShare = 0.05;
+const namedMax = 10;
 
 /**
  * Kills all processes of a control group and below, and all that live in the given network namespaces, until none is
@@ -16,7 +20,8 @@ export async function killUntilNone(
   machine: LabMachine,
   signal: AbortSignal,
 ): Promise<void> {
-  const deadline = machine.clock.monotonic() + killWaitMsMax;
+  const began = machine.clock.monotonic();
+  let progress = { at: began, left: Infinity };
   for (;;) {
     // These first, a host's manager among them: it shall not live to tell of the end of the others.
     const inside = processesIn(where.namespaces());
@@ -24,13 +29,17 @@ export async function killUntilNone(
     killGroup(where.group, machine);
     const left = [...pidsBelow(where.group, machine), ...inside];
     if (left.length === 0) return;
-    if (machine.clock.monotonic() > deadline) {
+    const now = machine.clock.monotonic();
+    if (left.length < progress.left) progress = { at: now, left: left.length };
+    if (now - progress.at > killWaitMsMax) {
+      const named = left.slice(0, namedMax).join(", ");
+      const others = left.length > namedMax ? ` and ${left.length - namedMax} others` : "";
       throw new ConsortError(
         "timeout",
-        `Cannot ${action}: processes ${left.join(", ")} do not end, killed ${killWaitMsMax / 1000} s ago`,
+        `Cannot ${action}: processes ${named}${others} do not end, killed ${killWaitMsMax / 1000} s ago`,
       );
     }
-    await machine.clock.sleep(pollMs, signal);
+    await machine.clock.sleep(millis(Math.max(pollMs, (now - began) * pollShare)), signal);
   }
 }
 

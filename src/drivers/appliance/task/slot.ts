@@ -59,6 +59,7 @@ export class Slot {
   /** Undefined before it is made and after its supervisor died. */
   pid: number | undefined;
   #startTime = "";
+  #lookedAlive = false;
   #control: number | undefined;
   #events: Socket | undefined;
   #log: number | undefined;
@@ -158,6 +159,7 @@ export class Slot {
   #listen(pid: number, listener: SlotListener): void {
     this.hangUp();
     this.pid = pid;
+    this.#lookedAlive = false;
     this.#startTime = readStartTime(pid) ?? "gone";
     const { O_RDWR, O_RDONLY, O_NONBLOCK } = constants;
     this.#control = openSync(join(this.directory, "control"), O_RDWR | O_NONBLOCK);
@@ -173,8 +175,13 @@ export class Slot {
     });
   }
 
-  /** A supervisor that died in the moment before it was listened to leaves no word: its death has to be looked for. */
+  /**
+   * A supervisor that died in the moment before it was listened to leaves no word: its death has to be looked for, but
+   * once only, as any later one is heard.
+   */
   lookAlive(): void {
+    if (this.#lookedAlive) return;
+    this.#lookedAlive = true;
     if (this.pid !== undefined && readStartTime(this.pid) !== this.#startTime) this.#events?.destroy();
   }
 
