@@ -108,7 +108,7 @@ const monitorSchema = z.strictObject(
       .describe("Run inside it; prints one number, or lines of a metric's name and its number."),
     http: z
       .string({ error: "a URL such as http://localhost:8080/metrics" })
-      .regex(/^https?:\/\/\S+$/, { error: "a URL such as http://localhost:8080/metrics" })
+      .regex(/^http:\/\/\S+$/, { error: "a URL such as http://localhost:8080/metrics" })
       .max(1024, { error: "a URL of at most 1024 characters" })
       .optional()
       .describe("Asked from inside it; answers as a script prints."),
