@@ -32,7 +32,7 @@ export type Admission =
   | { readonly ok: false; readonly refusal: Refusal };
 
 /**
- * Whether one host can keep all these reservations together; depends on the set alone, not on its order or on what was
+ * Whether one host can keep all these reservations together. Depends on the set alone, not on its order or on what was
  * there before, so that what was admitted bit by bit is admitted again as a whole after a restart.
  *
  * Machines kept by dispatch tables are placed on single processors, and tested exactly there. The others may run on
@@ -86,7 +86,6 @@ export function formRefusal(machine: BookedMachine): Refusal | undefined {
     if (!Number.isInteger(executionUs) || executionUs < 1)
       return bad(`an execution time of ${id} is ${durationText(executionUs)}, it must be 0.001ms or more`);
   }
-  if (kind === "dispatch-table") return undefined;
   const { periodUs, executionUs } = machine.reservation;
   if (kind === "deadline" && executionUs > periodUs)
     return bad(
@@ -121,17 +120,34 @@ function sumRefusal(
 const percent = (share: number): string => formatCpu(milliCpu(share * 1000));
 
 /**
- * The longest execution time that could be reserved for `asked` in its period, beside the others as they are; 0: none.
- * The answer is always admitted.
+ * The longest execution time found that could be reserved for `asked` in its period, beside the others as they are; 0:
+ * none. The answer is always admitted. In a dispatch table it is the longest in slots of one of these lengths: the fixed
+ * one; or those chosen for the set as it is asked for, and for whole periods, and the shortest.
  */
 export function largestFeasible(
   asked: BookedMachine,
   others: readonly BookedMachine[],
   host: HostCapacity,
 ): Micros {
-  const tabled = [asked, ...others].filter((machine) => machine.kind === "dispatch-table");
-  const quantumUs = host.quantumUs ?? chooseQuantum(tabled);
-  const step = asked.kind === "dispatch-table" ? quantumUs : 1;
+  if (asked.kind !== "dispatch-table") return largestInSteps(1, asked, others, host);
+  if (host.quantumUs !== undefined) return largestInSteps(host.quantumUs, asked, others, host);
+  const tabled = others.filter((machine) => machine.kind === "dispatch-table");
+  const { periodUs } = asked.reservation;
+  const whole = { ...asked, teams: [], reservation: { periodUs, executionUs: periodUs } };
+  const lengths = new Set([
+    chooseQuantum([asked, ...tabled]),
+    chooseQuantum([whole, ...tabled]),
+    schedulingLimits.quantumUsMin,
+  ]);
+  return micros(Math.max(...[...lengths].map((length) => largestInSteps(length, asked, others, host))));
+}
+
+function largestInSteps(
+  step: number,
+  asked: BookedMachine,
+  others: readonly BookedMachine[],
+  host: HostCapacity,
+): Micros {
   const { periodUs } = asked.reservation;
   const processors = asked.kind === "bandwidth" ? Math.max(1, host.processors.length) : 1;
   const withExecution = (steps: number, teams = asked.teams): BookedMachine => ({
@@ -139,9 +155,9 @@ export function largestFeasible(
     teams,
     reservation: { periodUs, executionUs: micros(steps * step) },
   });
-  const fits = (steps: number): boolean =>
-    admission([...others, withExecution(steps, [])], { ...host, quantumUs }).ok;
-  // Its teams set a least execution time, which would mislead a search for the greatest; another slot may be chosen for it.
+  const inSlots = asked.kind === "dispatch-table" ? { ...host, quantumUs: micros(step) } : host;
+  // Its teams set a least execution time, which would mislead a search for the greatest.
+  const fits = (steps: number): boolean => admission([...others, withExecution(steps, [])], inSlots).ok;
   let [low, high] = [0, Math.floor((periodUs * processors) / step)];
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);

@@ -112,6 +112,7 @@ test("a machine cannot shrink below what its teams have reserved", () => {
   const book = bookOf([booked(machine("gold", 24, 40, [team("streams", 16, 40)]))]);
   const refusal = refusalOf(book.adapt(new Map([["gold", reservation(12, 40)]])));
   assert.equal(refusal.code, "teams");
+  assert.equal(refusal.largestFeasibleUs, undefined, "it is not the machine that is too large");
   assert.ok(book.adapt(new Map([["gold", reservation(16, 40)]])).ok);
 });
 
@@ -124,6 +125,33 @@ test("another policy is taken when the machines that are there fit under it", ()
   assert.ok(book.setPolicy("rate-monotonic").ok);
   assert.equal(book.table.policy, "rate-monotonic");
   assert.deepEqual(checkTable(inTable(book), book.table, host.processors), []);
+});
+
+test("the largest feasible reservation is found whatever slots the one that was asked for would have", () => {
+  const host: HostCapacity = { ...oneProcessor, processors: [{ milli: 333 }] };
+  assert.equal(new ReservationBook(host).admit(booked(machine("m", 2, 4)))?.largestFeasibleUs, 1000);
+});
+
+test("after a machine has gone, the others are admitted from nothing, on whatever processors that takes", () => {
+  const host: HostCapacity = {
+    ...oneProcessor,
+    processors: [{ milli: 1000 }, { milli: 1000 }, { milli: 500 }],
+  };
+  const times = [
+    [0.7, 13],
+    [36.2, 80],
+    [13.2, 21],
+    [2, 11],
+    [3.9, 13],
+    [0.6, 25],
+  ] as const;
+  const machines = times.map(([execution, period], index) => booked(machine(`m${index}`, execution, period)));
+  assert.equal(admissionRefusal(machines, host), undefined);
+  for (const gone of machines) {
+    const book = bookOf(machines, host);
+    assert.ok(book.expel(gone.id).ok);
+    assert.equal(admissionRefusal(book.machines(), host), undefined, `without ${gone.id}`);
+  }
 });
 
 test("a suspended machine holds what it has reserved", () => {

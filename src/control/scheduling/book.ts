@@ -11,7 +11,7 @@ import type { Refusal } from "./refusal.ts";
 import type { Reservation, SchedulingPolicy } from "./reservation.ts";
 import { layOutTable } from "./dispatch-table.ts";
 import { nextTable } from "./carry-over.ts";
-import { placeAround } from "./placement.ts";
+import { placeAround, tableRefusal } from "./placement.ts";
 import { teamsProblem } from "./teams.ts";
 
 /** What became of the book's table: nothing, these slots of it, or it is another one. */
@@ -28,8 +28,10 @@ const untouched: BookResult = { ok: true, effect: { kind: "none" } };
 const rebuilt: BookResult = { ok: true, effect: { kind: "rebuilt" } };
 
 /**
- * All reservations of one host, and the dispatch table that keeps some of them. What is in the book is always admitted
- * as a set (admission.ts); every call either changes all it is asked for, or nothing, and tells why.
+ * All reservations of one host, and the dispatch table that keeps some of them. Every call either changes all it is asked
+ * for, or nothing, and tells why. Whatever makes more of what is reserved is admitted only if the whole set is
+ * (admission.ts). Less of it is always possible; what is left then fits where it is, and nearly always from nothing too:
+ * only a set for which placing from nothing gives up its search would not.
  *
  * Adapting must take microseconds while hundreds of machines run. So the book keeps sums with which most changes are
  * decided without looking at the others, and a table that changes slot by slot; whatever these cannot decide goes the
@@ -79,7 +81,8 @@ export class ReservationBook {
   /** New ones, and others in place of what was reserved under their ids; all of them, or none. */
   reserveAll(machines: readonly BookedMachine[]): BookResult {
     const changed = machines.filter((machine) => !isReserved(machine, this.#machines.get(machine.id)));
-    const answer = this.#admission(changed);
+    const asked = this.#admission(changed);
+    const answer = asked.ok || !this.#onlyShrinks(changed) ? asked : this.#asItIs();
     if (!answer.ok) return { ok: false, refusal: this.#explained(answer.refusal, changed) };
     const tabled = changed.some(
       ({ id, kind }) => kind === "dispatch-table" || this.#machines.get(id)?.kind === "dispatch-table",
@@ -190,11 +193,37 @@ export class ReservationBook {
     return admission([...this.#beside(changed), ...changed], this.#host);
   }
 
+  /**
+   * Whether all of these take less than they have, in the same periods, and hold what is in them. That always fits where
+   * they are, even when the set as a whole would be placed otherwise from nothing, and then not fit.
+   */
+  #onlyShrinks(changed: readonly BookedMachine[]): boolean {
+    const settings = { ...this.#host, quantumUs: this.#running.table.quantumUs };
+    return changed.every((machine) => {
+      const before = this.#machines.get(machine.id);
+      return (
+        before !== undefined &&
+        before.kind === machine.kind &&
+        before.reservation.periodUs === machine.reservation.periodUs &&
+        before.reservation.executionUs >= machine.reservation.executionUs &&
+        JSON.stringify(before.teams) === JSON.stringify(machine.teams) &&
+        formRefusal(machine) === undefined &&
+        (machine.kind !== "dispatch-table" || tableRefusal(machine, settings) === undefined)
+      );
+    });
+  }
+
+  #asItIs(): Admission {
+    const { processorOf, table } = this.#running;
+    return { ok: true, quantumUs: table.quantumUs, processorOf };
+  }
+
   /** In terms of a machine that was asked for, and with the most it could have. */
   #explained(refusal: Refusal, changed: readonly BookedMachine[]): Refusal {
     const grown = changed.filter((machine) => takesMore(machine, this.#machines.get(machine.id)));
     const asked = grown.find((machine) => machine.id === refusal.machine) ?? grown[0] ?? changed[0];
-    if (asked === undefined || refusal.code === "table-too-large") return refusal;
+    // Neither the length of a table nor the size of teams is a matter of how much the machine itself takes.
+    if (asked === undefined || refusal.code === "table-too-large" || refusal.code === "teams") return refusal;
     const others = changed.filter((machine) => machine !== asked);
     return {
       ...refusal,

@@ -2,6 +2,8 @@ import type { Micros } from "#base/units.ts";
 import { shareOf, totalShare } from "./admission.ts";
 import type { BookedMachine, HostCapacity } from "./admission.ts";
 import { areHarmonic, utilisationGrace } from "./periodic-task.ts";
+import { schedulingLimits } from "./limits.ts";
+import { tableLength } from "./placement.ts";
 import { usableShare } from "./processor-load.ts";
 import { inQuanta } from "./quanta.ts";
 import { rateMonotonicFeasible } from "./response-time.ts";
@@ -26,6 +28,8 @@ export class LoadSums {
   #greatest = 0;
   #tabled = 0;
   #harmonic = true;
+  /** Wherever they run, the table repeats soon enough. */
+  #short = true;
   #changes = 0;
 
   constructor(
@@ -58,6 +62,8 @@ export class LoadSums {
       this.#greatest = Math.max(this.#greatest, share);
     }
     for (const [processor, sum] of this.#sums.entries()) sum.harmonic = areHarmonic(periods[processor] ?? []);
+    const tabled = machines.filter((machine) => machine.kind === "dispatch-table");
+    this.#short = tableLength(tabled, quantumUs) <= schedulingLimits.tableSlotsMax;
     this.#harmonic = areHarmonic(periods.flatMap((ofOne) => [...ofOne]));
   }
 
@@ -121,6 +127,7 @@ export class LoadSums {
    */
   #wouldFitFromNothing(tabled: number, greatest: number): boolean {
     if (this.#sums.length <= 1) return true;
+    if (!this.#short) return false;
     if (!this.#harmonic && this.#host.policy === "rate-monotonic") return false;
     return tabled <= this.#capacity - (this.#sums.length - 1) * greatest;
   }

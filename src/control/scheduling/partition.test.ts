@@ -46,5 +46,5 @@ test("the answer does not depend on the order in which tasks are given", () => {
     }),
     { numRuns: 500 },
   );
-  assert.ok(Math.min(seen.placed, seen.refused) > 50, JSON.stringify(seen));
+  assert.ok(Math.min(seen.placed, seen.refused) > 15, JSON.stringify(seen));
 });

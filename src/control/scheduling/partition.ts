@@ -11,7 +11,7 @@ export type Partition =
 
 /**
  * Puts each task on one processor, where it stays. First fit decreasing: the greatest utilisation first, each on the
- * first processor on which it and what is there keep their deadlines. Where that fails, the same with the shortest
+ * first processor on which it and what is there keep their deadlines, and repeat soon enough for a table. Where that fails, the same with the shortest
  * period first, which brings those together that divide each other; then a search of all ways, that gives up after so
  * many steps. The answer depends on the set of tasks, not on their order.
  */
@@ -54,7 +54,9 @@ function firstFit(
   processors: readonly ProcessorCapacity[],
   policy: SchedulingPolicy,
 ): Partition {
-  const loads = processors.map((capacity) => new ProcessorLoad(capacity, policy));
+  const loads = processors.map(
+    (capacity) => new ProcessorLoad(capacity, policy, schedulingLimits.tableSlotsMax),
+  );
   const processorOf = tasks.map(() => -1);
   for (const index of order) {
     const task = tasks[index];
@@ -107,7 +109,7 @@ function loadOf(
   capacity: ProcessorCapacity,
   policy: SchedulingPolicy,
 ): ProcessorLoad {
-  const load = new ProcessorLoad(capacity, policy);
+  const load = new ProcessorLoad(capacity, policy, schedulingLimits.tableSlotsMax);
   for (const task of tasks) load.add(task);
   return load;
 }

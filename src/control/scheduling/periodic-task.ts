@@ -1,5 +1,10 @@
 /** Runs `execution` in every `period`, which is also its deadline; both in one unit, whole numbers. */
-export type PeriodicTask = { readonly period: number; readonly execution: number };
+export type PeriodicTask = {
+  readonly period: number;
+  readonly execution: number;
+  /** When what is in it begins anew: a multiple of the period, which it is when absent. */
+  readonly repeat?: number;
+};
 
 /**
  * Sums of utilisations are compared with this much grace. It is far above what adding rounds away, and far below the

@@ -3,6 +3,7 @@ import type { Micros } from "#base/units.ts";
 import { schedulingLimits } from "./limits.ts";
 import { partition, partitionAround } from "./partition.ts";
 import { hyperperiodOf, utilisationGrace, utilisationOf } from "./periodic-task.ts";
+import type { PeriodicTask } from "./periodic-task.ts";
 import { usableShare } from "./processor-load.ts";
 import type { ProcessorLoad } from "./processor-load.ts";
 import { inQuanta, periodsOf } from "./quanta.ts";
@@ -29,16 +30,19 @@ export function placeMachines(machines: readonly MachineReservation[], settings:
     const refusal = tableRefusal(machine, settings);
     if (refusal !== undefined) return { ok: false, refusal };
   }
-  const tasks = machines.map((machine) => inQuanta(machine.reservation, settings.quantumUs));
+  const tasks = machines.map((machine) => tableTask(machine, settings.quantumUs));
   const parted = partition(tasks, settings.processors, settings.policy);
   const misfit = parted.ok ? undefined : machines[parted.misfit];
   if (!parted.ok && misfit !== undefined)
     return { ok: false, refusal: misfitRefusal(misfit, parted.loads, settings) };
   const places = parted.ok ? parted.processorOf : [];
-  const refusal = lengthRefusal(machines, places, settings);
-  if (refusal !== undefined) return { ok: false, refusal };
   return { ok: true, processorOf: new Map(machines.map(({ id }, index) => [id, places[index] ?? 0])) };
 }
+
+const tableTask = (machine: MachineReservation, quantumUs: Micros): PeriodicTask => ({
+  ...inQuanta(machine.reservation, quantumUs),
+  repeat: tableLength([machine], quantumUs),
+});
 
 /** The same with machines that have a processor staying there; undefined: not all of them fit so. */
 export function placeAround(
@@ -46,10 +50,10 @@ export function placeAround(
   settled: ReadonlyMap<string, number>,
   settings: TableSettings,
 ): ReadonlyMap<string, number> | undefined {
-  const tasks = machines.map((machine) => inQuanta(machine.reservation, settings.quantumUs));
+  const tasks = machines.map((machine) => tableTask(machine, settings.quantumUs));
   const homes = machines.map((machine) => settled.get(machine.id));
   const parted = partitionAround(tasks, homes, settings.processors, settings.policy);
-  if (!parted.ok || lengthRefusal(machines, parted.processorOf, settings) !== undefined) return undefined;
+  if (!parted.ok) return undefined;
   return new Map(machines.map(({ id }, index) => [id, parted.processorOf[index] ?? 0]));
 }
 
@@ -78,7 +82,9 @@ function misfitRefusal(
   loads: readonly ProcessorLoad[],
   settings: TableSettings,
 ): Refusal {
-  const task = inQuanta(machine.reservation, settings.quantumUs);
+  const task = tableTask(machine, settings.quantumUs);
+  const kept = loads.find((load) => load.keeps(task));
+  if (kept !== undefined) return tooLarge(machine, kept.repeat, settings.quantumUs);
   const { periodUs, executionUs } = machine.reservation;
   const wanted = `${machine.id} needs ${durationText(executionUs)} of every ${durationText(periodUs)}, ${percent(utilisationOf(task))} of a processor in slots of ${durationText(settings.quantumUs)}`;
   const free = loads.map((load, index) => capacityAt(settings, index) - load.utilisation);
@@ -101,23 +107,6 @@ const capacityAt = (settings: TableSettings, index: number): number =>
   usableShare(settings.processors[index] ?? { milli: 0 });
 
 const percent = (share: number): string => formatCpu(milliCpu(share * 1000));
-
-function lengthRefusal(
-  machines: readonly MachineReservation[],
-  places: readonly number[],
-  settings: TableSettings,
-): Refusal | undefined {
-  for (const processor of settings.processors.keys()) {
-    const here = machines.filter((_, index) => places[index] === processor);
-    let length = 1;
-    for (const machine of here) {
-      const longer = hyperperiodOf([length, ...periodsOf(machine, settings.quantumUs)]);
-      if (longer > schedulingLimits.tableSlotsMax) return tooLarge(machine, length, settings.quantumUs);
-      length = longer;
-    }
-  }
-  return undefined;
-}
 
 function tooLarge(machine: MachineReservation, length: number, quantumUs: Micros): Refusal {
   const period = inQuanta(machine.reservation, quantumUs).period;

@@ -1,4 +1,4 @@
-import { utilisationGrace, utilisationOf } from "./periodic-task.ts";
+import { leastCommonMultiple, utilisationGrace, utilisationOf } from "./periodic-task.ts";
 import type { PeriodicTask } from "./periodic-task.ts";
 import type { ProcessorCapacity, SchedulingPolicy } from "./reservation.ts";
 import { hyperbolicBound, responseTimes } from "./response-time.ts";
@@ -9,12 +9,16 @@ export class ProcessorLoad {
   readonly #policy: SchedulingPolicy;
   readonly #tasks: PeriodicTask[] = [];
   readonly #periods = new DistinctPeriods();
+  readonly #repeatMax: number;
+  #repeat = 1;
   #utilisation = 0;
   #product = 1;
 
-  constructor(capacity: ProcessorCapacity, policy: SchedulingPolicy) {
+  /** `repeatMax`: all that is here must begin anew together after so long; absent: whenever it does. */
+  constructor(capacity: ProcessorCapacity, policy: SchedulingPolicy, repeatMax = Infinity) {
     this.#capacity = usableShare(capacity);
     this.#policy = policy;
+    this.#repeatMax = repeatMax;
   }
 
   get tasks(): readonly PeriodicTask[] {
@@ -25,7 +29,22 @@ export class ProcessorLoad {
     return this.#utilisation;
   }
 
+  /** After how long all that is here begins anew together. */
+  get repeat(): number {
+    return this.#repeat;
+  }
+
   fits(task: PeriodicTask): boolean {
+    return this.repeatsWith(task) && this.keeps(task);
+  }
+
+  /** Whether it would repeat soon enough with it. */
+  repeatsWith(task: PeriodicTask): boolean {
+    return this.#repeatMax === Infinity || this.#repeatAfter(task) <= this.#repeatMax;
+  }
+
+  /** Whether it and all that is here would keep their deadlines. */
+  keeps(task: PeriodicTask): boolean {
     if (task.execution > task.period) return false;
     if (this.#utilisation + utilisationOf(task) > this.#capacity + utilisationGrace) return false;
     if (this.#policy === "earliest-deadline-first") return true;
@@ -39,6 +58,11 @@ export class ProcessorLoad {
     this.#utilisation += utilisationOf(task);
     this.#product *= utilisationOf(task) + 1;
     this.#periods.add(task.period);
+    this.#repeat = this.#repeatAfter(task);
+  }
+
+  #repeatAfter(task: PeriodicTask): number {
+    return leastCommonMultiple(this.#repeat, task.repeat ?? task.period);
   }
 }
 

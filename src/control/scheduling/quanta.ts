@@ -3,8 +3,10 @@ import type { PeriodicTask } from "./periodic-task.ts";
 import type { MachineReservation, Reservation, TeamReservation } from "./reservation.ts";
 
 /**
- * A reservation in slots of a dispatch table: execution rounded up, the period down, so that what is kept is never
- * less than what was asked for. A period shorter than a slot becomes 0, which no table can keep.
+ * A reservation in slots of a dispatch table: execution rounded up, the period down. What is kept is that: no less in
+ * each of the rounded periods, and so no smaller a share of the processor. Where the period is no whole number of slots,
+ * a period of the asked length may lie across two rounded ones, late in the first and early in the second, and see less.
+ * A period shorter than a slot becomes 0, which no table can keep.
  */
 export function inQuanta(reservation: Reservation, quantumUs: Micros): PeriodicTask {
   return {
