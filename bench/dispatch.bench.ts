@@ -57,7 +57,7 @@ async function measure(
   signal: AbortSignal,
 ): Promise<BenchRow[]> {
   await using undo = new AsyncDisposableStack();
-  const { groups, end } = await startJobs(machines * jobs, undo);
+  const started = await startJobs(machines * jobs, undo);
   const root = mkdtempSync(join(tmpdir(), "consort-bench-dispatch-"));
   undo.defer(() => rmSync(root, { recursive: true, force: true }));
   const layout = machineLayout();
@@ -69,9 +69,9 @@ async function measure(
     log: silentLog,
   });
   undo.defer(() => enforcer.close());
-  undo.defer(end);
+  undo.defer(() => started.end());
   const enforced = Array.from({ length: machines }, (_each, at) =>
-    machineOf(at, machines, groups.slice(at * jobs, (at + 1) * jobs)),
+    machineOf(at, machines, started.groups.slice(at * jobs, (at + 1) * jobs)),
   );
   enforcer.apply(enforced, tableFor(enforced));
   const memory = enforcer.memory;

@@ -172,13 +172,16 @@ test("an owner that is killed does not disturb the dispatcher, and the next one 
   assert.deepEqual(heldNow(busy), []);
 });
 
-test("without owner and dispatcher the watchdog still continues all", async () => {
+test("without owner and dispatcher the watchdog continues all, and nobody comes before others any more", async () => {
   await using busy = new BusyMachines();
   const { owner } = await withOwner(busy, false);
   await killed(owner);
   const memory = TableMemory.open(tableFile(busy.directory));
+  assert.notEqual(busy.weight(), busy.usualWeight);
   process.kill(memory.dispatcher().pid, "SIGKILL");
   await until(() => heldNow(busy).length === 0);
+  await until(() => busy.weight() === busy.usualWeight);
+  await until(() => names.every((name) => busy.isFree(name)));
   memory.close();
   const next = enforcerOf(busy);
   next.apply([], tableOf([]));

@@ -2,10 +2,12 @@
  * An owner of a dispatch table for tests to kill: `owner.child.ts DIRECTORY MARK ENDS_WITH_OWNER GROUP…`. Each group is
  * a machine with one slot of two; says "ready" when they are dispatched.
  */
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { micros } from "#base/units.ts";
 import { TableEnforcer } from "#drivers/scheduling/table/enforcer.ts";
-import { GroupWeights } from "#drivers/scheduling/weights.ts";
-import { layout, log, settled, tableOf } from "./rig.ts";
+import { GroupWeights, weightScale } from "#drivers/scheduling/weights.ts";
+import { layout, log, settled, tableOf, until } from "./rig.ts";
 
 const [, , directory = "", mark = "", endsWithOwner = "", ...groups] = process.argv;
 const enforcer = new TableEnforcer({
@@ -22,8 +24,12 @@ const machines = groups.map((path) => ({
   jobs: [{ kind: "cgroup" as const, path }],
   teams: [],
   suspended: false,
+  cgroup: dirname(path),
 }));
 enforcer.apply(machines, tableOf(machines));
 await settled(enforcer);
+// By then it has noticed that its dispatcher is up.
+const weightFile = weightScale(layout)?.file ?? "";
+await until(() => readFileSync(join(directory, "raised"), "utf8").includes(weightFile));
 console.log("ready");
 setInterval(() => {}, 1000);

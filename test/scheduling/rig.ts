@@ -11,6 +11,7 @@ import type { CpuEnforcer, EnforcedMachine, JobGroup } from "#drivers/scheduling
 import { TableEnforcer } from "#drivers/scheduling/table/enforcer.ts";
 import { tableFile } from "#drivers/scheduling/table/file.ts";
 import { word } from "#drivers/scheduling/table/memory.ts";
+import { weightScale } from "#drivers/scheduling/weights.ts";
 import { machineLayout, systemCgroups } from "#drivers/system/cgroups/group.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { jsonLog } from "#drivers/system/log.ts";
@@ -70,6 +71,14 @@ export class BusyMachines {
     const from = clock.monotonic();
     await clock.sleep(windowMs, never);
     return (this.#usedMs(name) - before) / (clock.monotonic() - from);
+  }
+
+  readonly usualWeight = weightScale(layout)?.usual;
+
+  /** Of the group all machines are below. */
+  weight(): number | undefined {
+    const scale = weightScale(layout);
+    return scale && Number(readFileSync(join(scale.tree, this.mark, scale.file), "utf8"));
   }
 
   pids(name: string): readonly number[] {

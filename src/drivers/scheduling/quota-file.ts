@@ -63,7 +63,13 @@ export class QuotaFile {
   }
 
   lift(): void {
-    this.#quota.write(this.#period === undefined ? "max" : "-1");
+    const { value } = this.lifting;
+    this.#quota.write(value);
+  }
+
+  /** What lifts it, for whoever has to do it without us. */
+  get lifting(): { readonly file: string; readonly value: string } {
+    return { file: this.#quota.path, value: this.#period === undefined ? "max" : "-1" };
   }
 
   close(): void {

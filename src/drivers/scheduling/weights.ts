@@ -1,3 +1,4 @@
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import { KeptFile } from "./kept-file.ts";
@@ -43,6 +44,9 @@ export class GroupWeights {
   constructor(layout: CgroupLayout, parent: string | undefined) {
     this.#scale = weightScale(layout);
     this.#parent = parent;
+    // An earlier owner may have raised it: then it counts as raised until somebody claims it again.
+    const left = parent === undefined ? 1 : this.#read(parent);
+    if (parent !== undefined && left !== 1) this.#written.set(parent, left);
   }
 
   /** In place of what this back end wanted before; what nobody wants any more weighs as usual again. */
@@ -50,6 +54,7 @@ export class GroupWeights {
     if (claim.groups.size === 0) this.#claims.delete(kind);
     else this.#claims.set(kind, claim);
     const wanted = this.#wanted();
+    const outer = this.#parent === undefined ? undefined : this.#written.get(this.#parent);
     for (const path of this.#written.keys()) {
       if (wanted.has(path)) continue;
       this.#write(path, 1);
@@ -60,6 +65,15 @@ export class GroupWeights {
       if (this.#written.get(path) !== weight) this.#write(path, weight);
     }
     this.#written = wanted;
+    if (this.#parent !== undefined && wanted.get(this.#parent) !== outer) this.#weighAncestors(this.#parent);
+  }
+
+  /** The files a claim changes, with what puts each back; without the groups of several owners. */
+  putBacks(claim: WeightClaim): readonly { readonly file: string; readonly value: string }[] {
+    if (this.#scale === undefined || claim.groups.size === 0) return [];
+    const { tree, file, usual } = this.#scale;
+    const paths = [...claim.groups.keys(), ...(this.#parent === undefined ? [] : [this.#parent])];
+    return paths.map((path) => ({ file: join(tree, path, file), value: String(usual) }));
   }
 
   #wanted(): Map<string, number> {
@@ -69,9 +83,33 @@ export class GroupWeights {
     };
     for (const { groups, outer } of this.#claims.values()) {
       for (const [path, weight] of groups) raise(path, weight);
-      for (const path of withAncestors(this.#parent)) raise(path, outer);
+      if (this.#parent !== undefined) raise(this.#parent, outer);
     }
     return wanted;
+  }
+
+  /**
+   * Groups above the parent may be those of other owners, too: each weighs as much as the heaviest directly in it, and
+   * so comes down when the last one does.
+   */
+  #weighAncestors(path: string): void {
+    const above = path.slice(0, Math.max(0, path.lastIndexOf("/")));
+    if (above === "" || this.#scale === undefined) return;
+    const siblings = groupsIn(join(this.#scale.tree, above)).map((name) => this.#read(`${above}/${name}`));
+    this.#write(above, Math.max(1, ...siblings));
+    this.#files.get(above)?.close();
+    this.#files.delete(above);
+    this.#weighAncestors(above);
+  }
+
+  /** In usual weights; 1 where it cannot be told. */
+  #read(path: string): number {
+    if (this.#scale === undefined) return 1;
+    try {
+      return Number(readFileSync(join(this.#scale.tree, path, this.#scale.file), "utf8")) / this.#scale.usual;
+    } catch {
+      return 1;
+    }
   }
 
   #write(path: string, weight: number): void {
@@ -84,8 +122,12 @@ export class GroupWeights {
   }
 }
 
-/** "consort/lab/host-1" → itself and all above it. */
-function withAncestors(path: string | undefined): readonly string[] {
-  const names = (path ?? "").split("/").filter((name) => name !== "");
-  return names.map((_name, depth) => names.slice(0, depth + 1).join("/"));
+function groupsIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+  } catch {
+    return [];
+  }
 }

@@ -54,7 +54,7 @@ function release(job: number): void {
 
 function startWatchdog(): void {
   if (ending) return;
-  const child = spawn("perl", watchdogArguments(watchdogProgram, file, process.pid), {
+  const child = spawn("perl", watchdogArguments(watchdogProgram, file, directory, process.pid), {
     stdio: ["pipe", "ignore", "ignore"],
     cwd: "/",
   });

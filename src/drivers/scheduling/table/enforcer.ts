@@ -20,6 +20,8 @@ import { JobList } from "./jobs.ts";
 import { TableMemory, capacity, word } from "./memory.ts";
 import { Numbers } from "./numbers.ts";
 import { ProcessPriorities } from "./priorities.ts";
+import { putBackRaised, recordRaised } from "./raised.ts";
+import type { PutBack } from "./raised.ts";
 import { placedTargets, targetName } from "./targets.ts";
 
 export type TableEnforcerOptions = {
@@ -87,8 +89,8 @@ export class TableEnforcer implements CpuEnforcer {
     this.#jobNumbers = jobNumbers;
     jobs.letGo(new Set(numbers));
     this.#forget(memory, table);
-    this.#favour();
     this.#confine(machines);
+    this.#favour();
     Atomics.add(memory.header, word.structure, 1);
     if (machines.length > 0 || dispatcher.isThere) dispatcher.ensure();
     dispatcher.poke();
@@ -128,8 +130,8 @@ export class TableEnforcer implements CpuEnforcer {
     if (running === undefined) return;
     this.#running = undefined;
     this.#machines.clear();
-    this.#setDispatched(false);
     this.#confine([]);
+    this.#setDispatched(false);
     await running.dispatcher.end();
     rmSync(running.file, { force: true });
     rmSync(this.#options.directory, { recursive: true, force: true });
@@ -142,6 +144,7 @@ export class TableEnforcer implements CpuEnforcer {
     const memory = TableMemory.open(file);
     removeAbandonedTables();
     memory.setDirectory(realpathSync(directory));
+    putBackRaised(directory);
     memory.setOwner(endsWithOwner ? process.pid : 0, readStartTime(process.pid) ?? "0");
     const jobs = new JobList(memory, layout);
     const dispatcher = new DispatcherProcess({
@@ -173,10 +176,22 @@ export class TableEnforcer implements CpuEnforcer {
     const groups = favoured.flatMap(({ cgroup }) =>
       cgroup === undefined ? [] : [[cgroup, heaviest] as const],
     );
-    this.#options.weights.claim(this.kind, { groups: new Map(groups), outer: heaviest });
+    const claim = { groups: new Map(groups), outer: heaviest };
     const jobs = favoured.flatMap(groupsOf);
+    const { weights } = this.#options;
+    const quotas = [...this.#oneProcessor.values()].map((quota) => quota.lifting);
+    this.#record([
+      ...[...weights.putBacks(claim), ...quotas].map((each) => ({ kind: "write", ...each }) as const),
+      ...this.#priorities.putBacks(jobs),
+    ]);
+    weights.claim(this.kind, claim);
     this.#priorities.keep(jobs);
     this.#slices.keep(jobs);
+  }
+
+  #record(entries: readonly PutBack[]): void {
+    const isDone = this.#running === undefined && entries.length === 0;
+    if (!isDone) recordRaised(this.#options.directory, entries);
   }
 
   /** The processes of one machine together get no more than the one processor its slots are of. */

@@ -54,14 +54,14 @@ function isAbandoned(file: string): boolean {
   try {
     const fd = openSync(file, "r");
     try {
-      const pid = Buffer.alloc(4);
+      const dispatcher = Buffer.alloc(12);
       const path = Buffer.alloc(capacity.pathBytes);
-      readSync(fd, pid, 0, pid.length, 4 * (offsets.header + word.dispatcherPid));
+      readSync(fd, dispatcher, 0, dispatcher.length, 4 * (offsets.header + word.dispatcherPid));
       readSync(fd, path, 0, path.length, 4 * offsets.directory);
       const end = path.indexOf(0);
       const directory = path.subarray(0, end < 0 ? path.length : end).toString();
       if (directory === "" || existsSync(directory)) return false;
-      return readStartTime(pid.readInt32LE()) === undefined;
+      return readStartTime(dispatcher.readInt32LE(0)) !== String(dispatcher.readBigInt64LE(4));
     } finally {
       closeSync(fd);
     }

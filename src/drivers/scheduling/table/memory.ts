@@ -30,7 +30,7 @@ export const capacity = {
   beginnings: 8_192,
 } as const;
 
-/** Words of the header. */
+/** Words of the header. Where the dispatcher and the owner's directory stand is the same in every layout. */
 export const word = {
   layout: 0,
   generation: 1,

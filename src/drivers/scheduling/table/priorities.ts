@@ -2,6 +2,7 @@ import { readdirSync } from "node:fs";
 import { constants, getPriority, setPriority } from "node:os";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import type { JobGroup } from "../port.ts";
+import type { PutBack } from "./raised.ts";
 
 type Raised = { readonly pid: number; readonly startTime: string; readonly before: number };
 
@@ -11,6 +12,15 @@ type Raised = { readonly pid: number; readonly startTime: string; readonly befor
  */
 export class ProcessPriorities {
   readonly #raised = new Map<string, Raised>();
+
+  /** How to put back what is raised, and what `keep` of these would raise. */
+  putBacks(groups: readonly JobGroup[]): readonly PutBack[] {
+    return groups.flatMap((group) => {
+      if (group.kind !== "process") return [];
+      const before = this.#raised.get(`${group.pid} ${group.startTime}`)?.before ?? priorityOf(group.pid);
+      return before === undefined ? [] : [{ ...group, kind: "nice", value: before } as const];
+    });
+  }
 
   /** These are raised, and whatever is not among them any more is as it was. */
   keep(groups: readonly JobGroup[]): void {
@@ -24,7 +34,7 @@ export class ProcessPriorities {
     for (const [key, { pid, startTime, before }] of this.#raised) {
       if (wanted.has(key)) continue;
       this.#raised.delete(key);
-      if (readStartTime(pid) === startTime) setAll(pid, before);
+      if (readStartTime(pid) === startTime) setPriorityOfAll(pid, before);
     }
   }
 
@@ -33,7 +43,7 @@ export class ProcessPriorities {
     const before = priorityOf(pid);
     if (before === undefined) return;
     this.#raised.set(key, { pid, startTime, before });
-    setAll(pid, constants.priority.PRIORITY_HIGHEST);
+    setPriorityOfAll(pid, constants.priority.PRIORITY_HIGHEST);
   }
 }
 
@@ -46,7 +56,7 @@ function priorityOf(pid: number): number | undefined {
 }
 
 /** Linux has a priority per thread; those a thread starts later have its own. */
-function setAll(pid: number, priority: number): void {
+export function setPriorityOfAll(pid: number, priority: number): void {
   try {
     for (const thread of readdirSync(`/proc/${pid}/task`)) setPriority(Number(thread), priority);
   } catch {

@@ -2,16 +2,18 @@
 # Outlives the dispatcher of a dispatch table, and continues whatever that had stopped when it died, however it died.
 # In the Perl that every Debian has (perl-base, no modules).
 #
-#   watchdog.pl FILE PID START HEARTBEAT OWN_BEAT STOPPED KINDS PIDS STARTS NAMES NAME_BYTES JOBS JOBS_USED HANGS_AFTER_MS
+#   watchdog.pl FILE DIRECTORY PID START HEARTBEAT OWN_BEAT OWNER STOPPED KINDS PIDS STARTS NAMES NAME_BYTES JOBS JOBS_USED
+#               HANGS_AFTER_MS
 #
 # FILE is what the dispatcher shares with its owner; the numbers after START are byte offsets in it. Standard input is a
 # pipe that only the dispatcher holds: it ends when the dispatcher does. A dispatcher that lives but whose heartbeat
-# stands still (stopped by a signal, hung) is killed, which also ends the pipe.
+# stands still (stopped by a signal, hung) is killed, which also ends the pipe. In DIRECTORY, the owner's, stands what
+# was changed so that dispatched machines come before all others: it is put back, as nobody stops them any more.
 use strict;
 use warnings;
 use constant {SCHED_FIFO => 1, SCHED_RESET_ON_FORK => 0x40000000, SIGKILL => 9, SIGCONT => 18};
 
-my ($file, $pid, $start, $heartbeat, $own_beat, $stopped, $kinds, $pids, $starts, $names, $name_bytes, $jobs, $jobs_used,
+my ($file, $directory, $pid, $start, $heartbeat, $own_beat, $owner, $stopped, $kinds, $pids, $starts, $names, $name_bytes, $jobs, $jobs_used,
     $hangs_after_ms) = @ARGV;
 my %call = -e '/lib/ld-linux-aarch64.so.1' ? (sched_setscheduler => 119) : (sched_setscheduler => 144);
 $0 = 'consort-watchdog';
@@ -40,12 +42,19 @@ while (1) {
     last;
 }
 # Twice: a write the dispatcher had begun when it was killed may land after the first look.
-for (1 .. 2) {
-    continue_all();
-    select undef, undef, undef, 0.02;
+continue_all(0);
+put_back();
+select undef, undef, undef, 0.02;
+continue_all(1);
+# Nobody will come for it.
+my ($owner_pid) = word($owner);
+if ($owner_pid != 0 && start_time($owner_pid) ne unpack 'q', bytes_at($owner + 4, 8)) {
+    unlink $file, glob("\Q$directory\E/*");
+    rmdir $directory;
 }
 
 sub continue_all {
+    my ($is_last) = @_;
     my $used = word($jobs_used);
     return if $used <= 0 || $used > $jobs;
     my $marks = bytes_at($stopped, 4 * $used);
@@ -62,7 +71,23 @@ sub continue_all {
             # A group that is gone has nothing to continue.
             if (open my $group, '>', $name) { syswrite $group, $kind == 2 ? '0' : 'THAWED' }
         }
-        put($stopped + 4 * $job, 0);
+        put($stopped + 4 * $job, 0) if $is_last;
+    }
+}
+
+# See raised.ts.
+sub put_back {
+    open my $record, '<', "$directory/raised" or return;
+    while (my $line = <$record>) {
+        chomp $line;
+        my ($what, @fields) = split /\t/, $line;
+        if ($what eq 'write') {
+            if (open my $group, '+<', $fields[0]) { syswrite $group, $fields[1] }
+        }
+        elsif ($what eq 'nice' && start_time($fields[0]) eq $fields[1]) {
+            opendir my $threads, "/proc/$fields[0]/task" or next;
+            for my $thread (grep { /^\d/ } readdir $threads) { eval { setpriority 0, $thread, $fields[2] } }
+        }
     }
 }
 

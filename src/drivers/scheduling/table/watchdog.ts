@@ -7,15 +7,22 @@ export const hangsAfterMs = 1000;
 export const watchdogStillMs = 3000;
 
 /** The command line of watchdog.pl, which knows nothing of the layout of the file but these offsets in bytes. */
-export function watchdogArguments(program: string, file: string, dispatcher: number): string[] {
+export function watchdogArguments(
+  program: string,
+  file: string,
+  directory: string,
+  dispatcher: number,
+): string[] {
   const bytesOf = (words: number): string => String(4 * words);
   return [
     program,
     file,
+    directory,
     String(dispatcher),
     readStartTime(dispatcher) ?? "0",
     bytesOf(offsets.header + word.heartbeat),
     bytesOf(offsets.header + word.watchdogHeartbeat),
+    bytesOf(offsets.header + word.ownerPid),
     bytesOf(offsets.stopped),
     bytesOf(offsets.jobKinds),
     bytesOf(offsets.jobPids),
