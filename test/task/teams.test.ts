@@ -146,7 +146,7 @@ async function stands(host: TaskSubject): Promise<void> {
 
 test("jobs of teams are held with their command when it is suspended, and go on with it", async () => {
   await using host = await taskHost();
-  const plan = await running(host, { teams: [team("workers", `${writing("begun")}`)] });
+  const plan = await running(host, { teams: [team("workers", writing("begun"))] });
   await logUntil(host, /begun/);
   await moves(host);
   await host.driver.suspend(plan.id, signal);

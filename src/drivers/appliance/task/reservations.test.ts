@@ -48,11 +48,9 @@ function setUp(...cpus: readonly (CpuRequest | undefined)[]) {
   const [first, second] = machines;
   assert.ok(first !== undefined && second !== undefined);
   const booked = (): unknown[] =>
-    [...scheduler.machines.values()].map(({ id, reservation, enforcement }) => [
-      id,
-      reservation.executionUs / 100,
-      enforcement,
-    ]);
+    [...scheduler.machines.values()]
+      .toSorted((a, b) => a.id.localeCompare(b.id))
+      .map(({ id, reservation, enforcement }) => [id, reservation.executionUs / 100, enforcement]);
   return { scheduler, reservations, first, second, booked };
 }
 
@@ -75,14 +73,14 @@ describe("Reservations", () => {
       second.to({ cpu: reserved(500), enforcement: "bandwidth" }),
     ];
     assert.throws(() => reservations.change(changes), { code: "unsatisfiable" });
-    assert.deepEqual(booked().toSorted(), before);
+    assert.deepEqual(booked(), before);
   });
 
   it("gives up what becomes a share before others get it, and takes it back if they cannot", () => {
     const { reservations, first, second, booked } = setUp(reserved(600), reserved(400));
     const refused = [first.to({ cpu: share }), second.to({ cpu: reserved(1200) })];
     assert.throws(() => reservations.change(refused), { code: "unsatisfiable" });
-    assert.deepEqual(booked().toSorted(), [
+    assert.deepEqual(booked(), [
       ["shop/m0", 600, "auto"],
       ["shop/m1", 400, "auto"],
     ]);

@@ -26,7 +26,7 @@ export type Reserving = {
 const utilisation = ({ reservation }: MachineRequest): number =>
   reservation.executionUs / reservation.periodUs;
 /** What tells two requests apart apart from how much they reserve. */
-const structureOf = ({ reservation: _, ...others }: MachineRequest): string => digest(others);
+const structureOf = (request: MachineRequest): string => digest({ ...request, reservation: undefined });
 
 /**
  * How the appliances of one host get their CPU time: reservations from the scheduler, which may refuse them; shares, and

@@ -5,6 +5,7 @@ import { rmSync, rmdirSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { millis } from "#base/units.ts";
 import { conformancePlan } from "#drivers/appliance/conformance.ts";
 import { perl } from "#drivers/appliance/task/factory.ts";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
@@ -67,7 +68,7 @@ function taskWith(leased: boolean) {
     task,
     path,
     told,
-    reported: () => task.observe(undefined).leased ?? false,
+    reported: () => task.observe(undefined, millis(0)).leased ?? false,
     recorded: () => readRecord(slot.directory)?.plan.leased,
     inSpec: () => /^leased\t1$/m.test(readFileSync(path("spec"), "utf8")),
     /** Until nothing more goes in. */

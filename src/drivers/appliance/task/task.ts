@@ -37,6 +37,8 @@ export type TaskParts = {
   readonly reservations: Reservations;
 };
 
+type Usage = { readonly cpuUsedMs: Millis; readonly memoryBytes: Bytes };
+
 /** One appliance in its slot: what was asked of it, how it stands, and what follows when its command ends. */
 export class Task {
   readonly slot: Slot;
@@ -45,6 +47,7 @@ export class Task {
   readonly #places: readonly JobPlace[];
   #entries: readonly JournalEntry[] = [];
   #jobs: ReadonlyMap<number, JobState> = new Map();
+  #usage: (Usage & { readonly at: Millis }) | undefined;
   #restart: AbortController | undefined;
   #restarting: Promise<void> | undefined;
   readonly #waiting = new Set<() => void>();
@@ -100,10 +103,12 @@ export class Task {
     this.slot.cgroup.setMemory(memoryBytes ?? "max");
   }
 
-  /** `scheduling`: how its reservation is kept, if it is. */
-  observe(scheduling: SchedulingReport | undefined): ApplianceObservation {
+  /**
+   * `scheduling`: how its reservation is kept, if it is. Without one, what it uses may be as old as `usageAgeMsMax`.
+   */
+  observe(scheduling: SchedulingReport | undefined, usageAgeMsMax: Millis): ApplianceObservation {
     const { plan, run, end, restarts } = this.#record;
-    const usage = this.#usage();
+    const usage = this.#usageNow(scheduling === undefined ? usageAgeMsMax : millis(0));
     const began = this.#entries.find((entry) => entry.run === run && entry.what === "running")?.at;
     const ended = end?.run === run ? end : undefined;
     const message = ended === undefined ? jobsMessage(this.#places, this.#jobs, run) : ended.message;
@@ -183,7 +188,15 @@ export class Task {
     }
   }
 
-  #usage(): { cpuUsedMs: Millis; memoryBytes: Bytes } {
+  #usageNow(ageMsMax: Millis): Usage {
+    const at = this.#parts.clock.monotonic();
+    if (this.#usage === undefined || at - this.#usage.at >= ageMsMax) {
+      this.#usage = { at, ...this.#readUsage() };
+    }
+    return this.#usage;
+  }
+
+  #readUsage(): Usage {
     try {
       const { cpuUs, memoryBytes } = this.slot.cgroup.usage();
       return { cpuUsedMs: millis(cpuUs / 1000), memoryBytes };
