@@ -163,11 +163,12 @@ test("profile of a running appliance goes by what its host tells of it, in the p
   await using api = await testApi({ "GET /v1/ensembles/shop": json(status({})) });
   const { exit, out } = await consort(["profile", "shop/web", "--json"], { url: api.url });
   assert.equal(exit, 0);
-  const { proposal, yaml, profile: told } = JSON.parse(out) as Record<string, Record<string, unknown>>;
+  const report = JSON.parse(out) as { yaml: string } & Record<string, Record<string, unknown>>;
+  const { proposal, yaml, profile: told } = report;
   assert.deepEqual(proposal?.["cpu"], { kind: "reservation", periodUs: 40_000, executionUs: 10_000 });
   assert.deepEqual([proposal?.["outBps"], proposal?.["inBps"]], [1_100_000, 220_000]);
   assert.equal(told?.["runs"], 5);
-  assert.match(String(yaml), /^web:\n {2}cpu: 10ms\/40ms\n/);
+  assert.match(yaml, /^web:\n {2}cpu: 10ms\/40ms\n/);
   assert.equal(api.asked.length, 5);
 });
 

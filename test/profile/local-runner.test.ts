@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn, execFileSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,13 +25,13 @@ async function withRunner<Result>(work: (runner: LocalRunner) => Promise<Result>
     return await work(runner);
   } finally {
     await runner.close();
-    assert.deepEqual(traces(process.pid), []);
+    assert.deepEqual(await traces(process.pid), []);
   }
 }
 
 /** What a runner of that process has on this machine. */
-function traces(pid: number): string[] {
-  const tables = execFileSync("nft", ["list", "tables"], { encoding: "utf8" });
+async function traces(pid: number): Promise<string[]> {
+  const tables = await systemSubprocess().check("nft", ["list", "tables"], signal);
   return [
     ...(cgroups.open(`consort-profile/${pid}`).exists() ? ["a control group"] : []),
     ...(tables.includes(`consort_profile_${pid}`) ? ["a table"] : []),
@@ -113,13 +113,13 @@ describe("a profile of a real program", () => {
     const [line] = (await once(killed.stdout, "data")) as [Buffer];
     const program = Number(line.toString());
     const { pid = 0 } = killed;
-    assert.deepEqual(traces(pid), ["a control group", "a table"]);
+    assert.deepEqual(await traces(pid), ["a control group", "a table"]);
     killed.kill("SIGKILL");
     await once(killed, "exit");
-    assert.deepEqual(traces(pid), ["a control group"]);
+    assert.deepEqual(await traces(pid), ["a control group"]);
     assert.equal(alive(program), true);
     await withRunner((runner) => runner.run({ command: ["true"] }, signal));
-    assert.deepEqual(traces(pid), []);
+    assert.deepEqual(await traces(pid), []);
     assert.ok(!alive(program) || isZombie(program));
   });
 });
