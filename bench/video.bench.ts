@@ -72,7 +72,7 @@ async function compare(rig: Rig, directory: string, { signal, progress }: BenchO
   const played: Played[] = [];
   for (const stage of stages) {
     const one = await play(stage, timing, signal);
-    progress(lineOf(one));
+    for (const line of [lineOf(one), ...one.remarks]) progress(line);
     played.push(one);
   }
   writeFileSync(plotFile, plot("Four films, then a fifth: deviation of every frame at the receiver", played));

@@ -26,6 +26,8 @@ export type Stage = {
   fifth(signal: AbortSignal): Promise<void>;
   /** All that has arrived since the start, or the last of it. */
   arrivals(signal: AbortSignal, lastBytes?: number): Promise<string>;
+  /** What else is to be told of it, at its end. */
+  remarks?(signal: AbortSignal): Promise<string[]>;
   stop(): Promise<void>;
 };
 

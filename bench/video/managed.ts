@@ -30,10 +30,22 @@ export function managedStage(name: string, rig: Rig, picture: Picture, moves: Mo
 /** The file as it is: the fifth film is started, and the strategies do the rest when they see what it does. */
 export function declaredStage(name: string, rig: Rig, picture: Picture): Stage {
   const declared = prepared(picture);
+  let askedAtMs = 0;
   return {
     ...stageOf(name, rig, declared),
     async fifth(signal) {
+      askedAtMs = clock.now();
       askForFifth(rig, declared, signal);
+    },
+    async remarks(signal) {
+      const { strategies = [] } = await rig.status(declared.name, signal);
+      return strategies.map(({ name: strategy, acted, refused, lastAtMs }) => {
+        const last =
+          lastAtMs === undefined
+            ? ""
+            : `, last ${lastAtMs - askedAtMs} ms after the fifth film was asked for`;
+        return `${strategy}: acted ${acted} times, could not ${refused} times${last}`;
+      });
     },
   };
 }

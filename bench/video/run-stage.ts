@@ -9,6 +9,7 @@ import type { Stage } from "./load.ts";
 export type Played = {
   readonly name: string;
   readonly arrivals: readonly Arrival[];
+  readonly remarks: readonly string[];
   /** When room for the fifth film was asked for, of the receiver's clock. */
   readonly fifthAtUs: number;
   readonly fourFilms: Quality;
@@ -37,7 +38,8 @@ export async function play(stage: Stage, timing: Timing, signal: AbortSignal): P
     await untilPlaying(stage, firstFilms.length + 1, signal);
     await pause(timing.settleMs + timing.fiveMs + tailMs, signal);
     const arrivals = parseArrivals(await stage.arrivals(signal));
-    return judge(stage.name, arrivals, fifthAtUs, timing);
+    const remarks = (await stage.remarks?.(signal)) ?? [];
+    return { ...judge(stage.name, arrivals, fifthAtUs, timing), remarks };
   } finally {
     await stage.stop();
   }
@@ -64,7 +66,12 @@ async function untilPlaying(stage: Stage, films: number, signal: AbortSignal): P
 const tailMs = 200;
 const pause = (ms: number, signal: AbortSignal): Promise<void> => clock.sleep(millis(ms), signal);
 
-function judge(name: string, arrivals: readonly Arrival[], fifthAtUs: number, timing: Timing): Played {
+function judge(
+  name: string,
+  arrivals: readonly Arrival[],
+  fifthAtUs: number,
+  timing: Timing,
+): Omit<Played, "remarks"> {
   const fifthCame = arrivals.find(({ film }) => film === fifthFilm)?.atUs;
   if (fifthCame === undefined) throw new Error(`${name}: nothing of the fifth film arrived`);
   const before = { fromUs: fifthAtUs - timing.fourMs * 1000, untilUs: fifthAtUs };
