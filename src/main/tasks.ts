@@ -78,7 +78,8 @@ export async function openTaskHost(options: TaskHostOptions = {}): Promise<TaskH
   const processes = systemProcesses(layout);
   const self = processes.self();
   const mark = `${self.pid}-${self.startTime}`;
-  const groups = await ownGroups(options.cgroupParent ?? "consort-tasks", mark, processes);
+  const parent = options.cgroupParent ?? "consort-tasks";
+  const groups = await ownGroups(parent, mark, processes);
   const directory = ownDirectory(mark, processes);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const network =
@@ -107,7 +108,10 @@ export async function openTaskHost(options: TaskHostOptions = {}): Promise<TaskH
     log,
     ...(groups === undefined ? {} : { groups }),
     ...(network === undefined ? {} : { network }),
-    onClosed: () => rmSync(directory, { recursive: true, force: true }),
+    onClosed: async () => {
+      rmSync(directory, { recursive: true, force: true });
+      await removeIfEmpty(parent);
+    },
   });
 }
 
@@ -133,4 +137,11 @@ async function ownGroups(parent: string, mark: string, processes: Processes): Pr
   }
   await releaseAbandoned(cgroups, parent, processes);
   return { cgroups, path };
+}
+
+/** The last program takes away the group all of them are below. */
+async function removeIfEmpty(parent: string): Promise<void> {
+  const group = systemCgroups(systemClock()).open(parent);
+  if (group.children().length > 0 || group.pids().length > 0) return;
+  await group.remove(new AbortController().signal);
 }

@@ -1,5 +1,8 @@
+import { milliCpu } from "#base/units.ts";
 import type { Processes } from "#drivers/process/port.ts";
 import type { Cgroup, Cgroups } from "#drivers/system/cgroups/port.ts";
+
+const usualWeight = milliCpu(1000);
 
 /**
  * Takes away the groups of programs that were killed before they could: "<pid>-<start time>" below `parent`. What still
@@ -10,14 +13,20 @@ export async function releaseAbandoned(
   parent: string,
   processes: Processes,
 ): Promise<void> {
-  const home = processes.groupFiles(processes.self());
+  const self = processes.self();
+  const home = processes.groupFiles(self);
+  let others = 0;
   for (const name of cgroups.open(parent).children()) {
     const [, pid, startTime] = /^(\d+)-(\d+)$/.exec(name) ?? [];
-    if (startTime === undefined || processes.isRunning({ pid: Number(pid), startTime })) continue;
+    const alive = startTime === undefined || processes.isRunning({ pid: Number(pid), startTime });
+    if (alive && Number(pid) !== self.pid) others += 1;
+    if (alive) continue;
     const group = cgroups.open(`${parent}/${name}`);
     empty(cgroups, group, processes, home);
     await group.remove(new AbortController().signal);
   }
+  // Raised for machines that are no more, it would keep everything else on this host from running.
+  if (others === 0) cgroups.open(parent).setWeight(usualWeight);
 }
 
 function empty(cgroups: Cgroups, group: Cgroup, processes: Processes, home: readonly string[]): void {

@@ -46,7 +46,7 @@ export function pretendedHost(
     memoryBytes: mebibytes(1024),
     network: { name: "eth0", reservations: ledger },
     log: silentLog,
-    onClosed: () => {},
+    onClosed: async () => {},
     ...(options.groups === false
       ? {}
       : { groups: { cgroups: pretendedGroups(groups, processes), path: "ours" } }),

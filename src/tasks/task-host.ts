@@ -29,7 +29,7 @@ export type TaskHostParts = {
   readonly memoryBytes: Bytes;
   readonly log: Log;
   /** Takes away what is left at the very end. */
-  readonly onClosed: () => void;
+  readonly onClosed: () => Promise<void>;
 };
 
 export type VtmSettings = {
@@ -153,7 +153,7 @@ export class TaskHost implements AsyncDisposable {
       const { cgroups, path } = this.#parts.groups;
       await cgroups.open(path).remove(this.#ended.signal);
     }
-    this.#parts.onClosed();
+    await this.#parts.onClosed();
     this.#ended.abort();
   }
 

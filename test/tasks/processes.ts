@@ -37,7 +37,7 @@ export function stateOf(pid: number): string | undefined {
 }
 
 export async function until(what: string, holds: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 2000; tries += 1) {
+  for (let tries = 0; tries < 12_000; tries += 1) {
     if (holds()) return;
     await pause(10);
   }
