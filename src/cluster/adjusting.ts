@@ -92,6 +92,17 @@ export function keepingAdjustments(before: Ensemble | undefined, declared: Ensem
   return kept.length === 0 ? declared : { ...declared, adjustments: kept };
 }
 
+/** With what was adjusted of these appliances before, and of all others now. */
+export function readjusted(now: Ensemble, before: Ensemble, names: readonly string[]): Ensemble {
+  const { adjustments = [], ...rest } = now;
+  const meant = new Set(names);
+  const after = [
+    ...adjustments.filter(({ appliance }) => !meant.has(appliance)),
+    ...(before.adjustments ?? []).filter(({ appliance }) => meant.has(appliance)),
+  ];
+  return after.length === 0 && before.adjustments === undefined ? rest : { ...rest, adjustments: after };
+}
+
 const fieldOf = (spec: ApplianceSpec, field: string): unknown => spec[field as keyof ApplianceSpec];
 
 /** Of every single appliance, without what was adjusted. */

@@ -4,6 +4,7 @@ import type { ErrorCode } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Random } from "#base/runtime.ts";
 import type { Millis } from "#base/units.ts";
+import { readjusted } from "#cluster/adjusting.ts";
 import type { EventLog } from "#cluster/event-log.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
 import type { Progress } from "#cluster/progress.ts";
@@ -238,7 +239,7 @@ export class Operations {
       const record = this.#state.operation(id);
       if (record === undefined)
         throw new ConsortError("not_found", `Cannot cancel operation "${id}": no such operation is kept`);
-      const { operation, undo } = record;
+      const { operation, undo, appliances } = record;
       if (operation.state !== "running") {
         throw new ConsortError(
           "conflict",
@@ -254,11 +255,12 @@ export class Operations {
       const current = this.#state.ensemble(name);
       const writes: StoreWrite[] = [this.#ended(record, ending)];
       if (undo !== undefined && current?.operation === id) {
-        if (undo !== null) holds(undo);
+        const before = undo === null ? undefined : goneBack(current, undo, appliances);
+        if (before !== undefined) holds(before);
         const back: EnsembleRecord =
-          undo === null
+          before === undefined
             ? { ...current, state: "removing", revision: current.revision + 1 }
-            : { ...wentBack(current, undo), operation: id, revision: current.revision + 1 };
+            : { ...before, operation: id, revision: current.revision + 1 };
         writes.push({ put: keys.ensemble(name), value: back });
       }
       return { writes, result: operation };
@@ -369,8 +371,19 @@ export type EnsembleChange = Exclude<Operation["kind"], "drain">;
 /** A change by the user that can be taken back before it has its effect. */
 const canGoBack = (kind: EnsembleChange): boolean => kind !== "down" && kind !== "recover";
 
-/** As it was before, except for where its appliances may still be. */
-function wentBack(current: EnsembleRecord, undo: EnsembleRecord): EnsembleRecord {
+/**
+ * As it was before, except for where its appliances may still be. What was only adjusted goes back alone: strategies may
+ * have adjusted others meanwhile.
+ */
+function goneBack(
+  current: EnsembleRecord,
+  undo: EnsembleRecord,
+  adjusted: readonly ApplianceId[] | undefined,
+): EnsembleRecord {
+  if (adjusted !== undefined) {
+    const names = adjusted.map((id) => id.slice(current.ensemble.name.length + 1));
+    return { ...current, ensemble: readjusted(current.ensemble, undo.ensemble, names) };
+  }
   const leaving = leavingAfter(current, undo.placements);
   return { ...undo, leaving, unleased: unleasedAfter(current, { ...undo, leaving }) };
 }

@@ -171,6 +171,21 @@ describe("strategies", () => {
     );
   });
 
+  it("are not undone by a resize that is cancelled", async () => {
+    await cloud.start();
+    const hold: StrategyAction = { kind: "suspend", appliance: "transcoding" };
+    await cloud.up(vod([strategy({ actions: [hold] })]));
+    cloud.kill("a1");
+    const sizes = new Map([["streaming", { cpu: reservation(20) }]]);
+    const resizing = await cloud.cluster.resize("vod", { sizes, moves: [] }, never);
+    await measure(27);
+    await nextEvent("strategy.acted");
+    assert.equal((await cloud.cluster.cancel(resizing.id as never, never)).state, "cancelled");
+    assert.deepEqual((await cloud.cluster.declared("vod", never)).adjustments, [
+      { appliance: "transcoding", suspended: true },
+    ]);
+  });
+
   it("leave an operation that runs as it is", async () => {
     await cloud.start();
     await cloud.up(vod([strategy({})]));
