@@ -1,5 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemCgroups } from "#drivers/system/cgroups/group.ts";
 import { systemClock } from "#drivers/system/clock.ts";
@@ -75,6 +75,10 @@ async function compare(rig: Rig, directory: string, { signal, progress }: BenchO
     for (const line of [lineOf(one), ...one.remarks]) progress(line);
     played.push(one);
   }
+  const [load = 0] = loadavg();
+  progress(
+    `load of the machine: ${load.toFixed(1)} on ${availableParallelism()} processors, some 3 of it ours`,
+  );
   writeFileSync(plotFile, plot("Four films, then a fifth: deviation of every frame at the receiver", played));
   progress(`plotted in ${plotFile}`);
   const find = (name: string): Played[] => played.filter((one) => one.name === name);
