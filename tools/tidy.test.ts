@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { errorTable } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
 import { apiLimits } from "#api/limits.ts";
+import { readingLimits } from "#control/monitor/readings.ts";
 import { schedulingLimits } from "#control/scheduling/limits.ts";
 import { networkLimits } from "#drivers/network/limits.ts";
 import { messagingLimits } from "#drivers/messaging/limits.ts";
@@ -226,7 +227,16 @@ test("docs/reference/limits.md names every limit and nothing else", () => {
   ];
   assert.deepEqual(
     named.map((row) => row[1] ?? "").sort(),
-    [limits, formatLimits, storeLimits, networkLimits, messagingLimits, apiLimits, schedulingLimits]
+    [
+      limits,
+      formatLimits,
+      storeLimits,
+      networkLimits,
+      messagingLimits,
+      apiLimits,
+      schedulingLimits,
+      readingLimits,
+    ]
       .flatMap(Object.keys)
       .sort(),
   );

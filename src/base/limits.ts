@@ -45,8 +45,10 @@ export const limits = {
   /** A monitor measures no more often. */
   monitorEveryMsMin: millis(20),
   /** A monitor has its period to measure in, but always this long, and never longer than the next. */
-  monitorReadMsMin: millis(1000),
+  monitorReadMsMin: millis(3000),
   monitorReadMsMax: millis(10_000),
+  /** Programs and pages that the monitors of one host wait for at once; others wait for their turn. */
+  monitorProgramsAtOnce: 8,
   /** What was measured is told at most this often. */
   measurementsEveryMs: millis(100),
   /** What was measured is told with at most so many values; of more the newest. */

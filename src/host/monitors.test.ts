@@ -187,9 +187,27 @@ describe("HostMonitors", () => {
       );
     };
     desk.follow([video]);
-    await desk.pass(3000);
+    await desk.pass(limits.monitorReadMsMin * 3);
     assert.deepEqual(desk.problems(), [`Not done within ${limits.monitorReadMsMin} ms`]);
     assert.ok(asked >= 2 && asked <= 4, `asked ${asked} times`);
+  });
+
+  it("runs only so many programs at once, however many monitors there are, and none waits for ever", async () => {
+    let running = 0;
+    let most = 0;
+    const asked = new Set<string>();
+    desk.driver.measure = async ({ name }) => {
+      asked.add(name);
+      most = Math.max(most, (running += 1));
+      await desk.clock.sleep(millis(100), desk.life.signal);
+      running -= 1;
+      return [];
+    };
+    const source = { kind: "script", command: ["true"] } as const;
+    desk.follow(Array.from({ length: 40 }, (_, index) => ({ ...video, name: `m${index}`, source })));
+    await desk.pass(700);
+    assert.equal(most, limits.monitorProgramsAtOnce);
+    assert.equal(asked.size, 40);
   });
 
   it("keeps only the newest values while nobody hears them", async () => {

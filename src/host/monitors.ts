@@ -5,11 +5,13 @@ import type { ApplianceId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
+import type { Reading } from "#control/monitor/readings.ts";
 import type { ApplianceDriver, ApplianceObservation } from "#drivers/appliance/port.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { MonitorDriver, MonitorTarget, Probe } from "#drivers/monitor/port.ts";
 import { namesFor } from "#host/decide.ts";
 import { MeasurementOutbox } from "#host/measurement-outbox.ts";
+import { Turns } from "#host/turns.ts";
 import type { AppliancePlan, HostPlan, MonitorPlan } from "#protocol/host-plan.ts";
 
 type HostMonitorsParts = {
@@ -34,6 +36,7 @@ export class HostMonitors {
   readonly #parts: HostMonitorsParts;
   readonly #outbox: MeasurementOutbox;
   readonly #running = new Map<string, Running>();
+  readonly #turns = new Turns(limits.monitorProgramsAtOnce);
   #tells = false;
   #seen: ReadonlyMap<ApplianceId, ApplianceObservation> = new Map();
   #seenAtMs = Number.NEGATIVE_INFINITY;
@@ -118,7 +121,9 @@ export class HostMonitors {
       const limitMs = millis(
         Math.min(limits.monitorReadMsMax, Math.max(plan.everyMs, limits.monitorReadMsMin)),
       );
-      const readings = await withDeadline(clock, limitMs, (deadline) => probe.read(deadline), signal);
+      const read = (): Promise<readonly Reading[]> =>
+        withDeadline(clock, limitMs, (deadline) => probe.read(deadline), signal);
+      const readings = await (startsSomething(plan) ? this.#turns.take(read, signal) : read());
       this.#outbox.put(plan, readings, clock.monotonic());
     } catch (cause) {
       signal.throwIfAborted();
@@ -142,6 +147,10 @@ export class HostMonitors {
 }
 
 const sharedMs = 100;
+
+/** A process or a connection, of which a host must not be made to have any number. */
+const startsSomething = ({ source }: MonitorPlan): boolean =>
+  source.kind === "script" || source.kind === "http";
 
 function wantedOn(
   plan: HostPlan,
