@@ -51,7 +51,7 @@ export class SchedulingProbe implements Probe {
       atMs,
       cpuUsedMs,
       ...(cpu === undefined ? {} : { cpu }),
-      ...(scheduling === undefined ? {} : { misses: scheduling.misses }),
+      ...(scheduling?.misses === undefined ? {} : { misses: scheduling.misses }),
     };
   }
 }
