@@ -64,6 +64,8 @@ export interface CpuEnforcer {
   /** The quick way to change only how much some of them get. */
   adapt(changes: ReadonlyMap<string, Reservation>, effect: TableEffect, table: DispatchTable): void;
   counters(): readonly EnforcementCounters[];
+  /** Resolves when what was asked for last is in effect; absent: it is at once. */
+  ready?(): Promise<void>;
   /** Nothing is left stopped. */
   close(): Promise<void>;
 }
@@ -97,5 +99,7 @@ export interface CpuScheduler {
   readonly table: DispatchTable;
   /** First level of scheduling in the dispatch table. Throws `unsatisfiable` when not all is schedulable under it. */
   setPolicy(policy: SchedulingPolicy): void;
+  /** Resolves when what was asked for last is in effect: at once, but for a dispatcher that has to start first. */
+  ready(): Promise<void>;
   close(): Promise<void>;
 }

@@ -118,6 +118,10 @@ export class HostCpuScheduler implements CpuScheduler {
     this.#apply("dispatch-table");
   }
 
+  async ready(): Promise<void> {
+    for (const enforcer of this.#enforcers.values()) await enforcer.ready?.();
+  }
+
   async close(): Promise<void> {
     this.#held.clear();
     for (const enforcer of this.#enforcers.values()) await enforcer.close();

@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { constants, setPriority } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { messageOf } from "#base/errors.ts";
 import type { Log } from "#base/runtime.ts";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import { command, realTime, word } from "./memory.ts";
@@ -14,7 +15,10 @@ const program = fileURLToPath(new URL("dispatcher.worker.ts", import.meta.url));
 const lookEveryMs = 100;
 const endMsMax = 3000;
 const endLookMs = 2;
-const startMsMax = 5000;
+const readyLookMs = 5;
+const startMsMax = 60_000;
+/** Between two starts, should one after the other fail. */
+const startPauseMs = 1000;
 
 export type DispatcherOptions = {
   readonly memory: TableMemory;
@@ -27,6 +31,8 @@ export type DispatcherOptions = {
   readonly onUp: () => void;
   /** It is dead: whatever it left stopped is to be continued before another one is started. */
   readonly onDeath: () => void;
+  /** What it shares with its owner has been removed by somebody. */
+  readonly onLost: () => void;
 };
 
 /** The owner's side of the dispatcher's life: starts it, finds one that runs, notices its end, starts another. */
@@ -36,6 +42,7 @@ export class DispatcherProcess {
   #timer: NodeJS.Timeout | undefined;
   #beat = 0;
   #beatAt = performance.now();
+  #startedAt = Number.NEGATIVE_INFINITY;
   #told = false;
   #up = false;
 
@@ -56,6 +63,23 @@ export class DispatcherProcess {
     this.#timer = setInterval(() => this.#look(), lookEveryMs);
     this.#timer.unref();
     if (!this.#running()) this.#start();
+  }
+
+  /** Resolves when what was published last is in effect, or nobody is there to carry it out. */
+  async ready(): Promise<void> {
+    const { header } = this.#options.memory;
+    const wanted = Atomics.load(header, word.generation);
+    while (this.#timer !== undefined && Atomics.load(header, word.acknowledged) < wanted) {
+      await pause(readyLookMs);
+    }
+  }
+
+  /** It is no longer ours: whatever it holds is let go. */
+  forget(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#kill();
+    this.#options.onDeath();
   }
 
   /** Jobs have come or gone. One that is not up yet looks for itself. */
@@ -88,8 +112,30 @@ export class DispatcherProcess {
   }
 
   #look(): void {
-    const { memory, log } = this.#options;
-    const beat = Atomics.load(memory.header, word.heartbeat);
+    const { file, directory, onLost } = this.#options;
+    if (!existsSync(file) || !existsSync(directory)) {
+      onLost();
+      return;
+    }
+    this.#tell();
+    const hangs = this.#hangs();
+    if (this.#running() && !hangs) return;
+    if (this.#up) {
+      this.#up = false;
+      this.#options.onDeath();
+    }
+    if (performance.now() - this.#startedAt < startPauseMs) return;
+    this.#options.log.warn(
+      "The dispatcher is gone or hangs: what it had stopped goes on, and another one is started",
+      { hangs },
+    );
+    this.#kill();
+    this.#start();
+  }
+
+  /** The watchdog is quicker where there is one. */
+  #hangs(): boolean {
+    const beat = Atomics.load(this.#options.memory.header, word.heartbeat);
     const now = performance.now();
     if (beat !== this.#beat) {
       this.#beatAt = now;
@@ -99,15 +145,7 @@ export class DispatcherProcess {
       }
     }
     this.#beat = beat;
-    this.#tell();
-    // The watchdog is quicker where there is one.
-    const hangs = now - this.#beatAt > 2 * hangsAfterMs;
-    if (this.#running() && !hangs) return;
-    log.warn("The dispatcher is gone or hangs: what it had stopped goes on, and another one is started", {
-      hangs,
-    });
-    this.#kill();
-    this.#start();
+    return now - this.#beatAt > 2 * hangsAfterMs;
   }
 
   #tell(): void {
@@ -131,6 +169,7 @@ export class DispatcherProcess {
     // It has done its work, or onDeath does; later it would only disturb the next one's.
     if (isWatchdog(watchdog)) signal(watchdog, "SIGKILL");
     this.#up = false;
+    this.#startedAt = performance.now();
     onDeath();
     memory.setDispatcher(0, "0");
     Atomics.store(memory.header, word.watchdogPid, 0);
@@ -139,19 +178,34 @@ export class DispatcherProcess {
     this.#beat = Atomics.load(memory.header, word.heartbeat);
     // Time to start, on a busy machine.
     this.#beatAt = performance.now() + startMsMax;
-    const output = openSync(join(directory, "dispatcher.log"), "a", 0o600);
     const args = [program, file, directory, ...(cpuRootProcs === undefined ? [] : [cpuRootProcs])];
+    this.#child = undefined;
+    try {
+      this.#child = launched(args, join(directory, "dispatcher.log"));
+    } catch (error) {
+      // As where no more processes may be started: it is tried again.
+      this.#options.log.warn("The dispatcher cannot be started", { cause: messageOf(error) });
+      return;
+    }
+  }
+}
+
+/** On its own: it outlives the process that starts it. */
+function launched(args: readonly string[], logFile: string): ChildProcess {
+  const output = openSync(logFile, "a", 0o600);
+  try {
     const child = spawn(process.execPath, args, {
       detached: true,
       stdio: ["ignore", "ignore", output],
       env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin" },
       cwd: "/",
     });
-    closeSync(output);
     child.on("error", () => {});
     child.unref();
     hurry(child.pid);
-    this.#child = child;
+    return child;
+  } finally {
+    closeSync(output);
   }
 }
 

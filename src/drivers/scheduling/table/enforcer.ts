@@ -58,6 +58,7 @@ export class TableEnforcer implements CpuEnforcer {
   #jobNumbers: ReadonlyMap<string, number> = new Map();
   #running: Running | undefined;
   #isDispatched = false;
+  #table: DispatchTable | undefined;
 
   constructor(options: TableEnforcerOptions) {
     this.#options = options;
@@ -81,6 +82,7 @@ export class TableEnforcer implements CpuEnforcer {
       const targets = this.#placed(table, byId, jobNumbers);
       assertFits(table, targets);
       publish(memory, table, targets);
+      this.#table = table;
     } catch (error) {
       jobs.letGo(new Set(this.#jobNumbers.values()));
       throw error;
@@ -104,6 +106,7 @@ export class TableEnforcer implements CpuEnforcer {
       const targets = this.#placed(table, this.#machines, this.#jobNumbers);
       assertFits(table, targets);
       publish(memory, table, targets);
+      this.#table = table;
     }
     for (const [id, reservation] of changes) {
       const machine = this.#machines.get(id);
@@ -125,6 +128,10 @@ export class TableEnforcer implements CpuEnforcer {
     });
   }
 
+  async ready(): Promise<void> {
+    await this.#running?.dispatcher.ready();
+  }
+
   async close(): Promise<void> {
     const running = this.#running;
     if (running === undefined) return;
@@ -136,6 +143,19 @@ export class TableEnforcer implements CpuEnforcer {
     rmSync(running.file, { force: true });
     rmSync(this.#options.directory, { recursive: true, force: true });
     running.memory.close();
+  }
+
+  /** The table has been removed under us: what it said is written into another one. */
+  #beginAgain(): void {
+    const lost = this.#running;
+    if (lost === undefined || this.#table === undefined) return;
+    this.#options.log.warn("The dispatch table has been removed: another one is begun", { file: lost.file });
+    lost.dispatcher.forget();
+    this.#running = undefined;
+    lost.memory.close();
+    for (const quota of this.#oneProcessor.values()) quota.close();
+    this.#oneProcessor.clear();
+    this.apply([...this.#machines.values()], this.#table);
   }
 
   #open(): Running {
@@ -158,6 +178,7 @@ export class TableEnforcer implements CpuEnforcer {
         jobs.continueAll();
         this.#setDispatched(false);
       },
+      onLost: () => this.#beginAgain(),
     });
     return { file, memory, jobs, dispatcher };
   }

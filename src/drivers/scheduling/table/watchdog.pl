@@ -23,7 +23,8 @@ my $priority = pack 'l', 2;
 syscall($call{sched_setscheduler}, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, $priority);
 
 my $looks_per_hang = 4;
-my ($beat, $still) = (-1, 0);
+# One that has not begun to dispatch has stopped nobody, and may take its time on a busy machine.
+my ($beat, $still, $begun) = (word($heartbeat), 0, 0);
 my $looks = 0;
 while (1) {
     my $ready = '';
@@ -35,7 +36,8 @@ while (1) {
     }
     put($own_beat, ++$looks);
     my $now = word($heartbeat);
-    $still = $now == $beat ? $still + 1 : 0;
+    $begun = 1 if $now != $beat;
+    $still = $begun && $now == $beat ? $still + 1 : 0;
     $beat = $now;
     next if $still < $looks_per_hang;
     kill SIGKILL, $pid if start_time($pid) eq $start;
