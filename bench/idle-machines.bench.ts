@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { applianceId, applianceName, ensembleName } from "#base/ids.ts";
+import { limits } from "#base/limits.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import { machineLayout, systemCgroups } from "#drivers/system/cgroups/group.ts";
 import { systemClock } from "#drivers/system/clock.ts";
@@ -24,6 +25,8 @@ const windowMs = millis(20_000);
 const settleMs = millis(8_000);
 const windows = 3;
 const windowsMax = 8;
+/** Of the reports that are due in a window; with fewer, the manager was kept from its work. */
+const reportsShareMin = 0.8;
 const aimPercent = 1;
 const clock = systemClock();
 const cgroups = systemCgroups(clock);
@@ -90,8 +93,11 @@ async function uses(host: OneHost, count: number, { signal, progress }: BenchOpt
     const before = { at: clock.monotonic(), manager: managerSeconds(host), machines: machinesSeconds(host) };
     const watch = new AbortController();
     let lapsed = false;
-    const isLapsed = ({ appliances }: HostReport): boolean =>
-      appliances.some(({ state }) => state !== "running");
+    let reports = 0;
+    const isLapsed = ({ appliances }: HostReport): boolean => {
+      reports += 1;
+      return appliances.some(({ state }) => state !== "running");
+    };
     const lapse = host.until(isLapsed, watch.signal).then(
       () => (lapsed = true),
       () => {},
@@ -99,6 +105,7 @@ async function uses(host: OneHost, count: number, { signal, progress }: BenchOpt
     await clock.sleep(windowMs, signal);
     watch.abort();
     await lapse;
+    lapsed ||= reports < (reportsShareMin * windowMs) / limits.heartbeatMs;
     const seconds = (clock.monotonic() - before.at) / 1000;
     const used = [managerSeconds(host) - before.manager, machinesSeconds(host) - before.machines];
     const [ofManager = 0, ofMachines = 0] = used.map((one) => (100 * one) / seconds);

@@ -1,16 +1,22 @@
 import { rmdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { micros } from "#base/units.ts";
+import { micros, milliCpu } from "#base/units.ts";
 import type { Topology } from "#model/topology.ts";
 import type { Cgroups } from "#drivers/system/cgroups/port.ts";
 import { labCgroup, managersCgroup, nodeCgroup } from "#lab/names.ts";
 
-const periodUs = micros(100_000);
+/** Short, as a host that has used its part up stands still for the rest of it, reserved machines included. */
+const periodUs = micros(10_000);
+/** As much as the kernel allows: reserved machines weigh so much, and their managers must not wait for them. */
+const managersShare = milliCpu(256_000);
 const attemptsMax = 5;
 
 /** Each host's CPU and memory as limits of its control group, so that capacity is real on one small machine. */
 export function makeBudgets(lab: string, topology: Topology, cgroups: Cgroups): void {
   create(managersCgroup(lab), cgroups);
+  const managers = cgroups.open(managersCgroup(lab));
+  managers.setWeight(managersShare);
+  managers.close();
   for (const host of topology.hosts) {
     const path = nodeCgroup(lab, host.id);
     create(path, cgroups);

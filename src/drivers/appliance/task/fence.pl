@@ -17,9 +17,10 @@ sub obey_lease {
     my $left = $own->{leased} && $own->{run} ? lease_left($own->{open}) : undef;
     if (defined $left && $left <= 0) {
         fence($own);
-        # Woken by a manager that renews it; for one that could not tell, ever more rarely.
+        # Woken by a manager that renews it; for one that could not tell, ever more rarely: a thousand of them must not
+        # keep that manager from its work.
         my $again = 0.05 * 2 ** $own->{fenced}++;
-        return $again < 1 ? $again : 1;
+        return $again < 4 ? $again : 4 + rand 2;
     }
     unfence($own) if $own->{fenced};
     # A moment more, or it would wake just before.
