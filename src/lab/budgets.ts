@@ -7,7 +7,10 @@ import { labCgroup, managersCgroup, nodeCgroup } from "#lab/names.ts";
 
 /** Short, as a host that has used its part up stands still for the rest of it, reserved machines included. */
 const periodUs = micros(10_000);
-/** As much as the kernel allows: reserved machines weigh so much, and their managers must not wait for them. */
+/**
+ * As much as the kernel allows, and no less than reserved machines weigh: managers use next to nothing, and what depends
+ * on their leases stands still when they are kept from their work.
+ */
 const managersShare = milliCpu(256_000);
 const attemptsMax = 5;
 
