@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { millis } from "#base/units.ts";
@@ -45,31 +53,51 @@ async function timedChanges(
   return values;
 }
 
-/** A container of the host's own root, read-only. */
+/** A root that has nothing of its own: the host's programs are mounted into it. */
+function rootIn(directory: string): string {
+  const root = join(directory, "rootfs");
+  for (const folder of ["usr", "etc", "tmp", "proc", "sys", "dev", "run", "var"])
+    mkdirSync(join(root, folder), { recursive: true });
+  for (const link of ["bin", "sbin", "lib", "lib64"]) {
+    if (existsSync(`/${link}`)) symlinkSync(readlinkSync(`/${link}`), join(root, link));
+  }
+  return root;
+}
+
 async function runc(signal: AbortSignal): Promise<number[]> {
   await using undo = new AsyncDisposableStack();
   const bundle = mkdtempSync(join(tmpdir(), "consort-bench-runc-"));
   undo.defer(() => rmSync(bundle, { recursive: true, force: true }));
   const name = `consort-bench-${process.pid}`;
-  mkdirSync(join(bundle, "rootfs"));
+  rootIn(bundle);
   writeFileSync(join(bundle, "config.json"), JSON.stringify(bundleOf(name)));
   undo.defer(async () => {
     await subprocess.run("runc", ["delete", "--force", name], never, { timeoutMs });
   });
-  await subprocess.check("runc", ["create", "--bundle", bundle, name], signal, { timeoutMs });
-  return timedChanges(
+  const args = ["run", "--detach", "--bundle", bundle, name];
+  await withoutOutput("runc", args, signal);
+  return await timedChanges(
     "runc",
     (quota) => ["update", "--cpu-period", "100000", "--cpu-quota", String(quota), name],
     signal,
   );
 }
 
-/** Created, not started: its first process waits in its groups, which is all a limit needs. */
+/** A container keeps the streams it was started with: a pipe of ours would not end before it does. */
+async function withoutOutput(file: string, args: readonly string[], signal: AbortSignal): Promise<void> {
+  const quoted = [file, ...args].map((each) => `'${each.replaceAll("'", "'\\''")}'`).join(" ");
+  await subprocess.check("sh", ["-c", `${quoted} </dev/null >/dev/null 2>&1`], signal, { timeoutMs });
+}
+
 function bundleOf(name: string): object {
   return {
     ociVersion: "1.0.2",
-    process: { cwd: "/", args: ["/true"], user: { uid: 0, gid: 0 }, env: ["PATH=/bin"] },
+    process: { cwd: "/", args: ["sleep", "600"], user: { uid: 0, gid: 0 }, env: ["PATH=/bin:/usr/bin"] },
     root: { path: "rootfs" },
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc" },
+      { destination: "/usr", type: "bind", source: "/usr", options: ["rbind", "ro"] },
+    ],
     linux: {
       cgroupsPath: `/${name}`,
       namespaces: [{ type: "pid" }, { type: "mount" }],
@@ -80,33 +108,21 @@ function bundleOf(name: string): object {
 
 async function podman(signal: AbortSignal): Promise<number[]> {
   await using undo = new AsyncDisposableStack();
+  const home = mkdtempSync(join(tmpdir(), "consort-bench-podman-"));
+  undo.defer(() => rmSync(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
   const name = `consort-bench-${process.pid}`;
+  // Apart from whatever else podman has on this machine.
+  const own = ["root", "runroot", "tmpdir"].flatMap((each) => [`--${each}`, join(home, each)]);
+  const base = [...own, "--storage-driver", "vfs", "--runtime", "runc", "--cgroup-manager", "cgroupfs"];
   undo.defer(async () => {
-    await subprocess.run("podman", ["rm", "--force", "--time", "0", name], never, { timeoutMs });
+    await subprocess.run("podman", [...base, "rm", "--force", "--time", "0", name], never, { timeoutMs });
   });
-  const start = ["run", "--detach", "--name", name, "--runtime", "runc", "--ulimit", "nofile=1024:1024"];
-  const plain = ["--network", "none", "--cgroup-manager", "cgroupfs"];
-  const [run = "run", ...rest] = start;
-  await subprocess.check(
-    "podman",
-    ["--cgroup-manager", "cgroupfs", run, ...rest, ...plain.slice(0, 2), "--rootfs", "/:O", "sleep", "600"],
-    signal,
-    { timeoutMs },
-  );
-  return timedChanges(
-    "podman",
-    (quota) => [
-      "--cgroup-manager",
-      "cgroupfs",
-      "update",
-      "--cpu-period",
-      "100000",
-      "--cpu-quota",
-      String(quota),
-      name,
-    ],
-    signal,
-  );
+  const limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"];
+  const place = ["--detach", "--name", name, "--network", "none", "--volume", "/usr:/usr:ro", ...limits];
+  const start = [...base, "run", ...place, "--rootfs", rootIn(home), "sleep", "600"];
+  await withoutOutput("podman", start, signal);
+  const change = [...base, "update", "--cpu-period", "100000", "--cpu-quota"];
+  return await timedChanges("podman", (quota) => [...change, String(quota), name], signal);
 }
 
 async function systemd(signal: AbortSignal): Promise<number[]> {
@@ -116,7 +132,7 @@ async function systemd(signal: AbortSignal): Promise<number[]> {
     await subprocess.run("systemctl", ["stop", unit], never, { timeoutMs });
   });
   await subprocess.check("systemd-run", ["--unit", unit, "sleep", "600"], signal, { timeoutMs });
-  return timedChanges(
+  return await timedChanges(
     "systemctl",
     (quota) => ["set-property", "--runtime", unit, `CPUQuota=${quota / 1000}%`],
     signal,

@@ -7,6 +7,7 @@ import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import type { CpuEnforcer, EnforcedMachine, EnforcedTeam, EnforcementCounters } from "../port.ts";
 import { Suspension } from "../suspension.ts";
 import type { GroupWeights } from "../weights.ts";
+import { undisturbed } from "../kernel/calls.ts";
 import { QuotaFile } from "../quota-file.ts";
 import { bandwidthWeights } from "./weights.ts";
 
@@ -16,6 +17,9 @@ export type BandwidthEnforcerOptions = {
   /** Processors this host may use, for what is not reserved of them. */
   readonly processors: number;
 };
+
+/** Done before anybody notices. */
+const fewChanges = 4;
 
 type Kept = {
   machine: EnforcedMachine;
@@ -50,14 +54,26 @@ export class BandwidthEnforcer implements CpuEnforcer {
     this.#suspension.keep(machines);
   }
 
-  /** First who gets less, so that no more than there is is promised meanwhile. */
   adapt(changes: ReadonlyMap<string, Reservation>): void {
+    if (changes.size > fewChanges) undisturbed(() => this.#change(changes));
+    else this.#change(changes);
+    // Weights only say who comes first; what each gets is said by now.
+    this.#weighing ??= setImmediate(() => this.#weigh());
+  }
+
+  /** First who gets less, so that no more than there is is promised meanwhile. */
+  #change(changes: ReadonlyMap<string, Reservation>): void {
+    const shrinking: [Kept, Reservation][] = [];
+    const growing: [Kept, Reservation][] = [];
+    for (const [id, reservation] of changes) {
+      const kept = this.#kept.get(id);
+      if (kept === undefined) continue;
+      (isSmaller(reservation, kept.machine.reservation) ? shrinking : growing).push([kept, reservation]);
+    }
     const done: [Kept, Reservation][] = [];
     try {
-      for (const smaller of [true, false]) {
-        for (const [id, reservation] of changes) {
-          const kept = this.#kept.get(id);
-          if (kept === undefined || isSmaller(reservation, kept.machine.reservation) !== smaller) continue;
+      for (const list of [shrinking, growing]) {
+        for (const [kept, reservation] of list) {
           done.push([kept, kept.machine.reservation]);
           this.#set(kept, reservation);
         }
@@ -66,8 +82,6 @@ export class BandwidthEnforcer implements CpuEnforcer {
       for (const [kept, before] of done.reverse()) this.#set(kept, before);
       throw error;
     }
-    // Weights only say who comes first; what each gets is said by now.
-    this.#weighing ??= setImmediate(() => this.#weigh());
   }
 
   counters(): readonly EnforcementCounters[] {

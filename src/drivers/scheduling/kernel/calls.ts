@@ -1,4 +1,5 @@
 import { closeSync, ftruncateSync, openSync } from "node:fs";
+import { getPriority } from "node:os";
 import koffi from "koffi";
 import { ConsortError } from "#base/errors.ts";
 
@@ -83,6 +84,19 @@ export function becomeRealTime(priority: number): boolean {
   const parameter = Buffer.alloc(4);
   parameter.writeInt32LE(priority);
   return schedulerCall(0, policyFifo | resetOnFork, parameter) === 0;
+}
+
+/**
+ * Does something short without being interrupted by ordinary threads, where that is allowed: each call of it may let
+ * others run that come before the caller.
+ */
+export function undisturbed(work: () => void): void {
+  const isRaised = schedulerOf(0) === policyNormal && becomeRealTime(1);
+  try {
+    work();
+  } finally {
+    if (isRaised) setAttributesOf(0, policyNormal, 0n, { runtimeUs: 0, periodUs: 0 }, getPriority());
+  }
 }
 
 export type DeadlineTimes = { readonly runtimeUs: number; readonly periodUs: number };
