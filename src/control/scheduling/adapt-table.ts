@@ -62,11 +62,12 @@ export class RunningTable {
         divided: machine.teams.some((team) => team.reservation !== undefined),
       });
     }
+    const owners = table.targets.map((target) => this.#entries.get(target.machine));
     for (const [processor, slots] of table.slots.entries())
-      for (const [slot, target] of slots.entries()) {
-        const owner = table.targets[target];
+      for (let slot = 0; slot < slots.length; slot += 1) {
+        const owner = owners[slots[slot] ?? -1];
         if (owner === undefined) this.#free[processor]?.add(slot);
-        else this.#entries.get(owner.machine)?.slots.push(slot);
+        else owner.slots.push(slot);
       }
   }
 

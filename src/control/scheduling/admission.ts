@@ -38,14 +38,18 @@ export type Admission =
  * Machines kept by dispatch tables are placed on single processors, and tested exactly there. The others may run on
  * any. All together never exceed the processors.
  */
-export function admission(machines: readonly BookedMachine[], host: HostCapacity): Admission {
+export function admission(
+  machines: readonly BookedMachine[],
+  host: HostCapacity,
+  effort: "quick" | "thorough" = "thorough",
+): Admission {
   for (const machine of machines) {
     const refusal = formRefusal(machine);
     if (refusal !== undefined) return { ok: false, refusal };
   }
   const tabled = machines.filter((machine) => machine.kind === "dispatch-table");
   const quantumUs = host.quantumUs ?? chooseQuantum(tabled);
-  const placement: Placement = placeMachines(tabled, { ...host, quantumUs });
+  const placement: Placement = placeMachines(tabled, { ...host, quantumUs }, effort);
   if (!placement.ok) return placement;
   const refusal = sumRefusal(machines, host, quantumUs);
   return refusal === undefined
@@ -157,7 +161,8 @@ function largestInSteps(
   });
   const inSlots = asked.kind === "dispatch-table" ? { ...host, quantumUs: micros(step) } : host;
   // Its teams set a least execution time, which would mislead a search for the greatest.
-  const fits = (steps: number): boolean => admission([...others, withExecution(steps, [])], inSlots).ok;
+  const fits = (steps: number): boolean =>
+    admission([...others, withExecution(steps, [])], inSlots, "quick").ok;
   let [low, high] = [0, Math.floor((periodUs * processors) / step)];
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);

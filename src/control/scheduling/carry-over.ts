@@ -50,10 +50,10 @@ function carriedOver(
   );
   const slots = before.slots.map((old, processor) => {
     const here = machines.filter(({ id }) => processorOf.get(id) === processor);
-    return Int32Array.from(
-      { length: tableLength(here, settings.quantumUs) },
-      (_, slot) => renumbered[old[slot % old.length] ?? -1] ?? -1,
-    );
+    const slots = new Int32Array(tableLength(here, settings.quantumUs));
+    for (let slot = 0; slot < slots.length; slot += 1)
+      slots[slot] = renumbered[old[slot % old.length] ?? -1] ?? -1;
+    return slots;
   });
   return { quantumUs: settings.quantumUs, policy: settings.policy, targets, slots };
 }

@@ -67,6 +67,7 @@ export function layOutTable(
 /** Where each of the values 0 … count - 1 stands, in order. */
 function positionsByValue(values: Int32Array, count: number): readonly number[][] {
   const found: number[][] = Array.from({ length: count }, () => []);
-  for (const [position, value] of values.entries()) found[value]?.push(position);
+  for (let position = 0; position < values.length; position += 1)
+    found[values[position] ?? -1]?.push(position);
   return found;
 }

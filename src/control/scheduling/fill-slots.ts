@@ -51,7 +51,8 @@ class NextFree {
   readonly #next: Int32Array;
 
   constructor(length: number) {
-    this.#next = Int32Array.from({ length: length + 1 }, (_, index) => index);
+    this.#next = new Int32Array(length + 1);
+    for (let slot = 0; slot <= length; slot += 1) this.#next[slot] = slot;
   }
 
   from(slot: number): number {

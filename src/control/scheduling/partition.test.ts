@@ -11,21 +11,27 @@ const percent = (share: number): PeriodicTask => ({ period: 100, execution: shar
 const policy = "rate-monotonic";
 
 test("the greatest go first, each to the first processor it fits on", () => {
-  const parted = partition([percent(30), percent(60), percent(70), percent(40)], [whole, whole], policy);
+  const parted = partition(
+    [percent(30), percent(60), percent(70), percent(40)],
+    [whole, whole],
+    policy,
+    "thorough",
+  );
   assert.deepEqual(parted.ok && parted.processorOf, [0, 1, 0, 1]);
 });
 
 test("what first fit cannot place is found by searching", () => {
   const sizes = [44, 28, 28, 40, 30, 30].map(percent);
-  const parted = partition(sizes, [whole, whole], policy);
+  const parted = partition(sizes, [whole, whole], policy, "thorough");
   assert.ok(parted.ok);
+  assert.ok(!partition(sizes, [whole, whole], policy, "quick").ok);
   assert.equal(parted.processorOf[0], parted.processorOf[1]);
 });
 
 test("half a processor is filled by half", () => {
-  const parted = partition([percent(50), percent(95)], [half, whole], policy);
+  const parted = partition([percent(50), percent(95)], [half, whole], policy, "thorough");
   assert.deepEqual(parted.ok && parted.processorOf, [0, 1]);
-  const refused = partition([percent(50), percent(95), percent(6)], [half, whole], policy);
+  const refused = partition([percent(50), percent(95), percent(6)], [half, whole], policy, "thorough");
   assert.deepEqual(!refused.ok && refused.misfit, 2);
 });
 
@@ -40,9 +46,9 @@ test("the answer does not depend on the order in which tasks are given", () => {
   const seen = { placed: 0, refused: 0 };
   fc.assert(
     fc.property(shuffled, ([tasks, again]) => {
-      const { ok } = partition(tasks, [whole, half, whole], policy);
+      const { ok } = partition(tasks, [whole, half, whole], policy, "thorough");
       seen[ok ? "placed" : "refused"] += 1;
-      assert.equal(partition(again, [whole, half, whole], policy).ok, ok);
+      assert.equal(partition(again, [whole, half, whole], policy, "thorough").ok, ok);
     }),
     { numRuns: 500 },
   );

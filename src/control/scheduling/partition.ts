@@ -11,14 +11,16 @@ export type Partition =
 
 /**
  * Puts each task on one processor, where it stays. First fit decreasing: the greatest utilisation first, each on the
- * first processor on which it and what is there keep their deadlines, and repeat soon enough for a table. Where that fails, the same with the shortest
- * period first, which brings those together that divide each other; then a search of all ways, that gives up after so
- * many steps. The answer depends on the set of tasks, not on their order.
+ * first processor on which it and what is there keep their deadlines, and repeat soon enough for a table. Where that
+ * fails, the same with the shortest period first, which brings those together that divide each other; then, when
+ * thorough, a search of all ways that gives up after so many steps. The answer depends on the set of tasks, not on
+ * their order.
  */
 export function partition(
   tasks: readonly PeriodicTask[],
   processors: readonly ProcessorCapacity[],
   policy: SchedulingPolicy,
+  effort: "quick" | "thorough",
 ): Partition {
   const nowhere = tasks.map(() => undefined);
   const order = byUtilisation(tasks);
@@ -27,7 +29,7 @@ export function partition(
   const capacity = processors.reduce((sum, one) => sum + usableShare(one), 0);
   if (utilisationOfAll(tasks) > capacity + utilisationGrace) return decreasing;
   const grouped = firstFit(tasks, byPeriod(tasks), nowhere, processors, policy);
-  if (grouped.ok) return grouped;
+  if (grouped.ok || effort === "quick") return grouped.ok ? grouped : decreasing;
   const found = search(tasks, order, processors, policy);
   return found === undefined ? decreasing : { ok: true, processorOf: found };
 }
@@ -80,6 +82,7 @@ function search(
   policy: SchedulingPolicy,
 ): readonly number[] | undefined {
   const onProcessor: PeriodicTask[][] = processors.map(() => []);
+  const shares = processors.map(() => 0);
   const processorOf = tasks.map(() => -1);
   let steps = 0;
   const place = (depth: number): boolean => {
@@ -93,11 +96,16 @@ function search(
       if (here.length === 0) triedEmpty.add(capacity.milli);
       steps += 1;
       if (steps > schedulingLimits.placementStepsMax) return false;
+      const share = shares[processor] ?? 0;
+      // Most do not fit for want of room, which takes no analysis.
+      if (share + utilisationOf(task) > usableShare(capacity) + utilisationGrace) continue;
       if (!loadOf(here, capacity, policy).fits(task)) continue;
       here.push(task);
+      shares[processor] = share + utilisationOf(task);
       processorOf[index] = processor;
       if (place(depth + 1)) return true;
       here.pop();
+      shares[processor] = share;
     }
     return false;
   };

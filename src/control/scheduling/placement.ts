@@ -25,13 +25,17 @@ export type Placement =
   | { readonly ok: false; readonly refusal: Refusal };
 
 /** Decides whether machines can be kept by dispatch tables, and on which processors. Depends on their set alone. */
-export function placeMachines(machines: readonly MachineReservation[], settings: TableSettings): Placement {
+export function placeMachines(
+  machines: readonly MachineReservation[],
+  settings: TableSettings,
+  effort: "quick" | "thorough" = "thorough",
+): Placement {
   for (const machine of machines) {
     const refusal = tableRefusal(machine, settings);
     if (refusal !== undefined) return { ok: false, refusal };
   }
   const tasks = machines.map((machine) => tableTask(machine, settings.quantumUs));
-  const parted = partition(tasks, settings.processors, settings.policy);
+  const parted = partition(tasks, settings.processors, settings.policy, effort);
   const misfit = parted.ok ? undefined : machines[parted.misfit];
   if (!parted.ok && misfit !== undefined)
     return { ok: false, refusal: misfitRefusal(misfit, parted.loads, settings) };
