@@ -43,7 +43,8 @@ test("the machine that runs these tests can run Consort, and the doctor knows", 
   const report = await examine();
   assert.deepEqual(summarise(report).blocking, [], formatDoctor(report));
   const ids = new Set(report.items.map((item) => item.id));
-  for (const id of ["node", "cgroup-cpu", "nft-bridge", "htb", "kvm", "tool-ip"]) assert.ok(ids.has(id), id);
+  for (const id of ["node", "cgroup-cpu", "nft-bridge", "htb", "enforcement-bandwidth", "kvm", "tool-ip"])
+    assert.ok(ids.has(id), id);
 });
 
 test("the doctor leaves nothing behind", async () => {

@@ -160,6 +160,27 @@ export const capabilities = {
     required: false,
     remedy: "Run as root; in a container, give it CAP_SYS_NICE",
   },
+  dispatchTable: {
+    id: "enforcement-dispatch-table",
+    title: "CPU reservations by dispatch table",
+    neededFor: "enforcement: dispatch-table; jobs that take turns",
+    required: false,
+    remedy: "See real-time scheduling and the freezer control group; try again when the machine is less busy",
+  },
+  bandwidth: {
+    id: "enforcement-bandwidth",
+    title: "CPU reservations by quota",
+    neededFor: "enforcement: bandwidth, which auto prefers",
+    required: false,
+    remedy: "See the cpu control group; try again when the machine is less busy",
+  },
+  deadlineReservations: {
+    id: "enforcement-deadline",
+    title: "CPU reservations by the deadline scheduler",
+    neededFor: "enforcement: deadline",
+    required: false,
+    remedy: "See deadline scheduling; try again when the machine is less busy",
+  },
   psi: {
     id: "psi",
     title: "pressure information",

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { bytes } from "#base/units.ts";
 import { capabilities } from "./capabilities.ts";
 import { controllers, controllerCapability, placeOf, versionFinding } from "./cgroup-probes.ts";
+import { enforcementFinding } from "./enforcement-probe.ts";
 import { formatDoctor } from "./format.ts";
 import { kvmFinding } from "./kvm-probe.ts";
 import {
@@ -80,6 +81,15 @@ test("KVM counts as working only when a guest with firmware ran", () => {
   assert.equal(kvmFinding(true, "ran", "absent").status, "limited");
   assert.equal(kvmFinding(true, "ran", "hung").status, "limited");
   assert.equal(kvmFinding(true, "ran", "ran").status, "ok");
+});
+
+test("a reservation is kept when the busy machine got about what it has reserved", () => {
+  assert.equal(enforcementFinding("share 249 yes\n").status, "ok");
+  assert.equal(enforcementFinding("share 60 yes").status, "limited");
+  assert.equal(enforcementFinding("share 990 yes").status, "limited");
+  assert.match(enforcementFinding("share 249 no").found, /got 24.9%; no real-time priority/);
+  assert.deepEqual(enforcementFinding("Cannot write: no"), { status: "missing", found: "Cannot write: no" });
+  assert.equal(enforcementFinding("").status, "missing");
 });
 
 test("versions are read from whatever tools print", () => {

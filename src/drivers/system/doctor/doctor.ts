@@ -13,6 +13,7 @@ import {
   readLayout,
   versionFinding,
 } from "./cgroup-probes.ts";
+import { probeEnforcement } from "./enforcement-probe.ts";
 import { KernelProbes } from "./kernel-probes.ts";
 import { probeKvm } from "./kvm-probe.ts";
 import {
@@ -44,7 +45,7 @@ export type DoctorDeps = {
   readonly pid: number;
 };
 
-/** Tries everything at once, in well under two seconds; leaves nothing. */
+/** Tries everything at once, in about two seconds where the machine is not busy; leaves nothing. */
 export async function runDoctor(deps: DoctorDeps, signal: AbortSignal): Promise<DoctorReport> {
   const [kernel, toolItems] = await Promise.all([
     kernelItems(deps, signal),
@@ -112,9 +113,24 @@ function kernelItems(deps: DoctorDeps, signal: AbortSignal): Promise<DoctorItem[
     [capabilities.wireguardKernel, probes.link("probe0", "type", "wireguard")],
     [capabilities.fifo, probes.fifo()],
     [capabilities.deadline, probes.deadline()],
+    ...reservationProbes(deps, signal),
     [capabilities.kvm, probeKvm(deps.subprocess, deps.nodePath, deps.arch, signal)],
   ];
   return Promise.all(attempts.map(async ([capability, finding]) => judge(capability, await finding)));
+}
+
+/** One busy machine under each back end, all at the same time. */
+function reservationProbes(
+  { subprocess, nodePath }: DoctorDeps,
+  signal: AbortSignal,
+): readonly (readonly [Capability, Promise<Finding>])[] {
+  const probe = (kind: "dispatch-table" | "bandwidth" | "deadline"): Promise<Finding> =>
+    probeEnforcement(subprocess, nodePath, kind, signal);
+  return [
+    [capabilities.dispatchTable, probe("dispatch-table")],
+    [capabilities.bandwidth, probe("bandwidth")],
+    [capabilities.deadlineReservations, probe("deadline")],
+  ];
 }
 
 /** Reads only: the rules it asks for are this network namespace's own. */
