@@ -74,6 +74,8 @@ function pretendedGroups(groups: Map<string, Bytes | "max">, processes: FakeProc
     setMemory: (limit) => groups.set(path, limit),
     setPids: () => {},
     usage: () => ({ cpuUs: milliseconds(0), memoryBytes: bytes(0) }),
+    cpuUsedUs: () => milliseconds(0),
+    memoryUsed: () => bytes(0),
     oomKills: () => 0,
     freeze: () => {},
     thaw: () => {},

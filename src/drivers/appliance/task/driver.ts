@@ -66,8 +66,8 @@ const defaults = {
 
 /** Slots per host; uids, namespaces and groups are numbered by them. */
 const slotsMax = 10_000;
-/** Beyond that many appliances that are observed every second, what each of them uses is read less often. */
-const usageReadsPerMs = 0.5;
+/** The more appliances there are, the less often it is looked how much memory each of them uses. */
+const memoryAgeMsPerTask = 4;
 const outputCheckMs = millis(2_000);
 const clearAgainMs = millis(500);
 
@@ -185,8 +185,8 @@ export class TaskDriver implements ApplianceDriver {
 
   observe(): readonly ApplianceObservation[] {
     const reports = this.#reservations.reports();
-    const usageAgeMsMax = millis(this.#tasks.size / usageReadsPerMs);
-    return [...this.#tasks.values()].map((task) => task.observe(reports.get(task.id), usageAgeMsMax));
+    const memoryAgeMsMax = millis(this.#tasks.size * memoryAgeMsPerTask);
+    return [...this.#tasks.values()].map((task) => task.observe(reports.get(task.id), memoryAgeMsMax));
   }
 
   create(plan: AppliancePlan, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {

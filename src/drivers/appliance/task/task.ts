@@ -37,8 +37,6 @@ export type TaskParts = {
   readonly reservations: Reservations;
 };
 
-type Usage = { readonly cpuUsedMs: Millis; readonly memoryBytes: Bytes };
-
 /** One appliance in its slot: what was asked of it, how it stands, and what follows when its command ends. */
 export class Task {
   readonly slot: Slot;
@@ -47,7 +45,7 @@ export class Task {
   readonly #places: readonly JobPlace[];
   #entries: readonly JournalEntry[] = [];
   #jobs: ReadonlyMap<number, JobState> = new Map();
-  #usage: (Usage & { readonly at: Millis }) | undefined;
+  #memory: { readonly at: Millis; readonly used: Bytes } | undefined;
   #restart: AbortController | undefined;
   #restarting: Promise<void> | undefined;
   readonly #waiting = new Set<() => void>();
@@ -103,12 +101,9 @@ export class Task {
     this.slot.cgroup.setMemory(memoryBytes ?? "max");
   }
 
-  /**
-   * `scheduling`: how its reservation is kept, if it is. Without one, what it uses may be as old as `usageAgeMsMax`.
-   */
-  observe(scheduling: SchedulingReport | undefined, usageAgeMsMax: Millis): ApplianceObservation {
+  /** `scheduling`: how its reservation is kept, if it is. The memory it uses may be as old as `memoryAgeMsMax`. */
+  observe(scheduling: SchedulingReport | undefined, memoryAgeMsMax: Millis): ApplianceObservation {
     const { plan, run, end, restarts } = this.#record;
-    const usage = this.#usageNow(scheduling === undefined ? usageAgeMsMax : millis(0));
     const began = this.#entries.find((entry) => entry.run === run && entry.what === "running")?.at;
     const ended = end?.run === run ? end : undefined;
     const message = ended === undefined ? jobsMessage(this.#places, this.#jobs, run) : ended.message;
@@ -118,8 +113,8 @@ export class Task {
       generation: plan.generation,
       state: this.state(),
       restarts,
-      cpuUsedMs: usage.cpuUsedMs,
-      memoryBytes: usage.memoryBytes,
+      cpuUsedMs: this.#cpuUsedMs(),
+      memoryBytes: this.#memoryUsed(memoryAgeMsMax),
       netns: this.slot.netns,
       restart: plan.restart,
       stopGraceMs: plan.stopGraceMs,
@@ -188,22 +183,24 @@ export class Task {
     }
   }
 
-  #usageNow(ageMsMax: Millis): Usage {
-    const at = this.#parts.clock.monotonic();
-    if (this.#usage === undefined || at - this.#usage.at >= ageMsMax) {
-      this.#usage = { at, ...this.#readUsage() };
-    }
-    return this.#usage;
-  }
-
-  #readUsage(): Usage {
+  #cpuUsedMs(): Millis {
     try {
-      const { cpuUs, memoryBytes } = this.slot.cgroup.usage();
-      return { cpuUsedMs: millis(cpuUs / 1000), memoryBytes };
+      return millis(this.slot.cgroup.cpuUsedUs() / 1000);
     } catch {
       // Its group is just being removed.
-      return { cpuUsedMs: millis(0), memoryBytes: bytes(0) };
+      return millis(0);
     }
+  }
+
+  #memoryUsed(ageMsMax: Millis): Bytes {
+    const at = this.#parts.clock.monotonic();
+    if (this.#memory !== undefined && at - this.#memory.at < ageMsMax) return this.#memory.used;
+    try {
+      this.#memory = { at, used: this.slot.cgroup.memoryUsed() };
+    } catch {
+      return bytes(0);
+    }
+    return this.#memory.used;
   }
 
   /** Reads the supervisor's journal and draws the consequences. Harmless at any time. */

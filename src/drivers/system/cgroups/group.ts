@@ -56,7 +56,7 @@ class OpenCgroup implements Cgroup {
   readonly #clock: Clock;
   /** Mount points of every hierarchy the group has to be in; v2 first, as it is the one that answers for all. */
   readonly #trees: readonly string[];
-  readonly #open = new Map<string, number>();
+  readonly #open = new Map<string, Map<string, number>>();
   #periodUs: Micros | undefined;
 
   constructor(path: string, layout: CgroupLayout, clock: Clock) {
@@ -145,12 +145,17 @@ class OpenCgroup implements Cgroup {
   }
 
   usage(): CgroupUsage {
-    const cpu = this.#usageCarrier();
-    const memory = this.#carrierOf("memory");
-    return {
-      cpuUs: cpu.dialect.cpuUsageUs(this.#read(cpu.tree, cpu.dialect.cpuUsageFile)),
-      memoryBytes: bytes(Number(this.#read(memory.tree, memory.dialect.memoryUsageFile))),
-    };
+    return { cpuUs: this.cpuUsedUs(), memoryBytes: this.memoryUsed() };
+  }
+
+  cpuUsedUs(): Micros {
+    const { dialect, tree } = this.#usageCarrier();
+    return dialect.cpuUsageUs(this.#read(tree, dialect.cpuUsageFile));
+  }
+
+  memoryUsed(): Bytes {
+    const { dialect, tree } = this.#carrierOf("memory");
+    return bytes(Number(this.#read(tree, dialect.memoryUsageFile)));
   }
 
   oomKills(): number {
@@ -222,7 +227,7 @@ class OpenCgroup implements Cgroup {
   }
 
   close(): void {
-    for (const fd of this.#open.values()) closeSync(fd);
+    for (const inTree of this.#open.values()) for (const fd of inTree.values()) closeSync(fd);
     this.#open.clear();
     this.#periodUs = undefined;
   }
@@ -257,26 +262,27 @@ class OpenCgroup implements Cgroup {
   }
 
   #write(tree: string, write: FileWrite): void {
-    const file = join(tree, this.path, write.file);
-    attempt(`write "${write.value}" to`, file, () => {
-      writeSync(this.#fd(file, "r+", "w"), `${write.value}\n`, 0);
-    });
+    try {
+      writeSync(this.#fd(tree, write.file, "r+", "w"), `${write.value}\n`, 0);
+    } catch (cause) {
+      throw failed(`write "${write.value}" to`, join(tree, this.path, write.file), cause);
+    }
   }
 
   #read(tree: string, name: string): string {
-    const file = join(tree, this.path, name);
-    return attempt("read", file, () =>
-      readBuffer.toString(
-        "latin1",
-        0,
-        readSync(this.#fd(file, "r+", "r"), readBuffer, 0, readBuffer.length, 0),
-      ),
-    );
+    try {
+      const length = readSync(this.#fd(tree, name, "r+", "r"), readBuffer, 0, readBuffer.length, 0);
+      return readBuffer.toString("latin1", 0, length);
+    } catch (cause) {
+      throw failed("read", join(tree, this.path, name), cause);
+    }
   }
 
-  #fd(file: string, mode: string, fallback: string): number {
-    const open = this.#open.get(file);
+  /** By tree and name, not by path: a host of a thousand groups looks at each every second. */
+  #fd(tree: string, name: string, mode: string, fallback: string): number {
+    const open = this.#open.get(tree)?.get(name);
     if (open !== undefined) return open;
+    const file = join(tree, this.path, name);
     let fd: number;
     try {
       fd = openSync(file, mode);
@@ -285,7 +291,8 @@ class OpenCgroup implements Cgroup {
       if (!isErrno(error, "EACCES") && !isErrno(error, "EPERM")) throw error;
       fd = openSync(file, fallback);
     }
-    this.#open.set(file, fd);
+    const inTree = this.#open.get(tree) ?? new Map<string, number>();
+    this.#open.set(tree, inTree.set(name, fd));
     return fd;
   }
 }
@@ -327,9 +334,12 @@ function attempt<Result>(action: string, file: string, act: () => Result): Resul
   try {
     return act();
   } catch (cause) {
-    throw new ConsortError("driver_failed", `Cannot ${action} ${file}: ${messageOf(cause)}`, { cause });
+    throw failed(action, file, cause);
   }
 }
+
+const failed = (action: string, file: string, cause: unknown): ConsortError =>
+  new ConsortError("driver_failed", `Cannot ${action} ${file}: ${messageOf(cause)}`, { cause });
 
 /** Also looks at the cause, as `attempt` wraps it. */
 function isErrno(error: unknown, code: string): boolean {

@@ -26,6 +26,8 @@ export interface Cgroup {
   setMemory(limit: Bytes | "max"): void;
   setPids(limit: number | "max"): void;
   usage(): CgroupUsage;
+  cpuUsedUs(): Micros;
+  memoryUsed(): Bytes;
   /** Processes the kernel killed in it for want of memory, ever. */
   oomKills(): number;
   freeze(): void;
