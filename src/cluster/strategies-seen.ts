@@ -1,5 +1,6 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Clock } from "#base/runtime.ts";
+import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { RuleBook } from "#control/adaptation/book.ts";
@@ -13,6 +14,9 @@ import type { MeasurementStatus, StrategyStatus } from "#protocol/http/status.ts
 /** A strategy of an ensemble that has to act. */
 export type Due = { readonly ensemble: string; readonly firing: Firing };
 
+/** How far this manager's clock is ahead of the one that times samples of a host. */
+type HostTime = { readonly host: HostId; readonly aheadMs: number; readonly lastAtMs: Millis };
+
 type Tally = { acted: number; refused: number; last?: string; lastAtMs?: Millis };
 
 /**
@@ -25,6 +29,7 @@ export class StrategiesSeen {
   readonly #book = new RuleBook();
   readonly #latest = new Map<string, { sample: Measurement; atMs: Millis }>();
   readonly #tallies = new Map<string, Tally>();
+  readonly #times = new Map<string, HostTime>();
   #monitors: readonly MonitorSpec[] = [];
   #strategies: readonly StrategySpec[] = [];
 
@@ -44,9 +49,23 @@ export class StrategiesSeen {
       if (monitor === undefined || sample.appliance !== id || record.placements[id] !== host) return [];
       const metric = fullMetric(sample.monitor, sample.metric);
       this.#latest.set(metric, { sample, atMs: this.#clock.now() });
-      const { value, atMs } = sample;
-      return this.#book.take({ metric, value, atMs }).map((firing) => ({ ensemble: this.#name, firing }));
+      const atMs = this.#timeOf(metric, host, sample.atMs);
+      return this.#book
+        .take({ metric, value: sample.value, atMs })
+        .map((firing) => ({ ensemble: this.#name, firing }));
     });
+  }
+
+  /**
+   * When it was measured, by this manager's clock: a cooldown goes on while an appliance moves to a host that has been
+   * up for another time. Between samples of one host it is that host's clock that counts, and not how they travelled.
+   */
+  #timeOf(metric: string, host: HostId, hostAtMs: Millis): Millis {
+    const known = this.#times.get(metric);
+    const goesOn = known?.host === host && hostAtMs >= known.lastAtMs;
+    const aheadMs = goesOn ? known.aheadMs : this.#clock.monotonic() - hostAtMs;
+    this.#times.set(metric, { host, aheadMs, lastAtMs: hostAtMs });
+    return millis(hostAtMs + aheadMs);
   }
 
   /** How a firing ended. */
@@ -88,6 +107,7 @@ export class StrategiesSeen {
     for (const [metric, { sample }] of this.#latest) {
       if (!monitors.some(({ name }) => name === sample.monitor)) this.#latest.delete(metric);
     }
+    for (const metric of this.#times.keys()) if (!this.#latest.has(metric)) this.#times.delete(metric);
   }
 }
 

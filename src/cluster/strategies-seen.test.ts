@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { applianceId, applianceName, hostId } from "#base/ids.ts";
+import { ManualClock } from "#base/manual-clock.ts";
+import { millis } from "#base/units.ts";
+import type { EnsembleRecord } from "#cluster/records.ts";
+import { StrategiesSeen } from "#cluster/strategies-seen.ts";
+import type { StrategySpec } from "#model/ensemble.ts";
+import { sampleAppliance, sampleEnsemble } from "#model/sample.ts";
+
+const ensemble = sampleEnsemble("vod", {
+  appliances: [sampleAppliance("streaming")],
+  monitors: [
+    { name: "video", appliance: "streaming", everyMs: millis(200), source: { kind: "rtp", port: 5004 } },
+  ],
+  strategies: [
+    {
+      name: "hold",
+      when: { metric: "video.jitter", comparison: ">", threshold: 20 },
+      forMs: millis(0),
+      actions: [{ kind: "suspend", appliance: "streaming" }],
+      cooldownMs: millis(5000),
+    } satisfies StrategySpec,
+  ],
+});
+const streaming = applianceId(ensemble.name, applianceName("streaming"));
+
+const placedOn = (host: string): EnsembleRecord => ({
+  ensemble,
+  state: "present",
+  placements: { [streaming]: hostId(host) },
+  paths: [],
+  networks: {},
+  interfaces: {},
+  leaving: {},
+  unleased: {},
+  operation: "none",
+  revision: 1,
+});
+
+test("a cooldown goes on while its appliance moves to hosts that are up for longer, or for less", () => {
+  const clock = new ManualClock();
+  const seen = new StrategiesSeen(ensemble.name, clock);
+  const firings = (host: string, hostAtMs: number): number =>
+    seen.hear(placedOn(host), hostId(host), [
+      {
+        ensemble: ensemble.name,
+        monitor: "video",
+        appliance: streaming,
+        metric: "jitter",
+        value: 30,
+        atMs: millis(hostAtMs),
+      },
+    ]).length;
+  assert.equal(firings("a1", 1_000), 1);
+  clock.advance(millis(1_000));
+  assert.equal(firings("a2", 9_000_000), 0, "up for hours");
+  clock.advance(millis(1_000));
+  assert.equal(firings("a3", 10), 0, "just begun");
+  clock.advance(millis(2_900));
+  assert.equal(firings("a3", 2_910), 0, "0.1 s too early");
+  clock.advance(millis(200));
+  assert.equal(firings("a3", 3_110), 1);
+});
