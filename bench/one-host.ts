@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { limits } from "#base/limits.ts";
 import { openLocalBus } from "#drivers/messaging/local-server.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
+import { removeAbandonedTables } from "#drivers/scheduling/table/file.ts";
 import { systemCgroups } from "#drivers/system/cgroups/group.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { silentLog } from "#drivers/system/log.ts";
@@ -27,6 +28,7 @@ const machine = {
   log: silentLog,
   subprocess: systemSubprocess(),
   cgroups: systemCgroups(clock),
+  removeAbandonedTables,
 };
 const sourceRoot = join(import.meta.dirname, "../src");
 

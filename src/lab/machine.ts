@@ -9,4 +9,6 @@ export type LabMachine = {
   readonly log: Log;
   readonly subprocess: Subprocess;
   readonly cgroups: Cgroups;
+  /** Removes what killed dispatchers left in memory whose directories are gone. */
+  readonly removeAbandonedTables?: () => void;
 };

@@ -4,7 +4,6 @@ import { millis } from "#base/units.ts";
 import { makeBudgets } from "#lab/budgets.ts";
 import { buildNetwork } from "#lab/build.ts";
 import { findRunning } from "#lab/keeper.ts";
-import { removeDispatchTables } from "#lab/dispatch-tables.ts";
 import { killUntilNone } from "#lab/killing.ts";
 import { layOut, withoutNodes } from "#lab/layout.ts";
 import { lockLab } from "#lab/lock.ts";
@@ -105,8 +104,8 @@ export async function cutPower(
   await removeNamespaces(namespaces(), machine.subprocess, signal);
   await machine.cgroups.open(group).remove(signal);
   // What a reboot empties.
-  removeDispatchTables(labPaths(place).runDir, node);
   rmSync(`${labPaths(place).runDir}/hosts/${node}`, { recursive: true, force: true });
+  machine.removeAbandonedTables?.();
 }
 
 async function locked(options: NodeOptions, signal: AbortSignal) {

@@ -2,7 +2,6 @@ import { readFileSync, rmdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { ConsortError } from "#base/errors.ts";
 import { removeBudgets } from "#lab/budgets.ts";
-import { removeDispatchTables } from "#lab/dispatch-tables.ts";
 import { killUntilNone } from "#lab/killing.ts";
 import type { LabMachine } from "#lab/machine.ts";
 import { labCgroup, labPaths, type LabPlace } from "#lab/names.ts";
@@ -33,13 +32,13 @@ export async function removeEverything(
     );
   }
   removeTunnelSockets(paths.stateDir);
-  removeDispatchTables(paths.runDir);
   // The directory with the lock goes last, so that who waits for the lock finds nothing when its turn comes.
   for (const directory of [paths.runDir, paths.stateDir]) {
     rmSync(directory, { recursive: true, force: true });
     removeIfEmpty(dirname(directory));
     removeIfEmpty(dirname(dirname(directory)));
   }
+  machine.removeAbandonedTables?.();
 }
 
 async function unmountBelow(

@@ -1,4 +1,5 @@
 import type { Clock } from "#base/runtime.ts";
+import { removeAbandonedTables } from "#drivers/scheduling/table/file.ts";
 import { systemCgroups } from "#drivers/system/cgroups/group.ts";
 import { jsonLog } from "#drivers/system/log.ts";
 import { systemRandom } from "#drivers/system/random.ts";
@@ -13,5 +14,6 @@ export function labMachine(clock: Clock): LabMachine {
     random: systemRandom(),
     subprocess: systemSubprocess(),
     cgroups: systemCgroups(clock),
+    removeAbandonedTables,
   };
 }

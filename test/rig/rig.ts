@@ -6,6 +6,7 @@ import { bringUp, takeDown } from "#cli/change.ts";
 import { clientOf } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
 import { captureIn } from "#cli/remote-exec.ts";
+import { removeAbandonedTables } from "#drivers/scheduling/table/file.ts";
 import { systemCgroups } from "#drivers/system/cgroups/group.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { silentLog } from "#drivers/system/log.ts";
@@ -65,6 +66,7 @@ export async function startRig(
     log: silentLog,
     subprocess: systemSubprocess(),
     cgroups: systemCgroups(clock),
+    removeAbandonedTables,
   };
   const root = mkdtempSync(join(tmpdir(), `consort-${name}-`));
   const place = { name, stateRoot: join(root, "state"), runRoot: join(root, "run") };

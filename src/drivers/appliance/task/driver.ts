@@ -69,6 +69,7 @@ const slotsMax = 10_000;
 /** The more appliances there are, the less often it is looked how much memory each of them uses. */
 const memoryAgeMsPerTask = 4;
 const outputCheckMs = millis(2_000);
+const outputCheckMsPerTask = 5;
 const clearAgainMs = millis(500);
 
 /** Lightweight machines of namespaces and control groups. The files beside this one hold the parts. */
@@ -440,7 +441,8 @@ export class TaskDriver implements ApplianceDriver {
           this.#options.log.warn(`Cannot rotate ${slot.logFile()}: ${messageOf(cause)}`, { cause });
         }
       }
-      await this.#options.clock.sleep(outputCheckMs, signal).catch(() => {});
+      const pauseMs = millis(Math.max(outputCheckMs, this.#tasks.size * outputCheckMsPerTask));
+      await this.#options.clock.sleep(pauseMs, signal).catch(() => {});
     }
   }
 
