@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { bytes } from "#base/units.ts";
@@ -81,7 +81,6 @@ export async function openTaskHost(options: TaskHostOptions = {}): Promise<TaskH
   const parent = options.cgroupParent ?? "consort-tasks";
   const groups = await ownGroups(parent, mark, processes);
   const directory = ownDirectory(mark, processes);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
   const network =
     options.network === undefined
       ? undefined
@@ -115,14 +114,17 @@ export async function openTaskHost(options: TaskHostOptions = {}): Promise<TaskH
   });
 }
 
-/** Name of this program's own among the temporary files, after those of programs that were killed are gone. */
+/** This program's own among the temporary files, after those of programs that were killed are gone. */
 function ownDirectory(mark: string, processes: Processes): string {
   for (const name of readdirSync(tmpdir())) {
-    const [, pid, startTime] = /^consort-tasks-(\d+)-(\d+)$/.exec(name) ?? [];
+    const [, pid, startTime] = /^consort-tasks-(\d+)-(\d+)-\w+$/.exec(name) ?? [];
     if (startTime === undefined || processes.isRunning({ pid: Number(pid), startTime })) continue;
-    rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    const path = join(tmpdir(), name);
+    // Of somebody else's making, it may be named so on purpose.
+    if (lstatSync(path, { throwIfNoEntry: false })?.uid === process.getuid?.())
+      rmSync(path, { recursive: true, force: true });
   }
-  return join(tmpdir(), `consort-tasks-${mark}`);
+  return mkdtempSync(join(tmpdir(), `consort-tasks-${mark}-`));
 }
 
 /** Control groups for this program, after those of programs that were killed are gone; undefined where none may be made. */

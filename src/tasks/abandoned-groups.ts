@@ -1,6 +1,7 @@
 import { milliCpu } from "#base/units.ts";
 import type { Processes } from "#drivers/process/port.ts";
 import type { Cgroup, Cgroups } from "#drivers/system/cgroups/port.ts";
+import { emptyGroup } from "./empty-group.ts";
 
 const usualWeight = milliCpu(1000);
 
@@ -32,9 +33,5 @@ export async function releaseAbandoned(
 function empty(cgroups: Cgroups, group: Cgroup, processes: Processes, home: readonly string[]): void {
   for (const child of group.children())
     empty(cgroups, cgroups.open(`${group.path}/${child}`), processes, home);
-  group.thaw();
-  for (const pid of group.pids()) {
-    const identity = processes.identify(pid);
-    if (identity !== undefined) processes.join(identity, home);
-  }
+  emptyGroup(group, processes, home);
 }

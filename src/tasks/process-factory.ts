@@ -2,6 +2,7 @@ import { ConsortError } from "#base/errors.ts";
 import type { ProcessEnd, Processes, StartOptions } from "#drivers/process/port.ts";
 import type { Cgroup, Cgroups } from "#drivers/system/cgroups/port.ts";
 import type { Background } from "./background.ts";
+import { emptyGroup } from "./empty-group.ts";
 import { ProcessJob } from "./process-job.ts";
 import type { Team } from "./team.ts";
 
@@ -96,11 +97,7 @@ export class ProcessFactory {
       this.#processes.signal(identity, "SIGCONT");
       return;
     }
-    cgroup.thaw();
-    for (const pid of cgroup.pids()) {
-      const member = this.#processes.identify(pid);
-      if (member !== undefined) this.#processes.join(member, home);
-    }
+    emptyGroup(cgroup, this.#processes, home);
     this.#remove(cgroup);
   }
 

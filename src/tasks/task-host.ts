@@ -9,6 +9,7 @@ import type { Processes } from "#drivers/process/port.ts";
 import type { CpuScheduler, EnforcementCounters } from "#drivers/scheduling/port.ts";
 import { Background } from "./background.ts";
 import { ConnectionFactory, NetworkManager } from "./connection.ts";
+import { LastSteps } from "./last-steps.ts";
 import { MemoryFactory, MemoryManager } from "./memory.ts";
 import { Memory, NetworkInterface, Processor } from "./physical.ts";
 import { ProcessFactory } from "./process-factory.ts";
@@ -125,17 +126,24 @@ export class TaskHost implements AsyncDisposable {
     return machine;
   }
 
-  /** What was started in it ends; what was adopted runs on without limits, where it was before. */
+  /**
+   * What was started in it ends; what was adopted runs on without limits, where it was before. What fails is thrown
+   * after all the rest has been done.
+   */
   async destroyMachine(machine: VirtualTaskMachine): Promise<void> {
+    const steps = new LastSteps();
     for (const connection of machine.connections.toReversed())
-      await connection.manager.removeResource(connection);
-    this.vtmScheduler.removeResource(machine);
+      await steps.take(() => connection.manager.removeResource(connection));
+    await steps.take(() => this.vtmScheduler.removeResource(machine));
     for (const process of machine.team.allProcesses())
-      if (process.adopted) this.processFactory.letGo(process);
-      else this.processFactory.end(process);
-    if (machine.memory !== undefined) this.memoryManager.removeResource(machine.memory);
+      await steps.take(() =>
+        process.adopted ? this.processFactory.letGo(process) : this.processFactory.end(process),
+      );
+    const { memory } = machine;
+    if (memory !== undefined) await steps.take(() => this.memoryManager.removeResource(memory));
     this.processFactory.removeGroups(machine.team);
     await this.#background.settled();
+    steps.finish();
   }
 
   /** How well reservations have been kept. */
@@ -143,18 +151,20 @@ export class TaskHost implements AsyncDisposable {
     return this.#parts.cpu.counters();
   }
 
-  /** Destroys all machines; nothing is left stopped, limited or marked. */
+  /** Destroys all machines; nothing is left stopped, limited or marked. Throws as destroyMachine does. */
   async close(): Promise<void> {
-    for (const machine of this.vtmScheduler.getResources()) await this.destroyMachine(machine);
+    const steps = new LastSteps();
+    for (const machine of this.vtmScheduler.getResources())
+      await steps.take(() => this.destroyMachine(machine));
     await this.#background.settled();
-    await this.#parts.cpu.close();
-    await this.#parts.network?.reservations.close();
-    if (this.#parts.groups !== undefined) {
-      const { cgroups, path } = this.#parts.groups;
-      await cgroups.open(path).remove(this.#ended.signal);
-    }
-    await this.#parts.onClosed();
+    await steps.take(() => this.#parts.cpu.close());
+    await steps.take(() => this.#parts.network?.reservations.close());
+    const { groups } = this.#parts;
+    if (groups !== undefined)
+      await steps.take(() => groups.cgroups.open(groups.path).remove(this.#ended.signal));
+    await steps.take(() => this.#parts.onClosed());
     this.#ended.abort();
+    steps.finish();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

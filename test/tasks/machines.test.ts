@@ -173,6 +173,21 @@ test("one walks from a processor up to the machine and down again", async () => 
   assert.equal(host.memory.higher()[0]?.higher()[0], machine);
 });
 
+test("a process that starts others all the time leaves with all of them", async () => {
+  const storm = startOutside([
+    "perl",
+    "-e",
+    "while (1) { my $pid = fork; exit 0 if !$pid; waitpid $pid, 0 }",
+  ]);
+  outside.push(storm);
+  const groupsBefore = readFileSync(`/proc/${storm.pid}/cgroup`, "utf8");
+  const host = await openTaskHost(onOneProcessor);
+  host.createMachine({ name: "first", cpu: of40(20) }).addResource(storm.pid);
+  await host.close();
+  assert.equal(readFileSync(`/proc/${storm.pid}/cgroup`, "utf8"), groupsBefore);
+  await sharesOver(20, [storm.pid]);
+});
+
 test("what started in a machine ends with it, and no group is left", async () => {
   const host = await openTaskHost(onOneProcessor);
   const machine = host.createMachine({ name: "brief", cpu: of40(8) });

@@ -16,6 +16,14 @@ test("a program that is not there is told", async () => {
   );
 });
 
+test("a thread is not taken for a process", () => {
+  const self = processes.self();
+  const other = processes.threads(self).find((thread) => thread !== self.pid);
+  assert.ok(other !== undefined, "this program has threads");
+  assert.equal(processes.identify(other), undefined);
+  assert.deepEqual(processes.identify(self.pid), self);
+});
+
 test("directory and environment are the process's own", async () => {
   const { ended } = await processes.start(["sh", "-c", 'test "$PWD:$COLOUR" = /:blue'], {
     output: "inherit",

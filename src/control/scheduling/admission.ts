@@ -161,13 +161,19 @@ function largestInSteps(
   });
   const inSlots = asked.kind === "dispatch-table" ? { ...host, quantumUs: micros(step) } : host;
   // Its teams set a least execution time, which would mislead a search for the greatest.
-  const fits = (steps: number): boolean =>
-    admission([...others, withExecution(steps, [])], inSlots, "quick").ok;
-  let [low, high] = [0, Math.floor((periodUs * processors) / step)];
+  const fits = (steps: number, effort: "quick" | "thorough" = "quick"): boolean =>
+    admission([...others, withExecution(steps, [])], inSlots, effort).ok;
+  const most = Math.floor((periodUs * processors) / step);
+  let [low, high] = [0, most];
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);
     if (fits(middle)) low = middle;
     else high = middle - 1;
+  }
+  // On several processors a longer time may be placed where a shorter one is not.
+  if (host.processors.length > 1) {
+    const last = Math.min(most, low + schedulingLimits.largestStepsMax);
+    for (let steps = last; steps > low; steps -= 1) if (fits(steps, "thorough")) low = steps;
   }
   const kept = low > 0 && admission([...others, withExecution(low)], host).ok;
   return micros(kept ? low * step : 0);

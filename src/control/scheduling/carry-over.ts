@@ -50,10 +50,10 @@ function carriedOver(
   );
   const slots = before.slots.map((old, processor) => {
     const here = machines.filter(({ id }) => processorOf.get(id) === processor);
-    const slots = new Int32Array(tableLength(here, settings.quantumUs));
-    for (let slot = 0; slot < slots.length; slot += 1)
-      slots[slot] = renumbered[old[slot % old.length] ?? -1] ?? -1;
-    return slots;
+    const given = new Int32Array(tableLength(here, settings.quantumUs));
+    for (let slot = 0; slot < given.length; slot += 1)
+      given[slot] = renumbered[old[slot % old.length] ?? -1] ?? -1;
+    return given;
   });
   return { quantumUs: settings.quantumUs, policy: settings.policy, targets, slots };
 }

@@ -12,6 +12,8 @@ export const schedulingLimits = {
   periodUsMax: micros(60_000_000),
   /** Steps of the search for processors, once simpler ways failed. */
   placementStepsMax: 500,
+  /** Slots looked at above the largest reservation found by halving, where there are several processors. */
+  largestStepsMax: 16,
   /** Levels of teams within teams. */
   teamDepthMax: 8,
 } as const;

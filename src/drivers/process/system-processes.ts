@@ -79,10 +79,14 @@ const endOf = (child: ChildProcess): Promise<ProcessEnd> =>
 
 function identify(pid: number): ProcessIdentity | undefined {
   const found = stateOf(pid);
-  return found === undefined || found.state === "Z" || found.state === "X"
+  return found === undefined || found.state === "Z" || found.state === "X" || !isProcess(pid)
     ? undefined
     : { pid, startTime: found.startTime };
 }
+
+/** Threads other than the first can be looked up by their number, too. */
+const isProcess = (pid: number): boolean =>
+  attempt("", () => readFileSync(`/proc/${pid}/status`, "utf8")).includes(`\nTgid:\t${pid}\n`);
 
 function stateOf(pid: number): { readonly state: string; readonly startTime: string } | undefined {
   const stat = attempt("", () => readFileSync(`/proc/${pid}/stat`, "utf8"));
