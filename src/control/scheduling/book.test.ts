@@ -268,11 +268,16 @@ test("whatever is asked of a book, its table is right, and no more is reserved t
 
 const copyOf = (book: ReservationBook): number[][] => book.table.slots.map((slots) => [...slots]);
 
+/** Enough to fill several processors. */
+const severalMachines = fc
+  .tuple(anyMachines, anyMachines)
+  .map(([some, more]) => [...some, ...more].map((one, index) => ({ ...one, id: `m${index}` })));
+
 test("the largest feasible reservation is admitted, and one slot more is not", () => {
   let refused = 0;
   fc.assert(
-    fc.property(anyMachines, anyPolicy, (machines, policy) => {
-      const host: HostCapacity = { ...oneProcessor, policy, quantumUs: micros(1000) };
+    fc.property(severalMachines, anyPolicy, anyProcessors, (machines, policy, processors) => {
+      const host: HostCapacity = { processors, policy, quantumUs: micros(1000) };
       const book = new ReservationBook(host);
       for (const one of machines) {
         const result = book.reserve(booked(one));
