@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { addressNumber } from "#base/ipv4.ts";
 import { noAppliances } from "#drivers/appliance/none.ts";
-import type { ProcessorCapacity } from "#control/scheduling/reservation.ts";
+import { processorsOf } from "#control/scheduling/processors.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import { connectLocalBus } from "#drivers/messaging/local-client.ts";
@@ -81,14 +81,6 @@ function cpuScheduler({ config, log }: Manager<HostConfig>): CpuScheduler {
     processors: processorsOf(config.cpuMilli),
     log,
   });
-}
-
-/** A part of a processor is the last one's. */
-function processorsOf(cpuMilli: number): ProcessorCapacity[] {
-  const whole = Math.floor(cpuMilli / 1000);
-  const rest = cpuMilli - whole * 1000;
-  const processors = Array.from({ length: whole }, () => ({ milli: 1000 }));
-  return rest > 0 ? [...processors, { milli: rest }] : processors;
 }
 
 function taskDriver({ config, clock, log }: Manager<HostConfig>, scheduler: CpuScheduler): ApplianceDriver {

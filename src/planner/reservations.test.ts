@@ -11,7 +11,6 @@ import { explainMapping } from "#planner/explain.ts";
 import { lintMapping } from "#planner/lint.ts";
 import { solveMapping } from "#planner/mapper.ts";
 import type { MappingProblem, PlacedEnsemble } from "#planner/mapping.ts";
-import { processorsOf } from "#planner/reservations.ts";
 
 /** Hosts around one switch, each with so many thousandths of a core and a cable of 10 Mbit/s. */
 function star(hosts: number, cpuMilli = 1000): Topology {
@@ -141,11 +140,6 @@ describe("reservations of CPU time per period", () => {
       { numRuns: 60 },
     );
     assert.ok(kept > 5, `only ${kept} were kept`);
-  });
-
-  it("run on whole processors and one of what is left", () => {
-    assert.deepEqual(processorsOf(milliCpu(2500)), [{ milli: 1000 }, { milli: 1000 }, { milli: 500 }]);
-    assert.deepEqual(processorsOf(milliCpu(250)), [{ milli: 250 }]);
   });
 });
 

@@ -1,11 +1,14 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { admissionRefusal, largestFeasible } from "#control/scheduling/admission.ts";
 import type { BookedMachine, HostCapacity } from "#control/scheduling/admission.ts";
+import { chosenEnforcement } from "#control/scheduling/choose-enforcement.ts";
+import type { TeamShape } from "#control/scheduling/choose-enforcement.ts";
+import { processorsOf } from "#control/scheduling/processors.ts";
 import type { Refusal } from "#control/scheduling/refusal.ts";
 import type { TeamReservation } from "#control/scheduling/reservation.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type { Appliance } from "#model/appliances.ts";
-import type { ApplianceSpec, CpuReservation, TeamSpec } from "#model/ensemble.ts";
+import type { ApplianceSpec, CpuReservation, Enforcement, TeamSpec } from "#model/ensemble.ts";
 import type { MilliCpu } from "#base/units.ts";
 import type { MappingProblem, Placements } from "#planner/mapping.ts";
 import { wantedAppliances } from "#planner/wanted.ts";
@@ -22,29 +25,34 @@ export function machineOf({
   readonly id: ApplianceId;
   readonly spec: Pick<ApplianceSpec, "cpu" | "enforcement" | "teams">;
 }): BookedMachine | undefined {
-  if (spec.cpu?.kind !== "reservation") return undefined;
+  const { cpu, enforcement = "auto", teams = [] } = spec;
+  if (cpu?.kind !== "reservation") return undefined;
+  const reservation = reservationOf(cpu);
   return {
     id,
-    kind: kindOf(spec),
-    reservation: reservationOf(spec.cpu),
-    teams: (spec.teams ?? []).map(teamOf),
+    kind: kindOf(reservation, enforcement, teams),
+    reservation,
+    teams: teams.map(teamOf),
     suspended: false,
   };
 }
 
-/** As hosts choose: jobs that take turns need a table, everything else is served by the kernel's quota. */
-function kindOf({
-  cpu,
-  enforcement = "auto",
-  teams = [],
-}: Pick<ApplianceSpec, "cpu" | "enforcement" | "teams">): BookedMachine["kind"] {
-  if (enforcement !== "auto") return enforcement;
-  const isSerial = cpu?.kind === "reservation" && cpu.executionUs <= cpu.periodUs;
-  return isSerial && teams.some(takesTurns) ? "dispatch-table" : "bandwidth";
-}
+/** What hosts have, each: all back ends work there, and every appliance has a control group of its own. */
+const enforcementKinds: ReadonlySet<BookedMachine["kind"]> = new Set([
+  "dispatch-table",
+  "bandwidth",
+  "deadline",
+]);
 
-const takesTurns = ({ policy, jobs, teams }: TeamSpec): boolean =>
-  (policy === "round-robin" && jobs.length + teams.length > 1) || teams.some(takesTurns);
+function kindOf(
+  reservation: BookedMachine["reservation"],
+  enforcement: Enforcement,
+  teams: readonly TeamSpec[],
+): BookedMachine["kind"] {
+  const programs: TeamShape = { policy: "together", jobs: ["main"], teams };
+  const wish = { enforcement, reservation, programs, isLimited: true };
+  return chosenEnforcement(wish, enforcementKinds) ?? "bandwidth";
+}
 
 const reservationOf = ({ periodUs, executionUs }: CpuReservation): BookedMachine["reservation"] => ({
   periodUs,
@@ -54,13 +62,6 @@ const reservationOf = ({ periodUs, executionUs }: CpuReservation): BookedMachine
 function teamOf({ name, cpu, policy, teams }: TeamSpec): TeamReservation {
   const reservation = cpu === undefined ? {} : { reservation: reservationOf(cpu) };
   return { name, ...reservation, policy, teams: teams.map(teamOf) };
-}
-
-/** Whole processors, and one of what is left. */
-export function processorsOf(cpuMilli: MilliCpu): HostCapacity["processors"] {
-  const whole = Array.from({ length: Math.floor(cpuMilli / 1000) }, () => ({ milli: 1000 }));
-  const rest = cpuMilli % 1000;
-  return rest === 0 ? whole : [...whole, { milli: rest }];
 }
 
 /** Why a host cannot keep all these in time; undefined: it can. */

@@ -1,11 +1,11 @@
 import { ConsortError } from "#base/errors.ts";
 import type { ReservationBook, BookResult } from "#control/scheduling/book.ts";
 import type { BookedMachine } from "#control/scheduling/admission.ts";
+import { chosenEnforcement } from "#control/scheduling/choose-enforcement.ts";
 import type { DispatchTable } from "#control/scheduling/dispatch-table.ts";
 import { refusalText } from "#control/scheduling/refusal.ts";
 import type { Refusal } from "#control/scheduling/refusal.ts";
 import type { Reservation, SchedulingPolicy, TeamReservation } from "#control/scheduling/reservation.ts";
-import { chosenKind } from "./choose.ts";
 import type {
   CpuEnforcer,
   CpuScheduler,
@@ -162,7 +162,9 @@ export class HostCpuScheduler implements CpuScheduler {
 
   #kindOf(machine: MachineRequest): EnforcementKind {
     const works = new Set(this.#enforcers.keys());
-    const kind = chosenKind(machine, works);
+    const { enforcement, reservation, cgroup } = machine;
+    const isLimited = cgroup !== undefined;
+    const kind = chosenEnforcement({ enforcement, reservation, programs: machine, isLimited }, works);
     if (kind !== undefined && works.has(kind)) return kind;
     const what = machine.enforcement === "auto" ? "no way to keep it" : machine.enforcement;
     throw new ConsortError(
