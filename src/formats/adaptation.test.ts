@@ -290,7 +290,58 @@ const single: readonly (readonly [string, string, RegExp])[] = [
     "traffic: {out: 2Mbit/s, outCeiling: 1Mbit/s}",
     /a\.traffic\.outCeiling: the ceiling is below the bandwidth it promises/,
   ],
-  ["a period alone", "cpu: {period: 40ms}", /appliances\.a\.cpu: expected .*\{period, execution\}/],
+  [
+    "a period alone",
+    "cpu: {period: 40ms}",
+    /appliances\.a\.cpu: how much of its period is not said; add execution: 16ms or share: 40%$/,
+  ],
+  [
+    "a period with both execution and share",
+    "cpu: {period: 40ms, execution: 8ms, share: 20%}",
+    /cpu: execution and share of one period are both given; leave one of them out$/,
+  ],
+  [
+    "a period with a limit",
+    "cpu: {period: 40ms, execution: 8ms, limit: 20%}",
+    /cpu: a limit goes with a share alone, not with a period; leave limit out$/,
+  ],
+  ["an execution time alone", "cpu: {execution: 8ms}", /an execution time without its period; add period/],
+  ["a limit alone", "cpu: {limit: 80%}", /a limit without a share that is guaranteed; add share: 40%$/],
+  [
+    "a duration where its period is missing",
+    "cpu: 16ms",
+    /cpu: expected a share of CPU .* or CPU time per period such as 16ms\/40ms, not "16ms"; write 16ms\/40ms$/,
+  ],
+  [
+    "teams of what has no reservation",
+    "teams: {x: {command: y}}",
+    /appliances\.a\.teams: "a" has no CPU time per period that its teams could have parts of; write cpu: 16ms\/40ms there$/,
+  ],
+  [
+    "teams of a share",
+    "cpu: 40%, teams: {x: {command: y}}",
+    /teams: "a" has a share of CPU without a period that its teams/,
+  ],
+  [
+    "taking turns by deadline",
+    "cpu: 16ms/40ms, enforcement: deadline, teams: {x: {commands: [y, z]}}",
+    /teams\.x: its programs are to take turns, which enforcement by deadline cannot .*; write policy: together/,
+  ],
+  [
+    "taking turns on several processors",
+    "cpu: 60ms/40ms, teams: {x: {commands: [y, z]}}",
+    /which enforcement by bandwidth cannot make them do/,
+  ],
+  [
+    "a team in a table with a shorter period",
+    "cpu: 8ms/40ms, enforcement: dispatch-table, teams: {t: {cpu: 4ms/30ms}}",
+    /teams\.t\.cpu: a period of 30ms is shorter than the 40ms .*; write 4ms\/40ms for t, or a multiple of 40ms$/,
+  ],
+  [
+    "teams in a table whose periods are cut to its own",
+    "cpu: 8ms/40ms, enforcement: dispatch-table, teams: {t: {cpu: 5ms/60ms}, u: {cpu: 4ms/40ms}}",
+    /teams: "a" cannot be divided: its teams \(t, u\) have more .*; give a 9ms\/40ms, or its teams periods that are multiples of 40ms$/,
+  ],
   [
     "a period too long",
     "cpu: {period: 4s, execution: 1s}",

@@ -9,6 +9,7 @@ import type {
   ApplianceSpec,
   CpuRequest,
   CpuReservation,
+  Enforcement,
   Ensemble,
   LinkSpec,
   MonitorSource,
@@ -77,7 +78,10 @@ const team = (depth: number): fc.Arbitrary<TeamSpec> =>
       // Any two of these fit into 30%, and any two inner ones into an outer one.
       optional(
         "cpu",
-        fc.constantFrom(part(40_000, 4_000 * depth + 1_000), part(1_000_000, 100_000 * depth + 25_000)),
+        // The period of an inner one is a multiple of either outer one's, as tables need it.
+        depth === 0
+          ? fc.constant(part(1_000_000, 25_000))
+          : fc.constantFrom(part(40_000, 4_000 * depth + 1_000), part(1_000_000, 100_000 * depth + 25_000)),
       ),
     )
     .map(([spec, own]) => {
@@ -98,8 +102,14 @@ const reserved = fc
     kind: "task" as const,
     cpu: part(40_000, percent * 400),
     enforcement,
-    ...own,
+    ...(own.teams === undefined ? {} : { teams: takingTurns(own.teams, enforcement) }),
   }));
+
+/** Only a table makes programs take turns. */
+function takingTurns(list: readonly TeamSpec[], enforcement: Enforcement): TeamSpec[] {
+  if (enforcement === "auto" || enforcement === "dispatch-table") return [...list];
+  return list.map((one) => ({ ...one, policy: "together", teams: takingTurns(one.teams, enforcement) }));
+}
 
 const rate = fc.integer({ min: 1, max: 1e9 }).map(bitsPerSecond);
 

@@ -55,16 +55,43 @@ export const cpuShareSchema = quantity(parseCpuShare, ["150%", "0.5"], "a share 
 const cpuExpected =
   "a share of CPU such as 150%, execution per period such as 16ms/40ms, {period, execution}, {period, share}, or {share, limit}";
 
-/** Which words a map of CPU time may have together, as one of them says. */
-const cpuForms = ["execution period", "period share", "share", "limit share"];
+/** Why these words of a map of CPU time do not go together, and what would; undefined: they do. */
+function cpuFormProblem(given: ReadonlySet<string>): { message: string; suggestion: string } | undefined {
+  const remedy =
+    "write {period: 40ms, execution: 16ms}, {period: 40ms, share: 40%}, or {share: 40%, limit: 80%}";
+  if (given.has("period")) {
+    if (given.has("limit"))
+      return { message: "a limit goes with a share alone, not with a period", suggestion: "leave limit out" };
+    if (given.has("execution") && given.has("share")) {
+      const message = "execution and share of one period are both given";
+      return { message, suggestion: "leave one of them out" };
+    }
+    if (given.has("execution") || given.has("share")) return undefined;
+    return { message: "how much of its period is not said", suggestion: "add execution: 16ms or share: 40%" };
+  }
+  if (given.has("execution"))
+    return { message: "an execution time without its period", suggestion: "add period: 40ms" };
+  if (given.has("share")) return undefined;
+  if (given.has("limit"))
+    return { message: "a limit without a share that is guaranteed", suggestion: "add share: 40%" };
+  return { message: "nothing is asked for", suggestion: remedy };
+}
+
+/** "150%" or "16ms/40ms". Durations alone are what people write who mean the latter. */
+function parseCpu(text: string): Quantity<unknown> {
+  if (text.includes("/")) return parseCpuReservation(text);
+  const parsed = parseCpuShare(text);
+  if (parsed.ok) return parsed;
+  const expected = "a share of CPU such as 150%, or CPU time per period such as 16ms/40ms";
+  const execution = parseDurationUs(text);
+  const periodMs = execution.ok ? [40, 100, 1000].find((ms) => execution.value <= ms * 1000) : undefined;
+  if (!execution.ok || execution.value < 1 || periodMs === undefined) return { ok: false, expected };
+  return { ok: false, expected, suggestion: `write ${text.trim()}/${periodMs}ms` };
+}
 
 export const cpuSchema = z.union(
   [
-    quantity(
-      (text) => (text.includes("/") ? parseCpuReservation(text) : parseCpuShare(text)),
-      ["150%", "0.5", "16ms/40ms"],
-      "a share of CPU",
-    ),
+    quantity(parseCpu, ["150%", "0.5", "16ms/40ms"], "a share of CPU"),
     z
       .strictObject({
         period: periodSchema.optional().describe("1ms to 1s; with execution or share."),
@@ -77,8 +104,10 @@ export const cpuSchema = z.union(
       .superRefine((cpu, context) => {
         const given = Object.entries(cpu).flatMap(([key, value]) => (value === undefined ? [] : [key]));
         const execution = cpu.execution === undefined ? undefined : parseDurationUs(String(cpu.execution));
-        if (!cpuForms.includes(given.toSorted().join(" "))) {
-          context.addIssue({ code: "custom", message: cpuExpected });
+        const problem = cpuFormProblem(new Set(given));
+        if (problem !== undefined) {
+          const { message, suggestion } = problem;
+          context.addIssue({ code: "custom", message, params: { suggestion, whole: true } });
         } else if (execution?.ok === true && execution.value < 1) {
           context.addIssue({
             code: "custom",

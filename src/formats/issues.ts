@@ -80,12 +80,16 @@ function findingsOf(issue: Issue, base: Path, schema: z.ZodType, source: Source)
   if (value === undefined) return [{ path, message: `missing: expected ${expected}` }];
   const given: unknown = issue.code === "custom" ? issue.params?.["suggestion"] : undefined;
   const suggestion = typeof given === "string" ? given : nearestValue(issue, value);
+  const told = suggestion === undefined ? {} : { suggestion };
+  // Such an issue says all by itself: what is wrong is not the value as a whole.
+  if (issue.code === "custom" && issue.params?.["whole"] === true)
+    return [{ path, message: issue.message, ...told }];
   const found = issue.code === "too_big" || issue.code === "too_small" ? length(value) : shown(value);
   return [
     {
       path,
       message: `expected ${expected}, not ${found}`,
-      ...(suggestion === undefined ? {} : { suggestion }),
+      ...told,
     },
   ];
 }

@@ -1,10 +1,16 @@
 import { formatLimits } from "#formats/limits.ts";
 import type { Finding, Path } from "#formats/problem.ts";
+import { tableFindings } from "#formats/table-checks.ts";
 import { durationUsText } from "#formats/units.ts";
 import type { ApplianceSpec, CpuReservation, TeamSpec } from "#model/ensemble.ts";
 
 /** What an appliance's reservation, its enforcement and its teams must be to each other. */
 export function reservationFindings(spec: ApplianceSpec, path: Path = ["appliances", spec.name]): Finding[] {
+  const findings = formFindings(spec, path);
+  return findings.length > 0 ? findings : tableFindings(spec, path);
+}
+
+function formFindings(spec: ApplianceSpec, path: Path): Finding[] {
   const findings: Finding[] = [];
   const reserved = spec.cpu?.kind === "reservation" ? spec.cpu : undefined;
   const remedy = "write cpu: {period: 40ms, execution: 16ms}";
@@ -29,7 +35,15 @@ export function reservationFindings(spec: ApplianceSpec, path: Path = ["applianc
   if (depthOf(spec.teams) > formatLimits.teamDepth) {
     findings.push({ path: at, message: `teams in teams at most ${formatLimits.teamDepth} deep are allowed` });
   }
-  return [...findings, ...teamFindings(spec.teams, reserved, spec.name, at)];
+  const parts = teamFindings(spec.teams, reserved, spec.name, at);
+  const bare = reserved === undefined && parts.length === 0 && spec.teams.length > 0;
+  return [...findings, ...parts, ...(bare ? [bareFinding(spec, at)] : [])];
+}
+
+/** Of teams whose appliance has no CPU time per period, of which they could be parts. */
+function bareFinding({ cpu, name }: ApplianceSpec, path: Path): Finding {
+  const message = `"${name}" has ${cpu === undefined ? "no CPU time per period" : "a share of CPU without a period"} that its teams could have parts of`;
+  return { path, message, suggestion: "write cpu: 16ms/40ms there" };
 }
 
 /** The parts must be no more than the whole, at every level. */
