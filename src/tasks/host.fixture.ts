@@ -1,4 +1,4 @@
-import { bytes, mebibytes } from "#base/units.ts";
+import { bytes, mebibytes, micros } from "#base/units.ts";
 import type { Bytes } from "#base/units.ts";
 import { ReservationBook } from "#control/scheduling/book.ts";
 import type { ProcessorCapacity } from "#control/scheduling/reservation.ts";
@@ -73,7 +73,7 @@ function pretendedGroups(groups: Map<string, Bytes | "max">, processes: FakeProc
     setWeight: () => {},
     setMemory: (limit) => groups.set(path, limit),
     setPids: () => {},
-    usage: () => ({ cpuUs: milliseconds(0), memoryBytes: bytes(0) }),
+    usage: () => ({ cpuUs: micros(0), memoryBytes: bytes(0) }),
     cpuUsedUs: () => milliseconds(0),
     memoryUsed: () => bytes(0),
     oomKills: () => 0,

@@ -160,3 +160,31 @@ test("policies are told and changed where there is a choice", () => {
   assert.equal(machine.team.scheduler.getPolicy(), "together");
   assert.throws(() => host.memoryManager.setPolicy("fair" as "limit"), refusedAs("unsupported"));
 });
+
+test("words and numbers that mean nothing are refused, where no compiler has looked", () => {
+  const { host } = pretendedHost();
+  const machine = host.createMachine({ name: "m", cpu: of40(8) });
+  const wrong = refusedAs("bad_input");
+  assert.throws(() => host.createMachine({ name: "n", policy: "fifo" as "together" }), wrong);
+  assert.throws(() => host.createMachine({ name: "n", enforcement: "magic" as "auto" }), wrong);
+  assert.throws(() => host.vtmScheduler.setPolicy("edf" as "rate-monotonic"), wrong);
+  assert.throws(() => machine.team.scheduler.setPolicy("fifo" as "together"), wrong);
+  assert.throws(() => machine.team.scheduler.createTeam("t", { policy: "fifo" as "together" }), wrong);
+  for (const value of [-1, 0, NaN, Infinity, 0.0001]) assert.throws(() => milliseconds(value), wrong);
+  assert.throws(() => machine.setSchedParam({ periodUs: milliseconds(40), share: NaN }), wrong);
+  assert.deepEqual(
+    host.vtmScheduler.getResources().map(({ name }) => name),
+    ["m"],
+  );
+});
+
+test("the most that is told for one side of a move is then admitted", () => {
+  const { host } = pretendedHost();
+  const gold = host.createMachine({ name: "gold", cpu: of40(8) });
+  const rest = host.createMachine({ name: "rest", cpu: of40(4) });
+  assert.throws(
+    () => cpuAdapt(gold, rest, { x: of40(30), y: of40(12) }),
+    refusedAs("unsatisfiable", /rest .* the largest feasible reservation is 10ms/),
+  );
+  cpuAdapt(gold, rest, { x: of40(30), y: of40(10) });
+});

@@ -11,6 +11,7 @@ import { Background } from "./background.ts";
 import { ConnectionFactory, NetworkManager } from "./connection.ts";
 import { LastSteps } from "./last-steps.ts";
 import { MemoryFactory, MemoryManager } from "./memory.ts";
+import { enforcements, mustBeOneOf, teamPolicies } from "./one-of.ts";
 import { Memory, NetworkInterface, Processor } from "./physical.ts";
 import { ProcessFactory } from "./process-factory.ts";
 import type { GroupTree } from "./process-factory.ts";
@@ -107,6 +108,8 @@ export class TaskHost implements AsyncDisposable {
         "bad_input",
         `Cannot create machine "${name}": a name is at most 63 letters, digits, dots and hyphens`,
       );
+    mustBeOneOf("enforcement", enforcement, enforcements);
+    mustBeOneOf("policy", policy, teamPolicies);
     const machine = new VirtualTaskMachine(name, enforcement, policy, {
       scheduler: this.vtmScheduler,
       teams: this.teamFactory,

@@ -2,6 +2,7 @@ import { ConsortError } from "#base/errors.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
 import type { TeamPolicy } from "#model/ensemble.ts";
 import type { Scheduler } from "./manager.ts";
+import { mustBeOneOf, teamPolicies } from "./one-of.ts";
 import type { ProcessFactory, StartSettings } from "./process-factory.ts";
 import type { ProcessJob } from "./process-job.ts";
 import { reservationFrom } from "./sched-param.ts";
@@ -90,6 +91,7 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
 
   /** A team within this one. Throws `unsatisfiable` when its reservation is not admitted. */
   createTeam(name: string, { policy = "round-robin", cpu }: TeamSettings = {}): Team {
+    mustBeOneOf("policy", policy, teamPolicies);
     const team = this.#teams.create(name, policy, this.#team.machine, this.#team);
     if (cpu !== undefined) team.reservation = this.#within(team, cpu);
     this.#processes.createGroups(team);
@@ -114,6 +116,7 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
   }
 
   setPolicy(policy: TeamPolicy): void {
+    mustBeOneOf("policy", policy, teamPolicies);
     const before = this.#team.policy;
     this.#renew(
       () => (this.#team.policy = policy),

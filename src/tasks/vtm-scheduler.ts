@@ -4,6 +4,7 @@ import type { Reservation, SchedulingPolicy } from "#control/scheduling/reservat
 import type { CpuScheduler, EnforcementKind } from "#drivers/scheduling/port.ts";
 import { machineRequest } from "./machine-request.ts";
 import type { Scheduler } from "./manager.ts";
+import { mustBeOneOf, schedulingPolicies } from "./one-of.ts";
 import { reservationFrom } from "./sched-param.ts";
 import type { SchedParam } from "./sched-param.ts";
 import type { VirtualTaskMachine } from "./virtual-task-machine.ts";
@@ -85,6 +86,7 @@ export class VtmScheduler implements Scheduler<
   }
 
   setPolicy(policy: SchedulingPolicy): void {
+    mustBeOneOf("policy", policy, schedulingPolicies);
     this.#cpu.setPolicy(policy);
   }
 

@@ -188,6 +188,14 @@ test("a process that starts others all the time leaves with all of them", async 
   await sharesOver(20, [storm.pid]);
 });
 
+test("a program that is not there is not started, and leaves no group", async () => {
+  await using host = await openTaskHost(onOneProcessor);
+  const { scheduler } = host.createMachine({ name: "m", cpu: of40(8) }).team;
+  await assert.rejects(scheduler.start(["nosuchprogram"]), /Cannot start nosuchprogram: no such program/);
+  await assert.rejects(scheduler.start(["./nosuchprogram"], { directory: "/" }), /no such program/);
+  assert.deepEqual(scheduler.getResources(), []);
+});
+
 test("what started in a machine ends with it, and no group is left", async () => {
   const host = await openTaskHost(onOneProcessor);
   const machine = host.createMachine({ name: "brief", cpu: of40(8) });

@@ -34,5 +34,6 @@ export function refusalText(refusal: Refusal): string {
   return [refusal.reason, ...most, ...remedy].join("; ");
 }
 
-/** 5680 → "5.68ms". */
-export const durationText = (value: number): string => formatDuration(millis(value / 1000));
+/** 5680 → "5.68ms"; 40 → "40us". */
+export const durationText = (value: number): string =>
+  value > 0 && value < 100 ? `${value}us` : formatDuration(millis(value / 1000));

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { accessSync, constants, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve as absolute } from "node:path";
 import { ConsortError, messageOf } from "#base/errors.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import type { ProcessEnd, ProcessIdentity, Processes, StartOptions } from "./port.ts";
@@ -49,6 +49,9 @@ async function start(command: readonly string[], options: StartOptions) {
     throw new ConsortError("bad_input", "Cannot start a process: no command was given");
   const { groupFiles, output, directory, env } = options;
   const wrapped = groupFiles.length > 0;
+  // Else the shell would be what runs, and it would only say so on its way out.
+  if (wrapped && !isThere(program, directory, env?.["PATH"] ?? process.env["PATH"] ?? ""))
+    throw new ConsortError("driver_failed", `Cannot start ${program}: no such program`);
   const child = spawn(
     wrapped ? "/bin/sh" : program,
     wrapped ? ["-c", joinThenRun, "sh", String(groupFiles.length), ...groupFiles, ...command] : args,
@@ -70,6 +73,16 @@ async function start(command: readonly string[], options: StartOptions) {
   for (const file of groupFiles) attempt(undefined, () => writeFileSync(file, String(pid)));
   // A child that has ended stays until its end was told, which happens later.
   return { pid, startTime: stateOf(pid)?.startTime ?? "", ended: endedThen };
+}
+
+function isThere(program: string, directory: string | undefined, path: string): boolean {
+  const places = program.includes("/") ? [directory ?? "."] : path.split(":");
+  return places.some((place) =>
+    attempt(false, () => {
+      accessSync(absolute(place, program), constants.X_OK);
+      return true;
+    }),
+  );
 }
 
 const endOf = (child: ChildProcess): Promise<ProcessEnd> =>
