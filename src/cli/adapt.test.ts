@@ -103,6 +103,11 @@ const status: EnsembleStatus = {
   ],
   networks: [],
   links: [],
+  monitors: [
+    { name: "video", appliance: "web" },
+    { name: "queue", appliance: "web", problem: "cat ended with 1", sinceMs: nowMs - 90_000 },
+    { name: "load", appliance: "web" },
+  ],
   measurements: [{ metric: "video.jitter", appliance: "web", value: 27.13, unit: "ms", atMs: nowMs - 2000 }],
   strategies: [
     {
@@ -136,6 +141,24 @@ test("ps, describe and top show what is reserved, how it is kept, and what is he
   assert.match(one, /traffic: +gold, 5Mbit\/s out, at most 8Mbit\/s out/);
   const all = (await consort(["describe", "shop"], { url: api.url })).out;
   assert.match(all, /video\.jitter +web +27\.13 ms +2s/);
+  assert.match(all, /queue +web +- +- +for 1m30s: cat ended with 1/);
+  assert.match(all, /load +web +- +-\n/, "nothing was told of it yet");
   assert.match(all, /more +video\.jitter > 20ms for 1s +2 +1 +1m +video\.jitter was above/);
   assert.match((await consort(["top"], { url: api.url })).out, /dispatch-table +3 of 1200/);
+});
+
+test("describe and top say nothing of misses that cannot be told", async () => {
+  const reservation = { executionUs: 6000, periodUs: 40_000, enforcement: "deadline" };
+  const appliances = status.appliances.map((one) => ({ ...one, reservation }));
+  await using api = await testApi({
+    "GET /v1/ensembles": json([{ ...status, appliances }]),
+    "GET /v1/ensembles/shop": json({ ...status, appliances }),
+    "GET /v1/operations": json([]),
+    "GET /v1/hosts": json([]),
+  });
+  assert.match(
+    (await consort(["describe", "shop/web"], { url: api.url })).out,
+    /CPU reserved: +6ms\/40ms, kept by deadline\n/,
+  );
+  assert.doesNotMatch((await consort(["top"], { url: api.url })).out, /MISSES|0 of 0/);
 });

@@ -7,17 +7,21 @@ import type {
   ApplianceStatus,
   EnsembleStatus,
   MeasurementStatus,
+  MonitorStatus,
   StrategyStatus,
 } from "#protocol/http/status.ts";
 
 /** What is reserved of CPU time, how it is kept, and how well. */
 export function reservedText({ reservation: told }: ApplianceStatus): string | undefined {
   if (told === undefined) return undefined;
-  const { enforcement, dispatches, misses = 0, latestUs } = told;
+  const { enforcement, dispatches, misses, latestUs } = told;
   const kept = enforcement === undefined ? ", not kept yet" : `, kept by ${enforcement}`;
   const late =
-    latestUs === undefined || misses === 0 ? "" : `, by ${formatDuration(millis(latestUs / 1000))} at most`;
-  const missed = dispatches === undefined ? "" : `; ${misses} of ${dispatches} missed${late}`;
+    latestUs === undefined || misses === undefined || misses === 0
+      ? ""
+      : `, by ${formatDuration(millis(latestUs / 1000))} at most`;
+  const missed =
+    dispatches === undefined || misses === undefined ? "" : `; ${misses} of ${dispatches} missed${late}`;
   return `${reservation(told)}${kept}${missed}`;
 }
 
@@ -34,18 +38,20 @@ export function trafficText({ traffic }: ApplianceStatus): string | undefined {
 
 /** What is measured of an ensemble, and what its strategies did about it. */
 export function adaptationTables(
-  { measurements = [], strategies = [] }: EnsembleStatus,
+  { monitors = [], measurements = [], strategies = [] }: EnsembleStatus,
   nowMs: number,
   width: number,
 ): string[] {
-  const metrics = formatTable<MeasurementStatus>(
+  const rows = metricRows({ monitors, measurements });
+  const metrics = formatTable<MetricRow>(
     [
       { heading: "METRIC", cell: (row) => row.metric },
       { heading: "APPLIANCE", cell: (row) => row.appliance },
-      { heading: "VALUE", right: true, cell: (row) => formatValue(row.value, unitIn(row.unit)) },
+      { heading: "VALUE", right: true, cell: valueText },
       { heading: "AGE", right: true, cell: (row) => age(row.atMs, nowMs) },
+      { heading: "PROBLEM", optional: true, cell: (row) => problemText(row, nowMs) },
     ],
-    measurements,
+    rows,
     width,
   );
   const rules = formatTable<StrategyStatus>(
@@ -60,8 +66,45 @@ export function adaptationTables(
     strategies,
     width,
   );
-  return [...(measurements.length === 0 ? [] : [metrics]), ...(strategies.length === 0 ? [] : [rules])];
+  return [...(rows.length === 0 ? [] : [metrics]), ...(strategies.length === 0 ? [] : [rules])];
 }
+
+/** One line of what is measured; without a value, of a monitor that told nothing yet. */
+type MetricRow = Pick<MeasurementStatus, "metric" | "appliance" | "unit"> &
+  Pick<MonitorStatus, "problem" | "sinceMs"> & {
+    readonly value?: number;
+    readonly atMs?: number;
+  };
+
+/** Every metric, with the problem of its monitor; and monitors nothing is known of but that they are declared. */
+function metricRows({
+  monitors,
+  measurements,
+}: {
+  readonly monitors: readonly MonitorStatus[];
+  readonly measurements: readonly MeasurementStatus[];
+}): MetricRow[] {
+  const owner = new Map(
+    measurements.map((row) => [row, monitors.find(({ name }) => isOf(row.metric, name))]),
+  );
+  const silent = monitors.filter((monitor) => ![...owner.values()].includes(monitor));
+  return [
+    ...measurements.map((row) => ({ ...row, ...troubleOf(owner.get(row)) })),
+    ...silent.map((one) => ({ metric: one.name, appliance: one.appliance, ...troubleOf(one) })),
+  ];
+}
+
+const isOf = (metric: string, monitor: string): boolean =>
+  metric === monitor || metric.startsWith(`${monitor}.`);
+
+const troubleOf = (monitor?: MonitorStatus): Pick<MonitorStatus, "problem" | "sinceMs"> =>
+  monitor?.problem === undefined ? {} : { problem: monitor.problem, sinceMs: monitor.sinceMs };
+
+const valueText = ({ value, unit }: MetricRow): string =>
+  value === undefined ? "-" : formatValue(value, unitIn(unit));
+
+const problemText = ({ problem, sinceMs }: MetricRow, nowMs: number): string =>
+  problem === undefined ? "" : `for ${age(sinceMs, nowMs)}: ${problem}`;
 
 const unitIn = (text: string | undefined): Unit | undefined =>
   text === "ms" || text === "ratio" || text === "1/s" ? text : undefined;

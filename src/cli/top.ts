@@ -58,9 +58,9 @@ async function readUsage(client: Client, signal: AbortSignal): Promise<Usage> {
   };
 }
 
-/** "3 of 1200": slots that came late, or periods in which less was given. */
+/** "3 of 1200": slots that came late, or periods in which less was given; "-" where that cannot be told. */
 const missesOf = ({ reservation: told }: ApplianceStatus): string =>
-  told?.dispatches === undefined ? "-" : `${told.misses ?? 0} of ${told.dispatches}`;
+  told?.dispatches === undefined || told.misses === undefined ? "-" : `${told.misses} of ${told.dispatches}`;
 
 export function formatUsage(usage: Usage, width?: number): string {
   const hosts = formatTable<HostStatus>(

@@ -62,3 +62,28 @@ test("a cooldown goes on while its appliance moves to hosts that are up for long
   clock.advance(millis(200));
   assert.equal(firings("a3", 3_110), 1);
 });
+
+test("a spell of failing begins once, whatever the reasons, and ends on the host that measures now", () => {
+  const clock = new ManualClock();
+  const seen = new StrategiesSeen(ensemble.name, clock);
+  const tell = (host: string, message?: string): "began" | "over" | undefined =>
+    seen.hearProblem(placedOn("a1"), hostId(host), {
+      ensemble: ensemble.name,
+      monitor: "video",
+      appliance: streaming,
+      ...(message === undefined ? {} : { message }),
+    });
+  assert.equal(tell("a1", "too slow"), "began");
+  const beganAtMs = clock.now();
+  clock.advance(millis(1000));
+  assert.equal(tell("a1", "no such file"), undefined);
+  assert.equal(tell("a1", "too slow"), undefined);
+  assert.equal(tell("a2"), undefined, "where it was before");
+  assert.deepEqual(seen.monitors(placedOn("a1")), [
+    { name: "video", appliance: "streaming", problem: "too slow", sinceMs: beganAtMs },
+  ]);
+  assert.deepEqual(seen.monitors(placedOn("a2")), [{ name: "video", appliance: "streaming" }]);
+  assert.equal(tell("a1"), "over");
+  assert.deepEqual(seen.monitors(placedOn("a1")), [{ name: "video", appliance: "streaming" }]);
+  assert.equal(tell("a1", "too slow"), "began", "another spell");
+});

@@ -8,14 +8,17 @@ import { fullMetric, monitorOf, unitOf } from "#control/adaptation/metrics.ts";
 import type { Firing } from "#control/adaptation/rule.ts";
 import { conditionText } from "#formats/strategy-text.ts";
 import type { MonitorSpec, StrategySpec } from "#model/ensemble.ts";
-import type { Measurement } from "#protocol/host-report.ts";
-import type { MeasurementStatus, StrategyStatus } from "#protocol/http/status.ts";
+import type { Measurement, MonitorProblem } from "#protocol/host-report.ts";
+import type { MeasurementStatus, MonitorStatus, StrategyStatus } from "#protocol/http/status.ts";
 
 /** A strategy of an ensemble that has to act. */
 export type Due = { readonly ensemble: string; readonly firing: Firing };
 
 /** How far this manager's clock is ahead of the one that times samples of a host. */
 type HostTime = { readonly host: HostId; readonly aheadMs: number; readonly lastAtMs: Millis };
+
+/** Why a monitor measures nothing now, and since when it measures nothing, for whatever reason. */
+type Failing = { readonly host: HostId; readonly message: string; readonly sinceMs: number };
 
 type Tally = { acted: number; refused: number; last?: string; lastAtMs?: Millis };
 
@@ -28,6 +31,7 @@ export class StrategiesSeen {
   readonly #clock: Clock;
   readonly #book = new RuleBook();
   readonly #latest = new Map<string, { sample: Measurement; atMs: Millis }>();
+  readonly #failing = new Map<string, Failing>();
   readonly #tallies = new Map<string, Tally>();
   readonly #times = new Map<string, HostTime>();
   #monitors: readonly MonitorSpec[] = [];
@@ -68,6 +72,30 @@ export class StrategiesSeen {
     return millis(hostAtMs + aheadMs);
   }
 
+  /**
+   * Takes in that a monitor measures nothing, or does again. A spell of failing begins once, however often its reason
+   * changes. Undefined: nothing new, or of a monitor that is not there.
+   */
+  hearProblem(
+    record: EnsembleRecord,
+    host: HostId,
+    { monitor, appliance, message }: MonitorProblem,
+  ): "began" | "over" | undefined {
+    this.#plug(record);
+    const declared = this.#monitors.some(
+      (one) => one.name === monitor && `${this.#name}/${one.appliance}` === appliance,
+    );
+    const known = this.#failing.get(monitor);
+    // An appliance that moved is measured by another host now: what its former one tells is over.
+    if (!declared || record.placements[appliance] !== host) return undefined;
+    if (message === undefined) {
+      this.#failing.delete(monitor);
+      return "over";
+    }
+    this.#failing.set(monitor, { host, message, sinceMs: known?.sinceMs ?? this.#clock.now() });
+    return known === undefined ? "began" : undefined;
+  }
+
   /** How a firing ended. */
   note(strategy: string, outcome: "acted" | "refused", reason: string): void {
     const tally = this.#tallies.get(strategy) ?? { acted: 0, refused: 0 };
@@ -86,6 +114,17 @@ export class StrategiesSeen {
         return { metric, appliance, value: sample.value, ...(unit === undefined ? {} : { unit }), atMs };
       })
       .toSorted((a, b) => a.metric.localeCompare(b.metric, "en"));
+  }
+
+  monitors(record: EnsembleRecord): MonitorStatus[] {
+    this.#plug(record);
+    return this.#monitors.map(({ name, appliance }) => {
+      const failing = this.#failing.get(name);
+      // Where it runs now has told nothing of it yet.
+      const isHere = failing?.host === record.placements[`${this.#name}/${appliance}` as ApplianceId];
+      if (failing === undefined || !isHere) return { name, appliance };
+      return { name, appliance, problem: failing.message, sinceMs: failing.sinceMs };
+    });
   }
 
   strategies(record: EnsembleRecord): StrategyStatus[] {
@@ -107,6 +146,8 @@ export class StrategiesSeen {
     for (const [metric, { sample }] of this.#latest) {
       if (!monitors.some(({ name }) => name === sample.monitor)) this.#latest.delete(metric);
     }
+    for (const monitor of this.#failing.keys())
+      if (!monitors.some(({ name }) => name === monitor)) this.#failing.delete(monitor);
     for (const metric of this.#times.keys()) if (!this.#latest.has(metric)) this.#times.delete(metric);
   }
 }

@@ -1,5 +1,6 @@
 import { withDeadline } from "#base/deadline.ts";
 import { codeOf, messageOf } from "#base/errors.ts";
+import type { HostId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import { Wake } from "#base/wake.ts";
 import { checkFits } from "#cluster/adjust-admission.ts";
@@ -14,7 +15,7 @@ import type { ActionRun } from "#control/adaptation/actions.ts";
 import { actionText } from "#formats/strategy-text.ts";
 import type { StrategyAction } from "#model/ensemble.ts";
 import type { Measurements, MonitorProblem } from "#protocol/host-report.ts";
-import type { MeasurementStatus, StrategyStatus } from "#protocol/http/status.ts";
+import type { EnsembleStatus } from "#protocol/http/status.ts";
 
 /** What came of a firing. */
 type Outcome = {
@@ -52,15 +53,17 @@ export class StrategyReconciler {
       if (record?.state !== "present") continue;
       this.#due.push(...this.#of(name).hear(record, host, own));
     }
-    for (const problem of problems) this.#tellProblem(problem);
+    for (const problem of problems) this.#tellProblem(host, problem);
     if (this.#due.length > 0) this.#wake.now();
   }
 
   /** What the monitors of an ensemble told last, and what its strategies did. Absent where it has none. */
-  statusOf(record: EnsembleRecord): { measurements?: MeasurementStatus[]; strategies?: StrategyStatus[] } {
+  statusOf(record: EnsembleRecord): Pick<EnsembleStatus, "monitors" | "measurements" | "strategies"> {
     const { monitors = [], strategies = [], name } = record.ensemble;
     return {
-      ...(monitors.length === 0 ? {} : { measurements: this.#of(name).measurements(record) }),
+      ...(monitors.length === 0
+        ? {}
+        : { monitors: this.#of(name).monitors(record), measurements: this.#of(name).measurements(record) }),
       ...(strategies.length === 0 ? {} : { strategies: this.#of(name).strategies(record) }),
     };
   }
@@ -154,8 +157,14 @@ export class StrategyReconciler {
     events.append("strategy.ran", `${ensemble}/${firing.rule}`, `${what} ${ended}`);
   }
 
-  #tellProblem({ ensemble, monitor, appliance, message }: MonitorProblem): void {
-    const { events } = this.#context;
+  /** Once that it fails, and once that it measures again. */
+  #tellProblem(host: HostId, problem: MonitorProblem): void {
+    const { events, state } = this.#context;
+    const { ensemble, monitor, appliance, message } = problem;
+    const record = state.ensemble(ensemble);
+    if (record?.state !== "present") return;
+    const news = this.#of(ensemble).hearProblem(record, host, problem);
+    if (news === undefined) return;
     if (message === undefined) {
       events.append("monitor.measures", `${ensemble}/${monitor}`, `${monitor} measures ${appliance} again`);
     } else {

@@ -75,6 +75,16 @@ export const measurementStatusSchema = z.strictObject({
 });
 export type MeasurementStatus = z.infer<typeof measurementStatusSchema>;
 
+/** A declared monitor, and why it measures nothing, where it cannot. */
+export const monitorStatusSchema = z.strictObject({
+  name: z.string(),
+  appliance: z.string(),
+  problem: z.string().optional(),
+  /** When it began to fail. */
+  sinceMs: z.number().optional(),
+});
+export type MonitorStatus = z.infer<typeof monitorStatusSchema>;
+
 /** What a strategy has done since this cluster manager began. */
 export const strategyStatusSchema = z.strictObject({
   name: z.string(),
@@ -99,6 +109,7 @@ export const ensembleStatusSchema = z.strictObject({
   appliances: z.array(applianceStatusSchema),
   networks: z.array(z.strictObject({ name: z.string(), subnet: z.string(), vni: z.int(), mtu: z.int() })),
   links: z.array(linkStatusSchema),
+  monitors: z.array(monitorStatusSchema).optional(),
   measurements: z.array(measurementStatusSchema).optional(),
   strategies: z.array(strategyStatusSchema).optional(),
 });
