@@ -31,9 +31,13 @@ export async function profileAppliance(
     for (;;) {
       const { one, sample } = await look(client, ensemble, appliance, signal);
       samples.push(sample);
-      const periodMs = options.periodMs ?? (one.reservation && one.reservation.periodUs / 1000);
-      const wish = { coveredPart: options.coveredPart, ...(periodMs === undefined ? {} : { periodMs }) };
-      const profile = profileOfUse(samples, wish);
+      const { periodMs, coveredPart } = options;
+      const { reservation } = one;
+      const profile = profileOfUse(samples, {
+        coveredPart,
+        ...(periodMs === undefined ? {} : { periodMs }),
+        ...(reservation === undefined ? {} : { reservation }),
+      });
       const tight = samples.length >= looksLeast && isTight(profile.utilisation, options.withinPart);
       if (tight || samples.length >= options.runs) return { profile, tight: samples.length < options.runs };
       progress.show(`look ${samples.length} of ${options.runs}: ${one.cpuUsedMilli / 10}% CPU`);

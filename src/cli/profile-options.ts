@@ -2,9 +2,12 @@ import { ConsortError } from "#base/errors.ts";
 import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
 import type { Arguments } from "#cli/arguments.ts";
+import { nameExpected, nameSchema } from "#formats/fields.ts";
 import { parseDuration, parsePeriodUs } from "#formats/units.ts";
 
 export type ProfileOptions = {
+  /** Of the appliance, in what is to be pasted. */
+  readonly name?: string;
   readonly runs: number;
   readonly forMs?: Millis;
   readonly periodMs?: number;
@@ -22,12 +25,15 @@ const bad = (option: string, given: string, wanted: string): ConsortError =>
 export function profileOptions(given: Arguments): ProfileOptions {
   const runs = given.number("runs") ?? runsUnlessTold;
   if (runs < 1 || runs > runsMost) throw bad("runs", String(runs), `a number from 1 to ${runsMost}`);
+  const name = given.text("name");
+  if (name !== undefined && !nameSchema.safeParse(name).success) throw bad("name", name, nameExpected);
   const forMs = durationOf(given, "for");
   const periodMs = periodOf(given);
   return {
     runs,
     withinPart: partOf(given, "within") ?? 0.02,
     coveredPart: partOf(given, "cover") ?? 0.99,
+    ...(name === undefined ? {} : { name }),
     ...(forMs === undefined ? {} : { forMs }),
     ...(periodMs === undefined ? {} : { periodMs }),
   };
@@ -51,7 +57,7 @@ function periodOf(given: Arguments): number | undefined {
     throw bad("period", period, "a period between 1ms and 1s, such as 40ms");
   }
   if (rate === undefined) return undefined;
-  const perSecond = Number(/^(\d{1,4}(?:\.\d{1,6})?)(?:\/s)?$/.exec(rate)?.[1]);
+  const perSecond = Number(/^(\d{1,4}(?:\.\d{1,6})?)\/s$/.exec(rate)?.[1]);
   if (perSecond >= 1 && perSecond <= 1000) return 1000 / perSecond;
   throw bad("rate", rate, "1/s to 1000/s, such as 25/s");
 }

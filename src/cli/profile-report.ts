@@ -27,12 +27,19 @@ const percent = (value: number): string => `${Number((value * 100).toFixed(2))}%
 const known = ({ mean, halfWidth }: Estimate, show: (value: number) => string): string =>
   Number.isFinite(halfWidth) ? `${show(mean)} ± ${show(halfWidth)}` : show(mean);
 
+const periodWords = { given: "as told", rhythm: "its own rhythm", reservation: "as reserved" } as const;
+
+/** How well it is known is told as `--within` asks for it: as a part of itself. */
+function utilisationText({ mean, halfWidth }: Estimate): string {
+  const text = `${percent(mean)} of a processor`;
+  return mean > 0 && Number.isFinite(halfWidth) ? `${text}, ±${percent(halfWidth / mean)} of that` : text;
+}
+
+/** What was run, and where. */
+export type Program = { readonly command: readonly string[]; readonly directory: string };
+
 /** The appliance's declaration, as far as the profile tells it. */
-export function proposalYaml(
-  name: string,
-  command: readonly string[] | undefined,
-  proposal: Proposal,
-): string {
+export function proposalYaml(name: string, program: Program | undefined, proposal: Proposal): string {
   const { cpu, memoryBytes, outBps, inBps } = proposal;
   const traffic = {
     ...(outBps === undefined ? {} : { out: bandwidthText(outBps) }),
@@ -40,11 +47,12 @@ export function proposalYaml(
   };
   return yamlText({
     [name]: {
-      ...(command === undefined ? {} : { command }),
+      ...(program === undefined ? {} : { command: program.command }),
+      ...(program === undefined || program.directory === "/" ? {} : { directory: program.directory }),
       ...(cpu === undefined
         ? {}
         : { cpu: `${durationUsText(cpu.executionUs)}/${durationUsText(cpu.periodUs)}` }),
-      memory: bytesText(memoryBytes),
+      ...(memoryBytes === undefined ? {} : { memory: bytesText(memoryBytes) }),
       ...(Object.keys(traffic).length === 0 ? {} : { traffic }),
     },
   });
@@ -55,14 +63,11 @@ export function formatProfile(report: ProfileReport): string {
   const { period, demand, outBps, inBps } = profile;
   const facts = formatFacts([
     [`${each}s`, `${profile.runs}${report.tight ? ", then one more would tell nothing new" : ""}`],
-    ["CPU", known(profile.utilisation, percent)],
+    ["CPU", utilisationText(profile.utilisation)],
     each === "run"
       ? ["a run", `${digits(profile.cpuMs.mean)} ms of CPU time in ${digits(profile.wallMs.mean)} ms`]
       : ["", undefined],
-    [
-      "period",
-      period && `${digits(period.ms)} ms, ${period.from === "given" ? "as told" : "its own rhythm"}`,
-    ],
+    ["period", period && `${digits(period.ms)} ms, ${periodWords[period.from]}`],
     [
       "per period",
       demand &&

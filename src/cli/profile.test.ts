@@ -35,6 +35,7 @@ async function profile(args: readonly string[], runs: readonly FinishedRun[]): P
       doctor: none,
       labMachine: none,
       programRunner: async () => ({
+        directory: "/srv/films",
         run: async (request) => {
           asked.push(request);
           return runs[(asked.length - 1) % runs.length] ?? assert.fail("no run");
@@ -54,7 +55,7 @@ test("profile proposes what the reference's video stream needs, and stops when o
   assert.equal(
     out,
     `runs:        5, then one more would tell nothing new
-CPU:         14.2% ± 0%
+CPU:         14.2% of a processor, ±0% of that
 a run:       1420 ms of CPU time in 10000 ms
 period:      40 ms, its own rhythm
 per period:  5.68 ms; 5.68 ms cover 99% of 1120; at most 5.68 ms
@@ -65,6 +66,7 @@ receives:    0bit/s ± 0bit/s
 appliances:
   stream:
     command: [/usr/bin/stream, a b]
+    directory: /srv/films
     cpu: 5.68ms/40ms
     memory: 21MiB
     traffic: {out: 1.34Mbit/s}
@@ -124,7 +126,9 @@ test("profile names what is wrong with how it is called", async () => {
     [[], /Cannot profile nothing/],
     [["--runs", "0", "--", "x"], /--runs is "0", wanted a number from 1/],
     [["--rate", "0/s", "--", "x"], /--rate is "0\/s"/],
-    [["--rate", "25", "--period", "40ms", "--", "x"], /one was wanted/],
+    [["--rate", "25", "--", "x"], /--rate is "25", wanted 1\/s to 1000\/s, such as 25\/s/],
+    [["--name", "My_loop", "--", "x"], /--name is "My_loop", wanted a name: a letter a-z/],
+    [["--rate", "25/s", "--period", "40ms", "--", "x"], /one was wanted/],
     [["--period", "2h", "--", "x"], /--period is "2h"/],
     [["--within", "2", "--", "x"], /--within is "2"/],
     [["--for", "soon", "--", "x"], /--for is "soon"/],
@@ -137,7 +141,7 @@ test("profile names what is wrong with how it is called", async () => {
   }
 });
 
-const status = (fields: object): unknown => ({
+const status = (fields: object): object => ({
   name: "shop",
   appliances: [
     {
@@ -170,6 +174,38 @@ test("profile of a running appliance goes by what its host tells of it, in the p
   assert.equal(told?.["runs"], 5);
   assert.match(yaml, /^web:\n {2}cpu: 10ms\/40ms\n/);
   assert.equal(api.asked.length, 5);
+});
+
+test("profile of an appliance that uses all it has reserved proposes no CPU time, and says why", async () => {
+  const reservation = { executionUs: 620, periodUs: 50_000 };
+  await using api = await testApi({
+    "GET /v1/ensembles/shop": json({ ...status({ cpuUsedMilli: 12, reservation }), links: [] }),
+  });
+  const { out } = await consort(["profile", "shop/web"], { url: api.url });
+  assert.match(out, /period: +50 ms, as reserved/);
+  assert.match(out, /It uses all of its 0\.62ms\/50ms, so it may need more: .*consort resize/);
+  assert.match(out, /only traffic of declared links is counted/);
+  assert.match(out, /\n {2}web: \{memory: 53MiB\}\n$/);
+});
+
+test("profile of a running appliance takes another period than the reserved one as told", async () => {
+  await using api = await testApi({ "GET /v1/ensembles/shop": json(status({})) });
+  const { out } = await consort(["profile", "shop/web", "--rate", "50/s"], { url: api.url });
+  assert.match(out, /period: +20 ms, as told/);
+  assert.match(out, /cpu: 5ms\/20ms/);
+});
+
+test("profile tells that runs are over too soon to be measured, and proposes nothing from them", async () => {
+  const samples = [0, 2, 4].map((atMs) => ({ atMs, cpuMs: atMs }));
+  const { out } = await profile(["--runs", "5", "--", "true"], [run({ samples })]);
+  assert.match(out, /A run is over after 4 ms, 100 ms at least were wanted/);
+  assert.doesNotMatch(out, /rhythm|without a pause/);
+  assert.match(out, /\n {2}"true":\n {4}command: \["true"\]\n {4}directory: \/srv\/films\n$/);
+});
+
+test("profile says which files an appliance will not have", async () => {
+  const { out } = await profile(["--", "perl", "/tmp/loop.pl"], [run()]);
+  assert.match(out, /An appliance has a \/tmp of its own, without \/tmp\/loop\.pl/);
 });
 
 test("profile of an appliance that does not run, or is not there, tells so", async () => {

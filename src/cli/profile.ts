@@ -8,7 +8,7 @@ import { profileAppliance } from "#cli/profile-appliance.ts";
 import { profileOptions } from "#cli/profile-options.ts";
 import type { ProfileOptions } from "#cli/profile-options.ts";
 import { formatProfile, proposalYaml } from "#cli/profile-report.ts";
-import type { ProfileReport } from "#cli/profile-report.ts";
+import type { ProfileReport, Program } from "#cli/profile-report.ts";
 import { progressOn } from "#cli/progress.ts";
 import { isTight } from "#control/profile/confidence.ts";
 import { profileOf, utilisationOf } from "#control/profile/profile.ts";
@@ -82,7 +82,7 @@ async function profiled(
       tight,
       profile,
       options,
-      name: given.text("name") ?? appliance,
+      name: options.name ?? appliance,
     });
   }
   if (program.length === 0)
@@ -90,8 +90,8 @@ async function profiled(
       "bad_input",
       "Cannot profile nothing: wanted consort profile -- PROGRAM, or NAME/APPLIANCE",
     );
-  const { profile, tight } = await profileProgram(program, options, context);
-  const name = given.text("name") ?? nameFor(program[0] ?? "");
+  const { profile, tight, directory } = await profileProgram(program, options, context);
+  const name = options.name ?? nameFor(program[0] ?? "");
   return reportOf({
     subject: program.join(" "),
     each: "run",
@@ -99,7 +99,7 @@ async function profiled(
     profile,
     options,
     name,
-    command: program,
+    program: { command: program, directory },
   });
 }
 
@@ -107,7 +107,7 @@ async function profileProgram(
   program: readonly string[],
   options: ProfileOptions,
   context: CommandContext,
-): Promise<{ readonly profile: Profile; readonly tight: boolean }> {
+): Promise<{ readonly profile: Profile; readonly tight: boolean; readonly directory: string }> {
   const runner = await context.tools.programRunner();
   const progress = progressOn(context);
   const runs: FinishedRun[] = [];
@@ -122,7 +122,11 @@ async function profileProgram(
       const utilisation = utilisationOf(runs);
       const tight = runs.length >= runsLeast && isTight(utilisation, options.withinPart);
       if (tight || runs.length >= options.runs)
-        return { profile: profileOf(runs, options), tight: runs.length < options.runs };
+        return {
+          profile: profileOf(runs, options),
+          tight: runs.length < options.runs,
+          directory: runner.directory,
+        };
       progress.show(`run ${runs.length} of ${options.runs}: ${(utilisation.mean * 100).toFixed(2)}% CPU`);
     }
   } finally {
@@ -147,10 +151,11 @@ function reportOf(parts: {
   profile: Profile;
   options: ProfileOptions;
   name: string;
-  command?: readonly string[];
+  program?: Program;
 }): ProfileReport {
-  const { subject, each, tight, profile, options, name, command: program } = parts;
-  const proposal = proposalOf(profile);
+  const { subject, each, tight, profile, options, name, program } = parts;
+  const proposed = proposalOf(profile);
+  const proposal = { ...proposed, remarks: [...proposed.remarks, ...remarksOn(program)] };
   return {
     subject,
     each,
@@ -160,6 +165,17 @@ function reportOf(parts: {
     proposal,
     yaml: proposalYaml(name, program, proposal),
   };
+}
+
+/** Appliances see the files of their host, but for these. */
+const isTemporary = (path: string): boolean => path === "/tmp" || path.startsWith("/tmp/");
+
+function remarksOn(program: Program | undefined): string[] {
+  const found = program && [program.directory, ...program.command].find(isTemporary);
+  if (found === undefined) return [];
+  return [
+    `An appliance has a /tmp of its own, without ${found}: keep that elsewhere, or declare it below \`files\`.`,
+  ];
 }
 
 /** "/usr/bin/ffmpeg" → "ffmpeg", as names of appliances may be. */

@@ -101,8 +101,14 @@ describe("a profile of a real program", () => {
     await withRunner(async (runner) => {
       await assert.rejects(runner.run({ command: ["no-such-program"] }, signal), {
         code: "driver_failed",
-        message: /Cannot run no-such-program: .*not found/,
+        message: "Cannot run no-such-program: not found, wanted a program in PATH",
       });
+      await assert.rejects(runner.run({ command: ["/etc/passwd"] }, signal), {
+        code: "driver_failed",
+        message: "Cannot run /etc/passwd: permission denied",
+      });
+      const { exitCode } = await runner.run({ command: ["sh", "-c", "no-such-program"] }, signal);
+      assert.equal(exitCode, 127, "its own");
       const failed = await runner.run({ command: ["sh", "-c", "echo oh no >&2; exit 3"] }, signal);
       assert.deepEqual([failed.exitCode, failed.lastWords], [3, "oh no"]);
     });

@@ -8,6 +8,7 @@ import type { ProgramRun } from "#control/profile/profile.ts";
 import { proposalOf } from "#control/profile/proposal.ts";
 import { rhythmOf } from "#control/profile/rhythm.ts";
 import type { CpuSample } from "#control/profile/rhythm.ts";
+import { profileOfUse } from "#control/profile/use.ts";
 
 const near = (actual: number | undefined, wanted: number, by: number): void =>
   assert.ok(actual !== undefined && Math.abs(actual - wanted) <= by, `${actual}, not ${wanted} ± ${by}`);
@@ -201,5 +202,28 @@ describe("proposalOf()", () => {
     );
     assert.deepEqual([cpu, outBps], [undefined, undefined]);
     assert.match(remarks.join("\n"), /without a pause.*no rhythm.*could not be counted/s);
+  });
+
+  it("proposes no period that no run was as long as", () => {
+    const wish = { coveredPart: 0.99, periodMs: 500 };
+    const { cpu, remarks } = proposalOf(profileOf([run(working(40, 10, 300))], wish));
+    assert.equal(cpu, undefined);
+    assert.match(remarks.join("\n"), /over within a period of 500 ms/);
+  });
+
+  it("takes for all it has what is near all of it, on either side, and for its need what is less or more", () => {
+    const reservation = { executionUs: 10_000, periodUs: 40_000 };
+    const cpuOf = (cpuMilli: number) => {
+      const looks = [1, 2].map(() => ({ cpuMilli, memoryBytes: 0, intervalMs: 1000 }));
+      return proposalOf(profileOfUse(looks, { coveredPart: 0.99, reservation })).cpu?.executionUs;
+    };
+    assert.deepEqual([200, 230, 240, 250, 260, 300].map(cpuOf), [
+      8_000,
+      9_200,
+      undefined,
+      undefined,
+      undefined,
+      12_000,
+    ]);
   });
 });

@@ -27,13 +27,18 @@ export type Profile = {
   readonly utilisation: Estimate;
   readonly wallMs: Estimate;
   readonly cpuMs: Estimate;
-  readonly period?: { readonly ms: number; readonly from: "given" | "rhythm" };
+  readonly period?: { readonly ms: number; readonly from: "given" | "rhythm" | "reservation" };
   /** CPU time in each period, of all periods of all runs. */
   readonly demand?: {
     readonly meanMs: number;
     readonly coveringMs: number;
     readonly mostMs: number;
     readonly periods: number;
+  };
+  /** Of an appliance that runs: its counters, not its runs, were looked at. */
+  readonly running?: {
+    /** It used what it has reserved, and no more: what it would use is not known. */
+    readonly usesAll?: { readonly executionUs: number; readonly periodUs: number };
   };
   readonly memoryPeakBytes: number;
   readonly outBps?: Estimate;

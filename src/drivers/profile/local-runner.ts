@@ -33,13 +33,17 @@ const lastWordsLength = 400;
 /** Enters the groups itself, so that nothing of the program is counted elsewhere, and becomes it. */
 const enter =
   'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ > "$1" || exit 125; shift; n=$((n-1)); done; exec "$@"';
+/** The shell's own words for what it could not start begin so, and are not for users. */
+const shell = "consort-profile";
 const notFound = 127;
+const notExecutable = 126;
 const notAllowed = 125;
 
 /** Runs programs in a control group of their own, beside everything else on this machine. */
 export class LocalRunner implements ProgramRunner {
   readonly #parts: LocalRunnerParts;
   readonly #path: string;
+  readonly directory = process.cwd();
   #nftables: Nftables | undefined;
   #canCount = true;
 
@@ -170,7 +174,7 @@ const forever = new AbortController().signal;
 
 function start(group: Cgroup, command: readonly string[]): ChildProcess {
   const files = group.procsFiles();
-  return spawn("sh", ["-c", enter, "consort-profile", String(files.length), ...files, ...command], {
+  return spawn("sh", ["-c", enter, shell, String(files.length), ...files, ...command], {
     stdio: ["ignore", "ignore", "pipe"],
   });
 }
@@ -183,9 +187,17 @@ function lastWordsOf(child: ChildProcess): () => string {
   return () => words.trim();
 }
 
-function refuseUnstarted({ command }: RunRequest, exitCode: number, lastWords: string): void {
-  if (exitCode !== notFound && exitCode !== notAllowed) return;
-  throw new ConsortError("driver_failed", `Cannot run ${command[0] ?? "nothing"}: ${lastWords}`);
+/** Refuses what never began; a program that ends by itself with one of these codes has. */
+function refuseUnstarted(
+  { command: [program = "nothing"] }: RunRequest,
+  exitCode: number,
+  lastWords: string,
+): void {
+  const words = new RegExp(`^${shell}: (?:line )?(?:\\d+: )?(?:exec: )?(.*)$`, "m").exec(lastWords)?.[1];
+  if (words === undefined || ![notAllowed, notExecutable, notFound].includes(exitCode)) return;
+  const why = exitCode === notAllowed ? words : words.slice(words.lastIndexOf(": ") + 2).toLowerCase();
+  const where = exitCode === notFound && !program.includes("/") ? ", wanted a program in PATH" : "";
+  throw new ConsortError("driver_failed", `Cannot run ${program}: ${why}${where}`);
 }
 
 function lives(pid: number): boolean {

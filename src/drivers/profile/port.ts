@@ -16,9 +16,11 @@ export type FinishedRun = ProgramRun & {
 
 /** Runs a program by itself on this machine, as the user who asks, and measures what it uses. */
 export interface ProgramRunner {
+  /** Where programs run. */
+  readonly directory: string;
   /**
    * One run, alone in a control group: its own CPU time and memory, with that of everything it starts. Aborted, it is
-   * killed, with all of that. Throws `driver_failed` where no group can be made or the program does not exist.
+   * killed, with all of that. Throws `driver_failed` where no group can be made or the program cannot be started.
    */
   run(request: RunRequest, signal: AbortSignal): Promise<FinishedRun>;
   /** Nothing is left on the machine. */
