@@ -38,6 +38,25 @@ const placedOn = (host: string): EnsembleRecord => ({
   revision: 1,
 });
 
+test("that a strategy cannot act is news once, until it could, for another reason, or after a while", () => {
+  const clock = new ManualClock();
+  const seen = new StrategiesSeen(ensemble.name, clock);
+  seen.hear(placedOn("a1"), hostId("a1"), []);
+  const isNews = (outcome: "acted" | "refused", reason: string, afterMs = 5_000): boolean => {
+    clock.advance(millis(afterMs));
+    return seen.isNews("hold", outcome, reason);
+  };
+  assert.equal(isNews("refused", "nothing left"), true);
+  for (let again = 0; again < 10; again += 1) assert.equal(isNews("refused", "nothing left"), false);
+  assert.equal(isNews("refused", "the host is full"), true);
+  assert.equal(isNews("refused", "nothing left"), true);
+  assert.equal(isNews("acted", "done"), true);
+  assert.equal(isNews("acted", "done"), true);
+  assert.equal(isNews("refused", "nothing left"), true);
+  assert.equal(isNews("refused", "nothing left", 20_000), false);
+  assert.equal(isNews("refused", "nothing left", 20_001), true, "two cooldowns of 5 s and 10 s of lateness");
+});
+
 test("a cooldown goes on while its appliance moves to hosts that are up for longer, or for less", () => {
   const clock = new ManualClock();
   const seen = new StrategiesSeen(ensemble.name, clock);

@@ -22,6 +22,9 @@ type Failing = { readonly host: HostId; readonly message: string; readonly since
 
 type Tally = { acted: number; refused: number; last?: string; lastAtMs?: Millis };
 
+/** Why a strategy could not act the last time, and until when the same is no news. */
+type Spell = { readonly reason: string; readonly untilMs: Millis };
+
 /**
  * What monitors of one ensemble told last, and how far its strategies are. Memory only: after a restart monitors tell
  * again, and strategies begin to count anew.
@@ -33,6 +36,7 @@ export class StrategiesSeen {
   readonly #latest = new Map<string, { sample: Measurement; atMs: Millis }>();
   readonly #failing = new Map<string, Failing>();
   readonly #tallies = new Map<string, Tally>();
+  readonly #spells = new Map<string, Spell>();
   readonly #times = new Map<string, HostTime>();
   #monitors: readonly MonitorSpec[] = [];
   #strategies: readonly StrategySpec[] = [];
@@ -105,6 +109,23 @@ export class StrategiesSeen {
     this.#tallies.set(strategy, tally);
   }
 
+  /**
+   * Whether it is news that a strategy cannot act: the first time, after it could, for another reason, and when it had
+   * nothing to do for longer than it would have kept still. A strategy that goes on wanting what cannot be tells it once.
+   */
+  isNews(strategy: string, outcome: "acted" | "refused", reason: string): boolean {
+    const before = this.#spells.get(strategy);
+    this.#spells.delete(strategy);
+    if (outcome === "acted") return true;
+    const nowMs = this.#clock.monotonic();
+    const { cooldownMs = 0, forMs = 0 } = this.#strategies.find(({ name }) => name === strategy) ?? {};
+    this.#spells.set(strategy, {
+      reason,
+      untilMs: millis(nowMs + quietFactor * (cooldownMs + forMs) + slackMs),
+    });
+    return before === undefined || before.reason !== reason || nowMs > before.untilMs;
+  }
+
   measurements(record: EnsembleRecord): MeasurementStatus[] {
     this.#plug(record);
     return [...this.#latest]
@@ -153,3 +174,6 @@ export class StrategiesSeen {
 }
 
 const none: readonly never[] = [];
+/** Firings of one spell are a cooldown and a wait apart, and as much as monitors and hosts are late. */
+const quietFactor = 2;
+const slackMs = 10_000;

@@ -128,6 +128,18 @@ describe("strategies", () => {
     );
     assert.equal((await cloud.cluster.declared("vod", never)).adjustments, undefined);
     assert.equal((await cloud.cluster.ensemble("vod", never)).strategies?.[0]?.refused, 1);
+    for (const atMs of [200, 400, 600]) await measure(30, atMs);
+    const refused = async () => (await cloud.cluster.ensemble("vod", never)).strategies?.[0]?.refused;
+    while ((await refused()) !== 4) await cloud.turn();
+    await cloud.up(vod([strategy({ actions: [{ kind: "suspend", appliance: "transcoding" }] })]));
+    await measure(31, 800);
+    const { cursor } = await nextEvent("strategy.acted");
+    const told: string[] = [];
+    for await (const event of cloud.cluster.events(0, never)) {
+      if (event.kind === "strategy.refused") told.push(event.message);
+      if (event.cursor === cursor) break;
+    }
+    assert.deepEqual(told, [message], "it is told once, and counted after that");
   });
 
   it("are not fired by who is not there, nor by a host the appliance is not on", async () => {

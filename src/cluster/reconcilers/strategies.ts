@@ -32,7 +32,8 @@ type Outcome = {
  *                                                    └── cannot: recorded with the reason, nothing changes
  *
  * A firing is decided in its turn with everything else that is asked of the cluster, on what is desired then; it is no
- * operation, and ends none: what a user waits for goes on. Every firing is an event.
+ * operation, and ends none: what a user waits for goes on. Every firing is an event, but for those that cannot act for
+ * the same reason as before: they are counted.
  */
 export class StrategyReconciler {
   readonly #context: ClusterContext;
@@ -97,8 +98,10 @@ export class StrategyReconciler {
       outcome.outcome === "acted"
         ? `${firing.reason}: ${outcome.message}`
         : `${firing.reason}, but nothing could be done: ${outcome.message}`;
-    this.#of(ensemble).note(firing.rule, outcome.outcome, told);
-    this.#context.events.append(`strategy.${outcome.outcome}`, `${ensemble}/${firing.rule}`, told);
+    const seen = this.#of(ensemble);
+    seen.note(firing.rule, outcome.outcome, told);
+    if (seen.isNews(firing.rule, outcome.outcome, outcome.message))
+      this.#context.events.append(`strategy.${outcome.outcome}`, `${ensemble}/${firing.rule}`, told);
     this.#context.wake.now();
     for (const run of outcome.runs) void this.#runIn(due, run, signal);
   }
