@@ -1,6 +1,7 @@
 import { limits } from "#base/limits.ts";
 import { bitsPerSecond, formatDuration } from "#base/units.ts";
 import { formatLimits } from "#formats/limits.ts";
+import { moveFindings } from "#formats/move-checks.ts";
 import type { Finding, Path } from "#formats/problem.ts";
 import { unknownName } from "#formats/suggestion.ts";
 import { bandwidthText } from "#formats/units.ts";
@@ -50,6 +51,7 @@ export function adaptationFindings(ensemble: Ensemble): Finding[] {
       return findings;
     }),
     ...(ensemble.strategies ?? []).flatMap((strategy) => strategyFindings(strategy, known, ensemble)),
+    ...moveFindings(ensemble),
     ...adjustmentFindings(ensemble, known),
   ];
 }

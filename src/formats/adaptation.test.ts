@@ -83,7 +83,7 @@ monitors:
 strategies:
   more:
     when: jitter > 20ms for 1s
-    then: [move 8ms from transcoding to streaming, move 1Mbit/s from transcoding to streaming]
+    then: [move 6ms from transcoding to streaming, move 1Mbit/s from transcoding to streaming]
     cooldown: 10s
     rearm: 10ms
   hold: {when: queue ≥ 25%, then: {run: {in: viewer-2, command: kill -HUP 1}}}
@@ -107,7 +107,7 @@ strategies:
       when: { metric: "video.jitter", comparison: ">", threshold: 20 },
       forMs: 1000,
       actions: [
-        { kind: "move-cpu", executionUs: 8000, from: "transcoding", to: "streaming" },
+        { kind: "move-cpu", executionUs: 6000, from: "transcoding", to: "streaming" },
         { kind: "move-bandwidth", bandwidthBps: 1e6, from: "transcoding", to: "streaming" },
       ],
       cooldownMs: 10_000,
@@ -206,6 +206,41 @@ const refusals: readonly (readonly [string, string, RegExp])[] = [
     "a move of bandwidth that is not promised",
     `${video}strategies: {a: {when: jitter > 20ms, then: move 1Mbit/s from viewer-1 to streaming}}`,
     /viewer-1 and streaming are not both promised bandwidth in one direction; write traffic:/,
+  ],
+  [
+    "a threshold without the unit of its metric",
+    `${video}strategies: {a: {when: jitter > 20, then: suspend viewer-1}}`,
+    /strategies\.a\.when: expected a duration such as 20ms, not "20"; write 20ms or 20s$/,
+  ],
+  [
+    "a threshold in another unit than its metric's",
+    `${video}strategies: {a: {when: loss > 20ms, then: suspend viewer-1}}`,
+    /expected a share such as 2% or 0\.02, not "20ms"; write 2%$/,
+  ],
+  [
+    "more loss than there can be",
+    `${video}strategies: {a: {when: loss > 2, then: suspend viewer-1}}`,
+    /not "2"; write 2%$/,
+  ],
+  [
+    "a rate in percent",
+    `${video}strategies: {a: {when: frame-rate < 20%, then: suspend viewer-1}}`,
+    /expected so many a second, such as 25\/s, not "20%"/,
+  ],
+  [
+    "a value to rearm at without the unit of its metric",
+    `${video}strategies: {a: {when: jitter > 20ms, rearm: 10, then: suspend viewer-1}}`,
+    /strategies\.a\.rearm: expected a duration such as 20ms, not "10"; write 10ms or 10s$/,
+  ],
+  [
+    "a move of more than the giver has",
+    `${video}strategies: {a: {when: jitter > 20ms, then: move 9ms from transcoding to streaming}}`,
+    /a\.then: it can never be done: transcoding has 16ms of 80ms, and giving 9ms per 40ms leaves nothing; move less$/,
+  ],
+  [
+    "a move of more bandwidth than the giver has",
+    `${video}strategies: {a: {when: jitter > 20ms, then: move 4Mbit/s from transcoding to streaming}}`,
+    /a\.then: it can never be done: transcoding has 4Mbit\/s, and giving 4Mbit\/s leaves nothing/,
   ],
   [
     "a monitor of nothing",
@@ -352,3 +387,11 @@ for (const [what, rest, expected] of single) {
   test(`${what} is refused`, () =>
     assert.match(problemWith("", `ensemble: s\nappliances: {a: {command: x, ${rest}}}`), expected));
 }
+
+test("a move may wait for what another strategy, or a resize since, gives the giver", () => {
+  const move = "a: {when: jitter > 20ms, then: move 9ms from transcoding to streaming}";
+  const back = "b: {when: jitter < 2ms, then: move 4ms from streaming to transcoding}";
+  assert.equal(ensemble(`${base}${video}strategies: {${move}, ${back}}`).strategies?.length, 2);
+  const resized = "adjustments: {transcoding: {cpu: 32ms/80ms}}";
+  assert.equal(ensemble(`${base}${video}strategies: {${move}}\n${resized}`).strategies?.length, 1);
+});

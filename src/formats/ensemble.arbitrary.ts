@@ -239,6 +239,14 @@ const threshold = fc.oneof(
   fc.double({ noDefaultInfinity: true, noNaN: true, min: -1e6, max: 1e6 }).map((value) => value + 0),
 );
 
+/** In the unit of the metric, where it has one. */
+const thresholdOf = (metric: string): fc.Arbitrary<number> =>
+  metric.endsWith(".jitter")
+    ? fc.integer({ min: 0, max: 1e6 }).map((us) => us / 1000)
+    : /\.(?:loss|usage)$/.test(metric)
+      ? fc.double({ noNaN: true, min: 0, max: 1 })
+      : threshold;
+
 const duration = fc.integer({ min: 0, max: 100_000 }).map(millis);
 
 const actionOn = (known: readonly string[]): fc.Arbitrary<StrategyAction> =>
@@ -297,21 +305,25 @@ function adaptive(ensemble: Ensemble): fc.Arbitrary<Ensemble> {
   );
   const strategyOf = (given: readonly MonitorSpec[]): fc.Arbitrary<StrategySpec> =>
     fc
-      .tuple(
-        plainRecord({
-          name,
-          when: fc.constantFrom(...given).chain((monitor) =>
-            plainRecord({
-              metric: fc.constantFrom(...metrics[monitor.source.kind]).map((metric) => monitor.name + metric),
+      .constantFrom(...given)
+      .chain((monitor) =>
+        fc.constantFrom(...metrics[monitor.source.kind]).map((metric) => monitor.name + metric),
+      )
+      .chain((metric) =>
+        fc.tuple(
+          plainRecord({
+            name,
+            when: plainRecord({
+              metric: fc.constant(metric),
               comparison: fc.constantFrom(">" as const, ">=" as const, "<" as const, "<=" as const),
-              threshold,
+              threshold: thresholdOf(metric),
             }),
-          ),
-          forMs: duration,
-          actions: fc.array(actionOn(known), { minLength: 1, maxLength: 3 }),
-          cooldownMs: duration,
-        }),
-        optional("rearm", threshold),
+            forMs: duration,
+            actions: fc.array(actionOn(known), { minLength: 1, maxLength: 3 }),
+            cooldownMs: duration,
+          }),
+          optional("rearm", thresholdOf(metric)),
+        ),
       )
       .map(([strategy, rearm]) => ({ ...strategy, ...rearm }));
   const adjustments = fc.uniqueArray(

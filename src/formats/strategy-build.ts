@@ -1,9 +1,11 @@
+import { monitorOf, unitOf } from "#control/adaptation/metrics.ts";
+import type { Unit } from "#control/adaptation/metrics.ts";
 import { ensembleDefaults } from "#formats/ensemble-defaults.ts";
 import type { EnsembleDocument } from "#formats/ensemble-schema.ts";
 import type { Finding, Path } from "#formats/problem.ts";
 import { durationOf, given, wordsOf } from "#formats/quantities.ts";
 import type { ActionDocument, MonitorDocument, StrategyDocument } from "#formats/reservation-schema.ts";
-import { readAction, readCondition, readThreshold } from "#formats/strategy-text.ts";
+import { readAction, readCondition, readThreshold, unitProblem } from "#formats/strategy-text.ts";
 import { resolveMetric } from "#formats/metric-names.ts";
 import type { MonitorSource, MonitorSpec, StrategyAction, StrategySpec } from "#model/ensemble.ts";
 
@@ -52,8 +54,11 @@ export function strategiesOf(
       findings.push({ ...when, path: [...path, "when"] });
       return [];
     }
-    const { condition, forMs } = when.value;
+    const { condition, forMs, threshold } = when.value;
     const metric = resolveMetric(condition.metric, monitors, [...path, "when"], findings);
+    const unit = unitOf(metric, monitorOf(metric, monitors));
+    const odd = unitProblem(threshold, unit);
+    if (odd !== undefined) findings.push({ ...odd, path: [...path, "when"] });
     return [
       {
         name,
@@ -61,18 +66,23 @@ export function strategiesOf(
         forMs,
         actions,
         cooldownMs: durationOf(strategy.cooldown) ?? ensembleDefaults.cooldownMs,
-        ...given("rearm", rearmOf(strategy, [...path, "rearm"], findings)),
+        ...given("rearm", rearmOf(strategy, unit, [...path, "rearm"], findings)),
       },
     ];
   });
 }
 
-function rearmOf({ rearm }: StrategyDocument, path: Path, findings: Finding[]): number | undefined {
+function rearmOf(
+  { rearm }: StrategyDocument,
+  unit: Unit | undefined,
+  path: Path,
+  findings: Finding[],
+): number | undefined {
   if (rearm === undefined) return undefined;
   const value = readThreshold(String(rearm));
-  if (value.ok) return value.value;
-  findings.push({ ...value, path });
-  return undefined;
+  const odd = value.ok ? unitProblem(String(rearm), unit) : value;
+  if (odd !== undefined) findings.push({ ...odd, path });
+  return value.ok ? value.value : undefined;
 }
 
 function actionsOf({ then }: StrategyDocument, path: Path, findings: Finding[]): StrategyAction[] {

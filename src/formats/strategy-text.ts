@@ -1,4 +1,5 @@
 import { micros, millis } from "#base/units.ts";
+import type { Unit } from "#control/adaptation/metrics.ts";
 import type { Millis } from "#base/units.ts";
 import {
   bandwidthText,
@@ -28,8 +29,10 @@ const comparisons: Readonly<Record<string, Condition["comparison"]>> = {
   "≤": "<=",
 };
 
-/** "video.jitter > 20ms for 1s". The metric is still as it was written: bare, or with its monitor. */
-export function readCondition(text: string): Read<{ condition: Condition; forMs: Millis }> {
+/** "video.jitter > 20ms for 1s". The metric is still as it was written, bare or with its monitor; so is `threshold`. */
+export function readCondition(
+  text: string,
+): Read<{ condition: Condition; forMs: Millis; threshold: string }> {
   const found = whenShape.exec(text.trim());
   const [, metric = "", comparison = "", threshold = "", period] = found ?? [];
   if (found === null) {
@@ -47,7 +50,8 @@ export function readCondition(text: string): Read<{ condition: Condition; forMs:
     return { ok: false, message: `expected ${forUs.expected} after "for", not "${period}"`, ...more };
   }
   const condition = { metric, comparison: comparisons[comparison] ?? ">", threshold: value.value };
-  return { ok: true, value: { condition, forMs: millis(Math.round((forUs?.value ?? 0) / 1000)) } };
+  const forMs = millis(Math.round((forUs?.value ?? 0) / 1000));
+  return { ok: true, value: { condition, forMs, threshold } };
 }
 
 /** What a metric is measured against. Durations become ms, percentages ratios, bandwidths bit/s, "25/s" 25; other numbers are what they are. */
@@ -65,6 +69,28 @@ export function readThreshold(text: string): Read<number> {
     ok: false,
     message: `expected a threshold such as 20ms, 2%, 25/s or 0.5, not "${text}"`,
   };
+}
+
+/** Why a threshold cannot be what a metric of this unit is measured against, and what may have been meant; undefined: it can. */
+export function unitProblem(
+  text: string,
+  unit: Unit | undefined,
+): { readonly message: string; readonly suggestion: string } | undefined {
+  const trimmed = text.trim();
+  const isBare = plainNumber.test(trimmed);
+  const value = Number(trimmed);
+  if (unit === "ms") {
+    if (parseDurationUs(trimmed).ok || (isBare && value === 0)) return undefined;
+    const message = `expected a duration such as 20ms, not "${text}"`;
+    return { message, suggestion: isBare ? `write ${trimmed}ms or ${trimmed}s` : "write 20ms" };
+  }
+  if (unit === "ratio") {
+    if (trimmed.endsWith("%") || (isBare && value <= 1)) return undefined;
+    const message = `expected a share such as 2% or 0.02, not "${text}"`;
+    return { message, suggestion: isBare ? `write ${trimmed}%` : "write 2%" };
+  }
+  if (unit === undefined || isBare || trimmed.endsWith("/s")) return undefined;
+  return { message: `expected so many a second, such as 25/s, not "${text}"`, suggestion: "write 25/s" };
 }
 
 /** "move 8ms from a to b", "move 1Mbit/s from a to b", "suspend a", "resume a". */
@@ -114,7 +140,7 @@ export function thresholdText(metric: string, threshold: number): string {
 
 const units: readonly { readonly metrics: readonly string[]; readonly text: (value: number) => string }[] = [
   { metrics: ["jitter", "deviation"], text: (value) => durationUsText(micros(value * 1000)) },
-  { metrics: ["loss", "usage"], text: (value) => `${String(Math.round(value * 1e4) / 100)}%` },
+  { metrics: ["loss", "usage"], text: (value) => `${String(Number((value * 100).toPrecision(12)))}%` },
 ];
 
 /** Reads back as the same action; one that runs a command has no such sentence. */

@@ -82,6 +82,42 @@ describe("reservations of CPU time per period", () => {
     );
   });
 
+  it("whose table would repeat too late are refused with a period that does fit", () => {
+    const specs = [37, 41, 43, 47].map((periodMs) => tabled(`m${periodMs}`, 4, periodMs));
+    const [first, ...others] = solved(problemOf(star(1), specs)).violations;
+    assert.deepEqual(others, []);
+    assert.equal(first?.kind, "host-schedule");
+    assert.match(first.message, /repeats only after more than 65536 slots/);
+    const [, name = "", executionMs, periodMs] =
+      /^Ask for another period for shop\/(m\d+): ([\d.]+)ms\/([\d.]+)ms would fit there;/.exec(
+        first.remedy,
+      ) ?? [];
+    const mended = specs.map((spec) =>
+      spec.name === name ? tabled(name, Number(executionMs), Number(periodMs)) : spec,
+    );
+    assert.deepEqual(solved(problemOf(star(1), mended)).violations, []);
+  });
+
+  it("are told once, with what is free beside others, and the largest that fits", () => {
+    const placed: PlacedEnsemble = {
+      ensemble: { ...sampleEnsemble("old", { appliances: [tabled("one", 22, 40)] }) },
+      placements: new Map([[applianceId(ensembleName("old"), applianceName("one")), hostId("a1")]]),
+    };
+    const problem = { ...problemOf(star(1), [tabled("x", 24, 40)]), existing: [placed] };
+    const [first, ...others] = solved(problem).violations;
+    assert.deepEqual(others, []);
+    assert.equal(
+      first?.message,
+      "Cannot reserve CPU on a1: it has 100%, 45% of it free, wanted 60% for shop/x",
+    );
+    assert.equal(
+      first.remedy,
+      "Ask for 15% less CPU, for example at most 18ms/40ms for shop/x, or add hosts",
+    );
+    const least = problemOf(star(1), [tabled("x", 18, 40)]);
+    assert.deepEqual(solved({ ...least, existing: [placed] }).violations, []);
+  });
+
   it("go where they can be kept in time, also when another host has more room in sum", () => {
     const specs = [tabled("x", 24, 40), tabled("y", 24, 40), tabled("z", 24, 40)];
     const mapping = solved(problemOf(star(2, 2000), specs));
@@ -153,7 +189,7 @@ describe("traffic of appliances", () => {
     assert.equal(first?.kind, "link-bandwidth");
     assert.match(
       first.message,
-      /between a1 and sw: .*wanted 12\.4\dMbit\/s for all traffic of shop\/x, all traffic of shop\/y/,
+      /between a1 and sw: .*wanted 12\.4\dMbit\/s with tunnel headers for all traffic of shop\/x, all traffic of shop\/y/,
     );
   });
 

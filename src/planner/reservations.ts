@@ -9,6 +9,7 @@ import type { TeamReservation } from "#control/scheduling/reservation.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type { Appliance } from "#model/appliances.ts";
 import type { ApplianceSpec, CpuReservation, Enforcement, TeamSpec } from "#model/ensemble.ts";
+import { micros } from "#base/units.ts";
 import type { MilliCpu } from "#base/units.ts";
 import type { MappingProblem, Placements } from "#planner/mapping.ts";
 import { wantedAppliances } from "#planner/wanted.ts";
@@ -76,6 +77,39 @@ export function scheduleRefusal(
   const asked = machines.find(({ id }) => id === refusal.machine);
   const others = machines.filter((one) => one !== asked);
   return { ...refusal, largestUs: asked === undefined ? 0 : largestFeasible(asked, others, host) };
+}
+
+/** Other periods tried for one machine. */
+const periodsTried = 24;
+
+/**
+ * The nearest other period in which the same share of a processor would fit beside the others: one of theirs, or of
+ * those they divide or are divided by. For sets that repeat too late, or not in time, where asking for less is no help.
+ */
+export function fittingPeriod(
+  machine: string,
+  machines: readonly BookedMachine[],
+  cpuMilli: MilliCpu,
+): BookedMachine["reservation"] | undefined {
+  const asked = machines.find(({ id }) => id === machine);
+  if (asked === undefined) return undefined;
+  const { periodUs, executionUs } = asked.reservation;
+  const others = machines.filter((one) => one !== asked);
+  const distance = (one: number): number => Math.abs(Math.log(one / periodUs));
+  const near = others
+    .flatMap(({ reservation }) =>
+      [1, 2, 3, 4, 5, 8].flatMap((n) => [reservation.periodUs * n, reservation.periodUs / n]),
+    )
+    .filter((one) => Number.isInteger(one) && one !== periodUs && one >= 1_000 && one <= 1_000_000);
+  const tried = [...new Set(near)].toSorted((a, b) => distance(a) - distance(b)).slice(0, periodsTried);
+  const host: HostCapacity = { processors: processorsOf(cpuMilli), policy: "rate-monotonic" };
+  for (const period of tried) {
+    const share = (executionUs * period) / periodUs;
+    const roundedUs = share < 1_000 ? Math.ceil(share) : Math.ceil(share / 100) * 100;
+    const reservation = { periodUs: micros(period), executionUs: micros(roundedUs) };
+    if (admissionRefusal([...others, { ...asked, reservation }], host) === undefined) return reservation;
+  }
+  return undefined;
 }
 
 /** Reservations by host: of those to be placed, and of those that stay, on hosts where one is to be placed. */

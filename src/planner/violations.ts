@@ -10,12 +10,22 @@ import {
   milliCpu,
   millis,
 } from "#base/units.ts";
+import type { Bytes, MilliCpu } from "#base/units.ts";
+import type { BookedMachine } from "#control/scheduling/admission.ts";
+import type { Refusal } from "#control/scheduling/refusal.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
-import type { PlacementRule } from "#model/ensemble.ts";
+import type { CpuReservation, PlacementRule } from "#model/ensemble.ts";
 import { coveredBy, cpuDemandMilli, hasDriver } from "#planner/demand.ts";
 import { existingLoad } from "#planner/existing-load.ts";
 import type { LinkPath, MappingProblem, Placements, Violation } from "#planner/mapping.ts";
-import { reservationsByHost, scheduleRefusal } from "#planner/reservations.ts";
+import type { HostSpec } from "#model/topology.ts";
+import {
+  fittingPeriod,
+  machineOf,
+  reservationsByHost,
+  scheduleRefusal,
+  stayingMachines,
+} from "#planner/reservations.ts";
 import { trafficLoads } from "#planner/traffic.ts";
 import { pinnedHost, wantedAppliances, wantedLinks } from "#planner/wanted.ts";
 
@@ -26,10 +36,12 @@ export function findViolations(
   paths: readonly LinkPath[],
 ): Violation[] {
   const apart = apartRules(problem);
+  const onHosts = hostViolations(problem, placements);
+  const exceeded = new Set(onHosts.flatMap((one) => (one.kind === "host-cpu" ? [one.host] : [])));
   return [
     ...unplaced(problem, placements),
-    ...hostViolations(problem, placements),
-    ...scheduleViolations(problem, placements),
+    ...onHosts,
+    ...scheduleViolations(problem, placements, exceeded),
     ...linkViolations(problem, placements, paths, apart),
     ...pathViolations(problem, placements, paths, apart),
     ...ruleViolations(problem, placements),
@@ -130,8 +142,8 @@ function hostViolations(problem: MappingProblem, placements: Placements): Violat
         wantedMilli: milliCpu(cpu),
         capacityMilli: host.cpuMilli,
         appliances: byCpu.map((one) => one.id),
-        message: `Cannot reserve CPU on ${host.id}: it has ${formatCpu(host.cpuMilli)}, wanted ${formatCpu(milliCpu(cpu))} for ${names(byCpu.map((one) => one.id))}`,
-        remedy: `Ask for ${formatCpu(milliCpu(cpu - host.cpuMilli))} less CPU, or add hosts`,
+        message: `Cannot reserve CPU on ${host.id}: it has ${hasCpu(host.cpuMilli, load.cpu[index]!)}, wanted ${formatCpu(milliCpu(cpu - load.cpu[index]!))} for ${names(byCpu.map((one) => one.id))}`,
+        remedy: `Ask for ${formatCpu(milliCpu(cpu - host.cpuMilli))} less CPU${largest(problem, host, byCpu, cpu - host.cpuMilli)}, or add hosts`,
       });
     }
     if (byMemory.length > 0 && memory > host.memoryBytes) {
@@ -141,13 +153,58 @@ function hostViolations(problem: MappingProblem, placements: Placements): Violat
         wantedBytes: bytes(memory),
         capacityBytes: host.memoryBytes,
         appliances: byMemory.map((one) => one.id),
-        message: `Cannot reserve memory on ${host.id}: it has ${formatBytes(host.memoryBytes)}, wanted ${formatBytes(bytes(memory))} for ${names(byMemory.map((one) => one.id))}`,
+        message: `Cannot reserve memory on ${host.id}: it has ${hasMemory(host.memoryBytes, load.memory[index]!)}, wanted ${formatBytes(bytes(memory - load.memory[index]!))} for ${names(byMemory.map((one) => one.id))}`,
         remedy: `Ask for ${formatBytes(bytes(memory - host.memoryBytes))} less memory, or add hosts`,
       });
     }
     return found;
   });
 }
+
+/** "150%"; where others have some of it, "150%, 55% of it free". */
+const hasCpu = (cpuMilli: MilliCpu, takenMilli: number): string =>
+  takenMilli === 0
+    ? formatCpu(cpuMilli)
+    : `${formatCpu(cpuMilli)}, ${formatCpu(milliCpu(Math.max(0, cpuMilli - takenMilli)))} of it free`;
+
+const hasMemory = (memoryBytes: Bytes, taken: number): string =>
+  taken === 0
+    ? formatBytes(memoryBytes)
+    : `${formatBytes(memoryBytes)}, ${formatBytes(bytes(Math.max(0, memoryBytes - taken)))} of it free`;
+
+/** What one of them alone could have instead, as a clause: the one who would lose least. Empty: giving less of one is not enough. */
+function largest(
+  problem: MappingProblem,
+  { id: host, cpuMilli }: HostSpec,
+  wanted: readonly Appliance[],
+  excessMilli: number,
+): string {
+  const asked = wanted
+    .filter(({ spec }) => cpuDemandMilli(spec) > excessMilli)
+    .toSorted((a, b) => cpuDemandMilli(b.spec) - cpuDemandMilli(a.spec));
+  for (const one of asked) {
+    const { cpu } = one.spec;
+    if (cpu === undefined) continue;
+    const leftMilli = milliCpu(cpuDemandMilli(one.spec) - excessMilli);
+    if (cpu.kind === "share") return `, for example at most ${formatCpu(leftMilli)} for ${one.id}`;
+    const executionUs = micros(Math.floor((leftMilli * cpu.periodUs) / 1000));
+    if (executionUs < 1) continue;
+    const less = { ...one, spec: { ...one.spec, cpu: { ...cpu, executionUs } } };
+    const staying = stayingMachines(problem).get(host) ?? [];
+    const machines = [...wanted.filter((other) => other !== one), less].flatMap(
+      (each) => machineOf(each) ?? [],
+    );
+    if (scheduleRefusal([...staying, ...machines], cpuMilli) !== undefined) continue;
+    return `, for example at most ${reservationText({ ...cpu, executionUs })} for ${one.id}`;
+  }
+  return "";
+}
+
+const reservationText = ({
+  executionUs,
+  periodUs,
+}: Pick<CpuReservation, "executionUs" | "periodUs">): string =>
+  [executionUs, periodUs].map((us) => formatDuration(millis(us / 1000))).join("/");
 
 type ApartRule = { readonly rule: PlacementRule; readonly covered: ReadonlySet<ApplianceId> };
 
@@ -169,18 +226,18 @@ function keptApart(apart: readonly ApartRule[], links: readonly ApplianceLink[],
   return "";
 }
 
-/** Enough in sum, but not in time: only where the sums are kept. */
-function scheduleViolations(problem: MappingProblem, placements: Placements): Violation[] {
+/** Enough in sum, but not in time: of hosts whose sums are kept. */
+function scheduleViolations(
+  problem: MappingProblem,
+  placements: Placements,
+  exceeded: ReadonlySet<HostId>,
+): Violation[] {
   const hosts = new Map(problem.topology.hosts.map((host) => [host.id, host]));
   return [...reservationsByHost(problem, placements)].flatMap(([id, { machines }]): Violation[] => {
-    const host = hosts.get(id);
+    const host = exceeded.has(id) ? undefined : hosts.get(id);
     const refusal = host === undefined ? undefined : scheduleRefusal(machines, host.cpuMilli);
     if (host === undefined || refusal === undefined) return [];
     const { machine, reason, largestUs } = refusal;
-    const most =
-      largestUs === 0
-        ? "nothing more fits there in its period"
-        : `at most ${formatDuration(millis(largestUs / 1000))} of its period would fit there`;
     return [
       {
         kind: "host-schedule",
@@ -188,10 +245,24 @@ function scheduleViolations(problem: MappingProblem, placements: Placements): Vi
         appliance: machine as ApplianceId,
         largestUs: micros(largestUs),
         message: `Cannot keep every period on ${id} (${formatCpu(host.cpuMilli)}): ${reason}`,
-        remedy: `Ask for less for ${machine}: ${most}; or declare enforcement: bandwidth, or add hosts`,
+        remedy: `${scheduleRemedy(refusal, machines, host.cpuMilli)}; or declare enforcement: bandwidth, or add hosts`,
       },
     ];
   });
+}
+
+function scheduleRemedy(
+  { code, machine, largestUs }: Refusal & { readonly largestUs: number },
+  machines: readonly BookedMachine[],
+  cpuMilli: MilliCpu,
+): string {
+  if (code === "teams") return `Give the teams of ${machine} less, or periods that are multiples of its own`;
+  if (largestUs > 0)
+    return `Ask for less for ${machine}: at most ${formatDuration(millis(largestUs / 1000))} of its period would fit there`;
+  const other = fittingPeriod(machine, machines, cpuMilli);
+  return other === undefined
+    ? `Ask for another period for ${machine}, or less for others there: nothing more fits there in its period`
+    : `Ask for another period for ${machine}: ${reservationText(other)} would fit there`;
 }
 
 function linkViolations(
@@ -224,6 +295,8 @@ function linkViolations(
       apart,
       crossing.map(({ link }) => link),
     );
+    const asked = crossing.reduce((sum, { link }) => sum + (link.spec.bandwidthBps ?? 0), 0);
+    const headers = promised !== undefined || own > asked ? " with tunnel headers" : "";
     const whose = [
       ...crossing.map(({ link }) => `${link.from}–${link.to}`),
       ...(promised?.appliances ?? []).map((id) => `all traffic of ${id}`),
@@ -237,7 +310,7 @@ function linkViolations(
         wantedBps: bitsPerSecond(wanted),
         capacityBps: physical.bandwidthBps,
         links: crossing.map(({ link }) => ({ from: link.from, to: link.to })),
-        message: `Cannot reserve bandwidth between ${physical.a} and ${physical.b}: ${free} is free each way, wanted ${formatBandwidth(bitsPerSecond(own))} for ${names(whose)}${ruled}`,
+        message: `Cannot reserve bandwidth between ${physical.a} and ${physical.b}: ${free} is free each way, wanted ${formatBandwidth(bitsPerSecond(own))}${headers} for ${names(whose)}${ruled}`,
         remedy: `Ask for ${excess} less over it, ${ruled === "" ? "put their ends closer together" : "relax the rule"}, or add capacity between ${physical.a} and ${physical.b}`,
       },
     ];
