@@ -9,6 +9,7 @@ import type {
   MeasurementStatus,
   MonitorStatus,
   StrategyStatus,
+  TrafficStatus,
 } from "#protocol/http/status.ts";
 
 /** What is reserved of CPU time, how it is kept, and how well. */
@@ -26,7 +27,11 @@ export function reservedText({ reservation: told }: ApplianceStatus): string | u
 }
 
 /** What all its traffic with other hosts is promised. */
-export function trafficText({ traffic }: ApplianceStatus): string | undefined {
+export function trafficText({
+  traffic,
+}: {
+  readonly traffic?: TrafficStatus | undefined;
+}): string | undefined {
   if (traffic === undefined) return undefined;
   const { serviceClass, outBps, inBps, outCeilingBps, inCeilingBps } = traffic;
   const way = (word: string, rate?: number, ceiling?: number): string[] => [

@@ -166,8 +166,19 @@ test("plan shows changes, placements, paths and refusals, and exits with 3 when 
   const plan: PlanResult = {
     ensemble: "shop",
     satisfiable: false,
-    changes: [{ action: "create", subject: "shop/web", detail: "new" }],
-    placements: [{ appliance: "shop/web", host: "a1", reason: "most free CPU" }],
+    changes: [
+      { action: "create", subject: "shop/web", detail: "new" },
+      { action: "add", subject: "monitor queue", detail: "" },
+    ],
+    placements: [
+      {
+        appliance: "shop/web",
+        host: "a1",
+        reason: "most free CPU",
+        reservation: { executionUs: 8000, periodUs: 40_000, enforcement: "bandwidth" },
+        traffic: { serviceClass: "gold", outBps: 5e6 },
+      },
+    ],
     links: [],
     refusals: [{ subject: "shop/db", message: "2GiB wanted, 1GiB free", remedy: "a host with 2GiB" }],
   };
@@ -181,9 +192,10 @@ test("plan shows changes, placements, paths and refusals, and exits with 3 when 
     [
       "Changes:",
       "  + create      shop/web  new",
+      "  + add         monitor queue",
       "",
-      "APPLIANCE  HOST  REASON",
-      "shop/web   a1    most free CPU",
+      "APPLIANCE  HOST  RESERVED  KEPT BY    TRAFFIC            REASON",
+      "shop/web   a1    8ms/40ms  bandwidth  gold, 5Mbit/s out  most free CPU",
       "",
       "Would be refused:",
       "  x shop/db: 2GiB wanted, 1GiB free",

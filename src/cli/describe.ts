@@ -186,7 +186,7 @@ function formatHost(host: HostStatus, nowMs: number): string {
       "memory",
       `${size(host.memoryBytes)}, ${size(host.memoryReservedBytes)} promised, ${size(host.memoryUsedBytes)} used`,
     ],
-    ["uplink", bandwidth(host.uplinkBps)],
+    ["uplink", `${bandwidth(host.uplinkBps)}, ${bandwidth(host.uplinkReservedBps ?? 0)} promised`],
     ...host.tunnels.map(
       ({ peerSite, kind, up }) => [`tunnel to ${peerSite}`, `${kind}, ${up ? "up" : "down"}`] as const,
     ),

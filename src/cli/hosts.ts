@@ -3,7 +3,7 @@ import { apiOptions } from "#cli/arguments.ts";
 import { connect } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
 import { withFence } from "#cli/names.ts";
-import { age, cpu, size } from "#cli/quantities.ts";
+import { age, bandwidth, cpu, size } from "#cli/quantities.ts";
 import { formatTable, printable } from "#cli/table.ts";
 import { showOrWatch, watchOptions } from "#cli/watch.ts";
 import type { HostStatus } from "#protocol/http/status.ts";
@@ -80,6 +80,7 @@ export function formatHosts(hosts: readonly HostStatus[], nowMs: number, width?:
         cell: (row) => onHost(row, `${size(row.memoryReservedBytes)} of ${size(row.memoryBytes)}`),
       },
       { heading: "USED", right: true, cell: (row) => onHost(row, size(row.memoryUsedBytes)) },
+      { heading: "UPLINK", right: true, optional: true, cell: uplinkText },
     ],
     inOrder(hosts),
     width,
@@ -94,5 +95,9 @@ function inOrder(hosts: readonly HostStatus[]): HostStatus[] {
 
 /** Gateways carry frames, no appliances. */
 const onHost = (host: HostStatus, text: string): string => (host.role === "gateway" ? "-" : text);
+
+/** "5.2Mbit/s of 10Mbit/s" where any of it is promised. */
+const uplinkText = ({ uplinkReservedBps, uplinkBps }: HostStatus): string =>
+  uplinkReservedBps === undefined ? "-" : `${bandwidth(uplinkReservedBps)} of ${bandwidth(uplinkBps)}`;
 
 const lost = (host: HostStatus, nowMs: number): string => `lost ${age(host.lastSeenMs, nowMs)}`;

@@ -6,6 +6,7 @@ import { connect } from "#cli/client.ts";
 import type { Command, CommandContext } from "#cli/command.ts";
 import { parsed, readTextFile } from "#cli/ensemble-file.ts";
 import { progressOn } from "#cli/progress.ts";
+import { count } from "#cli/quantities.ts";
 import { formatFacts, formatTable } from "#cli/table.ts";
 import { didYouMean } from "#formats/suggestion.ts";
 import { defaultLabTopology, parseTopology } from "#formats/topology.ts";
@@ -186,9 +187,9 @@ function summary(name: string, topology: Topology): string {
   const each =
     first === undefined
       ? ""
-      : `, the first with ${formatCpu(first.cpuMilli)} CPU and ${formatBytes(first.memoryBytes)}`;
+      : `, ${topology.hosts.length === 1 ? "" : "the first "}with ${formatCpu(first.cpuMilli)} CPU and ${formatBytes(first.memoryBytes)}`;
   const rates = [...new Set(topology.links.map((link) => formatBandwidth(link.bandwidthBps)))].join(", ");
-  return `Lab ${name} is up: ${topology.sites.length} sites, ${topology.hosts.length} hosts${each}; cables of ${rates};`;
+  return `Lab ${name} is up: ${count(topology.sites.length, "site")}, ${count(topology.hosts.length, "host")}${each}; cables of ${rates};`;
 }
 
 async function down(given: Arguments, context: CommandContext): Promise<number> {

@@ -1,5 +1,6 @@
+import { trafficText } from "#cli/adaptation-text.ts";
 import { linkName, shortName } from "#cli/names.ts";
-import { bandwidth } from "#cli/quantities.ts";
+import { bandwidth, reservation } from "#cli/quantities.ts";
 import { formatTable, printable } from "#cli/table.ts";
 import type { PlanResult } from "#protocol/http/plan.ts";
 
@@ -12,9 +13,9 @@ const signs = {
   "link-add": "+",
   "link-remove": "-",
   "link-change": "~",
-  "rule-add": "+",
-  "rule-remove": "-",
-  "rule-change": "~",
+  add: "+",
+  remove: "-",
+  change: "~",
 } as const satisfies Record<PlanResult["changes"][number]["action"], string>;
 
 /** What `up` would do: changes, placements with reasons, links with paths, and what would be refused. */
@@ -40,6 +41,9 @@ const placementTable = (plan: PlanResult, width: number | undefined): string =>
     [
       { heading: "APPLIANCE", cell: (row) => row.appliance },
       { heading: "HOST", cell: (row) => row.host },
+      { heading: "RESERVED", right: true, optional: true, cell: (row) => reservation(row.reservation) },
+      { heading: "KEPT BY", optional: true, cell: (row) => row.reservation?.enforcement ?? "-" },
+      { heading: "TRAFFIC", optional: true, cell: (row) => trafficText(row) ?? "-" },
       { heading: "REASON", cell: (row) => row.reason },
     ],
     plan.placements,

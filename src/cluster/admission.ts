@@ -3,7 +3,7 @@ import { digest } from "#base/digest.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { EnsembleRecord, HostRecord, HostStanding } from "#cluster/records.ts";
 import { appliancesOf } from "#model/appliances.ts";
-import type { ApplianceKind, Ensemble } from "#model/ensemble.ts";
+import type { ApplianceKind, ApplianceSpec, Ensemble } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
 import { promisableTopology } from "#model/wire.ts";
 import { planDiff } from "#planner/diff.ts";
@@ -18,6 +18,7 @@ import type {
   UnusableReason,
   Violation,
 } from "#planner/mapping.ts";
+import { machineOf } from "#planner/reservations.ts";
 import type { PlanResult } from "#protocol/http/plan.ts";
 
 /** Finds a mapping; in a worker thread where the problem is large. */
@@ -149,6 +150,7 @@ export function planResult(
   reasons: ReadonlyMap<string, string>,
 ): PlanResult {
   const diff = planDiff(inUse(before), ensemble, placementsOf(before), mapping.placements);
+  const specs = new Map(appliancesOf(ensemble).map(({ id, spec }) => [id, spec]));
   return {
     ensemble: ensemble.name,
     satisfiable: mapping.violations.length === 0,
@@ -173,6 +175,7 @@ export function planResult(
       appliance,
       host,
       reason: reasons.get(appliance) ?? "least cost of all hosts",
+      ...promisesOf(specs.get(appliance), appliance),
     })),
     links: mapping.paths.map((path) => ({
       from: path.link.from,
@@ -190,6 +193,19 @@ export function planResult(
   };
 }
 
+/** What is reserved for an appliance beside room, and how it would be kept. */
+function promisesOf(
+  spec: ApplianceSpec | undefined,
+  id: ApplianceId,
+): Pick<PlanResult["placements"][number], "reservation" | "traffic"> {
+  if (spec === undefined) return {};
+  const machine = machineOf({ id, spec });
+  return {
+    ...(machine === undefined ? {} : { reservation: { ...machine.reservation, enforcement: machine.kind } }),
+    ...(spec.traffic === undefined ? {} : { traffic: spec.traffic }),
+  };
+}
+
 const applianceActions = {
   created: "create",
   destroyed: "destroy",
@@ -202,7 +218,7 @@ const applianceActions = {
 const linkActions = { added: "link-add", removed: "link-remove", changed: "link-change" } as const;
 
 /** Classes, monitors and strategies. */
-const ruleActions = { added: "rule-add", removed: "rule-remove", changed: "rule-change" } as const;
+const ruleActions = { added: "add", removed: "remove", changed: "change" } as const;
 
 function describeChange(change: ReturnType<typeof planDiff>["appliances"][number]): string {
   const fields = change.fields.length === 0 ? "" : `: ${change.fields.map(fieldName).join(", ")}`;

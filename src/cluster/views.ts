@@ -3,6 +3,7 @@ import type { ApplianceId, HostId } from "#base/ids.ts";
 import { segmentMtu, sitesByNetwork } from "#cluster/tunnels.ts";
 import type { HostsSeen } from "#cluster/hosts-seen.ts";
 import type { Progress } from "#cluster/progress.ts";
+import { placementsOf } from "#cluster/admission.ts";
 import type { EnsembleRecord, HostRecord, HostStanding } from "#cluster/records.ts";
 import { restartWord } from "#formats/restart.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
@@ -10,6 +11,7 @@ import type { Appliance, ApplianceLink } from "#model/appliances.ts";
 import type { CpuRequest, CpuReservation } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
 import type { LinkPath } from "#planner/mapping.ts";
+import { promisedOnUplinks } from "#planner/uplinks.ts";
 import type { SchedulingReport } from "#protocol/host-report.ts";
 import type { ApplianceStatus, EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
 
@@ -155,13 +157,26 @@ export function hostViews(sources: ViewSources): HostStatus[] {
     ),
     ({ host }) => host,
   );
+  const uplinks = promisedOnUplinks(
+    sources.topology,
+    sources.ensembles.map((record) => ({
+      ensemble: record.ensemble,
+      placements: placementsOf(record),
+      paths: record.paths,
+    })),
+  );
   return [...sources.hosts.values()]
-    .map((host) => hostView(host, here.get(host.id) ?? [], sources))
+    .map((host) => hostView(host, here.get(host.id) ?? [], uplinks.get(host.id) ?? 0, sources))
     .toSorted((a, b) => a.id.localeCompare(b.id, "en", { numeric: true }));
 }
 
 /** What is over keeps its promise, for a change may start it again, but it does not run. */
-function hostView(host: HostRecord, placed: readonly Appliance[], sources: ViewSources): HostStatus {
+function hostView(
+  host: HostRecord,
+  placed: readonly Appliance[],
+  uplinkReservedBps: number,
+  sources: ViewSources,
+): HostStatus {
   const report = sources.seen.report(host.id);
   const here = placed.map(({ spec }) => spec);
   const over = new Set(
@@ -184,6 +199,7 @@ function hostView(host: HostRecord, placed: readonly Appliance[], sources: ViewS
     memoryReservedBytes: here.reduce((sum, one) => sum + (one.memoryBytes ?? 0), 0),
     memoryUsedBytes: report?.usage.memoryBytes ?? 0,
     uplinkBps: host.capacity.uplinkBps,
+    ...(uplinkReservedBps === 0 ? {} : { uplinkReservedBps }),
     appliances: placed.filter(({ id }) => !over.has(id)).length,
     tunnels: (report?.tunnels ?? []).map(({ peerSite, kind, up }) => ({ peerSite, kind, up })),
     lastSeenMs: sources.seen.lastSeen(host.id) ?? 0,

@@ -11,6 +11,7 @@ import { explainMapping } from "#planner/explain.ts";
 import { lintMapping } from "#planner/lint.ts";
 import { solveMapping } from "#planner/mapper.ts";
 import type { MappingProblem, PlacedEnsemble } from "#planner/mapping.ts";
+import { promisedOnUplinks } from "#planner/uplinks.ts";
 
 /** Hosts around one switch, each with so many thousandths of a core and a cable of 10 Mbit/s. */
 function star(hosts: number, cpuMilli = 1000): Topology {
@@ -211,6 +212,8 @@ describe("traffic of appliances", () => {
     const [x, y] = ["x", "y"].map((name) => Number(within.placements.get(idOf(name))?.slice(1)) - 1);
     assert.equal(link[x ?? -1], 6_204_919, "the greater of the two");
     assert.equal(link[y ?? -1], 5_170_766, "the link alone");
+    const uplinks = promisedOnUplinks(star(2), [placed]);
+    assert.deepEqual([...uplinks.values()].toSorted(), [5_170_766, 6_204_919], "as hosts show it");
     assert.deepEqual(solved(withLink(9)).violations, []);
   });
 

@@ -1,7 +1,9 @@
 import { z } from "zod";
+import { trafficSchema } from "./status.ts";
 
 /** What `up` would do, found by the same code as `up` and without doing it. */
 export const planChangeSchema = z.strictObject({
+  /** "add", "remove" and "change" are of what is neither appliance nor link: classes, monitors, strategies. */
   action: z.enum([
     "create",
     "destroy",
@@ -11,9 +13,9 @@ export const planChangeSchema = z.strictObject({
     "link-add",
     "link-remove",
     "link-change",
-    "rule-add",
-    "rule-remove",
-    "rule-change",
+    "add",
+    "remove",
+    "change",
   ]),
   subject: z.string(),
   /** Why, and from what to what. */
@@ -24,6 +26,11 @@ export const planPlacementSchema = z.strictObject({
   appliance: z.string(),
   host: z.string(),
   reason: z.string(),
+  /** Of CPU time per period, and what would keep it. */
+  reservation: z
+    .strictObject({ executionUs: z.number(), periodUs: z.number(), enforcement: z.string() })
+    .optional(),
+  traffic: trafficSchema.optional(),
 });
 
 export const planLinkSchema = z.strictObject({

@@ -1,5 +1,15 @@
 import { z } from "zod";
 
+/** Promised of all traffic of an appliance with other hosts. */
+export const trafficSchema = z.strictObject({
+  serviceClass: z.string(),
+  outBps: z.number().optional(),
+  inBps: z.number().optional(),
+  outCeilingBps: z.number().optional(),
+  inCeilingBps: z.number().optional(),
+});
+export type TrafficStatus = z.infer<typeof trafficSchema>;
+
 export const applianceStatusSchema = z.strictObject({
   ensemble: z.string(),
   name: z.string(),
@@ -26,16 +36,7 @@ export const applianceStatusSchema = z.strictObject({
       latestUs: z.number().optional(),
     })
     .optional(),
-  /** Of all its traffic with other hosts. */
-  traffic: z
-    .strictObject({
-      serviceClass: z.string(),
-      outBps: z.number().optional(),
-      inBps: z.number().optional(),
-      outCeilingBps: z.number().optional(),
-      inCeilingBps: z.number().optional(),
-    })
-    .optional(),
+  traffic: trafficSchema.optional(),
   /** It is to be held where it is; whether it is, `state` tells. */
   suspended: z.literal(true).optional(),
   /** Something of it is not as declared. */
@@ -133,6 +134,8 @@ export const hostStatusSchema = z.strictObject({
   memoryReservedBytes: z.number(),
   memoryUsedBytes: z.number(),
   uplinkBps: z.number(),
+  /** As it is on the wire, by links and by all traffic of appliances; absent where nothing is. */
+  uplinkReservedBps: z.number().optional(),
   appliances: z.int(),
   tunnels: z.array(z.strictObject({ peerSite: z.string(), kind: z.string(), up: z.boolean() })),
   lastSeenMs: z.number(),
