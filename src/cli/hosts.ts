@@ -17,7 +17,7 @@ export const command: Command = {
     role: { about: "Only those of this role: host or gateway", value: "ROLE", oneOf: ["host", "gateway"] },
   },
   about: [
-    "Lists hosts and site gateways: CPU and memory promised of what there is, and what is used now. CPU is in parts of\na core: 150% is one and a half.",
+    "Lists hosts and site gateways: CPU and memory promised of what there is, and what is used now. CPU is in parts of\na core: 150% is one and a half. UPLINK: what links and traffic are promised\nof the cable, with headers.",
     "SCHEDULING: cordoned hosts get nothing new, draining ones are emptied; see consort host. fenced: what the host ran\nwas given to others, and it takes part again once it is clean.",
   ],
   examples: [
