@@ -395,3 +395,14 @@ test("a move may wait for what another strategy, or a resize since, gives the gi
   const resized = "adjustments: {transcoding: {cpu: 32ms/80ms}}";
   assert.equal(ensemble(`${base}${video}strategies: {${move}}\n${resized}`).strategies?.length, 1);
 });
+
+test("strategies of a wrong form do not hide what else is wrong", () => {
+  const parsed = parseEnsemble(
+    `${base}${video}strategies: {a: {when: jitter > 20ms}, b: {when: jitter > 20ms, then: suspend veiwer-1}}`,
+    { file: "e.yaml" },
+  );
+  assert.deepEqual(parsed.ok ? [] : parsed.problems.map(formatProblem), [
+    "e.yaml:7:14 strategies.a.then: missing: expected an action: move 8ms from a to b, move 1Mbit/s from a to b, suspend a, resume a, or {run: {in: a, command: …}}",
+    'e.yaml:7:71 strategies.b.then: no appliance "veiwer-1"; did you mean "viewer-1"?',
+  ]);
+});
