@@ -29,7 +29,7 @@ import type { Played } from "./video/run-stage.ts";
  * load as it is run today, with and without the cross traffic, as nothing of that keeps a cable.
  */
 const lab = "benchvideo";
-const timing = { startMs: 5_000, fourMs: 2_000, settleMs: 1_500, fiveMs: 8_000 };
+const timing = { startMs: 4_000, fourMs: 2_000, settleMs: 1_500, fiveMs: 6_000 };
 const unadapted = "no adaptation";
 const both = "CPU and network";
 const plotFile = join(tmpdir(), "consort-video.svg");

@@ -20,6 +20,8 @@ export const pictureText = (picture: Picture): string => `${picture.width}x${pic
 /** Something that runs the load; the bench measures what arrives. */
 export type Stage = {
   readonly name: string;
+  /** Where it takes longer than elsewhere until room for the fifth film is made, as something has to see first. */
+  readonly settleMs?: number;
   /** Four films, the transcoders, the cross traffic and the receiver run when it resolves. */
   start(signal: AbortSignal): Promise<void>;
   /** Room for a fifth film is made, where that can be, and the film started. */

@@ -1,3 +1,4 @@
+import { millis } from "#base/units.ts";
 import { untilEnded } from "#cli/change.ts";
 import { route } from "#cli/client.ts";
 import { systemClock } from "#drivers/system/clock.ts";
@@ -14,6 +15,10 @@ import type { Picture, Stage } from "./load.ts";
 export type Moves = { readonly cpu: boolean; readonly bandwidth: boolean };
 
 const arrivalsFile = "/tmp/arrivals";
+/** Films are late for two seconds, then lost for two, and each time a strategy acts. */
+const strategiesSettleMs = 7_000;
+/** Nothing of the load has anything to finish. */
+const stopGraceMs = millis(500);
 const clock = systemClock();
 
 export function managedStage(name: string, rig: Rig, picture: Picture, moves: Moves): Stage {
@@ -33,6 +38,7 @@ export function declaredStage(name: string, rig: Rig, picture: Picture): Stage {
   let askedAtMs = 0;
   return {
     ...stageOf(name, rig, declared),
+    settleMs: strategiesSettleMs,
     async fifth(signal) {
       askedAtMs = clock.now();
       askForFifth(rig, declared, signal);
@@ -107,6 +113,9 @@ function changed(
   ensemble: Ensemble,
   changes: Readonly<Record<string, (spec: ApplianceSpec) => ApplianceSpec>>,
 ): Ensemble {
-  const appliances = ensemble.appliances.map((spec) => changes[spec.name]?.(spec) ?? spec);
+  const appliances = ensemble.appliances.map((spec) => ({
+    ...(changes[spec.name]?.(spec) ?? spec),
+    stopGraceMs,
+  }));
   return { ...ensemble, appliances };
 }

@@ -27,7 +27,8 @@ export type Timing = {
 
 const clock = systemClock();
 
-export async function play(stage: Stage, timing: Timing, signal: AbortSignal): Promise<Played> {
+export async function play(stage: Stage, usual: Timing, signal: AbortSignal): Promise<Played> {
+  const timing = { ...usual, settleMs: stage.settleMs ?? usual.settleMs };
   try {
     await stage.start(signal);
     await pause(timing.startMs, signal);
