@@ -86,14 +86,14 @@ export type ApplianceReport = {
   readonly scheduling?: SchedulingReport;
 };
 
-/** How a reservation of CPU time is kept. The counters begin at 0 with it, and whenever a host manager begins anew. */
+/** How a reservation of CPU time is kept. The counters begin at 0 with it, and whenever a host manager begins anew; absent is what cannot be told. */
 export type SchedulingReport = {
   readonly enforcement: Exclude<Enforcement, "auto">;
   /** Time slots it was given, or periods begun. */
-  readonly dispatches: number;
-  /** Of these, the ones that came late, or gave less than was reserved and wanted, as far as can be told. */
-  readonly misses: number;
-  readonly latestUs: Micros;
+  readonly dispatches?: number;
+  /** Of these, the ones that came late, or gave less than was reserved and wanted. */
+  readonly misses?: number;
+  readonly latestUs?: Micros;
 };
 
 /** What monitors of one host have measured, told as it comes; lost ones are not told again. */

@@ -23,11 +23,11 @@ after(() => {
 
 /** The dispatcher is a program of its own, and takes a moment to begin. */
 const dispatched = (host: TaskHost): Promise<void> =>
-  until("every machine's first slot", () => host.counters().every(({ dispatches }) => dispatches > 0));
+  until("every machine's first slot", () => host.counters().every(({ dispatches = 0 }) => dispatches > 0));
 
 /** Slots each was dispatched in, while all together were dispatched so often. */
 async function slotsOver(total: number, host: TaskHost): Promise<ReadonlyMap<string, number>> {
-  const counted = () => new Map(host.counters().map(({ id, dispatches }) => [id, dispatches]));
+  const counted = () => new Map(host.counters().map(({ id, dispatches = 0 }) => [id, dispatches]));
   const before = counted();
   const since = () => new Map([...counted()].map(([id, slots]) => [id, slots - (before.get(id) ?? 0)]));
   await until(`${total} slots`, () => [...since().values()].reduce((sum, slots) => sum + slots, 0) >= total);

@@ -12,5 +12,5 @@ const machine = host.createMachine({
 machine.addResource(Number(pid));
 console.log("adopted");
 setInterval(() => {
-  for (const { dispatches } of host.counters()) if (dispatches > 0) console.log("dispatched");
+  for (const { dispatches = 0 } of host.counters()) if (dispatches > 0) console.log("dispatched");
 }, 50);

@@ -40,14 +40,14 @@ export type EnforcedMachine = {
   readonly cgroup?: string;
 };
 
-/** Of one machine since it was first enforced. */
+/** Of one machine since it was first enforced. Absent is what the back end cannot tell. */
 export type EnforcementCounters = {
   readonly id: string;
   /** Slots it was dispatched in, or periods begun. */
-  readonly dispatches: number;
-  /** Slots that began later than a tenth of the quantum, or periods in which the kernel gave less than was reserved and wanted, as far as the back end can tell. */
-  readonly misses: number;
-  readonly latestUs: Micros;
+  readonly dispatches?: number;
+  /** Slots that began later than a tenth of the quantum, or periods in which the kernel gave less than was reserved and wanted. */
+  readonly misses?: number;
+  readonly latestUs?: Micros;
 };
 
 /**

@@ -161,9 +161,9 @@ export class Reservations {
 
   reports(): ReadonlyMap<string, SchedulingReport> {
     const reports = new Map<string, SchedulingReport>();
-    for (const { id, dispatches, misses, latestUs } of this.#scheduler.counters()) {
+    for (const { id, ...told } of this.#scheduler.counters()) {
       const enforcement = this.#scheduler.enforcementOf(id);
-      if (enforcement !== undefined) reports.set(id, { enforcement, dispatches, misses, latestUs });
+      if (enforcement !== undefined) reports.set(id, { enforcement, ...told });
     }
     return reports;
   }

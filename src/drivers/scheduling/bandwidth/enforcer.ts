@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { micros } from "#base/units.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
 import { keyedNumber } from "#drivers/system/cgroups/dialect.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
@@ -84,13 +83,11 @@ export class BandwidthEnforcer implements CpuEnforcer {
     }
   }
 
+  /** Periods alone: the kernel tells who was held at its quota, and that has had what is reserved; not who waited. */
   counters(): readonly EnforcementCounters[] {
     return [...this.#kept.values()].map(({ machine, periodsBefore }) => ({
       id: machine.id,
       dispatches: this.#periods(machine.cgroup) - periodsBefore,
-      // The kernel tells who was held at its quota, and that has had all that is reserved.
-      misses: 0,
-      latestUs: micros(0),
     }));
   }
 
