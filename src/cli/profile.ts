@@ -174,7 +174,7 @@ function remarksOn(program: Program | undefined): string[] {
   const found = program && [program.directory, ...program.command].find(isTemporary);
   if (found === undefined) return [];
   return [
-    `An appliance has a /tmp of its own, without ${found}: keep that elsewhere, or declare it below \`files\`.`,
+    `An appliance does not see ${found}, as it has a /tmp of its own: keep that elsewhere, or declare it below \`files\`.`,
   ];
 }
 
