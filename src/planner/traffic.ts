@@ -1,5 +1,6 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { bitsPerSecond } from "#base/units.ts";
+import type { BitsPerSecond } from "#base/units.ts";
 import type { Appliance } from "#model/appliances.ts";
 import type { TrafficSpec } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
@@ -14,6 +15,13 @@ import type { LinkPath, Placements } from "#planner/mapping.ts";
 export function trafficDemand(traffic: TrafficSpec | undefined): number {
   const promised = Math.max(traffic?.outBps ?? 0, traffic?.inBps ?? 0);
   return promised === 0 ? 0 : wireRate(bitsPerSecond(Math.ceil(promised)), "inter-switch");
+}
+
+/** The most of what it asks for that takes no more than `leftBps` of an uplink, in steps of 10 kbit/s; 0: nothing. */
+export function trafficWithin(leftBps: number): BitsPerSecond {
+  const step = 10_000;
+  const perStep = wireRate(bitsPerSecond(step), "inter-switch");
+  return bitsPerSecond(Math.max(0, Math.floor(leftBps / perStep)) * step);
 }
 
 /** What traffic takes of one physical link beyond the links that cross it, and whose it is. */

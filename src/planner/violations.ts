@@ -26,7 +26,7 @@ import {
   scheduleRefusal,
   stayingMachines,
 } from "#planner/reservations.ts";
-import { trafficLoads } from "#planner/traffic.ts";
+import { trafficDemand, trafficLoads, trafficWithin } from "#planner/traffic.ts";
 import { pinnedHost, wantedAppliances, wantedLinks } from "#planner/wanted.ts";
 
 /** Every promise this placement breaks, for people: what, what is binding, what would have to change. */
@@ -311,10 +311,22 @@ function linkViolations(
         capacityBps: physical.bandwidthBps,
         links: crossing.map(({ link }) => ({ from: link.from, to: link.to })),
         message: `Cannot reserve bandwidth between ${physical.a} and ${physical.b}: ${free} is free each way, wanted ${formatBandwidth(bitsPerSecond(own))}${headers} for ${names(whose)}${ruled}`,
-        remedy: `Ask for ${excess} less over it, ${ruled === "" ? "put their ends closer together" : "relax the rule"}, or add capacity between ${physical.a} and ${physical.b}`,
+        remedy: `Ask for ${excess} less over it${crossing.length > 0 ? "" : largestTraffic(problem, promised?.appliances ?? [], wanted - physical.bandwidthBps)}, ${ruled === "" ? "put their ends closer together" : "relax the rule"}, or add capacity between ${physical.a} and ${physical.b}`,
       },
     ];
   });
+}
+
+/** What one of them alone could be promised instead, as a clause; for links there is no such figure. */
+function largestTraffic(problem: MappingProblem, ids: readonly ApplianceId[], excessBps: number): string {
+  const demands = wantedAppliances(problem)
+    .filter(({ id }) => ids.includes(id))
+    .map(({ id, spec }) => ({ id, demand: trafficDemand(spec.traffic) }));
+  const [most] = demands.toSorted((a, b) => b.demand - a.demand);
+  const fits = most === undefined ? 0 : trafficWithin(most.demand - excessBps);
+  return most === undefined || fits === 0
+    ? ""
+    : `, for example at most ${formatBandwidth(bitsPerSecond(fits))} for all traffic of ${most.id}`;
 }
 
 function pathViolations(
