@@ -155,7 +155,7 @@ const answering = (lab: LabStatus): number =>
 /** Waits until the cluster manager answers and has heard from every host. */
 async function hostsReady(
   lab: string,
-  count: number,
+  wanted: number,
   context: CommandContext,
   show: (line: string) => void,
 ): Promise<void> {
@@ -168,8 +168,8 @@ async function hostsReady(
     try {
       const hosts = await (await connect(named, context)).request<HostStatus[]>("GET", "/v1/hosts", signal);
       ready = hosts.filter((host) => host.role === "host" && host.state !== "lost").length;
-      if (ready >= count) return;
-      show(`waiting for hosts: ${ready} of ${count} are ready`);
+      if (ready >= wanted) return;
+      show(`waiting for hosts: ${ready} of ${wanted} are ready`);
     } catch (error) {
       signal.throwIfAborted();
       if (!["unavailable", "unauthenticated"].includes(codeOf(error))) throw error;
@@ -178,7 +178,7 @@ async function hostsReady(
   }
   throw new ConsortError(
     "timeout",
-    `Cannot finish lab ${lab}: ${ready} of ${count} hosts are ready after ${readyMsMax / 1000} s; the managers' logs are in ${context.surroundings.stateRoot}/labs/${lab}/logs`,
+    `Cannot finish lab ${lab}: ${ready} of ${wanted} hosts are ready after ${readyMsMax / 1000} s; the managers' logs are in ${context.surroundings.stateRoot}/labs/${lab}/logs`,
   );
 }
 
