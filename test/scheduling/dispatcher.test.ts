@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { micros } from "#base/units.ts";
@@ -192,8 +193,12 @@ test("without owner and dispatcher the watchdog continues all, and nobody comes 
 test("where it is to end with its owner, nothing of it is left after that one's death", async () => {
   await using busy = new BusyMachines();
   const { owner } = await withOwner(busy, true);
+  assert.notEqual(busy.weight(), busy.usualWeight);
   await killed(owner);
   await until(() => traces(busy).length === 0);
+  await until(() => busy.weight() === busy.usualWeight);
+  await until(() => names.every((name) => busy.isFree(name)));
+  assert.equal(existsSync(dirname(busy.directory)), false);
   assert.deepEqual(heldNow(busy), []);
 });
 

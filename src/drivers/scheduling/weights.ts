@@ -31,6 +31,11 @@ export type WeightClaim = {
   readonly outer: number;
 };
 
+/** weigh: of several owners, as heavy as the heaviest in it, `usual` at least. */
+export type WeightPutBack =
+  | { readonly kind: "write"; readonly file: string; readonly value: string }
+  | { readonly kind: "weigh"; readonly file: string; readonly usual: number };
+
 /** As heavy as the scale goes. */
 export const heaviest = Number.POSITIVE_INFINITY;
 
@@ -68,12 +73,19 @@ export class GroupWeights {
     if (this.#parent !== undefined && wanted.get(this.#parent) !== outer) this.#weighAncestors(this.#parent);
   }
 
-  /** The files a claim changes, with what puts each back; without the groups of several owners. */
-  putBacks(claim: WeightClaim): readonly { readonly file: string; readonly value: string }[] {
+  /** How to put back what a claim changes, in this order. */
+  putBacks(claim: WeightClaim): readonly WeightPutBack[] {
     if (this.#scale === undefined || claim.groups.size === 0) return [];
     const { tree, file, usual } = this.#scale;
     const paths = [...claim.groups.keys(), ...(this.#parent === undefined ? [] : [this.#parent])];
-    return paths.map((path) => ({ file: join(tree, path, file), value: String(usual) }));
+    return [
+      ...paths.map(
+        (path) => ({ kind: "write", file: join(tree, path, file), value: String(usual) }) as const,
+      ),
+      ...groupsAbove(this.#parent ?? "").map(
+        (path) => ({ kind: "weigh", file: join(tree, path, file), usual }) as const,
+      ),
+    ];
   }
 
   #wanted(): Map<string, number> {
@@ -120,6 +132,12 @@ export class GroupWeights {
     this.#files.set(path, kept);
     kept.write(String(Math.min(max, Math.max(2, Math.round(weight * usual)))));
   }
+}
+
+/** Inner ones first. */
+function groupsAbove(path: string): readonly string[] {
+  const above = path.slice(0, Math.max(0, path.lastIndexOf("/")));
+  return above === "" ? [] : [above, ...groupsAbove(above)];
 }
 
 function groupsIn(directory: string): readonly string[] {

@@ -1,7 +1,8 @@
-import { closeSync, ftruncateSync, openSync } from "node:fs";
+import { closeSync, ftruncateSync } from "node:fs";
 import { getPriority } from "node:os";
 import koffi from "koffi";
 import { ConsortError } from "#base/errors.ts";
+import { openOwnFile } from "../own-files.ts";
 
 /** The system calls of scheduling that Node does not offer. All are synchronous and take microseconds. */
 const libc = koffi.load("libc.so.6");
@@ -37,9 +38,12 @@ export const continueSignal = 18;
 
 export type SharedMemory = { readonly buffer: ArrayBuffer; unmap(): void };
 
-/** A file of `bytes` bytes as memory that all who map it share; made, or made larger, where it is not. */
+/**
+ * A file of `bytes` bytes as memory that all who map it share; made, or made larger, where it is not.
+ * @throws driver_failed for a file that is not ours alone
+ */
 export function mapShared(file: string, bytes: number): SharedMemory {
-  const fd = openSync(file, "a+", 0o600);
+  const fd = openOwnFile(file);
   try {
     ftruncateSync(fd, bytes);
     const at: unknown = mmapCall(null, bytes, readWrite, shared, fd, 0);

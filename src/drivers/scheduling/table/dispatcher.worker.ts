@@ -1,21 +1,23 @@
 /**
  * The process that carries out a dispatch table: `dispatcher.worker.ts FILE DIRECTORY [CPU_ROOT_PROCS]`. It outlives
  * the owner of the table, who finds it again by what stands in FILE; SIGUSR2 tells it that jobs have come or gone. It
- * ends when it is told to in FILE, or when the owner's DIRECTORY or an owner it does not outlive is gone, and then
- * removes both.
+ * ends when it is told to in FILE, or when the owner's DIRECTORY or an owner it does not outlive is gone, and then puts
+ * back what that one had changed and removes both.
  *
  *   owner ──shared file──> dispatch thread (slots)          watchdog (perl): continues all when this process dies
  *     └──SIGUSR2──> this thread: opens and closes jobs ──pipe──> ┘
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { closeSync, existsSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import { gone, isSameProcess, openJob, unkept } from "./control.ts";
 import type { DispatchThreadData } from "./dispatch-thread.ts";
 import { TableMemory, capacity, command, jobKind, jobState, word } from "./memory.ts";
+import { putBackRaised } from "./raised.ts";
 import { watchdogArguments, watchdogStillMs } from "./watchdog.ts";
 
 const watchdogProgram = fileURLToPath(new URL("watchdog.pl", import.meta.url));
@@ -86,9 +88,20 @@ function look(): void {
   if (performance.now() - lastBeatAt > watchdogStillMs) watchdog?.kill("SIGKILL");
   lookAtUnkept();
   if (existsSync(file) && existsSync(directory) && isOwned()) return;
+  putBackRaised(directory);
   rmSync(file, { force: true });
   rmSync(directory, { recursive: true, force: true });
+  if (memory.owner().pid !== 0) removeEmpty(dirname(directory));
   Atomics.store(header, word.command, command.end);
+}
+
+/** Of an owner that is dead, unless it kept more in it. */
+function removeEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // There is more in it, or it is gone.
+  }
 }
 
 function isOwned(): boolean {

@@ -14,7 +14,7 @@ import type { GroupWeights } from "../weights.ts";
 import { QuotaFile } from "../quota-file.ts";
 import { groupsOf, jobKey } from "../job-groups.ts";
 import { DispatcherProcess } from "./dispatcher-process.ts";
-import { hasTable, removeAbandonedTables, tableFile } from "./file.ts";
+import { hasTable, removeAbandonedTables, removeOfOthers, tableFile } from "./file.ts";
 import { assertFits, publish, publishSlots } from "./halves.ts";
 import { JobList } from "./jobs.ts";
 import { TableMemory, capacity, word } from "./memory.ts";
@@ -161,6 +161,7 @@ export class TableEnforcer implements CpuEnforcer {
   #open(): Running {
     const { directory, layout, log, endsWithOwner } = this.#options;
     const file = tableFile(directory);
+    removeOfOthers(file);
     const memory = TableMemory.open(file);
     removeAbandonedTables();
     memory.setDirectory(realpathSync(directory));
@@ -202,7 +203,8 @@ export class TableEnforcer implements CpuEnforcer {
     const { weights } = this.#options;
     const quotas = [...this.#oneProcessor.values()].map((quota) => quota.lifting);
     this.#record([
-      ...[...weights.putBacks(claim), ...quotas].map((each) => ({ kind: "write", ...each }) as const),
+      ...weights.putBacks(claim),
+      ...quotas.map((each) => ({ kind: "write", ...each }) as const),
       ...this.#priorities.putBacks(jobs),
     ]);
     weights.claim(this.kind, claim);

@@ -1,9 +1,12 @@
 import { createHash } from "node:crypto";
 import {
   closeSync,
+  constants,
   existsSync,
-  mkdirSync,
+  fstatSync,
+  lstatSync,
   openSync,
+  readFileSync,
   readSync,
   readdirSync,
   realpathSync,
@@ -12,6 +15,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
+import { isOwnFile, makeOwnDirectory } from "../own-files.ts";
 import { capacity, layoutNumber, offsets, word } from "./memory.ts";
 
 const sharedMemory = "/dev/shm";
@@ -22,10 +26,10 @@ const namePrefix = "consort-table-";
 /**
  * Where the table that belongs to an owner's directory lies: in memory, as writing to a file on a disk may have to wait
  * for that. Its name follows from the directory, so that the next owner finds it; what an earlier version of the layout
- * left is removed, and its dispatcher ends when it sees that.
+ * left is removed, and its dispatcher ends when it sees that. @throws driver_failed when the directory is not ours
  */
 export function tableFile(directory: string): string {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeOwnDirectory(directory);
   const place = isInMemory(directory) || !isInMemory(sharedMemory) ? directory : sharedMemory;
   const hash = createHash("sha256").update(realpathSync(directory)).digest("hex").slice(0, hashLength);
   const prefix = `${namePrefix}${hash}-`;
@@ -41,6 +45,12 @@ export function hasTable(directory: string): boolean {
   return existsSync(directory) && existsSync(tableFile(directory));
 }
 
+/** What another user put where our table is to be is of no use to anybody; in a directory of all, only root may do so. */
+export function removeOfOthers(file: string): void {
+  const found = lstatSync(file, { throwIfNoEntry: false });
+  if (found !== undefined && !isOwnFile(found)) rmSync(file, { force: true });
+}
+
 /** Tables that nobody has any more: their dispatcher is dead, and their owner's directory gone. */
 export function removeAbandonedTables(): void {
   if (!isInMemory(sharedMemory)) return;
@@ -52,22 +62,44 @@ export function removeAbandonedTables(): void {
 
 function isAbandoned(file: string): boolean {
   try {
-    const fd = openSync(file, "r");
+    // Whoever made a pipe or a link of such a name is not to hold us up.
+    const fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
-      const dispatcher = Buffer.alloc(12);
-      const path = Buffer.alloc(capacity.pathBytes);
-      readSync(fd, dispatcher, 0, dispatcher.length, 4 * (offsets.header + word.dispatcherPid));
-      readSync(fd, path, 0, path.length, 4 * offsets.directory);
-      const end = path.indexOf(0);
-      const directory = path.subarray(0, end < 0 ? path.length : end).toString();
-      if (directory === "" || existsSync(directory)) return false;
-      return readStartTime(dispatcher.readInt32LE(0)) !== String(dispatcher.readBigInt64LE(4));
+      if (!isOwnFile(fstatSync(fd))) return false;
+      const header = Buffer.alloc(4 * word.words);
+      readSync(fd, header, 0, header.length, 4 * offsets.header);
+      const layout = header.readInt32LE(4 * word.layout);
+      if (layout === 0) return false;
+      return layout === layoutNumber ? isOwnerGone(fd, header) : !isMapped(file);
     } finally {
       closeSync(fd);
     }
   } catch {
     return false;
   }
+}
+
+function isOwnerGone(fd: number, header: Buffer): boolean {
+  const path = Buffer.alloc(capacity.pathBytes);
+  readSync(fd, path, 0, path.length, 4 * offsets.directory);
+  const end = path.indexOf(0);
+  const directory = path.subarray(0, end < 0 ? path.length : end).toString();
+  if (directory === "" || existsSync(directory)) return false;
+  const at = 4 * word.dispatcherPid;
+  return readStartTime(header.readInt32LE(at)) !== String(header.readBigInt64LE(at + 4));
+}
+
+/** Of a table of another layout nothing can be read but whether anybody uses it. */
+function isMapped(file: string): boolean {
+  const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return processes.some((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/maps`, "latin1").includes(file);
+    } catch (error) {
+      // One we may not look into may be such a one.
+      return error instanceof Error && "code" in error && error.code === "EACCES";
+    }
+  });
 }
 
 function isInMemory(directory: string): boolean {

@@ -18,6 +18,12 @@ my ($file, $directory, $pid, $start, $heartbeat, $own_beat, $owner, $stopped, $k
 my %call = -e '/lib/ld-linux-aarch64.so.1' ? (sched_setscheduler => 119) : (sched_setscheduler => 144);
 $0 = 'consort-watchdog';
 open my $memory, '+<', $file or die "$file: $!\n";
+my @found = stat $memory;
+die "$file is not ours alone\n" if $found[4] != $> || $found[3] != 1 || $found[2] & 077;
+# Nothing else is ever written to, whatever stands in the files.
+my %weighs = map { $_ => 1 } qw(cpu.shares cpu.weight cpu.cfs_quota_us cpu.max);
+my %freezes = map { $_ => 1 } qw(cgroup.freeze freezer.state);
+my @trees = cgroup_trees();
 # So that what keeps the processors busy cannot keep it from its one task.
 my $priority = pack 'l', 2;
 syscall($call{sched_setscheduler}, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, $priority);
@@ -53,6 +59,7 @@ my ($owner_pid) = word($owner);
 if ($owner_pid != 0 && start_time($owner_pid) ne unpack 'q', bytes_at($owner + 4, 8)) {
     unlink $file, glob("\Q$directory\E/*");
     rmdir $directory;
+    rmdir $1 if $directory =~ m{^(.+)/[^/]+$};
 }
 
 sub continue_all {
@@ -71,7 +78,7 @@ sub continue_all {
         else {
             my $name = bytes_at($names + $name_bytes * $job, $name_bytes) =~ s/\0.*//sr;
             # A group that is gone has nothing to continue.
-            if (open my $group, '>', $name) { syswrite $group, $kind == 2 ? '0' : 'THAWED' }
+            if (is_of_group($name, \%freezes) && open my $group, '+<', $name) { syswrite $group, $kind == 2 ? '0' : 'THAWED' }
         }
         put($stopped + 4 * $job, 0) if $is_last;
     }
@@ -83,14 +90,39 @@ sub put_back {
     while (my $line = <$record>) {
         chomp $line;
         my ($what, @fields) = split /\t/, $line;
-        if ($what eq 'write') {
-            if (open my $group, '+<', $fields[0]) { syswrite $group, $fields[1] }
+        if ($what eq 'write' || $what eq 'weigh') {
+            next if !is_of_group($fields[0], \%weighs) || $fields[1] !~ /^(?:-?\d+|max)$/;
+            my $value = $what eq 'write' ? $fields[1] : heaviest_in(@fields);
+            if (open my $group, '+<', $fields[0]) { syswrite $group, $value }
         }
         elsif ($what eq 'nice' && start_time($fields[0]) eq $fields[1]) {
             opendir my $threads, "/proc/$fields[0]/task" or next;
             for my $thread (grep { /^\d/ } readdir $threads) { eval { setpriority 0, $thread, $fields[2] } }
         }
     }
+}
+
+sub heaviest_in {
+    my ($file, $heaviest) = @_;
+    my ($group, $name) = $file =~ m{^(.*)/([^/]+)$};
+    for my $inner (glob "\Q$group\E/*/$name") {
+        open my $weight, '<', $inner or next;
+        my $told = <$weight> // next;
+        $heaviest = $told + 0 if $told > $heaviest;
+    }
+    return $heaviest;
+}
+
+sub is_of_group {
+    my ($file, $names) = @_;
+    return 0 if $file =~ m{/\.\.?/|//};
+    my ($group, $name) = $file =~ m{^(.*)/([^/]+)$} or return 0;
+    return $names->{$name} && grep { index("$group/", "$_/") == 0 && $group ne $_ } @trees;
+}
+
+sub cgroup_trees {
+    open my $mounts, '<', '/proc/self/mountinfo' or return ();
+    return map { (split)[4] } grep { / - cgroup2? / } <$mounts>;
 }
 
 sub word { return unpack 'l', bytes_at($_[0], 4) }
