@@ -74,7 +74,7 @@ describe("consort capacity", () => {
     assert.deepEqual([exit, err], [0, ""]);
     assert.match(
       out,
-      /^12 more copies of web fit\nPromised then: CPU 0%, memory 100%\nOne more is refused:\n {2}x Cannot reserve memory on a\d: it has 256MiB, wanted 320MiB for copy-13\/web\n {6}remedy: /,
+      /^12 more copies of web fit\nPromised then: CPU 0%, memory 100%\nOne more is refused:\n {2}x Cannot reserve memory on a\d: it has 256MiB, 0B of it free, wanted 64MiB for copy-13\/web\n {6}remedy: /,
     );
   });
 
