@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ConsortError } from "#base/errors.ts";
 import { bytes } from "#base/units.ts";
 import { capabilities } from "./capabilities.ts";
 import { controllers, controllerCapability, placeOf, versionFinding } from "./cgroup-probes.ts";
@@ -14,7 +15,7 @@ import {
   pidMaxFinding,
   tunnelFinding,
 } from "./machine.ts";
-import { judge, summarise } from "./report.ts";
+import { findingOf, judge, summarise } from "./report.ts";
 import { toolFinding, tools, toolVersion } from "./tools.ts";
 
 const missing = { status: "missing", found: "not there" } as const;
@@ -46,6 +47,19 @@ test("the table shows every item, each remedy, and the verdict last", () => {
   assert.match(text, /cannot run Consort yet \(1 ok, 0 limited, 1 missing\); first: HTB shaping\.\n$/);
 });
 
+test("no answer in time is neither missing nor there: nobody is told that the machine cannot, nor how to mend it", () => {
+  const late = findingOf(new ConsortError("timeout", "Cannot finish nft: still running after 10000 ms"));
+  const report = { items: [judge(capabilities.nftBridge, late), judge(capabilities.veth, ok)] };
+  assert.deepEqual([summarise(report).blocking, summarise(report).exitCode], [[], 0]);
+  const text = formatDoctor(report);
+  assert.match(text, /^unclear {2}/m);
+  assert.match(text, /Try again when the machine is less busy/);
+  assert.doesNotMatch(text, /modprobe|cannot run/);
+  assert.match(text, /too busy to tell .*unclear: nft bridge family\.\n$/);
+  assert.equal(findingOf(new Error("refused")).status, "missing");
+  assert.equal(enforcementFinding("its dispatcher does not come up: is it busy?").status, "unclear");
+});
+
 test("every capability has an id of its own and says what to do", () => {
   const all = [...Object.values(capabilities), ...tools, ...controllers.map(controllerCapability)];
   assert.equal(new Set(all.map((each) => each.id)).size, all.length);
@@ -72,6 +86,8 @@ test("one of three ways to encrypt is enough, and user-space ones need tun", () 
   assert.equal(tunnelFinding({ ...none, wireguardGo: true, wg: true }).status, "missing");
   assert.equal(tunnelFinding({ ...none, wireguardGo: true, wg: true, tun: true }).status, "ok");
   assert.equal(tunnelFinding({ ...none, openvpn: true, tun: true }).status, "limited");
+  assert.equal(tunnelFinding({ ...none, wg: true, isUnclear: true }).status, "unclear");
+  assert.equal(tunnelFinding({ ...none, kernelWireGuard: true, wg: true, isUnclear: true }).status, "ok");
 });
 
 test("KVM counts as working only when a guest with firmware ran", () => {

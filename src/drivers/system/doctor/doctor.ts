@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { totalmem } from "node:os";
-import { messageOf } from "#base/errors.ts";
+import { codeOf } from "#base/errors.ts";
 import { bytes, millis } from "#base/units.ts";
 import { Nftables } from "#drivers/network/kernel/nftables.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
@@ -26,8 +26,9 @@ import {
   rootFinding,
   tunnelFinding,
 } from "./machine.ts";
-import { judge } from "./report.ts";
-import type { Capability, DoctorItem, DoctorReport, Finding } from "./report.ts";
+import { patient } from "./patient.ts";
+import { findingOf, judge } from "./report.ts";
+import type { Capability, DoctorItem, DoctorReport, DoctorStatus, Finding } from "./report.ts";
 import { toolFinding, tools } from "./tools.ts";
 
 const toolMsMax = millis(1500);
@@ -45,27 +46,37 @@ export type DoctorDeps = {
   readonly pid: number;
 };
 
-/** Tries everything at once, in about two seconds where the machine is not busy; leaves nothing. */
+/** Tries everything at once, in about two seconds where the machine is not busy, and what was too slow again; leaves nothing. */
 export async function runDoctor(deps: DoctorDeps, signal: AbortSignal): Promise<DoctorReport> {
+  const subprocess = patient(deps.subprocess);
   const [kernel, toolItems] = await Promise.all([
-    kernelItems(deps, signal),
-    findTools(deps.subprocess, signal),
+    kernelItems(deps, subprocess, signal),
+    findTools(subprocess, signal),
   ]);
-  const ok = (id: string): boolean =>
-    [...kernel, ...toolItems].some((item) => item.id === id && item.status === "ok");
-  const tunnels = judge(
-    capabilities.encryptedTunnels,
-    tunnelFinding({
-      kernelWireGuard: ok(capabilities.wireguardKernel.id),
-      wg: ok("tool-wg"),
-      wireguardGo: ok("tool-wireguard-go"),
-      openvpn: ok("tool-openvpn"),
-      tun: ok(capabilities.tun.id),
-    }),
-  );
+  const tunnels = judge(capabilities.encryptedTunnels, tunnelsOf([...kernel, ...toolItems]));
   return {
     items: [...(await machineItems(deps)), ...cgroupItems(deps.pid), ...kernel, tunnels, ...toolItems],
   };
+}
+
+function tunnelsOf(items: readonly DoctorItem[]): Finding {
+  const ids = {
+    kernelWireGuard: capabilities.wireguardKernel.id,
+    wg: "tool-wg",
+    wireguardGo: "tool-wireguard-go",
+    openvpn: "tool-openvpn",
+    tun: capabilities.tun.id,
+  };
+  const is = (id: string, status: DoctorStatus): boolean =>
+    items.some((item) => item.id === id && item.status === status);
+  return tunnelFinding({
+    kernelWireGuard: is(ids.kernelWireGuard, "ok"),
+    wg: is(ids.wg, "ok"),
+    wireguardGo: is(ids.wireguardGo, "ok"),
+    openvpn: is(ids.openvpn, "ok"),
+    tun: is(ids.tun, "ok"),
+    isUnclear: Object.values(ids).some((id) => is(id, "unclear")),
+  });
 }
 
 async function machineItems(deps: DoctorDeps): Promise<DoctorItem[]> {
@@ -93,8 +104,8 @@ function cgroupItems(pid: number): DoctorItem[] {
   ];
 }
 
-function kernelItems(deps: DoctorDeps, signal: AbortSignal): Promise<DoctorItem[]> {
-  const probes = new KernelProbes(deps.subprocess, signal);
+function kernelItems(deps: DoctorDeps, subprocess: Subprocess, signal: AbortSignal): Promise<DoctorItem[]> {
+  const probes = new KernelProbes(subprocess, signal);
   const attempts: readonly (readonly [Capability, Promise<Finding>])[] = [
     [capabilities.netNamespace, probes.namespace("net")],
     [capabilities.pidNamespace, probes.namespace("pid")],
@@ -144,7 +155,7 @@ async function libraryFinding(): Promise<Finding> {
     }
     return { status: "ok", found: "works" };
   } catch (cause) {
-    return { status: "missing", found: messageOf(cause) };
+    return findingOf(cause);
   }
 }
 
@@ -155,11 +166,11 @@ function findTools(subprocess: Subprocess, signal: AbortSignal): Promise<DoctorI
       const printed = await subprocess
         .run(file, args, signal, { timeoutMs: toolMsMax })
         .then(({ stdout, stderr }) => `${stdout}\n${stderr}`)
-        .catch(() => {
+        .catch((cause: unknown) => {
           signal.throwIfAborted();
-          return undefined;
+          return codeOf(cause) === "timeout" ? findingOf(cause) : undefined;
         });
-      return judge(capability, toolFinding(printed));
+      return judge(capability, typeof printed === "object" ? printed : toolFinding(printed));
     }),
   );
 }

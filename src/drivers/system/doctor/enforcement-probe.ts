@@ -2,14 +2,16 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { messageOf } from "#base/errors.ts";
 import { millis } from "#base/units.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
+import { findingOf } from "./report.ts";
 import type { Finding } from "./report.ts";
 
 const program = fileURLToPath(new URL("../../scheduling/probe.worker.ts", import.meta.url));
 const probeMsMax = millis(15_000);
 const wantedMilli = 250;
+/** What the probe says of a dispatcher that did not begin in time. */
+const notInTime = "does not come up";
 /** On a busy machine a short look is a rough one. */
 const keptFrom = 0.5;
 const keptTo = 1.3;
@@ -28,7 +30,7 @@ export async function probeEnforcement(
     return enforcementFinding(stdout);
   } catch (cause) {
     signal.throwIfAborted();
-    return { status: "missing", found: messageOf(cause) };
+    return findingOf(cause);
   } finally {
     rmSync(place, { recursive: true, force: true });
   }
@@ -37,7 +39,10 @@ export async function probeEnforcement(
 /** From what the probe printed: "share 249 yes", or why not. */
 export function enforcementFinding(printed: string): Finding {
   const match = /^share (\d+) (yes|no)$/.exec(printed.trim());
-  if (match === null) return { status: "missing", found: printed.trim() || "the probe ended without a word" };
+  if (match === null) {
+    const found = printed.trim() || "the probe ended without a word";
+    return { status: found.includes(notInTime) ? "unclear" : "missing", found };
+  }
   const share = Number(match[1]);
   const found = `a busy machine with 25% reserved got ${share / 10}%`;
   if (match[2] === "no")

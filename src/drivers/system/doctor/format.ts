@@ -6,6 +6,7 @@ const signs: Readonly<Record<DoctorStatus, string>> = {
   ok: "ok     ",
   limited: "limited",
   missing: "missing",
+  unclear: "unclear",
 };
 
 /** A table for people: what is there first, then what to do about what is not. */
@@ -30,8 +31,14 @@ function advice(item: DoctorItem): string[] {
 }
 
 function verdict(report: DoctorReport): string {
-  const { ok, limited, missing, blocking } = summarise(report);
-  const counts = `${ok} ok, ${limited} limited, ${missing} missing`;
+  const { ok, limited, missing, unclear, blocking } = summarise(report);
+  const untold = unclear === 0 ? "" : `, ${unclear} unclear`;
+  const counts = `${ok} ok, ${limited} limited, ${missing} missing${untold}`;
+  const open = report.items.filter((item) => item.required && item.status === "unclear");
+  if (blocking.length === 0 && open.length > 0) {
+    const names = open.map((item) => item.title).join(", ");
+    return `This machine is too busy to tell whether it can run Consort (${counts}); unclear: ${names}.`;
+  }
   if (blocking.length === 0) return `This machine can run Consort (${counts}).`;
   if (blocking.some((item) => item.id === capabilities.root.id))
     return `Only root can tell whether this machine can run Consort: sudo consort doctor (${counts}).`;

@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf } from "#base/errors.ts";
 import { millis } from "#base/units.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
+import { findingOf } from "./report.ts";
 import type { Finding } from "./report.ts";
 
 const probeMsMax = millis(1500);
@@ -111,7 +111,7 @@ export class KernelProbes {
       return { status: "missing", found: words === "" ? `exit code ${code}` : words };
     } catch (cause) {
       this.#signal.throwIfAborted();
-      return { status: "missing", found: messageOf(cause) };
+      return findingOf(cause);
     }
   }
 }

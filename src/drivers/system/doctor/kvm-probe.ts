@@ -20,7 +20,8 @@ export type GuestOutcome = "ran" | "hung" | "absent" | { readonly refused: strin
 /** The smallest guest first; then, where there is QEMU, one with firmware and a boot sector. */
 export function kvmFinding(device: boolean, small: GuestOutcome, whole: GuestOutcome): Finding {
   if (!device) return { status: "missing", found: "no /dev/kvm" };
-  if (small === "hung") return { status: "missing", found: "/dev/kvm opens, but a guest never halts" };
+  if (small === "hung")
+    return { status: "missing", found: `/dev/kvm opens, but a guest did not halt within ${guestMsMax} ms` };
   if (small === "absent")
     return { status: "limited", found: "/dev/kvm is there; not tried on this processor" };
   if (small !== "ran") return { status: "missing", found: small.refused };

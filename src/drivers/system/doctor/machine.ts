@@ -54,10 +54,13 @@ export function tunnelFinding(have: {
   readonly wireguardGo: boolean;
   readonly openvpn: boolean;
   readonly tun: boolean;
+  /** Of one of them no answer came in time. */
+  readonly isUnclear?: boolean;
 }): Finding {
   if (have.kernelWireGuard && have.wg) return { status: "ok", found: "WireGuard in the kernel" };
   if (have.wireguardGo && have.wg && have.tun) return { status: "ok", found: "WireGuard in user space" };
   if (have.openvpn && have.tun) return { status: "limited", found: "OpenVPN only" };
+  if (have.isUnclear === true) return { status: "unclear", found: "no answer in time of what they need" };
   return { status: "missing", found: "neither WireGuard nor OpenVPN can run" };
 }
 
