@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
@@ -200,6 +200,19 @@ test("where it is to end with its owner, nothing of it is left after that one's 
   await until(() => names.every((name) => busy.isFree(name)));
   assert.equal(existsSync(dirname(busy.directory)), false);
   assert.deepEqual(heldNow(busy), []);
+});
+
+test("a link where the table is to be is not followed", async () => {
+  await using busy = new BusyMachines();
+  const secret = `${dirname(busy.directory)}/secret`;
+  writeFileSync(secret, "kept", { mode: 0o600 });
+  symlinkSync(secret, tableFile(busy.directory));
+  const enforcer = enforcerOf(busy);
+  await dispatched(busy, enforcer);
+  assert.equal(readFileSync(secret, "utf8"), "kept");
+  assert.equal(lstatSync(tableFile(busy.directory)).isFile(), true);
+  await enforcer.close();
+  assert.deepEqual(traces(busy), []);
 });
 
 test("a dispatcher whose directory is removed lets all go and ends", async () => {
