@@ -75,7 +75,7 @@ export type MachineRequest = Omit<EnforcedMachine, "suspended"> & { readonly enf
 /**
  * All reservations of one host: admission over all back ends together, and the choice among them (scheduler
  * operations of reference vtm.md, Framework). Throws `unsatisfiable`, with the reason and the largest feasible
- * reservation, having changed nothing.
+ * reservation, or `bad_input` for one that nothing could keep, having changed nothing.
  */
 export interface CpuScheduler {
   /**

@@ -50,6 +50,12 @@ test("what does not fit is refused with the largest that would, and nothing is e
   assert.deepEqual([...bandwidth.machines.keys()], ["one"]);
 });
 
+test("what no host could keep is bad input, not a matter of what is free", () => {
+  const cpu = { periodUs: micros(10_000), executionUs: micros(20_000) };
+  const wide = request("wide", 1, { enforcement: "dispatch-table", reservation: cpu });
+  assert.throws(() => scheduler.reserve(wide), failsWith("bad_input"));
+});
+
 test("auto is the kernel's quota, and a table for jobs that take turns or have no group", () => {
   scheduler.reserve(request("plain", 10));
   const jobs = ["a", "b"].map((name) => ({ kind: "cgroup" as const, path: name }));

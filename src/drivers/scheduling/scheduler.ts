@@ -186,7 +186,8 @@ export class HostCpuScheduler implements CpuScheduler {
 
 function refused(action: string, refusal: Refusal): ConsortError {
   const { code, machine, largestFeasibleUs } = refusal;
-  return new ConsortError("unsatisfiable", `Cannot ${action}: ${refusalText(refusal)}`, {
+  const error = code === "bad-reservation" ? "bad_input" : "unsatisfiable";
+  return new ConsortError(error, `Cannot ${action}: ${refusalText(refusal)}`, {
     details: {
       refusal: code,
       machine,
