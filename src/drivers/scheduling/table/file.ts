@@ -68,9 +68,10 @@ function isAbandoned(file: string): boolean {
       if (!isOwnFile(fstatSync(fd))) return false;
       const header = Buffer.alloc(4 * word.words);
       readSync(fd, header, 0, header.length, 4 * offsets.header);
-      const layout = header.readInt32LE(4 * word.layout);
-      if (layout === 0) return false;
-      return layout === layoutNumber ? isOwnerGone(fd, header) : !isMapped(file);
+      const isOfLayout = file.endsWith(`-${layoutNumber.toString(16)}`);
+      const directory = directoryIn(fd);
+      if (!isOfLayout || directory === "") return !isMapped(file);
+      return !existsSync(directory) && isDispatcherGone(header);
     } finally {
       closeSync(fd);
     }
@@ -79,25 +80,27 @@ function isAbandoned(file: string): boolean {
   }
 }
 
-function isOwnerGone(fd: number, header: Buffer): boolean {
+function directoryIn(fd: number): string {
   const path = Buffer.alloc(capacity.pathBytes);
   readSync(fd, path, 0, path.length, 4 * offsets.directory);
   const end = path.indexOf(0);
-  const directory = path.subarray(0, end < 0 ? path.length : end).toString();
-  if (directory === "" || existsSync(directory)) return false;
+  return path.subarray(0, end < 0 ? path.length : end).toString();
+}
+
+function isDispatcherGone(header: Buffer): boolean {
   const at = 4 * word.dispatcherPid;
   return readStartTime(header.readInt32LE(at)) !== String(header.readBigInt64LE(at + 4));
 }
 
-/** Of a table of another layout nothing can be read but whether anybody uses it. */
+/** Of a table of another layout, or just begun, nothing can be told but whether anybody uses it. */
 function isMapped(file: string): boolean {
   const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   return processes.some((pid) => {
     try {
       return readFileSync(`/proc/${pid}/maps`, "latin1").includes(file);
-    } catch (error) {
-      // One we may not look into may be such a one.
-      return error instanceof Error && "code" in error && error.code === "EACCES";
+    } catch {
+      // It has ended, or is none of ours, as we may look into those.
+      return false;
     }
   });
 }
