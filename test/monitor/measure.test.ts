@@ -72,7 +72,6 @@ describe("an RTP monitor", () => {
 
   it("counts the frames of a real video stream", async () => {
     await using namespace = new Namespace();
-    const beganMs = clock.monotonic();
     const probe = open(namespace, rtp);
     const source = ["-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25", "-t", "4", "-c:v", "mpeg2video"];
     const ffmpeg = [
@@ -89,9 +88,10 @@ describe("an RTP monitor", () => {
     await once(child, "exit");
     const readings = await probe.read(signal);
     probe.close();
-    // One reading covers all the time since the monitor was plugged in: 4 s of 25 frames and what it took to begin.
-    const frames = (value(readings, "frame-rate") * (clock.monotonic() - beganMs)) / 1000;
-    assert.ok(frames > 95 && frames < 102, `${frames} frames of 100: ${JSON.stringify(readings)}`);
+    // Counted from its first packet on. Packets or pictures counted wrongly would be off by a third or more; a busy
+    // machine, on which the player begins late and catches up, is not.
+    const frameRate = value(readings, "frame-rate");
+    assert.ok(frameRate > 20 && frameRate < 30, `25 frames a second: ${JSON.stringify(readings)}`);
     assert.equal(value(readings, "loss"), 0);
   });
 
