@@ -5,8 +5,12 @@ import type { Topology } from "#model/topology.ts";
 import type { Cgroups } from "#drivers/system/cgroups/port.ts";
 import { labCgroup, managersCgroup, nodeCgroup } from "#lab/names.ts";
 
-/** Short, as a host that has used its part up stands still for the rest of it, reserved machines included. */
-const periodUs = micros(10_000);
+/**
+ * A host that has used its part up stands still for the rest of the period, reserved machines included: it should be
+ * short. But who runs is decided by ticks of 1 to 10 ms: of a host of a few tenths of a processor a period has to hold
+ * several, or its appliances are not served in proportion to their shares.
+ */
+const periodUs = micros(50_000);
 /**
  * As much as the kernel allows, and no less than reserved machines weigh: managers use next to nothing, and what depends
  * on their leases stands still when they are kept from their work.
