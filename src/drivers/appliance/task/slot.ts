@@ -32,6 +32,9 @@ export type SlotPlace = {
   readonly leaseFile: string;
 };
 
+/** Seconds apart: what was killed is gone by the last one. */
+const looksMax = 5;
+
 export type SlotListener = {
   /** The supervisor wrote something into its journal. */
   readonly onEvent: () => void;
@@ -59,7 +62,7 @@ export class Slot {
   /** Undefined before it is made and after its supervisor died. */
   pid: number | undefined;
   #startTime = "";
-  #lookedAlive = false;
+  #looksLeft = 0;
   #control: number | undefined;
   #events: Socket | undefined;
   #log: number | undefined;
@@ -159,7 +162,7 @@ export class Slot {
   #listen(pid: number, listener: SlotListener): void {
     this.hangUp();
     this.pid = pid;
-    this.#lookedAlive = false;
+    this.#looksLeft = looksMax;
     this.#startTime = readStartTime(pid) ?? "gone";
     const { O_RDWR, O_RDONLY, O_NONBLOCK } = constants;
     this.#control = openSync(join(this.directory, "control"), O_RDWR | O_NONBLOCK);
@@ -176,12 +179,12 @@ export class Slot {
   }
 
   /**
-   * A supervisor that died in the moment before it was listened to leaves no word: its death has to be looked for, but
-   * once only, as any later one is heard.
+   * A supervisor that died in the moment before it was listened to leaves no word: its death has to be looked for. Not
+   * for ever, as any later one is heard; but more than once, as what is being killed hangs up before it is gone.
    */
   lookAlive(): void {
-    if (this.#lookedAlive) return;
-    this.#lookedAlive = true;
+    if (this.#looksLeft === 0) return;
+    this.#looksLeft -= 1;
     if (this.pid !== undefined && readStartTime(this.pid) !== this.#startTime) this.#events?.destroy();
   }
 
