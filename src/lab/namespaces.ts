@@ -36,6 +36,18 @@ export async function linksIn(
   return new Map(links.map(({ ifname, ifalias }) => [ifname, ifalias ?? ""]));
 }
 
+/**
+ * Takes the namespace's cables away at once. The kernel does so too when a namespace is removed, but whenever it comes
+ * to it: until then packets still pass.
+ */
+export async function unplug(netns: string, subprocess: Subprocess, signal: AbortSignal): Promise<void> {
+  if (!isNamespace(netns)) return;
+  const text = await subprocess.check("ip", ["-n", netns, "-json", "link", "show", "type", "veth"], signal);
+  const cables = linksSchema.parse(JSON.parse(text));
+  const lines = cables.map(({ ifname }) => `link del ${ifname}\n`).join("");
+  await subprocess.run("ip", ["-n", netns, "-force", "-batch", "-"], signal, { input: lines });
+}
+
 /** One process removes any number; a name that is gone already does not matter. */
 export async function removeNamespaces(
   names: readonly string[],

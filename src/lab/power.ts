@@ -9,7 +9,7 @@ import { layOut, withoutNodes } from "#lab/layout.ts";
 import { lockLab } from "#lab/lock.ts";
 import type { LabMachine } from "#lab/machine.ts";
 import { checkLabName, labPaths, netnsName, nodeCgroup, type LabPlace } from "#lab/names.ts";
-import { markedNamespaces, removeNamespaces } from "#lab/namespaces.ts";
+import { markedNamespaces, removeNamespaces, unplug } from "#lab/namespaces.ts";
 import { nodesOff, writeNodesOff } from "#lab/power-record.ts";
 import { isPaused } from "#lab/processes.ts";
 import { managerOf } from "#lab/programs.ts";
@@ -101,6 +101,7 @@ export async function cutPower(
     markedNamespaces(place.name).filter((name) => name === mine || name.startsWith(`${mine}.`));
   const group = nodeCgroup(place.name, node);
   await killUntilNone(`power off ${node}`, { group, namespaces }, machine, signal);
+  await unplug(mine, machine.subprocess, signal);
   await removeNamespaces(namespaces(), machine.subprocess, signal);
   await machine.cgroups.open(group).remove(signal);
   // What a reboot empties.
