@@ -1,5 +1,6 @@
 import type { EnsembleName, HostId, SiteName } from "#base/ids.ts";
 import type { BitsPerSecond, Bytes, Micros, MilliCpu, Millis } from "#base/units.ts";
+import type { VmSpec } from "#model/vm.ts";
 
 /**
  * What a user declares. formats/ turns files into this; everything inside trusts it. Nothing here has a
@@ -27,8 +28,13 @@ export type ApplianceSpec = {
   readonly name: string;
   readonly kind: ApplianceKind;
   readonly replicas: number;
-  /** Root directory of the appliance ("dir:///srv/roots/web"); absent: the host's own system, read-only below a private layer. */
+  /**
+   * task: its root directory ("dir:///srv/roots/web"); absent: the host's own system, read-only below a private layer.
+   * vm: its image by its name in the catalogue ("debian"), or by the address it is fetched from.
+   */
   readonly image?: string;
+  /** Of a `vm`, always; its `command` may be empty, and is run by the guest once it has booted. */
+  readonly vm?: VmSpec;
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly files: readonly FileSpec[];

@@ -17,7 +17,11 @@ import type {
   RestartPolicy,
   TeamSpec,
 } from "#model/ensemble.ts";
+import type { Checkpoint, CheckpointCopies } from "#model/checkpoint.ts";
+import type { Image } from "#model/image.ts";
+import type { JobSpec } from "#model/job.ts";
 import type { TunnelKind } from "#model/topology.ts";
+import type { VmSpec } from "#model/vm.ts";
 
 /**
  * Desired state of one host. Always whole, never a difference: a host that missed ten of them needs only the
@@ -36,7 +40,68 @@ export type HostPlan = {
   /** Of appliances here, and of their traffic with other hosts. */
   readonly traffic?: readonly TrafficPlan[];
   readonly monitors?: readonly MonitorPlan[];
+  /** To be kept on this host whether or not an appliance needs them now; others are removed when space is short. */
+  readonly images?: readonly Image[];
+  /** Hosts that hold blobs, and what they ask of those who fetch them. */
+  readonly blobs?: { readonly peers: readonly BlobPeerPlan[]; readonly token: string };
+  /** Programs to run in appliances that are here. */
+  readonly jobs?: readonly JobPlan[];
+  /** Checkpoints to be taken now, whatever their policies say: all of one group at the same moment. */
+  readonly checkpoints?: readonly CheckpointPlan[];
 };
+
+export type BlobPeerPlan = { readonly host: HostId; readonly address: Ipv4Address; readonly port: number };
+
+/** One attempt: a host never begins the same attempt twice. */
+export type JobPlan = {
+  readonly id: string;
+  readonly attempt: number;
+  readonly job: JobSpec;
+  readonly appliance: ApplianceId;
+  /** It is to end now. */
+  readonly cancelled?: true;
+};
+
+export type CheckpointPlan = {
+  readonly id: string;
+  readonly group?: string;
+  readonly appliances: readonly ApplianceId[];
+};
+
+/** What a `vm` needs beside the rest; the images' content is on this host before it is created. */
+export type VmPlan = Omit<VmSpec, "software"> & {
+  readonly base: Image;
+  readonly software: readonly Image[];
+  /** Inside its guest, and in names. */
+  readonly hostname: string;
+  /** It begins from this one instead of from its images. Not part of the generation. */
+  readonly restore?: { readonly checkpoints: readonly Checkpoint[]; readonly copies: CheckpointCopies };
+  /** How far its move is (see MovePlan). Not part of the generation. */
+  readonly move?: MovePlan;
+};
+
+/**
+ * A live move, as each side is told of it. The arriving side reports where it listens; then the leaving side is told
+ * to send, and reports how that ends; the leaving side serves its disks until the arriving side has all of them.
+ */
+export type MovePlan =
+  | {
+      readonly side: "arriving";
+      readonly move: string;
+      readonly from: HostId;
+      readonly fromAddress: Ipv4Address;
+      /** Where the leaving side serves its disks, once it has told. */
+      readonly disksPort?: number;
+    }
+  | {
+      readonly side: "leaving";
+      readonly move: string;
+      readonly to: HostId;
+      readonly toAddress: Ipv4Address;
+      /** Where the arriving side listens, once it has told. */
+      readonly statePort?: number;
+      readonly cancelled?: true;
+    };
 
 export type AppliancePlan = {
   readonly id: ApplianceId;
@@ -44,6 +109,7 @@ export type AppliancePlan = {
   /** Digest of all that needs a restart to change (command, env, files, image, interfaces); cpu and memory are resized live. */
   readonly generation: string;
   readonly image?: string;
+  readonly vm?: VmPlan;
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly files: readonly FileSpec[];
@@ -86,6 +152,17 @@ export type SegmentPlan = {
   readonly peers: readonly Ipv4Address[];
   /** All members wherever they run: permitted pairs are any two of them with one here. */
   readonly members: readonly SegmentMember[];
+  /** Who answers DHCP and DNS on it, on every host by itself. */
+  readonly naming?: NamingPlan;
+};
+
+/** The same address and MAC on every host of the segment; frames to it never leave the host. */
+export type NamingPlan = {
+  readonly address: Ipv4Address;
+  readonly mac: MacAddress;
+  readonly prefixLength: number;
+  /** "shop.consort": members are <name>.shop.consort. */
+  readonly domain: string;
 };
 
 export type SegmentMember = {

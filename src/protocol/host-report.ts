@@ -8,7 +8,10 @@ import type {
   SiteName,
 } from "#base/ids.ts";
 import type { BitsPerSecond, Bytes, Micros, MilliCpu, Millis } from "#base/units.ts";
+import type { Checkpoint } from "#model/checkpoint.ts";
 import type { Enforcement } from "#model/ensemble.ts";
+import type { Digest } from "#model/image.ts";
+import type { JobState } from "#model/job.ts";
 
 /** Observed state of one host, sent after every converge and at least once per heartbeat. */
 export type HostReport = {
@@ -38,8 +41,75 @@ export type HostReport = {
   readonly pairsReadAt: Millis;
   readonly tunnels: readonly TunnelReport[];
   readonly usage: HostUsage;
+  /** Where this host serves its blobs; absent: it holds none for others. */
+  readonly blobPort?: number;
+  readonly blobs?: readonly Digest[];
+  /** On their way to this host. */
+  readonly transfers?: readonly TransferReport[];
+  readonly jobs?: readonly JobReport[];
+  /** Complete ones that were taken here and are not yet known to the managers. */
+  readonly checkpoints?: readonly CheckpointReport[];
   /** What keeps it from its plan; empty when it matches. */
   readonly problems: readonly HostProblem[];
+};
+
+export type TransferReport = {
+  readonly digest: Digest;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+};
+
+export type JobReport = {
+  readonly id: string;
+  readonly attempt: number;
+  readonly state: JobState;
+  readonly startedAt?: Millis;
+  readonly endedAt?: Millis;
+  readonly exitCode?: number;
+  readonly message?: string;
+};
+
+/** `missing`: hosts that were to get a copy and have none. */
+export type CheckpointReport = {
+  readonly checkpoint: Checkpoint;
+  readonly copies: readonly HostId[];
+  readonly missing: readonly HostId[];
+};
+
+/** Of a virtual machine. */
+export type VmReport = {
+  readonly machine: "microvm" | "q35";
+  readonly accel: "kvm" | "tcg";
+  readonly start: "cold" | "warm" | "restored";
+  readonly vcpus: number;
+  /** What the guest may use now: less than its memory while its balloon is inflated. */
+  readonly memoryBytes: Bytes;
+  readonly agent: "answers" | "silent" | "none";
+  /** Of its creation, in order. */
+  readonly stages: readonly { readonly stage: string; readonly tookMs: Millis }[];
+  readonly move?: MoveReport;
+};
+
+/**
+ *     arriving:  listening → receiving → running-remote-disks → local
+ *     leaving:   serving → sending → sent        (from all of these: failed, and the machine runs where it ran)
+ */
+export type MoveReport = {
+  readonly move: string;
+  readonly phase:
+    | "listening"
+    | "receiving"
+    | "running-remote-disks"
+    | "local"
+    | "serving"
+    | "sending"
+    | "sent"
+    | "failed";
+  /** Where this side listens: for the machine's state (arriving), for readers of its disks (leaving). */
+  readonly port?: number;
+  readonly progress?: number;
+  readonly downtimeMs?: Millis;
+  readonly message?: string;
 };
 
 /** Of one appliance, or of the host as a whole. */
@@ -84,6 +154,7 @@ export type ApplianceReport = {
   /** It obeys the host's lease (AppliancePlan.leased). */
   readonly leased?: boolean;
   readonly scheduling?: SchedulingReport;
+  readonly vm?: VmReport;
 };
 
 /** How a reservation of CPU time is kept. The counters begin at 0 with it, and whenever a host manager begins anew; absent is what cannot be told. */
