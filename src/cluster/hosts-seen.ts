@@ -23,6 +23,8 @@ export class HostsSeen {
   readonly #seen = new Map<HostId, Seen>();
   /** By ensemble, the hosts whose newest report tells of an appliance of it. */
   readonly #holders = new Map<string, Set<HostId>>();
+  /** Made when somebody asks. */
+  readonly #sums = new WeakMap<Seen["counters"], ReadonlyMap<string, InterfaceTraffic>>();
   /** Hosts known from before this manager, which have had no time to tell yet. */
   #expected: ReadonlySet<HostId> = new Set();
   /** Until then they may live on what the manager before this one granted them. */
@@ -151,6 +153,15 @@ export class HostsSeen {
     return { bytes: 0, bps: bitsPerSecond(0) };
   }
 
+  /** All an interface sent and got, as its own host counted it. */
+  interfaceTraffic(host: HostId, mac: MacAddress): InterfaceTraffic {
+    const counters = this.#seen.get(host)?.counters;
+    if (counters === undefined) return noTraffic;
+    const sums = this.#sums.get(counters) ?? interfaceSums(counters);
+    this.#sums.set(counters, sums);
+    return sums.get(mac) ?? noTraffic;
+  }
+
   cpuMilli(host: HostId, appliance: string): number {
     const seen = this.#seen.get(host);
     const now = seen?.report.appliances.find((one) => one.id === appliance);
@@ -217,6 +228,28 @@ function sameFields(a: object, b: object): boolean {
   const names = Object.keys(a);
   if (names.length !== Object.keys(b).length) return false;
   return names.every((name) => Object.hasOwn(b, name) && (a as typeof other)[name] === other[name]);
+}
+
+export type InterfaceTraffic = {
+  readonly inBytes: number;
+  readonly outBytes: number;
+  readonly inBps: number;
+  readonly outBps: number;
+};
+
+const noTraffic: InterfaceTraffic = { inBytes: 0, outBytes: 0, inBps: 0, outBps: 0 };
+
+/** By MAC address, over all its pairs. */
+function interfaceSums(counters: Seen["counters"]): ReadonlyMap<string, InterfaceTraffic> {
+  const sums = new Map<string, InterfaceTraffic>();
+  for (const [key, { bytes, bps }] of counters) {
+    const [from = "", to = ""] = key.split(" ");
+    const sender = sums.get(from) ?? noTraffic;
+    sums.set(from, { ...sender, outBytes: sender.outBytes + bytes, outBps: sender.outBps + bps });
+    const receiver = sums.get(to) ?? noTraffic;
+    sums.set(to, { ...receiver, inBytes: receiver.inBytes + bytes, inBps: receiver.inBps + bps });
+  }
+  return sums;
 }
 
 const pairKey = (from: MacAddress, to: MacAddress): string => `${from} ${to}`;

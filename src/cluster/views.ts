@@ -1,7 +1,7 @@
 import { networkId } from "#base/ids.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { segmentMtu, sitesByNetwork } from "#cluster/tunnels.ts";
-import type { HostsSeen } from "#cluster/hosts-seen.ts";
+import type { HostsSeen, InterfaceTraffic } from "#cluster/hosts-seen.ts";
 import type { Progress } from "#cluster/progress.ts";
 import { placementsOf } from "#cluster/admission.ts";
 import type { EnsembleRecord, HostRecord, HostStanding } from "#cluster/records.ts";
@@ -98,11 +98,34 @@ function applianceView(
     ...(spec.cpu?.kind === "reservation"
       ? { reservation: reservationView(spec.cpu, silent ? undefined : report?.scheduling) }
       : {}),
+    ...(host === undefined ? {} : trafficView(host, id, record, sources.seen)),
+    ...(report?.vm?.guest === undefined ? {} : { guest: report.vm.guest }),
     ...(spec.traffic === undefined ? {} : { traffic: spec.traffic }),
     ...(spec.suspended === true ? { suspended: true as const } : {}),
     ...(record.ensemble.adjustments?.some((one) => one.appliance === name) === true
       ? { adjusted: true as const }
       : {}),
+  };
+}
+
+/** Nothing of one without interfaces. */
+function trafficView(
+  host: HostId,
+  id: ApplianceId,
+  record: EnsembleRecord,
+  seen: HostsSeen,
+): Pick<ApplianceStatus, "network"> {
+  const interfaces = record.interfaces[id] ?? [];
+  if (interfaces.length === 0) return {};
+  const each = interfaces.map(({ mac }) => seen.interfaceTraffic(host, mac));
+  const sum = (field: keyof InterfaceTraffic): number => each.reduce((all, one) => all + one[field], 0);
+  return {
+    network: {
+      inBytes: sum("inBytes"),
+      outBytes: sum("outBytes"),
+      inBps: sum("inBps"),
+      outBps: sum("outBps"),
+    },
   };
 }
 
@@ -198,6 +221,7 @@ function hostView(
     memoryBytes: host.capacity.memoryBytes,
     memoryReservedBytes: here.reduce((sum, one) => sum + (one.memoryBytes ?? 0), 0),
     memoryUsedBytes: report?.usage.memoryBytes ?? 0,
+    ...(report?.usage.machine === undefined ? {} : { machine: report.usage.machine }),
     uplinkBps: host.capacity.uplinkBps,
     ...(uplinkReservedBps === 0 ? {} : { uplinkReservedBps }),
     appliances: placed.filter(({ id }) => !over.has(id)).length,

@@ -16,6 +16,7 @@ import { isOlder } from "#protocol/host-plan.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
 import type { HostProblem } from "#protocol/host-report.ts";
 import { clusterAddress, topics } from "#protocol/topics.ts";
+import type { MachineMeter } from "#drivers/usage/port.ts";
 import type { ExecBody, ExecResult, LogBody, LogResult, PlanReceipt } from "#protocol/topics.ts";
 
 export type HostManagerParts = {
@@ -29,6 +30,8 @@ export type HostManagerParts = {
   readonly tunnels?: TunnelDriver;
   /** Absent: nothing can be measured here. */
   readonly monitors?: MonitorDriver;
+  /** Absent: nothing is known of the machine below. */
+  readonly machine?: MachineMeter;
   readonly keeper: PlanKeeper;
 };
 

@@ -9,6 +9,7 @@ import { Wake } from "#base/wake.ts";
 import type { ApplianceDriver, ApplianceObservation } from "#drivers/appliance/port.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
+import type { MachineMeter } from "#drivers/usage/port.ts";
 import type {
   ApplianceReport,
   HostCapacity,
@@ -40,6 +41,7 @@ type ReporterParts = {
   readonly appliances: ApplianceDriver;
   readonly network: NetworkDriver;
   readonly tunnels?: TunnelDriver;
+  readonly machine?: MachineMeter;
   /** What was held for want of a lease may go on. */
   readonly onLeaseBack: () => void;
 };
@@ -188,9 +190,11 @@ export class Reporter {
         ? 0
         : Math.max(0, ((usedMs - before.usedMs) / (at - before.at)) * 1000);
     this.#cpu = { at, usedMs };
+    const machine = this.#parts.machine?.read();
     this.#usage = {
       cpuMilli: milliCpu(Math.round(cpu)),
       memoryBytes: bytes(observed.reduce((sum, one) => sum + one.memoryBytes, 0)),
+      ...(machine === undefined ? {} : { machine }),
     };
   }
 }

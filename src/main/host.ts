@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { limits } from "#base/limits.ts";
 import { addressNumber } from "#base/ipv4.ts";
 import { noAppliances } from "#drivers/appliance/none.ts";
 import { processorsOf } from "#control/scheduling/processors.ts";
@@ -14,6 +15,7 @@ import { planFile } from "#drivers/store/plan-file.ts";
 import { machineLayout, systemCgroups } from "#drivers/system/cgroups/group.ts";
 import { systemRandom } from "#drivers/system/random.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
+import { procMeter } from "#drivers/usage/proc-meter.ts";
 import { HostManager } from "#host/manager.ts";
 import type { HostConfig } from "#lab/config.ts";
 import { runManager } from "#main/process.ts";
@@ -65,6 +67,7 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
     keeper: planFile(join(config.stateDir, "plan.json")),
     ...(tunnels === undefined ? {} : { tunnels }),
     ...(monitors === undefined ? {} : { monitors }),
+    machine: procMeter({ uplink: uplink.interface, ageMs: limits.countersPeriodMs, clock }),
   });
   try {
     await host.run(signal);

@@ -87,7 +87,18 @@ export type VmReport = {
   readonly agent: "answers" | "silent" | "none";
   /** Of its creation, in order. */
   readonly stages: readonly { readonly stage: string; readonly tookMs: Millis }[];
+  readonly guest?: GuestUsage;
   readonly move?: MoveReport;
+};
+
+/** What a guest does, sampled; bytes are counted since its QEMU started. */
+export type GuestUsage = {
+  /** As the guest itself tells, if it does. */
+  readonly memoryTotalBytes?: Bytes;
+  readonly memoryAvailableBytes?: Bytes;
+  /** Of all its disks, as QEMU counts them. */
+  readonly readBytes: Bytes;
+  readonly writtenBytes: Bytes;
 };
 
 /**
@@ -121,7 +132,29 @@ export type HostCapacity = {
   readonly uplinkBps: BitsPerSecond;
 };
 
-export type HostUsage = { readonly cpuMilli: MilliCpu; readonly memoryBytes: Bytes };
+/** Of all appliances together, and, where it can be told, of the machine below them. */
+export type HostUsage = {
+  readonly cpuMilli: MilliCpu;
+  readonly memoryBytes: Bytes;
+  readonly machine?: MachineUsage;
+};
+
+/** Times and bytes are counted since the machine started. */
+export type MachineUsage = {
+  readonly processors: number;
+  /** Processes that run or wait to run, averaged over 1, 5 and 15 minutes. */
+  readonly load: readonly [number, number, number];
+  /** All processors together. */
+  readonly busyMs: Millis;
+  readonly memoryTotalBytes: Bytes;
+  readonly memoryAvailableBytes: Bytes;
+  /** Of all its disks. */
+  readonly readBytes: Bytes;
+  readonly writtenBytes: Bytes;
+  /** Through its uplink. */
+  readonly inBytes?: Bytes;
+  readonly outBytes?: Bytes;
+};
 
 /**
  * created → starting → running → stopping → stopped; a process that ended by itself is `backoff` while a restart

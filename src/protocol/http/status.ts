@@ -44,6 +44,24 @@ export const applianceStatusSchema = z.strictObject({
   cpuUsedMilli: z.number(),
   memoryLimitBytes: z.number().optional(),
   memoryUsedBytes: z.number(),
+  /** Over all its interfaces: bytes since it is on this host, and rates between the last two readings. */
+  network: z
+    .strictObject({
+      inBytes: z.number(),
+      outBytes: z.number(),
+      inBps: z.number(),
+      outBps: z.number(),
+    })
+    .optional(),
+  /** What the guest of a virtual machine does, since its machine started. */
+  guest: z
+    .strictObject({
+      memoryTotalBytes: z.number().optional(),
+      memoryAvailableBytes: z.number().optional(),
+      readBytes: z.number(),
+      writtenBytes: z.number(),
+    })
+    .optional(),
 });
 export type ApplianceStatus = z.infer<typeof applianceStatusSchema>;
 
@@ -116,6 +134,19 @@ export const ensembleStatusSchema = z.strictObject({
 });
 export type EnsembleStatus = z.infer<typeof ensembleStatusSchema>;
 
+/** Of the machine below a host; times and bytes since it started. */
+const machineUsageSchema = z.strictObject({
+  processors: z.int(),
+  load: z.tuple([z.number(), z.number(), z.number()]).readonly(),
+  busyMs: z.number(),
+  memoryTotalBytes: z.number(),
+  memoryAvailableBytes: z.number(),
+  readBytes: z.number(),
+  writtenBytes: z.number(),
+  inBytes: z.number().optional(),
+  outBytes: z.number().optional(),
+});
+
 export const hostStatusSchema = z.strictObject({
   id: z.string(),
   site: z.string(),
@@ -133,6 +164,7 @@ export const hostStatusSchema = z.strictObject({
   memoryBytes: z.number(),
   memoryReservedBytes: z.number(),
   memoryUsedBytes: z.number(),
+  machine: machineUsageSchema.optional(),
   uplinkBps: z.number(),
   /** As it is on the wire, by links and by all traffic of appliances; absent where nothing is. */
   uplinkReservedBps: z.number().optional(),
