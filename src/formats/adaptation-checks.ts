@@ -17,6 +17,7 @@ import type {
 } from "#model/ensemble.ts";
 import { bestEffort, gold, serviceClassesOf } from "#model/service-classes.ts";
 import { reservationFindings } from "#formats/reservation-checks.ts";
+import { adjustedMemoryFindings } from "#formats/vm-checks.ts";
 
 type Known = ReadonlyMap<string, Appliance>;
 
@@ -152,7 +153,7 @@ function actionFindings(action: StrategyAction, known: Known, ensemble: Ensemble
 }
 
 function adjustmentFindings(ensemble: Ensemble, known: Known): Finding[] {
-  return (ensemble.adjustments ?? []).flatMap(({ appliance, cpu, traffic }): Finding[] => {
+  return (ensemble.adjustments ?? []).flatMap(({ appliance, cpu, memoryBytes, traffic }): Finding[] => {
     const path: Path = ["adjustments", appliance];
     const unknown = unknownAppliance(appliance, known, ensemble, path).map((one) => ({
       ...one,
@@ -175,6 +176,7 @@ function adjustmentFindings(ensemble: Ensemble, known: Known): Finding[] {
       ...unknown,
       ...kinds,
       ...size.map((one) => ({ ...one, path: [...path, "cpu"] })),
+      ...adjustedMemoryFindings(known.get(appliance)?.spec, memoryBytes, path),
       ...trafficFindings(traffic, [...path, "traffic"], ensemble),
     ];
   });

@@ -6,9 +6,15 @@ import { formatProblem } from "#formats/problem.ts";
 const request = `<?xml version="1.0"?>
 <ensemble name="shop">
   <network name="lan" subnet="10.1.0.0/24"/>
-  <appliance name="web" kind="vm" replicas="2" image="dir:///srv/web" restart="never" priority="7" stopGrace="2s">
+  <appliance name="web" kind="vm" replicas="2" image="debian" restart="never" priority="7" stopGrace="2s">
     <cpu share="50%" limit="100%"/>
     <memory size="64MiB"/>
+    <vm machine="q35" vcpus="2" vcpusMax="4" memoryMax="1GiB" home="1GiB" start="cold">
+      <software image="postgres"/>
+      <key>ssh-ed25519 AAAA me</key>
+      <disk read="10MiB/s" writes="100"/>
+      <checkpoint every="30s" copies="2"/>
+    </vm>
     <command>nginx -g 'daemon off;'</command>
     <env name="GREETING">a &amp; b</env>
     <file path="/etc/x" mode="0600"><![CDATA[<html>]]></file>
@@ -28,12 +34,23 @@ appliances:
   web:
     kind: vm
     replicas: 2
-    image: dir:///srv/web
+    image: debian
     restart: never
     priority: 7
     stopGrace: 2s
     cpu: {share: 50%, limit: 100%}
     memory: 64MiB
+    vm:
+      machine: q35
+      vcpus: 2
+      vcpusMax: 4
+      memoryMax: 1GiB
+      home: 1GiB
+      start: cold
+      software: [postgres]
+      sshKeys: [ssh-ed25519 AAAA me]
+      disk: {read: 10MiB/s, writes: 100}
+      checkpoint: {every: 30s, copies: 2}
     command: [nginx, -g, daemon off;]
     env: {GREETING: a & b}
     files: {/etc/x: {content: <html>, mode: 0600}}

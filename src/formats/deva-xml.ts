@@ -38,6 +38,28 @@ const members: Shape = {
   children: { member: { required: ["appliance"] } },
 };
 
+const vmShape: Shape = {
+  attributes: ["machine", "accel", "vcpus", "vcpusMax", "memoryMax", "home", "swap", "start"],
+  children: {
+    software: { required: ["image"] },
+    key: textShape,
+    disk: { attributes: ["read", "write", "reads", "writes"] },
+    checkpoint: { required: ["every"], attributes: ["copies", "store", "keep"] },
+  },
+};
+
+/** Attributes that are whole numbers. */
+const wholeNumbers: ReadonlySet<string> = new Set([
+  "replicas",
+  "priority",
+  "vcpus",
+  "vcpusMax",
+  "reads",
+  "writes",
+  "copies",
+  "keep",
+]);
+
 const rootShape: Shape = {
   required: ["name"],
   attributes: ["xmlns"],
@@ -50,6 +72,7 @@ const rootShape: Shape = {
       children: {
         cpu: { attributes: ["share", "limit", "execution", "period"] },
         memory: { required: ["size"] },
+        vm: vmShape,
         command: textShape,
         argument: textShape,
         env: { required: ["name"], text: true },
@@ -129,15 +152,10 @@ class DocumentWriter {
     const valueOf = (attribute: string) => (child: Element) => child.attributes[attribute];
     const words = childrenOf(element, "argument");
     return this.#map([
-      ...Object.entries(element.attributes)
-        .filter(([key]) => key !== "name")
-        .map(([key, text]): Entry => [
-          key,
-          key === "replicas" || key === "priority" ? numeric(text) : text,
-          element.place,
-        ]),
+      ...attributesOf(element).filter(([key]) => key !== "name"),
       ...single(element, "cpu", (cpu) => this.#cpu(cpu)),
       ...single(element, "memory", (memory) => memory.attributes["size"]),
+      ...single(element, "vm", (vm) => this.#vm(vm)),
       ...(words.length > 0
         ? this.#listEntry("command", words, (word) => word.text)
         : single(element, "command", (command) => command.text)),
@@ -151,6 +169,16 @@ class DocumentWriter {
         unique(requirement("label"), "label"),
         (child) => child.attributes["value"] ?? "",
       ),
+    ]);
+  }
+
+  #vm(element: Element): unknown {
+    return this.#map([
+      ...attributesOf(element),
+      ...this.#listEntry("software", childrenOf(element, "software"), (one) => one.attributes["image"]),
+      ...this.#listEntry("sshKeys", childrenOf(element, "key"), (key) => key.text.trim()),
+      ...single(element, "disk", (disk) => this.#map(attributesOf(disk))),
+      ...single(element, "checkpoint", (policy) => this.#map(attributesOf(policy))),
     ]);
   }
 
@@ -244,6 +272,14 @@ class DocumentWriter {
 }
 
 type Entry = [key: string, value: unknown, place: Place];
+
+function attributesOf(element: Element): Entry[] {
+  return Object.entries(element.attributes).map(([key, text]) => [
+    key,
+    wholeNumbers.has(key) ? numeric(text) : text,
+    element.place,
+  ]);
+}
 
 function childrenOf(element: Element, ...names: readonly string[]): Element[] {
   return element.children.filter((child) => names.includes(child.name));

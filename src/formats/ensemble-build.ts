@@ -8,6 +8,8 @@ import { adjustmentsOf, classesOf, cpuOf, teamsOf, trafficOf } from "#formats/re
 import { onHostLossUnlessTold, restartMeaning } from "#formats/restart.ts";
 import { monitorsOf, strategiesOf } from "#formats/strategy-build.ts";
 import { parseBandwidth, parseBytes } from "#formats/units.ts";
+import { memoryUnlessTold, vmOf } from "#formats/vm-build.ts";
+import { vmDefaults } from "#formats/vm-defaults.ts";
 import { splitWords } from "#formats/words.ts";
 import type {
   ApplianceSpec,
@@ -90,9 +92,8 @@ function applianceOf(
   const { policy: restart, onHostLoss } = restartOf(document.restart, [...path, "restart"], findings);
   return {
     name,
-    kind: document.kind ?? ensembleDefaults.kind,
     replicas: document.replicas ?? ensembleDefaults.replicas,
-    ...given("image", document.image),
+    ...kindOf(document, cpu, path, findings),
     command: commandOf(document, path, findings),
     env: textMap(document.env),
     files: Object.entries(document.files ?? {}).map(([filePath, file]) => fileOf(filePath, file)),
@@ -103,7 +104,6 @@ function applianceOf(
       "teams",
       document.teams === undefined ? undefined : teamsOf(document.teams, [...path, "teams"], findings),
     ),
-    ...given("memoryBytes", document.memory === undefined ? undefined : read(parseBytes, document.memory)),
     ...given("traffic", document.traffic === undefined ? undefined : trafficOf(document.traffic)),
     ...(document.suspended === true ? { suspended: true as const } : {}),
     networks: document.networks ?? networksUnlessTold(networkNames, path, findings),
@@ -117,6 +117,31 @@ function applianceOf(
     },
     stopGraceMs: durationOf(document.stopGrace) ?? ensembleDefaults.stopGraceMs,
   };
+}
+
+/** What its kind decides: a vm has an image and memory in any case. */
+function kindOf(
+  document: ApplianceDocument,
+  cpu: ApplianceSpec["cpu"],
+  path: Path,
+  findings: Finding[],
+): Pick<ApplianceSpec, "kind" | "image" | "vm" | "memoryBytes"> {
+  const { kind = ensembleDefaults.kind, vm } = document;
+  const memoryBytes = document.memory === undefined ? undefined : read(parseBytes, document.memory);
+  if (kind === "vm") {
+    const image = document.image ?? vmDefaults.image;
+    return { kind, image, memoryBytes: memoryBytes ?? memoryUnlessTold(image), vm: vmOf(vm ?? {}, cpu) };
+  }
+  if (vm !== undefined) {
+    const message = "only a vm has these";
+    findings.push({
+      path: [...path, "vm"],
+      message,
+      suggestion: "write kind: vm, or leave vm out",
+      atKey: true,
+    });
+  }
+  return { kind, ...given("image", document.image), ...given("memoryBytes", memoryBytes) };
 }
 
 function commandOf(document: ApplianceDocument, path: Path, findings: Finding[]): readonly string[] {

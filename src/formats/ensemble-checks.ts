@@ -6,6 +6,7 @@ import type { Finding, Path } from "#formats/problem.ts";
 import { overlap, parseSubnet, usableAddresses } from "#formats/subnet.ts";
 import type { Subnet } from "#formats/subnet.ts";
 import { unknownName } from "#formats/suggestion.ts";
+import { kindFindings } from "#formats/vm-checks.ts";
 import type { ApplianceSpec, Ensemble, LinkSpec } from "#model/ensemble.ts";
 
 /** All that the parts of an ensemble must be to each other; empty when it makes sense. */
@@ -50,6 +51,7 @@ function applianceFindings(spec: ApplianceSpec, ensemble: Ensemble): Finding[] {
     const message = `${spec.files.length} files, at most ${formatLimits.filesPerAppliance} are allowed`;
     findings.push({ path: [...path, "files"], message });
   }
+  findings.push(...kindFindings(spec, path));
   const paths = new Set(spec.files.map((file) => file.path));
   for (const file of spec.files) {
     const at: Path = [...path, "files", file.path];

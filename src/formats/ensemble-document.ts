@@ -8,6 +8,7 @@ import {
 } from "#formats/reservation-document.ts";
 import { onHostLossUnlessTold, restartWord } from "#formats/restart.ts";
 import { bandwidthText, bytesText, durationText } from "#formats/units.ts";
+import { vmDocument } from "#formats/vm-document.ts";
 import type { ApplianceSpec, Ensemble, FileSpec, LinkSpec, PlacementRule } from "#model/ensemble.ts";
 
 /** An ensemble as plain JSON in the file's own vocabulary and people's units; what equals a default is left out. */
@@ -39,7 +40,7 @@ function applianceDocument(spec: ApplianceSpec, networkNames: readonly string[])
   return {
     ...(spec.kind === ensembleDefaults.kind ? {} : { kind: spec.kind }),
     ...(spec.replicas === ensembleDefaults.replicas ? {} : { replicas: spec.replicas }),
-    ...(spec.image === undefined ? {} : { image: spec.image }),
+    ...(spec.kind === "vm" || spec.image === undefined ? {} : { image: spec.image }),
     ...(spec.command.length === 0 ? {} : { command: [...spec.command] }),
     ...(Object.keys(spec.env).length === 0 ? {} : { env: { ...spec.env } }),
     ...(files.length === 0
@@ -49,7 +50,8 @@ function applianceDocument(spec: ApplianceSpec, networkNames: readonly string[])
     ...(spec.cpu === undefined ? {} : { cpu: cpuDocument(spec.cpu) }),
     ...(spec.enforcement === undefined ? {} : { enforcement: spec.enforcement }),
     ...(spec.teams === undefined ? {} : { teams: teamsDocument(spec.teams) }),
-    ...(spec.memoryBytes === undefined ? {} : { memory: bytesText(spec.memoryBytes) }),
+    ...(spec.kind === "vm" || spec.memoryBytes === undefined ? {} : { memory: bytesText(spec.memoryBytes) }),
+    ...(spec.kind === "vm" ? vmDocument(spec) : {}),
     ...(spec.traffic === undefined ? {} : { traffic: trafficDocument(spec.traffic) }),
     ...(spec.suspended === undefined ? {} : { suspended: true }),
     ...(impliedNetworks ? {} : { networks: [...spec.networks] }),

@@ -23,9 +23,11 @@ import {
   trafficSchema,
 } from "#formats/reservation-schema.ts";
 import { hostLossPolicies, restartWhens, restartWords } from "#formats/restart.ts";
+import { vmSchema } from "#formats/vm-schema.ts";
 
 /** The vocabulary of ensemble files: what people write, in YAML, JSON, and over HTTP. */
-const imageExpected = "an image by URL, such as dir:///srv/roots/web";
+const imageExpected =
+  "a task's root by URL such as dir:///srv/roots/web, or a vm's image by name such as debian or by URL";
 const envNameExpected = "a variable's name of letters, digits and _, not first a digit";
 const modeExpected = "permissions in octal digits, such as 0644";
 
@@ -95,10 +97,17 @@ const applianceSchema = z.strictObject(
     image: z
       .string({ error: imageExpected })
       .max(1024, { error: "a URL of at most 1024 characters" })
-      .regex(/^[a-z][a-z0-9+.-]*:\/\/\S+$/, { error: imageExpected })
+      .regex(/^(?:[a-z][a-z0-9+.-]*:\/\/\S+|[a-z][a-z0-9]*(?:[._-][a-z0-9]+)*)$/, { error: imageExpected })
       .optional()
-      .describe("Root of the file system; the host's own, read-only, when absent."),
-    command: commandSchema.optional().describe("Text is split into words as a shell would; no shell runs."),
+      .describe(
+        "Of a task: root of the file system, by URL; the host's own, read-only, when absent. Of a vm: its name in the catalogue, or the URL it is fetched from; tiny when absent.",
+      ),
+    vm: vmSchema.optional(),
+    command: commandSchema
+      .optional()
+      .describe(
+        "Text is split into words as a shell would; no shell runs. A vm may do without, and runs it once it has booted.",
+      ),
     env: z
       .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, { error: envNameExpected }), plainText, {
         error: "a map of variables, such as {PORT: 8080}",
@@ -112,7 +121,11 @@ const applianceSchema = z.strictObject(
     cpu: cpuSchema.optional().describe("Guaranteed and not exceeded; best effort when absent."),
     enforcement: enforcementSchema.optional(),
     teams: teamsSchema.optional(),
-    memory: bytesSchema.optional().describe("Guaranteed and not exceeded; best effort when absent."),
+    memory: bytesSchema
+      .optional()
+      .describe(
+        "Guaranteed and not exceeded; best effort when absent. Of a vm: what its guest has; 128MiB for the image tiny and 512MiB for others when absent.",
+      ),
     traffic: trafficSchema
       .optional()
       .describe("Bandwidth of all its traffic on all its networks together; best effort when absent."),

@@ -3,6 +3,7 @@ import { ensembleName, hostId, siteName } from "#base/ids.ts";
 import { bitsPerSecond, bytes, micros, milliCpu, millis } from "#base/units.ts";
 import { parseEnsembleDocument } from "#formats/ensemble.ts";
 import { ensembleDocument } from "#formats/ensemble-document.ts";
+import { vms } from "#formats/vm.arbitrary.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type {
   Adjustment,
@@ -128,7 +129,7 @@ const applianceOf = (own: string, networks: readonly string[]): fc.Arbitrary<App
     .tuple(
       plainRecord({
         name: fc.constant(own),
-        kind: fc.constantFrom("task" as const, "vm" as const),
+        kind: fc.constant("task" as const),
         replicas: fc.integer({ min: 1, max: 3 }),
         command: fc.array(text, { maxLength: 3 }).map((words) => ["run", ...words]),
         env: fc.dictionary(fc.stringMatching(/^[A-Z][A-Z0-9_]{0,6}$/), text, {
@@ -182,7 +183,7 @@ const applianceOf = (own: string, networks: readonly string[]): fc.Arbitrary<App
           .map(([hosts, sites, all]) => ({ ...hosts, ...sites, labels: all })),
         stopGraceMs: fc.integer({ min: 0, max: 100_000 }).map(millis),
       }),
-      optional("image", fc.constant("dir:///srv/roots/web")),
+      fc.oneof(optional("image", fc.constant("dir:///srv/roots/web")), vms),
       optional("directory", fc.constantFrom("/", "/srv")),
       optional("cpu", cpu),
       optional("memoryBytes", fc.integer({ min: 1, max: 2 ** 40 }).map(bytes)),
@@ -190,13 +191,13 @@ const applianceOf = (own: string, networks: readonly string[]): fc.Arbitrary<App
       optional("traffic", traffic),
       optional("suspended", fc.constant(true as const)),
     )
-    .map(([spec, image, directory, share, memory, reservation, flow, suspended]) => ({
+    .map(([spec, own, directory, share, memory, reservation, flow, suspended]) => ({
       ...spec,
-      ...image,
       ...directory,
       ...share,
       ...memory,
-      ...reservation,
+      ...("vm" in own ? {} : reservation),
+      ...own,
       ...flow,
       ...suspended,
     }));
@@ -330,7 +331,7 @@ function adaptive(ensemble: Ensemble): fc.Arbitrary<Ensemble> {
     fc
       .tuple(
         fc.constantFrom(...known),
-        optional("memoryBytes", fc.integer({ min: 1, max: 2 ** 40 }).map(bytes)),
+        optional("memoryBytes", fc.integer({ min: 2 ** 25, max: 2 ** 40 }).map(bytes)),
         optional("traffic", traffic),
         optional("suspended", fc.boolean()),
       )

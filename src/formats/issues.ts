@@ -34,6 +34,12 @@ const otherWords: Readonly<Record<string, string>> = {
   onHostLoss: "restart",
   grace: "stopGrace",
   tunnels: "tunnel",
+  smp: "vcpus",
+  maxcpus: "vcpusMax",
+  maxmem: "memoryMax",
+  authorized_keys: "sshKeys",
+  ssh_authorized_keys: "sshKeys",
+  ssh_keys: "sshKeys",
 };
 
 /** Values of other tools' files, and ours for the same thing. */

@@ -24,6 +24,14 @@ export const formatLimits = {
   interfaces: 16,
   filesPerAppliance: 256,
   fileBytes: 1024 * 1024,
+  /** Of one virtual machine. */
+  vcpus: 64,
+  softwareImages: 16,
+  imageNameLength: 63,
+  sshKeys: 64,
+  sshKeyLength: 8192,
+  checkpointCopies: 7,
+  checkpointsKept: 100,
   /** Teams of one appliance, those inside others counted, and how deep they may be nested. */
   teams: 64,
   teamDepth: 8,

@@ -4,6 +4,7 @@ import { hostLossPolicies, restartWhens } from "#formats/restart.ts";
 import { enforcements } from "#formats/reservation-schema.ts";
 import { adaptationFields, cpuSchema, teamSchema, trafficSchema } from "#formats/snapshot-adaptation.ts";
 import * as leaf from "#formats/snapshot-leaves.ts";
+import { vmModelSchema } from "#formats/snapshot-vm.ts";
 import { connectionTypes } from "#model/topology.ts";
 
 /** The nouns of src/model as a snapshot holds them: what the managers work with, not what people write. */
@@ -17,6 +18,7 @@ const applianceSchema = leaf.shape({
   kind: z.enum(["task", "vm"]),
   replicas: leaf.whole,
   image: leaf.text.exactOptional(),
+  vm: vmModelSchema.exactOptional(),
   command: leaf.listOf(leaf.text),
   env: leaf.textMap,
   files: leaf.listOf(leaf.shape({ path: leaf.text, content: leaf.text, mode: leaf.whole })),

@@ -72,6 +72,15 @@ export function parseBytes(text: string): Quantity<Bytes> {
   return { ok: false, expected: bytesExpected, suggestion };
 }
 
+/** "10MiB/s" → bytes per second, at least 1. */
+export function parseBytesRate(text: string): Quantity<Bytes> {
+  const trimmed = text.trim();
+  const expected = "bytes per second such as 10MiB/s";
+  const parsed = parseBytes(trimmed.replace(/\/s$/, ""));
+  if (!parsed.ok) return { ok: false, expected };
+  return trimmed.endsWith("/s") ? parsed : { ok: false, expected, suggestion: `write ${trimmed}/s` };
+}
+
 /** "150%" and "1.5" → 1500 thousandths of a core, at least 1 (0.1%). */
 export function parseCpuShare(text: string): Quantity<MilliCpu> {
   const found = cpuShape.exec(text.trim());
@@ -138,6 +147,9 @@ export function bandwidthText(value: BitsPerSecond): string {
 export function bytesText(value: Bytes): string {
   return exact(formatBytes(value), value, parseBytes, `${value}B`);
 }
+
+/** As `bandwidthText`, for bytes per second. */
+export const bytesRateText = (value: Bytes): string => `${bytesText(value)}/s`;
 
 /** As `bandwidthText`, for CPU shares. */
 export function cpuShareText(value: MilliCpu): string {
