@@ -170,8 +170,9 @@ function largestInSteps(
     if (fits(middle)) low = middle;
     else high = middle - 1;
   }
-  // On several processors a longer time may be placed where a shorter one is not.
-  if (host.processors.length > 1) {
+  // On several processors a longer time may be placed where a shorter one is not, and so may one longer than that.
+  for (let below = -1; host.processors.length > 1 && low > below;) {
+    below = low;
     const last = Math.min(most, low + schedulingLimits.largestStepsMax);
     for (let steps = last; steps > low; steps -= 1) if (fits(steps, "thorough")) low = steps;
   }

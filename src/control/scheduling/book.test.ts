@@ -132,6 +132,29 @@ test("the largest feasible reservation is found whatever slots the one that was 
   assert.equal(new ReservationBook(host).admit(booked(machine("m", 2, 4)))?.largestFeasibleUs, 1000);
 });
 
+test("the largest feasible reservation is looked for again above each longer one that is found", () => {
+  const host: HostCapacity = {
+    ...oneProcessor,
+    processors: [{ milli: 1000 }, { milli: 1000 }, { milli: 500 }],
+    quantumUs: micros(1000),
+  };
+  const times = [
+    [1, 4],
+    [3, 8],
+    [2, 4],
+    [4, 24],
+    [1, 4],
+    [8, 30],
+    [2, 10],
+  ] as const;
+  const book = bookOf(
+    times.map(([execution, period], index) => booked(machine(`m${index}`, execution, period))),
+    host,
+  );
+  assert.equal(book.admit(booked(machine("m7", 46, 100)))?.largestFeasibleUs, 44_000);
+  assert.equal(book.admit(booked(machine("m7", 44, 100))), undefined);
+});
+
 test("after a machine has gone, the others are admitted from nothing, on whatever processors that takes", () => {
   const host: HostCapacity = {
     ...oneProcessor,
