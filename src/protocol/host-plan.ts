@@ -60,6 +60,10 @@ export type JobPlan = {
   readonly appliance: ApplianceId;
   /** It is to end now. */
   readonly cancelled?: true;
+  /** It began on a host that its machine has left: to be found in the guest, and never begun here. */
+  readonly adopt?: true;
+  /** It is over: only what it wrote is kept here. Never begun. */
+  readonly over?: true;
 };
 
 export type CheckpointPlan = {
