@@ -130,7 +130,8 @@ function kindOf(
   const memoryBytes = document.memory === undefined ? undefined : read(parseBytes, document.memory);
   if (kind === "vm") {
     const image = document.image ?? vmDefaults.image;
-    return { kind, image, memoryBytes: memoryBytes ?? memoryUnlessTold(image), vm: vmOf(vm ?? {}, cpu) };
+    const memory = memoryBytes ?? memoryUnlessTold(image);
+    return { kind, image, memoryBytes: memory, vm: vmOf(vm ?? {}, { cpu, memoryBytes: memory }) };
   }
   if (vm !== undefined) {
     const message = "only a vm has these";

@@ -295,6 +295,9 @@ const classes = fc.uniqueArray(
 /** With classes, monitors, strategies and adjustments about what is there. */
 function adaptive(ensemble: Ensemble): fc.Arbitrary<Ensemble> {
   const known = appliancesOf(ensemble).map((appliance): string => appliance.name);
+  const machines = new Set(
+    appliancesOf(ensemble).flatMap(({ name: own, spec }): string[] => (spec.kind === "vm" ? [own] : [])),
+  );
   const monitors = fc.uniqueArray(
     plainRecord({
       name,
@@ -335,7 +338,10 @@ function adaptive(ensemble: Ensemble): fc.Arbitrary<Ensemble> {
         optional("traffic", traffic),
         optional("suspended", fc.boolean()),
       )
-      .map(([appliance, ...changes]) => Object.assign({ appliance }, ...changes) as Adjustment),
+      .map(([appliance, ...changes]) => Object.assign({ appliance }, ...changes) as Adjustment)
+      .map(({ memoryBytes, ...rest }) =>
+        memoryBytes === undefined || machines.has(rest.appliance) ? rest : { ...rest, memoryBytes },
+      ),
     { maxLength: 2, selector: (one) => one.appliance },
   );
   return fc

@@ -41,6 +41,11 @@ export const formatLimits = {
   strategies: 256,
   actionsPerStrategy: 16,
   pathLength: 512,
+  /** Size of a job file. */
+  jobBytes: 1024 * 1024,
+  /** Files brought to a job, and as many taken away. */
+  stagings: 256,
+  jobAttempts: 100,
   /** Hosts and devices of one topology. */
   nodes: 50_000,
   /** Physical links of one topology. */

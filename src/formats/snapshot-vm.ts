@@ -8,7 +8,7 @@ export const vmModelSchema = leaf.shape({
   accel: z.enum(vmAccels),
   vcpus: leaf.whole,
   vcpusMax: leaf.whole,
-  memoryBytesMax: z.exactOptional(leaf.bytes),
+  memoryBytesMax: leaf.bytes,
   software: leaf.listOf(leaf.text),
   homeBytes: z.exactOptional(leaf.bytes),
   swapBytes: z.exactOptional(leaf.bytes),

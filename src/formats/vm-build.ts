@@ -8,14 +8,17 @@ import type { CpuRequest } from "#model/ensemble.ts";
 import type { CheckpointPolicy, DiskLimits, VmSpec } from "#model/vm.ts";
 
 /** A vm as it is declared; what is left out depends on nothing but the file. */
-export function vmOf(document: VmDocument, cpu: CpuRequest | undefined): VmSpec {
+export function vmOf(
+  document: VmDocument,
+  { cpu, memoryBytes }: { readonly cpu: CpuRequest | undefined; readonly memoryBytes: Bytes },
+): VmSpec {
   const { vcpus = vcpusUnlessTold(cpu), vcpusMax = vcpus, memoryMax, disk, checkpoint } = document;
   return {
     machine: document.machine ?? vmDefaults.machine,
     accel: document.accel ?? vmDefaults.accel,
     vcpus,
     vcpusMax,
-    ...given("memoryBytesMax", sizeOf(memoryMax)),
+    memoryBytesMax: sizeOf(memoryMax) ?? memoryBytes,
     software: document.software ?? [],
     ...given("homeBytes", sizeOf(document.home)),
     ...given("swapBytes", sizeOf(document.swap)),

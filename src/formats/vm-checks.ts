@@ -52,7 +52,7 @@ function vmFindings(spec: ApplianceSpec, vm: VmSpec, path: Path): Finding[] {
     const suggestion = "write enforcement: bandwidth or dispatch-table";
     findings.push({ path: [...path, "enforcement"], message, suggestion });
   }
-  if (vm.memoryBytesMax !== undefined && vm.memoryBytesMax < memoryBytes) {
+  if (vm.memoryBytesMax < memoryBytes) {
     const message = `memoryMax is ${bytesText(vm.memoryBytesMax)}, below its memory of ${bytesText(memoryBytes)}`;
     findings.push({ path: [...at, "memoryMax"], message });
   }
@@ -65,7 +65,14 @@ export function adjustedMemoryFindings(
   adjusted: Bytes | undefined,
   path: Path,
 ): Finding[] {
-  if (spec?.vm === undefined || adjusted === undefined || adjusted >= memoryBytesMin) return [];
+  if (spec?.vm === undefined || adjusted === undefined) return [];
+  const most = spec.vm.memoryBytesMax;
+  if (adjusted > most) {
+    const message = `${bytesText(adjusted)} of memory, its guest can have at most ${bytesText(most)} without a restart`;
+    const suggestion = `declare vm: {memoryMax: ${bytesText(adjusted)}} in its file and bring that up, which restarts it`;
+    return [{ path: [...path, "memory"], message, suggestion }];
+  }
+  if (adjusted >= memoryBytesMin) return [];
   const message = `${bytesText(adjusted)} of memory, no guest runs in less than ${bytesText(memoryBytesMin)}`;
   return [{ path: [...path, "memory"], message }];
 }

@@ -10,7 +10,7 @@ import type { CheckpointPolicy, DiskLimits, VmSpec } from "#model/vm.ts";
 export function vmDocument(spec: ApplianceSpec): Pick<ApplianceDocument, "image" | "memory" | "vm"> {
   const { image, memoryBytes, vm } = spec;
   const usualMemory = memoryBytes === memoryUnlessTold(image ?? vmDefaults.image);
-  const own = vm === undefined ? {} : ownDocument(vm, vcpusUnlessTold(spec.cpu));
+  const own = vm === undefined ? {} : ownDocument(vm, spec);
   return {
     ...(image === undefined || image === vmDefaults.image ? {} : { image }),
     ...(memoryBytes === undefined || usualMemory ? {} : { memory: bytesText(memoryBytes) }),
@@ -18,14 +18,14 @@ export function vmDocument(spec: ApplianceSpec): Pick<ApplianceDocument, "image"
   };
 }
 
-function ownDocument(vm: VmSpec, usualVcpus: number): VmDocument {
+function ownDocument(vm: VmSpec, spec: ApplianceSpec): VmDocument {
   const { vcpus, vcpusMax, memoryBytesMax, homeBytes, swapBytes, disk, checkpoint } = vm;
   return {
     ...(vm.machine === vmDefaults.machine ? {} : { machine: vm.machine }),
     ...(vm.accel === vmDefaults.accel ? {} : { accel: vm.accel }),
-    ...(vcpus === usualVcpus ? {} : { vcpus }),
+    ...(vcpus === vcpusUnlessTold(spec.cpu) ? {} : { vcpus }),
     ...(vcpusMax === vcpus ? {} : { vcpusMax }),
-    ...(memoryBytesMax === undefined ? {} : { memoryMax: bytesText(memoryBytesMax) }),
+    ...(memoryBytesMax === spec.memoryBytes ? {} : { memoryMax: bytesText(memoryBytesMax) }),
     ...(vm.software.length === 0 ? {} : { software: [...vm.software] }),
     ...(homeBytes === undefined ? {} : { home: bytesText(homeBytes) }),
     ...(swapBytes === undefined ? {} : { swap: bytesText(swapBytes) }),

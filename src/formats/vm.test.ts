@@ -30,6 +30,7 @@ describe("a declared vm", () => {
       accel: "auto",
       vcpus: 1,
       vcpusMax: 1,
+      memoryBytesMax: 128 * mebi,
       software: [],
       sshKeys: [],
       start: "auto",
@@ -159,3 +160,14 @@ const refusals: readonly (readonly [string, string, RegExp])[] = [
 for (const [name, own, expected] of refusals) {
   it(`${name}: refused with place and remedy`, () => assert.match(problems(own)[0] ?? "", expected));
 }
+
+it("memory that is adjusted stays within what its guest can have without a restart", () => {
+  const adjusted = (memory: string): string[] => {
+    const source = `${text("kind: vm\nvm: {memoryMax: 1GiB}")}\nadjustments: {v: {memory: ${memory}}}`;
+    const parsed = parseEnsemble(source, { file });
+    return parsed.ok ? [] : parsed.problems.map(formatProblem);
+  };
+  assert.deepEqual(adjusted("1GiB"), []);
+  assert.match(adjusted("2GiB")[0] ?? "", /at most 1GiB without a restart; declare vm: \{memoryMax: 2GiB\}/);
+  assert.match(adjusted("8MiB")[0] ?? "", /no guest runs in less than 32MiB/);
+});

@@ -9,8 +9,8 @@ export type VmSpec = {
   readonly vcpus: number;
   /** As far as `vcpus` can grow while it runs. */
   readonly vcpusMax: number;
-  /** As far as its memory can grow while it runs; absent: its memory at first. */
-  readonly memoryBytesMax?: Bytes;
+  /** As far as its memory can grow while it runs: at least what is declared of it. */
+  readonly memoryBytesMax: Bytes;
   /** Read-only disks by their names in the catalogue, mounted at /opt/<name>. */
   readonly software: readonly string[];
   /** Writable disks made for it; absent: none. */
