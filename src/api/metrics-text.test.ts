@@ -22,6 +22,21 @@ const measured: Measured = {
       memoryBytes: 2048,
       memoryReservedBytes: 0,
       memoryUsedBytes: 0,
+      machine: {
+        processors: 2,
+        load: [0.5, 1, 2],
+        busyMilli: 1250,
+        memoryTotalBytes: 100,
+        memoryAvailableBytes: 40,
+        readBytes: 7,
+        writtenBytes: 8,
+        readBytesPerSecond: 1,
+        writtenBytesPerSecond: 2,
+        inBytes: 9,
+        outBytes: 10,
+        inBps: 0,
+        outBps: 0,
+      },
       uplinkBps: 1e9,
       appliances: 1,
       tunnels: [{ peerSite: "b", kind: "wireguard", up: true }],
@@ -108,6 +123,13 @@ describe("metricsText()", () => {
     const labels = '{host="a\\"1\\\\\\n",site="a",role="host"}';
     assert.ok(lines.includes(`consort_host_cpu_cores${labels} 1.5`), text);
     assert.ok(lines.includes(`consort_host_up${labels} 0`));
+  });
+
+  it("tells of the machine below a host", () => {
+    const labels = '{host="a\\"1\\\\\\n",site="a",role="host"}';
+    assert.ok(lines.includes(`consort_host_busy_cores${labels} 1.25`), text);
+    assert.ok(lines.includes(`consort_host_disk_written_bytes_total${labels} 8`));
+    assert.ok(lines.includes(`consort_host_received_bytes_total${labels} 9`));
   });
 
   it("is in the text format throughout: each family described once, each sample a number", () => {

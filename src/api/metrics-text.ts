@@ -78,6 +78,7 @@ function hostFamilies(hosts: readonly HostStatus[]): string[] {
     gauge("consort_host_memory_bytes", "Memory the host has.", (host) => host.memoryBytes),
     gauge("consort_host_memory_reserved_bytes", "Memory promised.", (host) => host.memoryReservedBytes),
     gauge("consort_host_memory_used_bytes", "Memory in use.", (host) => host.memoryUsedBytes),
+    ...machineFamilies(hosts),
     gauge("consort_host_uplink_bits_per_second", "Bandwidth of the host's uplink.", (host) => host.uplinkBps),
     family(
       "consort_tunnel_up",
@@ -93,14 +94,90 @@ function hostFamilies(hosts: readonly HostStatus[]): string[] {
   ];
 }
 
+/** Of the machine below each host that tells of it. */
+function machineFamilies(hosts: readonly HostStatus[]): string[] {
+  type Machine = NonNullable<HostStatus["machine"]>;
+  const of = (
+    name: string,
+    type: "gauge" | "counter",
+    about: string,
+    value: (machine: Machine) => number | undefined,
+  ): string =>
+    family(
+      name,
+      type,
+      about,
+      hosts.flatMap(({ id, site, role, machine }) => {
+        const measured = machine === undefined ? undefined : value(machine);
+        return measured === undefined ? [] : [{ labels: { host: id, site, role }, value: measured }];
+      }),
+    );
+  return [
+    of(
+      "consort_host_load_average",
+      "gauge",
+      "Processes that run or wait, over a minute.",
+      ({ load }) => load[0],
+    ),
+    of("consort_host_busy_cores", "gauge", "Cores that work, for whomever.", (one) => one.busyMilli / 1000),
+    of(
+      "consort_host_memory_available_bytes",
+      "gauge",
+      "Memory that programs could get.",
+      (one) => one.memoryAvailableBytes,
+    ),
+    of("consort_host_disk_read_bytes_total", "counter", "Read from its disks.", (one) => one.readBytes),
+    of(
+      "consort_host_disk_written_bytes_total",
+      "counter",
+      "Written to its disks.",
+      (one) => one.writtenBytes,
+    ),
+    of("consort_host_received_bytes_total", "counter", "Through its uplink.", (one) => one.inBytes),
+    of("consort_host_sent_bytes_total", "counter", "Through its uplink.", (one) => one.outBytes),
+  ];
+}
+
 function applianceFamilies(ensembles: readonly EnsembleStatus[]): string[] {
   const appliances = ensembles.flatMap((ensemble) => ensemble.appliances);
-  const each = (value: (appliance: (typeof appliances)[number]) => number): Sample[] =>
-    appliances.map((appliance) => ({
-      labels: { ensemble: appliance.ensemble, appliance: appliance.name, host: appliance.host ?? "" },
-      value: value(appliance),
-    }));
+  type Appliance = (typeof appliances)[number];
+  const some = (value: (appliance: Appliance) => number | undefined): Sample[] =>
+    appliances.flatMap((one) => {
+      const measured = value(one);
+      const labels = { ensemble: one.ensemble, appliance: one.name, host: one.host ?? "" };
+      return measured === undefined ? [] : [{ labels, value: measured }];
+    });
   return [
+    family(
+      "consort_appliance_received_bytes_total",
+      "counter",
+      "Over all its interfaces.",
+      some(({ network }) => network?.inBytes),
+    ),
+    family(
+      "consort_appliance_sent_bytes_total",
+      "counter",
+      "Over all its interfaces.",
+      some(({ network }) => network?.outBytes),
+    ),
+    family(
+      "consort_guest_memory_available_bytes",
+      "gauge",
+      "Memory that programs in the guest could get, as it tells itself.",
+      some(({ guest }) => guest?.memoryAvailableBytes),
+    ),
+    family(
+      "consort_guest_disk_read_bytes_total",
+      "counter",
+      "Read from the disks of the virtual machine.",
+      some(({ guest }) => guest?.readBytes),
+    ),
+    family(
+      "consort_guest_disk_written_bytes_total",
+      "counter",
+      "Written to the disks of the virtual machine.",
+      some(({ guest }) => guest?.writtenBytes),
+    ),
     family(
       "consort_appliances",
       "gauge",
@@ -120,19 +197,19 @@ function applianceFamilies(ensembles: readonly EnsembleStatus[]): string[] {
       "consort_appliance_cpu_used_cores",
       "gauge",
       "Cores in use.",
-      each((one) => one.cpuUsedMilli / 1000),
+      some((one) => one.cpuUsedMilli / 1000),
     ),
     family(
       "consort_appliance_memory_used_bytes",
       "gauge",
       "Memory in use.",
-      each((one) => one.memoryUsedBytes),
+      some((one) => one.memoryUsedBytes),
     ),
     family(
       "consort_appliance_restarts_total",
       "counter",
       "Restarts on its host.",
-      each((one) => one.restarts),
+      some((one) => one.restarts),
     ),
   ];
 }

@@ -75,7 +75,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
 const urlOf = ({ address, port, family }: AddressInfo): string =>
   family === "IPv6" ? `http://[${address}]:${port}` : `http://${address}:${port}`;
 
-async function ownVersion(): Promise<string> {
+export async function ownVersion(): Promise<string> {
   const manifest = await readFile(new URL("../../package.json", import.meta.url), "utf8");
   const { version } = JSON.parse(manifest) as { version: string };
   return version;

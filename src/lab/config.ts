@@ -43,6 +43,8 @@ export type ClusterConfig = {
   readonly apiAddress: string;
   /** 0: any free one; the real one is in "<runDir>/api.json". */
   readonly apiPort: number;
+  /** Where Ganglia's tools read, on this machine only; 0: any free one, told in "<runDir>/api.json". Absent: nowhere. */
+  readonly gangliaPort?: number;
   readonly tokenFile: string;
   readonly topology: Topology;
   readonly seed?: number;

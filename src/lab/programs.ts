@@ -120,6 +120,7 @@ function clusterConfig(options: ProgramOptions): ClusterConfig {
     runDir: paths.runDir,
     apiAddress: options.apiAddress,
     apiPort: options.apiPort,
+    gangliaPort: 0,
     tokenFile: paths.tokenFile,
     topology: options.topology,
     ...(options.seed === undefined ? {} : { seed: options.seed }),

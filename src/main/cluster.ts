@@ -1,6 +1,8 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startApi } from "#api/server.ts";
+import { startGanglia } from "#api/ganglia-server.ts";
+import type { GangliaServer } from "#api/ganglia-server.ts";
+import { ownVersion, startApi } from "#api/server.ts";
 import { ClusterManager } from "#cluster/manager.ts";
 import { openLocalBus } from "#drivers/messaging/local-server.ts";
 import { openEmbeddedStore } from "#drivers/store/embedded.ts";
@@ -15,7 +17,8 @@ const ownerOnly = 0o700;
 
 if (import.meta.main) await runManager<ClusterConfig>("cluster", manageCluster);
 
-async function manageCluster({ config, clock, log, signal }: Manager<ClusterConfig>): Promise<void> {
+async function manageCluster(manager: Manager<ClusterConfig>): Promise<void> {
+  const { config, clock, log, signal } = manager;
   const random = systemRandom();
   mkdirSync(config.stateDir, { recursive: true, mode: ownerOnly });
   const store = openEmbeddedStore({ path: join(config.stateDir, "store.db"), clock, random, log });
@@ -39,30 +42,68 @@ async function manageCluster({ config, clock, log, signal }: Manager<ClusterConf
     const listen = (port: number) =>
       startApi({ service: cluster, address, port, tokenFile, log, clock, random });
     // Clients that know the address of the manager before this one should find this one there.
-    const before = apiPort === 0 ? announcedPort(announced) : undefined;
-    const api = await (before === undefined ? listen(apiPort) : listen(before).catch(() => listen(apiPort)));
-    announce(announced, { url: api.url, tokenFile });
+    const before = announcedPorts(announced);
+    const api = await listenAgain(listen, apiPort, before.api);
+    const ganglia = await gangliaServer(cluster, manager, before.ganglia);
+    announce(announced, {
+      url: api.url,
+      tokenFile,
+      ...(ganglia === undefined ? {} : { ganglia: ganglia.address }),
+    });
     try {
       await cluster.run(signal);
     } finally {
-      await api.close();
+      await Promise.allSettled([api.close(), ganglia?.close()]);
     }
   } finally {
     await Promise.allSettled([messaging.close(), store.close()]);
   }
 }
 
-function announcedPort(path: string): number | undefined {
+/** On any free port it is the one of the manager before this, where it is to be had. */
+function listenAgain<Server>(
+  listen: (port: number) => Promise<Server>,
+  port: number,
+  before: number | undefined,
+): Promise<Server> {
+  return port === 0 && before !== undefined ? listen(before).catch(() => listen(port)) : listen(port);
+}
+
+async function gangliaServer(
+  service: ClusterManager,
+  { config, clock, log }: Manager<ClusterConfig>,
+  before: number | undefined,
+): Promise<GangliaServer | undefined> {
+  const { gangliaPort, lab: cluster, apiAddress: address } = config;
+  if (gangliaPort === undefined) return undefined;
+  const version = await ownVersion();
+  const listen = (port: number) => startGanglia({ service, cluster, version, address, port, clock, log });
   try {
-    const { url } = JSON.parse(readFileSync(path, "utf8")) as { url: string };
-    return Number(new URL(url).port) || undefined;
-  } catch {
+    return await listenAgain(listen, gangliaPort, before);
+  } catch (cause) {
+    // Who only reads measurements keeps nobody else from their work.
+    log.warn("Ganglia's tools cannot read here", { cause });
     return undefined;
   }
 }
 
+/** Those of the manager before this one. */
+function announcedPorts(path: string): { api?: number; ganglia?: number } {
+  try {
+    const { url, ganglia } = JSON.parse(readFileSync(path, "utf8")) as { url: string; ganglia?: string };
+    const api = Number(new URL(url).port);
+    const gangliaPort = Number(ganglia?.slice(ganglia.lastIndexOf(":") + 1));
+    return {
+      ...(api > 0 ? { api } : {}),
+      ...(gangliaPort > 0 ? { ganglia: gangliaPort } : {}),
+    };
+  } catch {
+    return {};
+  }
+}
+
 /** Where the command line finds the API; replaced whole, so that a reader never sees half of it. */
-function announce(path: string, where: { url: string; tokenFile: string }): void {
+function announce(path: string, where: { url: string; tokenFile: string; ganglia?: string }): void {
   writeFileSync(`${path}.new`, `${JSON.stringify(where)}\n`);
   renameSync(`${path}.new`, path);
 }

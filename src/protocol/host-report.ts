@@ -139,21 +139,25 @@ export type HostUsage = {
   readonly machine?: MachineUsage;
 };
 
-/** Times and bytes are counted since the machine started. */
+/** Bytes are counted since the machine started; rates, and what is busy, are of the time between the last two looks. */
 export type MachineUsage = {
   readonly processors: number;
   /** Processes that run or wait to run, averaged over 1, 5 and 15 minutes. */
   readonly load: readonly [number, number, number];
   /** All processors together. */
-  readonly busyMs: Millis;
+  readonly busyMilli: MilliCpu;
   readonly memoryTotalBytes: Bytes;
   readonly memoryAvailableBytes: Bytes;
   /** Of all its disks. */
   readonly readBytes: Bytes;
   readonly writtenBytes: Bytes;
+  readonly readBytesPerSecond: number;
+  readonly writtenBytesPerSecond: number;
   /** Through its uplink. */
   readonly inBytes?: Bytes;
   readonly outBytes?: Bytes;
+  readonly inBps?: BitsPerSecond;
+  readonly outBps?: BitsPerSecond;
 };
 
 /**

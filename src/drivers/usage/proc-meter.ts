@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { millis } from "#base/units.ts";
 import type { Clock } from "#base/runtime.ts";
 import type { Millis } from "#base/units.ts";
+import { machineUsage } from "#drivers/usage/machine-usage.ts";
+import type { Look } from "#drivers/usage/machine-usage.ts";
 import type { MachineMeter } from "#drivers/usage/port.ts";
 import {
   parseBusyMs,
@@ -18,7 +19,8 @@ const ticksPerSecond = 100;
 
 /**
  * From /proc of the machine this process runs on. Hosts of a lab share one kernel: load, processors and disks are of
- * the machine they share, and only the uplink is their own. Read again only after `ageMs`.
+ * the machine they share, and only the uplink is their own. Looked at again only after `ageMs`, however often it is
+ * asked.
  */
 export function procMeter(options: {
   readonly uplink: string;
@@ -26,31 +28,34 @@ export function procMeter(options: {
   readonly clock: Clock;
 }): MachineMeter {
   const { uplink, ageMs, clock } = options;
-  let last: { readonly at: Millis; readonly usage: MachineUsage | undefined } | undefined;
+  let last: Look | undefined;
+  let usage: MachineUsage | undefined;
   return {
     read: () => {
-      const at = clock.monotonic();
-      if (last === undefined || at - last.at >= ageMs) last = { at, usage: measure(uplink) };
-      return last.usage;
+      const atMs = clock.monotonic();
+      if (last !== undefined && atMs - last.atMs < ageMs) return usage;
+      try {
+        const look = lookAt(uplink, atMs);
+        usage = machineUsage(last, look);
+        last = look;
+      } catch {
+        // A kernel that tells nothing of this keeps nobody from reporting the rest.
+        usage = undefined;
+      }
+      return usage;
     },
   };
 }
 
-function measure(uplink: string): MachineUsage | undefined {
-  try {
-    const memory = parseMemory(readFileSync("/proc/meminfo", "utf8"));
-    const network = parseInterface(readFileSync("/proc/net/dev", "utf8"), uplink);
-    return {
-      processors: availableParallelism(),
-      load: parseLoad(readFileSync("/proc/loadavg", "utf8")),
-      busyMs: millis(parseBusyMs(readFileSync("/proc/stat", "utf8"), ticksPerSecond)),
-      memoryTotalBytes: memory.totalBytes,
-      memoryAvailableBytes: memory.availableBytes,
-      ...parseDisks(readFileSync("/proc/diskstats", "utf8")),
-      ...network,
-    };
-  } catch {
-    // A kernel that tells nothing of this keeps nobody from reporting the rest.
-    return undefined;
-  }
+function lookAt(uplink: string, atMs: Millis): Look {
+  const network = parseInterface(readFileSync("/proc/net/dev", "utf8"), uplink);
+  return {
+    atMs,
+    processors: availableParallelism(),
+    load: parseLoad(readFileSync("/proc/loadavg", "utf8")),
+    busyMs: parseBusyMs(readFileSync("/proc/stat", "utf8"), ticksPerSecond),
+    ...parseMemory(readFileSync("/proc/meminfo", "utf8")),
+    ...parseDisks(readFileSync("/proc/diskstats", "utf8")),
+    ...(network === undefined ? {} : { network }),
+  };
 }

@@ -134,17 +134,21 @@ export const ensembleStatusSchema = z.strictObject({
 });
 export type EnsembleStatus = z.infer<typeof ensembleStatusSchema>;
 
-/** Of the machine below a host; times and bytes since it started. */
+/** Of the machine below a host: bytes since it started, rates between the last two looks. */
 const machineUsageSchema = z.strictObject({
   processors: z.int(),
   load: z.tuple([z.number(), z.number(), z.number()]).readonly(),
-  busyMs: z.number(),
+  busyMilli: z.number(),
   memoryTotalBytes: z.number(),
   memoryAvailableBytes: z.number(),
   readBytes: z.number(),
   writtenBytes: z.number(),
+  readBytesPerSecond: z.number(),
+  writtenBytesPerSecond: z.number(),
   inBytes: z.number().optional(),
   outBytes: z.number().optional(),
+  inBps: z.number().optional(),
+  outBps: z.number().optional(),
 });
 
 export const hostStatusSchema = z.strictObject({
