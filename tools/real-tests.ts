@@ -33,7 +33,12 @@ console.log(`\n${files.length} files of tests on the real kernel, ${failed.lengt
 async function runFiles(chosen: readonly string[]): Promise<string[]> {
   const bad = new Set<string>();
   const note = (file: string): void => void bad.add(relative(process.cwd(), file));
-  const events = run({ files: [...chosen], concurrency: 1, timeout: hungMs });
+  const events = run({
+    files: [...chosen],
+    concurrency: 1,
+    timeout: hungMs,
+    execArgv: ["--import", new URL("./seed.ts", import.meta.url).href],
+  });
   events.on("test:summary", ({ file, success }) => {
     if (success) return;
     // The last one is of all files together.
