@@ -7,6 +7,7 @@ import { limits } from "#base/limits.ts";
 import { apiLimits } from "#api/limits.ts";
 import { readingLimits } from "#control/monitor/readings.ts";
 import { schedulingLimits } from "#control/scheduling/limits.ts";
+import { blobLimits } from "#drivers/blob/limits.ts";
 import { networkLimits } from "#drivers/network/limits.ts";
 import { messagingLimits } from "#drivers/messaging/limits.ts";
 import { storeLimits } from "#drivers/store/limits.ts";
@@ -232,6 +233,7 @@ test("docs/reference/limits.md names every limit and nothing else", () => {
       formatLimits,
       storeLimits,
       networkLimits,
+      blobLimits,
       messagingLimits,
       apiLimits,
       schedulingLimits,

@@ -3,19 +3,26 @@ import type { BlobRef, Digest } from "#model/image.ts";
 
 /**
  * Content by its digest, on this host's disk. Names nobody outside chose, so no path ever comes from a user or a guest.
- * What is half written is never seen; what is read is checked before it is first used after a restart.
+ * What is half written is never seen. What is found after a restart is what was once checked: where its file was touched
+ * since, it is checked anew, and gone if it is not what its name says.
  */
 export interface BlobStore {
-  /** Clears away what was half written. Called once, first. */
+  /** Clears away what was half written, and checks what was touched. Called once, first. */
   recover(signal: AbortSignal): Promise<void>;
   has(digest: Digest): boolean;
   /** Of the file, read-only for everybody. @throws not_found */
   path(digest: Digest): string;
-  /** Takes content in; rejects with `bad_input` when it is not what was expected, or too large. */
+  /** A directory of the same file system for files that are to be adopted. What is in it is its makers' to clear away. */
+  readonly workshop: string;
+  /**
+   * Takes content in; rejects with `bad_input` when it is not what was expected, or too large, and with
+   * `limit_exceeded` when the disk is too full.
+   */
   put(content: AsyncIterable<Uint8Array>, expected: Partial<BlobRef>, signal: AbortSignal): Promise<BlobRef>;
-  /** A file of our own of the same file system, by renaming it. */
+  /** A file of our own of the same file system, by renaming it. Nobody may have it open for writing any more. */
   adopt(file: string, signal: AbortSignal): Promise<BlobRef>;
   list(): readonly BlobRef[];
+  /** Whoever has it open goes on reading it. Nothing happens when it is not there. */
   remove(digest: Digest, signal: AbortSignal): Promise<void>;
 }
 
@@ -25,7 +32,12 @@ export type TransferProgress = { readonly doneBytes: number; readonly totalBytes
 
 /** Copies between hosts, over the underlay network; only those who know the cloud's token are served. */
 export interface BlobExchange {
-  /** From several at once where there are several; goes on where an earlier attempt stopped. */
+  /** What it asks of others and shows to them from now on; before the first, nobody is served. */
+  useToken(token: string): void;
+  /**
+   * From several at once where there are several; goes on where an earlier attempt stopped. Rejects with `unavailable`
+   * when none of them has it, and with `limit_exceeded` when the disk is too full.
+   */
   fetch(
     blob: BlobRef,
     from: readonly BlobPeer[],
@@ -34,6 +46,8 @@ export interface BlobExchange {
   ): Promise<void>;
   /** Resolves when it is durable there. */
   push(digest: Digest, to: BlobPeer, signal: AbortSignal): Promise<void>;
+  /** Removes what was fetched in part long before `now` (wall clock, ms since the epoch) and is not among `wanted`. */
+  forgetOthers(wanted: ReadonlySet<Digest>, now: number): Promise<void>;
   /** Where this host serves its own. */
   readonly port: number;
   close(): Promise<void>;
