@@ -1,5 +1,5 @@
 import { formatDuration, millis } from "#base/units.ts";
-import { age, bandwidth, reservation } from "#cli/quantities.ts";
+import { age, bandwidth, count, reservation } from "#cli/quantities.ts";
 import { formatTable } from "#cli/table.ts";
 import { formatValue } from "#control/adaptation/metrics.ts";
 import type { Unit } from "#control/adaptation/metrics.ts";
@@ -24,6 +24,16 @@ export function reservedText({ reservation: told }: ApplianceStatus): string | u
   const missed =
     dispatches === undefined || misses === undefined ? "" : `; ${misses} of ${dispatches} missed${late}`;
   return `${reservation(told)}${kept}${missed}`;
+}
+
+/** "3 programs, round-robin, 2ms/10ms" */
+export function teamText(team: NonNullable<ApplianceStatus["teams"]>[number]): string {
+  const { jobs, policy, executionUs, periodUs } = team;
+  const reserved =
+    executionUs === undefined || periodUs === undefined
+      ? "what others leave"
+      : reservation({ executionUs, periodUs });
+  return `${count(jobs, "program")}, ${policy}, ${reserved}`;
 }
 
 /** What all its traffic with other hosts is promised. */

@@ -1,5 +1,5 @@
 import { ConsortError } from "#base/errors.ts";
-import { adaptationTables, reservedText, trafficText } from "#cli/adaptation-text.ts";
+import { adaptationTables, reservedText, teamText, trafficText } from "#cli/adaptation-text.ts";
 import { apiOptions } from "#cli/arguments.ts";
 import { connect, route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
@@ -125,12 +125,15 @@ function formatAppliance(
     ["CPU used", cpu(appliance.cpuUsedMilli)],
     ["CPU promised", appliance.cpuReservedMilli === undefined ? undefined : cpu(appliance.cpuReservedMilli)],
     ["CPU reserved", reservedText(appliance)],
+    ...(appliance.teams ?? []).map((team) => [`team ${team.name}`, teamText(team)] as const),
     ["held", appliance.suspended === true ? "yes: consort resume lets it go on" : undefined],
     [
       "adjusted",
       appliance.adjusted === true ? `yes: consort export ${appliance.ensemble} shows how` : undefined,
     ],
     ["traffic", trafficText(appliance)],
+    ["sends now", appliance.network === undefined ? undefined : bandwidth(appliance.network.outBps)],
+    ["gets now", appliance.network === undefined ? undefined : bandwidth(appliance.network.inBps)],
     ["memory used", size(appliance.memoryUsedBytes)],
     ["memory limit", appliance.memoryLimitBytes === undefined ? undefined : size(appliance.memoryLimitBytes)],
     ...appliance.addresses.map(

@@ -62,6 +62,15 @@ async function readUsage(client: Client, signal: AbortSignal): Promise<Usage> {
 const missesOf = ({ reservation: told }: ApplianceStatus): string =>
   told?.dispatches === undefined || told.misses === undefined ? "-" : `${told.misses} of ${told.dispatches}`;
 
+/** "12Mbit/s of 40Mbit/s": what is sent or got over all its interfaces now, of what is promised. */
+function ofTraffic({ network, traffic }: ApplianceStatus, way: "outBps" | "inBps"): string {
+  const promised = traffic?.[way];
+  if (network === undefined) return "-";
+  return promised === undefined
+    ? bandwidth(network[way])
+    : `${bandwidth(network[way])} of ${bandwidth(promised)}`;
+}
+
 export function formatUsage(usage: Usage, width?: number): string {
   const hosts = formatTable<HostStatus>(
     [
@@ -90,6 +99,8 @@ export function formatUsage(usage: Usage, width?: number): string {
       { heading: "MISSES", right: true, optional: true, cell: missesOf },
       { heading: "MEMORY", right: true, cell: (row) => size(row.memoryUsedBytes) },
       { heading: "LIMIT", right: true, cell: (row) => size(row.memoryLimitBytes) },
+      { heading: "OUT", right: true, optional: true, cell: (row) => ofTraffic(row, "outBps") },
+      { heading: "IN", right: true, optional: true, cell: (row) => ofTraffic(row, "inBps") },
     ],
     usage.appliances,
     width,

@@ -295,6 +295,31 @@ test("top once, without a terminal, shows hosts, appliances and links", async ()
   assert.match(out, /shop: web-1 – db +inter-router +16Mbit\/s +15\.3Mbit\/s +80kbit\/s/);
 });
 
+test("top and describe show what an appliance sends and gets, against what is promised, and its teams", async () => {
+  const [web, ...others] = shop.appliances;
+  assert.ok(web !== undefined);
+  const busy = {
+    ...web,
+    network: { inBytes: 10, outBytes: 20, inBps: 2e6, outBps: 12e6 },
+    traffic: { serviceClass: "gold", outBps: 40e6 },
+    teams: [
+      { name: "films", policy: "round-robin", jobs: 3, executionUs: 2000, periodUs: 10_000 },
+      { name: "films/spare", policy: "together", jobs: 1 },
+    ],
+  };
+  await using api = await testApi({
+    ...answers,
+    "GET /v1/ensembles": json([{ ...shop, appliances: [busy, ...others] }]),
+    "GET /v1/ensembles/shop": json({ ...shop, appliances: [busy, ...others] }),
+  });
+  const top = await consort(["top"], { url: api.url });
+  assert.match(top.out, /12Mbit\/s of 40Mbit\/s +2Mbit\/s/);
+  const described = await consort(["describe", "shop/web-1"], { url: api.url });
+  assert.match(described.out, /sends now: +12Mbit\/s/);
+  assert.match(described.out, /team films: +3 programs, round-robin, 2ms\/10ms/);
+  assert.match(described.out, /team films\/spare: +1 program, together, what others leave/);
+});
+
 test("--watch repeats until Ctrl-C, which is its ordinary end; --json gives one line a look", async () => {
   const stop = new AbortController();
   let looks = 0;

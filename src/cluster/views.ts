@@ -8,8 +8,9 @@ import type { EnsembleRecord, HostRecord, HostStanding } from "#cluster/records.
 import { restartWord } from "#formats/restart.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
-import type { CpuRequest, CpuReservation } from "#model/ensemble.ts";
+import type { CpuRequest, CpuReservation, TeamSpec } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
+import { memoryDemandBytes } from "#planner/demand.ts";
 import type { LinkPath } from "#planner/mapping.ts";
 import { promisedOnUplinks } from "#planner/uplinks.ts";
 import type { SchedulingReport } from "#protocol/host-report.ts";
@@ -98,6 +99,7 @@ function applianceView(
     ...(spec.cpu?.kind === "reservation"
       ? { reservation: reservationView(spec.cpu, silent ? undefined : report?.scheduling) }
       : {}),
+    ...(spec.teams === undefined ? {} : { teams: teamsView(spec.teams) }),
     ...(host === undefined ? {} : trafficView(host, id, record, sources.seen)),
     ...(report?.vm?.guest === undefined ? {} : { guest: report.vm.guest }),
     ...(spec.traffic === undefined ? {} : { traffic: spec.traffic }),
@@ -106,6 +108,16 @@ function applianceView(
       ? { adjusted: true as const }
       : {}),
   };
+}
+
+/** Teams within teams follow the one they are in. */
+function teamsView(teams: readonly TeamSpec[], within = ""): NonNullable<ApplianceStatus["teams"]> {
+  return teams.flatMap(({ name, policy, jobs, cpu, teams: inner }) => {
+    const path = `${within}${name}`;
+    const own = { name: path, policy, jobs: jobs.length };
+    const reserved = cpu === undefined ? {} : { executionUs: cpu.executionUs, periodUs: cpu.periodUs };
+    return [{ ...own, ...reserved }, ...teamsView(inner, `${path}/`)];
+  });
 }
 
 /** Nothing of one without interfaces. */
@@ -219,7 +231,7 @@ function hostView(
     cpuReservedMilli: here.reduce((sum, one) => sum + reservedMilli(one.cpu), 0),
     cpuUsedMilli: report?.usage.cpuMilli ?? 0,
     memoryBytes: host.capacity.memoryBytes,
-    memoryReservedBytes: here.reduce((sum, one) => sum + (one.memoryBytes ?? 0), 0),
+    memoryReservedBytes: here.reduce((sum, one) => sum + memoryDemandBytes(one), 0),
     memoryUsedBytes: report?.usage.memoryBytes ?? 0,
     ...(report?.usage.machine === undefined ? {} : { machine: report.usage.machine }),
     uplinkBps: host.capacity.uplinkBps,

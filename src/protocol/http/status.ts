@@ -36,6 +36,18 @@ export const applianceStatusSchema = z.strictObject({
       latestUs: z.number().optional(),
     })
     .optional(),
+  /** Parts of its reservation, kept for some of its programs; a team within another is called "outer/inner". */
+  teams: z
+    .array(
+      z.strictObject({
+        name: z.string(),
+        policy: z.string(),
+        jobs: z.int(),
+        executionUs: z.number().optional(),
+        periodUs: z.number().optional(),
+      }),
+    )
+    .optional(),
   traffic: trafficSchema.optional(),
   /** It is to be held where it is; whether it is, `state` tells. */
   suspended: z.literal(true).optional(),
