@@ -25,12 +25,12 @@ export function parseEnsemble(
 ): Parsed<Ensemble> {
   const { file, format = formatOf(file) } = options;
   const source = readSource(text, file, format, formatLimits.ensembleBytes);
-  return source.ok ? parseSource(source.value, file) : source;
+  return source.ok ? parseEnsembleSource(source.value, file) : source;
 }
 
 /** The same from parsed JSON, as the HTTP API receives it; `file` only names it in problems, whose lines are 0. */
 export function parseEnsembleDocument(value: unknown, file: string): Parsed<Ensemble> {
-  return parseSource(sourceOf(value), file);
+  return parseEnsembleSource(sourceOf(value), file);
 }
 
 /** YAML for people: the shortest that reads back as the same ensemble. */
@@ -38,7 +38,8 @@ export function formatEnsembleYaml(ensemble: Ensemble): string {
   return yamlText(ensembleDocument(ensemble));
 }
 
-function parseSource(source: Source, file: string): Parsed<Ensemble> {
+/** The same from data with places. */
+export function parseEnsembleSource(source: Source, file: string): Parsed<Ensemble> {
   const checked = check(ensembleSchema, withoutExtensions(source), file);
   if (!checked.ok) return { ok: false, problems: withRest(checked.problems, source, file) };
   const built = buildEnsemble(checked.value);
@@ -73,7 +74,7 @@ function withRest(problems: readonly Problem[], source: Source, file: string): r
   if (left > 0) return problems;
   const rest = Object.fromEntries(kept);
   copyPlaces(places, value, rest);
-  const parsed = parseSource({ value: rest, places }, file);
+  const parsed = parseEnsembleSource({ value: rest, places }, file);
   return parsed.ok
     ? problems
     : [...problems, ...parsed.problems]

@@ -7,8 +7,9 @@ import { parseStagingAddress } from "#formats/staging-address.ts";
 
 /** The vocabulary of job files: what people write, in YAML, JSON, and over HTTP. JSDL documents are read to the same. */
 const pathExpected = "a path inside the appliance without . or .. in it, such as in.txt or /srv/data/in.txt";
-// oxlint-disable-next-line no-control-regex -- control characters are what is refused
-const pathPattern = /^\/?(?!\.{1,2}(?:\/|$))[^/\u0000-\u001f\u007f]+(?:\/(?!\.{1,2}(?:\/|$))[^/\u0000-\u001f\u007f]+)*$/;
+const pathPattern =
+  // oxlint-disable-next-line no-control-regex -- control characters are what is refused
+  /^\/?(?!\.{1,2}(?:\/|$))[^/\u0000-\u001f\u007f]+(?:\/(?!\.{1,2}(?:\/|$))[^/\u0000-\u001f\u007f]+)*$/;
 
 const pathSchema = z
   .string({ error: pathExpected })
@@ -18,11 +19,9 @@ const pathSchema = z
 const directoryExpected = "an absolute path without . or .. in it, such as /srv/work";
 const directorySchema = pathSchema.regex(/^\//, { error: directoryExpected });
 
-const addressSchema = quantity(
-  parseStagingAddress,
-  ["sftp://store.example/in.txt"],
-  "an address",
-).describe("file, sftp, ftp, s3, webhdfs, http or https; a file: only below what its manager opens to jobs.");
+const addressSchema = quantity(parseStagingAddress, ["sftp://store.example/in.txt"], "an address").describe(
+  "file, sftp, ftp, s3, webhdfs, http or https; a file: only below what its manager opens to jobs.",
+);
 
 const applianceExpected = "an appliance by ensemble and name, such as shop/worker-1";
 const credentialsSchema = nameSchema.optional().describe("A secret: consort secret set NAME.");
@@ -90,7 +89,9 @@ export const jobSchema = z.strictObject(
       .optional()
       .describe("Working directory; absent: one of the job's own, which goes with it."),
     stdin: pathSchema.optional().describe("Its input; none when absent."),
-    stdout: pathSchema.optional().describe("Its output goes there too, beside what consort job output shows."),
+    stdout: pathSchema
+      .optional()
+      .describe("Its output goes there too, beside what consort job output shows."),
     stderr: pathSchema.optional(),
     stageIn: listOf(stageInSchema, "a list such as [{from: sftp://store.example/in.txt, to: in.txt}]")
       .max(formatLimits.stagings, { error: `at most ${formatLimits.stagings} files` })

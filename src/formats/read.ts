@@ -2,6 +2,7 @@ import { readDevaXml } from "#formats/deva-xml.ts";
 import type { Parsed } from "#formats/problem.ts";
 import type { Source } from "#formats/source.ts";
 import { readYaml } from "#formats/yaml-source.ts";
+import type { SourceResult } from "#formats/yaml-source.ts";
 
 export type TextFormat = "yaml" | "json" | "xml";
 
@@ -11,8 +12,14 @@ export function formatOf(file: string): TextFormat {
   return /\.json$/i.test(file) ? "json" : "yaml";
 }
 
-/** A file's text as plain data with places; `bytesMax` bounds its size in UTF-8. */
-export function readSource(text: string, file: string, format: TextFormat, bytesMax: number): Parsed<Source> {
+/** A file's text as plain data with places; `bytesMax` bounds its size in UTF-8, `readXml` knows what its XML means. */
+export function readSource(
+  text: string,
+  file: string,
+  format: TextFormat,
+  bytesMax: number,
+  readXml: (text: string) => SourceResult = readDevaXml,
+): Parsed<Source> {
   const refuse = (line: number, column: number, message: string, suggestion?: string): Parsed<Source> => ({
     ok: false,
     problems: [
@@ -24,7 +31,7 @@ export function readSource(text: string, file: string, format: TextFormat, bytes
   if (plain.trim() === "") return refuse(1, 1, "the file is empty");
   const odd = oddCharacter(plain);
   if (odd !== undefined) return refuse(odd.line, odd.column, "this is no text: it contains a NUL character");
-  const result = format === "xml" ? readDevaXml(plain) : readYaml(plain);
+  const result = format === "xml" ? readXml(plain) : readYaml(plain);
   if (!result.ok) {
     const { line, column, message, suggestion } = result.problem;
     return refuse(line, column, message, suggestion);

@@ -29,7 +29,8 @@ export function parseStagingAddress(text: string): Quantity<string> {
     return refuse("a URL whose path has no . or .., nor escapes that hide something");
   if (parts.slice(1).every((part) => part === "") && url.protocol !== "http:" && url.protocol !== "https:")
     return refuse("a URL with a path", "name a file behind the host");
-  if (url.protocol !== "file:") return url.hostname === "" ? refuse("a URL with a host in it") : { ok: true, value: text };
+  if (url.protocol !== "file:")
+    return url.hostname === "" ? refuse("a URL with a host in it") : { ok: true, value: text };
   if (url.hostname !== "" && url.hostname !== "localhost")
     return refuse("a file: URL without a host, such as file:///srv/data/in.txt");
   if (url.search !== "") return refuse("a file: URL without a ?query");
