@@ -1,0 +1,137 @@
+# How a guest takes on who it is: sourced by what runs at boot and by what listens at the context port.
+# A context is a directory with a shell script `steps` (calls of the functions below, every word of it quoted by the
+# host manager) and what they refer to by number. It is applied as a whole, and again for another instance.
+# Plain POSIX shell and few programs: each of them takes milliseconds in an emulated machine.
+
+context_run=/run/consort
+[ -d $context_run ] || mkdir -p $context_run
+
+say() { echo "consort: $*" >/dev/console 2>/dev/null || true; }
+
+# The disk with that serial number, as its driver or udev tells.
+disk_of() {
+  for block in /sys/block/vd*; do
+    [ -e "$block/serial" ] || continue
+    serial=
+    read -r serial <"$block/serial" || true
+    if [ "$serial" = "$1" ]; then
+      echo "/dev/${block##*/}"
+      return 0
+    fi
+  done
+  return 1
+}
+
+# name mac: the interface with that hardware address; failing that (a machine resumed as another one) the one so named.
+interface_of() {
+  for net in /sys/class/net/*; do
+    read -r address <"$net/address" || continue
+    if [ "$address" = "$2" ]; then
+      echo "${net##*/}"
+      return 0
+    fi
+  done
+  [ -e "/sys/class/net/$1" ] && echo "$1"
+}
+
+instance() { context_instance=$1; }
+
+host() {
+  echo "$1" >/proc/sys/kernel/hostname
+  echo "$1" >/etc/hostname
+}
+
+# Seconds since 1970.
+clock() { date -u -s "@$1" >/dev/null; }
+
+# A file of random bytes: they count, and what was drawn from before is not drawn from again.
+entropy() { /usr/lib/consort/reseed <"$context_directory/$1" || say "could not take in entropy"; }
+
+# A machine id nobody else has.
+machine_id() {
+  echo "$1" >/etc/machine-id
+}
+
+# name mac address/prefix|dhcp mtu
+interface() {
+  device=$(interface_of "$1" "$2") || {
+    say "there is no interface $1 ($2)"
+    return 1
+  }
+  ip link set dev "$device" down
+  if [ "$device" != "$1" ]; then ip link set dev "$device" name "$1" || true; fi
+  ip addr flush dev "$1"
+  ip link set dev "$1" address "$2" mtu "$4" up
+  if [ "$3" = dhcp ]; then
+    lease_address "$1"
+    return
+  fi
+  ip addr add "$3" dev "$1"
+  # The host manager reaches a guest from a link-local address that never leaves the host.
+  [ "$1" != eth0 ] || ip route replace 169.254.0.0/16 dev "$1"
+}
+
+lease_address() {
+  if command -v udhcpc >/dev/null 2>&1; then
+    udhcpc -i "$1" -b -q -S -s /usr/lib/consort/lease </dev/null >/dev/null 2>&1 &
+  else
+    mkdir -p /run/systemd/network
+    printf '[Match]\nName=%s\n[Network]\nDHCP=ipv4\n' "$1" >"/run/systemd/network/10-$1.network"
+    networkctl reload 2>/dev/null || systemctl start systemd-networkd
+  fi
+}
+
+# number path mode: a file of the context goes where it belongs.
+file() {
+  mkdir -p "${2%/*}/"
+  rm -f "$2"
+  cp "$context_directory/$1" "$2"
+  chmod "$3" "$2"
+}
+
+# number: who may log in as root.
+authorized_keys() { file "$1" /root/.ssh/authorized_keys 600; }
+
+# numbers of one Ed25519 key: in Dropbear's form, in OpenSSH's, its public half.
+ssh_host_key() {
+  if [ -d /etc/dropbear ]; then
+    file "$1" /etc/dropbear/dropbear_ed25519_host_key 600
+  else
+    rm -f /etc/ssh/ssh_host_*
+    file "$2" /etc/ssh/ssh_host_ed25519_key 600
+    file "$3" /etc/ssh/ssh_host_ed25519_key.pub 644
+  fi
+}
+
+# serial path type options
+filesystem() {
+  disk=$(disk_of "$1") || {
+    say "there is no disk $1"
+    return 1
+  }
+  mkdir -p "$2"
+  grep -q " $2 " /proc/mounts || {
+    modprobe -q "$3" 2>/dev/null || true
+    mount -t "$3" -o "$4" "$disk" "$2"
+  }
+}
+
+# serial
+swap() {
+  disk=$(disk_of "$1") || return 1
+  grep -q "^$disk " /proc/swaps || swapon "$disk"
+}
+
+# What a guest runs; begins once everything else is there.
+command_file() { context_command="$context_directory/$1"; }
+
+# directory: 0, or 1 when a step failed; all of them are tried. Sets context_instance and context_command.
+apply_context() {
+  context_directory=$1
+  context_instance=
+  context_command=
+  context_failed=0
+  . "$1/steps"
+  echo "$context_instance" >$context_run/instance
+  return $context_failed
+}

@@ -1,0 +1,80 @@
+#!/bin/busybox sh
+# Process 1 of the tiny guest: file systems, drivers, identity, then the guest agent, SSH and the command.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux
+mount -t devtmpfs -o mode=755 dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mkdir -p /dev/pts /dev/shm
+mount -t devpts -o mode=620,gid=5 pts /dev/pts
+mount -t tmpfs -o mode=755 run /run
+ln -sf /proc/self/fd /dev/fd
+exec </dev/console >/dev/console 2>&1
+
+# Those that a boot waits for; the others come afterwards.
+modprobe -q -a virtio_pci virtio_mmio virtio_blk virtio_net virtio_console virtio_rng isofs
+ip link set dev lo up
+
+. /usr/lib/consort/context.sh
+
+boot_context() {
+  disk=$(disk_of cidata) || disk=$(findfs LABEL=cidata 2>/dev/null) || return 1
+  mkdir -p /run/consort/disk
+  mount -t iso9660 -o ro "$disk" /run/consort/disk || return 1
+  mkdir -p -m 700 /run/consort/context
+  tar -x -f /run/consort/disk/consort.tar -C /run/consort/context || return 1
+  umount /run/consort/disk
+  outcome=applied
+  apply_context /run/consort/context || outcome=failed
+  echo "$outcome $context_instance" >/run/consort/applied
+}
+
+keep_running() { while :; do "$@" </dev/null >/dev/null 2>&1; sleep 0.2; done; }
+
+boot_context || for net in /sys/class/net/eth*; do
+  [ -e "$net" ] || continue
+  ip link set dev "${net##*/}" up
+  lease_address "${net##*/}"
+done
+
+[ -s /etc/dropbear/dropbear_ed25519_host_key ] || dropbearkey -t ed25519 -f /etc/dropbear/dropbear_ed25519_host_key >/dev/null 2>&1
+keep_running dropbear -F -s -r /etc/dropbear/dropbear_ed25519_host_key -P /run/dropbear.pid &
+/usr/lib/consort/listen &
+modprobe -q -a virtio_balloon virtio_mem button evdev pvpanic pvpanic_pci
+for port in /sys/class/virtio-ports/*; do
+  [ -e "$port/name" ] || continue
+  read -r name <"$port/name"
+  [ "$name" != org.qemu.guest_agent.0 ] || keep_running qemu-ga -m virtio-serial -p "/dev/${port##*/}" -t /run &
+done
+keep_running acpid -d -c /etc/acpi &
+
+# Whether anything but this process and the kernel's own runs.
+others_run() {
+  for process in /proc/[0-9]*; do
+    line=
+    [ "$process" = /proc/1 ] || read -r line <"$process/cmdline"
+    [ -z "$line" ] || return 0
+  done 2>/dev/null
+  return 1
+}
+
+# Programs get their time; the host manager ends the machine when its patience does.
+finish() {
+  trap '' TERM USR1 USR2
+  kill -TERM -1
+  tries=0
+  while [ $tries -lt 600 ] && others_run; do
+    tries=$((tries + 1))
+    sleep 0.05
+  done
+  sync
+  umount -a -r 2>/dev/null
+  "$1" -f
+}
+# As busybox's own tools ask for it.
+trap 'finish halt' USR1
+trap 'finish poweroff' USR2
+trap 'finish reboot' TERM
+while :; do
+  sleep 86400 &
+  wait
+done
