@@ -16,6 +16,7 @@ import { capacityOf, promisesNothing } from "#planner/capacity.ts";
 import type { CapacityAnswer, CapacityOptions } from "#planner/capacity.ts";
 import type { PlacedCloud } from "#planner/departure.ts";
 import type { Violation } from "#planner/mapping.ts";
+import { abilitiesOf } from "#protocol/capability-names.ts";
 
 const copiesMost = 1000;
 const secondsMost = 60;
@@ -107,13 +108,7 @@ async function cloudOf(given: Arguments, context: CommandContext): Promise<Place
 
 /** As admission sees it: what is promised, and hosts that are open and have joined. */
 function placedCloud({ topology, hosts, standings, ensembles }: SnapshotDocument): PlacedCloud {
-  const kinds = ["task", "vm"] as const;
-  const capabilities = new Map(
-    hosts.map(({ id, capabilities: able }) => [
-      id,
-      kinds.filter((kind) => able.includes(`appliance:${kind}`)),
-    ]),
-  );
+  const capabilities = new Map(hosts.map((host) => [host.id, abilitiesOf(host.capabilities)]));
   const takesNothing = (id: HostId): boolean => {
     const standing = standings[id];
     return (

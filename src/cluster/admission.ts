@@ -1,9 +1,11 @@
 import { ConsortError } from "#base/errors.ts";
 import { digest } from "#base/digest.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
+import { imageContent, imageRefusals } from "#cluster/image-names.ts";
+import type { ImageLookup } from "#cluster/image-names.ts";
 import type { EnsembleRecord, HostRecord, HostStanding } from "#cluster/records.ts";
 import { appliancesOf } from "#model/appliances.ts";
-import type { ApplianceKind, ApplianceSpec, Ensemble } from "#model/ensemble.ts";
+import type { ApplianceSpec, Ensemble } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
 import { promisableTopology } from "#model/wire.ts";
 import { planDiff } from "#planner/diff.ts";
@@ -19,6 +21,7 @@ import type {
   Violation,
 } from "#planner/mapping.ts";
 import { machineOf } from "#planner/reservations.ts";
+import { abilitiesOf } from "#protocol/capability-names.ts";
 import type { PlanResult } from "#protocol/http/plan.ts";
 
 /** Finds a mapping; in a worker thread where the problem is large. */
@@ -32,6 +35,7 @@ export type AdmissionFacts = {
   readonly isLost: (host: HostId) => boolean;
   readonly standing: (host: HostId) => HostStanding;
   readonly policy?: PlacementPolicy | undefined;
+  readonly image: ImageLookup;
 };
 
 /** The question "where could this ensemble run", with everything else left where it is. */
@@ -62,7 +66,7 @@ export function promisedCloud(facts: AdmissionFacts): PlacedCloud {
     placed: facts.records.map(placedOf),
     unusableHosts: new Set(unusableReasons.keys()),
     unusableReasons,
-    capabilities: new Map([...facts.hosts.values()].map((host) => [host.id, kindsOf(host)])),
+    capabilities: new Map([...facts.hosts.values()].map((host) => [host.id, abilitiesOf(host.capabilities)])),
   };
 }
 
@@ -142,24 +146,30 @@ export function placementsOf(record: EnsembleRecord | undefined): Placements {
   return new Map(Object.entries(record?.placements ?? {}) as [never, HostId][]);
 }
 
+type PlanGiven = {
+  readonly ensemble: Ensemble;
+  readonly before: EnsembleRecord | undefined;
+  readonly mapping: Mapping;
+  readonly reasons?: ReadonlyMap<string, string>;
+  readonly image: ImageLookup;
+};
+
 /** What `plan` shows and `up` decides by. */
-export function planResult(
-  ensemble: Ensemble,
-  before: EnsembleRecord | undefined,
-  mapping: Mapping,
-  reasons: ReadonlyMap<string, string>,
-): PlanResult {
+export function planResult(given: PlanGiven): PlanResult {
+  const { ensemble, before, mapping, reasons = new Map() } = given;
   const diff = planDiff(inUse(before), ensemble, placementsOf(before), mapping.placements);
+  const images = imageRefusals(ensemble, given.image);
   const specs = new Map(appliancesOf(ensemble).map(({ id, spec }) => [id, spec]));
   return {
     ensemble: ensemble.name,
-    satisfiable: mapping.violations.length === 0,
+    satisfiable: mapping.violations.length + images.length === 0,
     changes: [
       ...diff.appliances.map((change) => ({
         action: applianceActions[change.change],
         subject: change.appliance,
         detail: describeChange(change),
       })),
+      ...imageChanges(given, new Set(diff.appliances.map((change) => change.appliance))),
       ...diff.links.map(({ change, link, fields }) => ({
         action: linkActions[change],
         subject: `${link.from} – ${link.to}`,
@@ -185,12 +195,34 @@ export function planResult(
       path: [...path.nodes],
       ...(path.link.spec.bandwidthBps === undefined ? {} : { bandwidthBps: path.link.spec.bandwidthBps }),
     })),
-    refusals: mapping.violations.map((violation) => ({
-      subject: violationSubject(violation),
-      message: violation.message,
-      remedy: violation.remedy,
-    })),
+    refusals: [
+      ...images,
+      ...mapping.violations.map((violation) => ({
+        subject: violationSubject(violation),
+        message: violation.message,
+        remedy: violation.remedy,
+      })),
+    ],
   };
+}
+
+/** Machines whose images' names stand for other content than when they were brought up, and that change in nothing else. */
+function imageChanges(
+  { ensemble, before, mapping, image }: PlanGiven,
+  told: ReadonlySet<ApplianceId>,
+): PlanResult["changes"] {
+  return appliancesOf(ensemble).flatMap(({ id, spec }) => {
+    const names = spec.vm === undefined ? [] : [spec.image ?? "", ...spec.vm.software];
+    const isOther = (name: string): boolean => {
+      const [was, is] = [before?.images?.[name], image(name)];
+      return was !== undefined && is !== undefined && digest(imageContent(was)) !== digest(imageContent(is));
+    };
+    if (told.has(id) || !names.some(isOther)) return [];
+    const host = mapping.placements.get(id);
+    return [
+      { action: "restart" as const, subject: id, detail: `${host === undefined ? "" : `on ${host}: `}image` },
+    ];
+  });
 }
 
 /** What is reserved for an appliance beside room, and how it would be kept. */
@@ -260,8 +292,4 @@ export function violationSubject(violation: Violation): string {
     default:
       return violation satisfies never;
   }
-}
-
-function kindsOf(host: HostRecord): ApplianceKind[] {
-  return (["task", "vm"] as const).filter((kind) => host.capabilities.includes(`appliance:${kind}`));
 }

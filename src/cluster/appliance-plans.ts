@@ -3,14 +3,15 @@ import { applianceId, applianceName, networkId } from "#base/ids.ts";
 import { parseNetwork } from "#base/ipv4.ts";
 import { isStillLeaving } from "#cluster/leaving.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
+import { lastingPart, vmPlan } from "#cluster/vm-plans.ts";
 import type { Appliance } from "#model/appliances.ts";
 import type { TeamSpec } from "#model/ensemble.ts";
 import { priorityOf } from "#model/service-classes.ts";
-import type { AppliancePlan, MonitorPlan, TrafficPlan } from "#protocol/host-plan.ts";
+import type { AppliancePlan, MonitorPlan, TrafficPlan, VmPlan } from "#protocol/host-plan.ts";
 
 /** What an appliance must be restarted for; cpu and memory only as far as having a limit at all, teams as far as their programs. */
 function generationOf(plan: Omit<AppliancePlan, "generation" | "held">): string {
-  const { cpu, memoryBytes, teams, ...others } = plan;
+  const { cpu, memoryBytes, teams, vm, ...others } = plan;
   const {
     restart: _restart,
     stopGraceMs: _stopGraceMs,
@@ -20,7 +21,13 @@ function generationOf(plan: Omit<AppliancePlan, "generation" | "held">): string 
     ...rest
   } = others;
   const programs = teams === undefined ? {} : { programs: programsOf(teams) };
-  return digest({ ...rest, ...programs, limited: [cpu !== undefined, memoryBytes !== undefined] });
+  const machine = vm === undefined ? {} : { vm: lastingPart(vm) };
+  return digest({
+    ...rest,
+    ...programs,
+    ...machine,
+    limited: [cpu !== undefined, memoryBytes !== undefined],
+  });
 }
 
 /** Teams without what may change while they run. */
@@ -28,8 +35,17 @@ function programsOf(teams: readonly TeamSpec[]): unknown[] {
   return teams.map(({ name, jobs, teams: inner }) => ({ name, jobs, teams: programsOf(inner) }));
 }
 
-/** Desired state of one appliance. */
-export function appliancePlan({ id, spec }: Appliance, record: EnsembleRecord): AppliancePlan {
+/** Desired state of one appliance; nothing while the images of a machine are not known. */
+export function appliancePlans(appliance: Appliance, record: EnsembleRecord): AppliancePlan[] {
+  const vm = vmPlan(appliance, record);
+  return appliance.spec.kind === "vm" && vm === undefined ? [] : [appliancePlan(appliance, vm, record)];
+}
+
+function appliancePlan(
+  { id, spec }: Appliance,
+  vm: VmPlan | undefined,
+  record: EnsembleRecord,
+): AppliancePlan {
   const plan: { -readonly [Key in keyof Omit<AppliancePlan, "generation" | "held">]: AppliancePlan[Key] } = {
     id,
     kind: spec.kind,
@@ -45,7 +61,8 @@ export function appliancePlan({ id, spec }: Appliance, record: EnsembleRecord): 
       address: one.address,
       prefixLength: parseNetwork(record.networks[one.network]?.subnet ?? "0.0.0.0/24").prefixLength,
     })),
-    ...(spec.image === undefined ? {} : { image: spec.image }),
+    ...(vm === undefined ? {} : { vm }),
+    ...(vm !== undefined || spec.image === undefined ? {} : { image: spec.image }),
     ...(spec.directory === undefined ? {} : { directory: spec.directory }),
     ...(spec.cpu === undefined ? {} : { cpu: spec.cpu }),
     ...(spec.enforcement === undefined ? {} : { enforcement: spec.enforcement }),

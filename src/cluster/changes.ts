@@ -8,6 +8,7 @@ import { checkHolds, checkMapping, mappingProblem, planResult } from "#cluster/a
 import { allocate } from "#cluster/allocation.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
+import { imagesNamed } from "#cluster/image-names.ts";
 import type { EnsembleChange, Operations } from "#cluster/operations.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import type { Ensemble } from "#model/ensemble.ts";
@@ -71,13 +72,14 @@ export class Changes {
         `Cannot bring up ${ensemble.name}: it is being removed, wait until it is gone`,
       );
     }
+    imagesNamed(ensemble, facts().image);
     const problem = mappingProblem(ensemble, facts());
     const mapping = await this.#context.parts.solve(problem, signal);
     if (mapping.violations.length > 0) {
       const first = mapping.violations[0];
       const more = mapping.violations.length > 1 ? ` (and ${mapping.violations.length - 1} more)` : "";
       throw new ConsortError("unsatisfiable", `Cannot bring up ${ensemble.name}: ${first?.message}${more}`, {
-        details: { refusals: planResult(ensemble, before, mapping, new Map()).refusals },
+        details: { refusals: planResult({ ensemble, before, mapping, image: facts().image }).refusals },
       });
     }
     checkMapping(problem, mapping);
@@ -87,6 +89,7 @@ export class Changes {
   #placed(ensemble: Ensemble, mapping: Mapping): ReturnType<Parameters<Operations["accept"]>[1]> {
     const before = this.#context.state.ensemble(ensemble.name);
     const placements = Object.fromEntries(mapping.placements) as EnsembleRecord["placements"];
+    const images = imagesNamed(ensemble, this.#context.facts().image);
     const placed = { ensemble, placements, leaving: leavingAfter(before, placements) };
     return {
       record: {
@@ -94,6 +97,7 @@ export class Changes {
         state: "present",
         paths: mapping.paths,
         ...allocate(ensemble, before, this.#holders(ensemble.name)),
+        ...(Object.keys(images).length === 0 ? {} : { images }),
         unleased: unleasedAfter(before, placed),
         revision: (before?.revision ?? 0) + 1,
       },

@@ -9,6 +9,7 @@ import { Dispatcher } from "#cluster/dispatcher.ts";
 import { EventLog } from "#cluster/event-log.ts";
 import type { DesiredCloud } from "#cluster/host-plans.ts";
 import { HostsSeen } from "#cluster/hosts-seen.ts";
+import type { ImageLookup } from "#cluster/image-names.ts";
 import { Leases } from "#cluster/leases.ts";
 import { Operations } from "#cluster/operations.ts";
 import type { PaceKeeper } from "#cluster/pace-keeper.ts";
@@ -32,6 +33,8 @@ export type ClusterManagerParts = {
   readonly topology: Topology;
   /** How hosts are filled; absent: evenly, and nothing moves to make room. */
   readonly policy?: { readonly placement: PlacementPolicy; readonly consolidate: boolean };
+  /** What images' names stand for; absent: no image is known. */
+  readonly images?: ImageLookup;
   /** Proposes a host to empty; needed where the policy is to consolidate. */
   readonly consolidate?: Consolidate;
 };
@@ -125,6 +128,7 @@ export class ClusterContext {
       isLost: (host: HostId) => this.seen.isLost(host),
       standing: (host: HostId) => this.state.standing(host),
       policy: this.parts.policy?.placement,
+      image: (name) => this.parts.images?.(name),
     };
   };
 

@@ -2,7 +2,7 @@ import { digest } from "#base/digest.ts";
 import { networkId } from "#base/ids.ts";
 import type { ApplianceId, HostId, SiteName } from "#base/ids.ts";
 import { bitsPerSecond } from "#base/units.ts";
-import { appliancePlan, monitorPlans, trafficPlan } from "#cluster/appliance-plans.ts";
+import { appliancePlans, monitorPlans, trafficPlan } from "#cluster/appliance-plans.ts";
 import {
   segmentMtu,
   sitesOfPair,
@@ -139,7 +139,7 @@ function makePieces(
     hosts.map((host) => [
       host,
       {
-        appliances: (appliances.get(host) ?? []).map((appliance) => appliancePlan(appliance, record)),
+        appliances: (appliances.get(host) ?? []).flatMap((appliance) => appliancePlans(appliance, record)),
         segments: segments
           .filter((one) => one.hosts.has(host))
           .map((one) => segmentSeenFrom(host, one.segment, cloud)),

@@ -255,14 +255,12 @@ export class ClusterManager implements ClusterService {
   async plan(declared: Ensemble, signal: AbortSignal): Promise<PlanResult> {
     const { context } = this.#inCharge();
     const ensemble = keepingAdjustments(context.state.ensemble(declared.name)?.ensemble, declared);
-    const problem = mappingProblem(ensemble, context.facts());
+    const facts = context.facts();
+    const problem = mappingProblem(ensemble, facts);
     const mapping = await this.#parts.solve(problem, signal);
-    return planResult(
-      ensemble,
-      context.state.ensemble(ensemble.name),
-      mapping,
-      placementReasons(problem, mapping),
-    );
+    const before = context.state.ensemble(ensemble.name);
+    const reasons = placementReasons(problem, mapping);
+    return planResult({ ensemble, before, mapping, reasons, image: facts.image });
   }
 
   explain(name: string, _signal: AbortSignal): Promise<Explanation> {

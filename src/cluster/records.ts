@@ -1,4 +1,5 @@
 import type { ApplianceId, HostId, Ipv4Address, MacAddress, SiteName } from "#base/ids.ts";
+import type { NamedImages } from "#cluster/image-names.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { HostCapacity } from "#protocol/host-report.ts";
 import type { Operation } from "#protocol/http/operation.ts";
@@ -34,6 +35,8 @@ export type EnsembleRecord = {
   readonly paths: readonly LinkPath[];
   readonly networks: Readonly<Record<string, NetworkAllocation>>;
   readonly interfaces: Readonly<Record<ApplianceId, readonly InterfaceAllocation[]>>;
+  /** By the names that its virtual machines have them by: as they were when it was last brought up. */
+  readonly images?: NamedImages;
   /** Hosts an appliance was placed on before and has not been told to be gone from. */
   readonly leaving: Leaving;
   /**

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { Ipv4Address, MacAddress } from "#base/ids.ts";
+import { imageModelSchema } from "#formats/snapshot-vm.ts";
 import * as leaf from "#formats/snapshot-leaves.ts";
 import {
   applianceId,
@@ -50,6 +51,7 @@ const ensembleRecordSchema = leaf.shape({
     applianceId,
     leaf.listOf(leaf.shape({ network: leaf.text, mac: leaf.idOf<MacAddress>("a MAC address"), address })),
   ),
+  images: leaf.mapOf(leaf.text, imageModelSchema).exactOptional(),
   leaving: hostsByAppliance,
   unleased: hostsByAppliance,
   over: z.exactOptional(leaf.listOf(applianceId)),

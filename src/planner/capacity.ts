@@ -2,7 +2,7 @@ import { ensembleName } from "#base/ids.ts";
 import type { HostId } from "#base/ids.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type { Ensemble } from "#model/ensemble.ts";
-import { cpuDemandMilli } from "#planner/demand.ts";
+import { cpuDemandMilli, memoryDemandBytes } from "#planner/demand.ts";
 import type { PlacedCloud } from "#planner/departure.ts";
 import { existingLoad } from "#planner/existing-load.ts";
 import { fatalLoss } from "#planner/host-loss.ts";
@@ -147,7 +147,7 @@ class CapacitySearch {
     });
     for (const { spec } of more.flatMap(appliancesOf)) {
       cpu -= cpuDemandMilli(spec);
-      memory -= spec.memoryBytes ?? 0;
+      memory -= memoryDemandBytes(spec);
     }
     return cpu >= 0 && memory >= 0;
   }

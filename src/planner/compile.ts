@@ -3,7 +3,13 @@ import { bitsPerSecond } from "#base/units.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
 import type { HostSpec } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
-import { cpuDemandMilli, hostAllows, nominalDemandMilli } from "#planner/demand.ts";
+import {
+  abilitiesFor,
+  cpuDemandMilli,
+  hostAllows,
+  memoryDemandBytes,
+  nominalDemandMilli,
+} from "#planner/demand.ts";
 import { existingLoad } from "#planner/existing-load.ts";
 import { anywhere, groupAppliances } from "#planner/groups.ts";
 import type { Groups } from "#planner/groups.ts";
@@ -170,11 +176,11 @@ function compileUnits(
       unit.unitNominal[index]! += nominalDemandMilli(spec);
       if (fixed >= 0 && pinnedHost(problem, id) !== undefined) {
         load.cpu[fixed]! += cpu;
-        load.memory[fixed]! += spec.memoryBytes ?? 0;
+        load.memory[fixed]! += memoryDemandBytes(spec);
         continue;
       }
       unit.unitCpu[index]! += cpu;
-      unit.unitMemory[index]! += spec.memoryBytes ?? 0;
+      unit.unitMemory[index]! += memoryDemandBytes(spec);
     }
     for (const [home, count] of homes) {
       if (count <= unit.unitHomeMembers[index]!) continue;
@@ -184,7 +190,9 @@ function compileUnits(
     unit.unitChoice[index] =
       fixed === anywhere
         ? choose(
-            [...new Set(specs.map((spec) => JSON.stringify([spec.kind, spec.placement])))].sort().join(),
+            [...new Set(specs.map((spec) => JSON.stringify([abilitiesFor(spec), spec.placement])))]
+              .sort()
+              .join(),
             (host) => specs.every((spec) => hostAllows(problem, host, spec)),
           )
         : choose(`fixed to ${fixed}`, (_, host) => host === fixed);

@@ -1,6 +1,6 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Appliance } from "#model/appliances.ts";
-import { cpuDemandMilli } from "#planner/demand.ts";
+import { cpuDemandMilli, memoryDemandBytes } from "#planner/demand.ts";
 import { departureProblem } from "#planner/departure.ts";
 import type { PlacedCloud } from "#planner/departure.ts";
 import { existingLoad } from "#planner/existing-load.ts";
@@ -65,7 +65,7 @@ function mayFit(
       : [{ cpu: cpuMilli - load.cpu[index]!, memory: memoryBytes - load.memory[index]! }],
   );
   return leaving.every(({ spec }) =>
-    rooms.some((room) => room.cpu >= cpuDemandMilli(spec) && room.memory >= (spec.memoryBytes ?? 0)),
+    rooms.some((room) => room.cpu >= cpuDemandMilli(spec) && room.memory >= memoryDemandBytes(spec)),
   );
 }
 

@@ -2,6 +2,7 @@ import type { ApplianceId, HostId } from "#base/ids.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
 import type { ApplianceSpec, Ensemble, TeamSpec } from "#model/ensemble.ts";
+import type { VmSpec } from "#model/vm.ts";
 import type { Placements } from "#planner/mapping.ts";
 
 export type ApplianceChange = {
@@ -42,7 +43,7 @@ export type PlanDiff = {
 };
 
 /** Hosts change these while it runs; a limit that was not there, or of programs, only with a new start. */
-const liveFields = new Set(["cpu", "memoryBytes", "enforcement", "teams", "traffic", "suspended"]);
+const liveFields = new Set(["cpu", "memoryBytes", "enforcement", "teams", "traffic", "suspended", "vm"]);
 const limitFields = new Set(["cpu", "memoryBytes"]);
 const quietFields = new Set(["restart", "priority", "stopGraceMs", "replicas", "placement", "name"]);
 
@@ -127,7 +128,15 @@ function isLive(field: string, before: ApplianceSpec, after: ApplianceSpec): boo
     return (before[key] === undefined) === (after[key] === undefined);
   }
   if (field === "teams") return canonical(programsOf(before.teams)) === canonical(programsOf(after.teams));
+  if (field === "vm") return canonical(lastingOf(before.vm)) === canonical(lastingOf(after.vm));
   return liveFields.has(field);
+}
+
+/** What of a machine is only had by a new start. */
+function lastingOf(vm: VmSpec | undefined): unknown {
+  if (vm === undefined) return undefined;
+  const { vcpus: _vcpus, disk: _disk, checkpoint: _checkpoint, start: _start, ...rest } = vm;
+  return rest;
 }
 
 /** What of teams is started anew when it changes. */

@@ -3,7 +3,7 @@ import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { ApplianceLink } from "#model/appliances.ts";
 import type { ConnectionType, Topology } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
-import { cpuDemandMilli, nominalDemandMilli } from "#planner/demand.ts";
+import { cpuDemandMilli, memoryDemandBytes, nominalDemandMilli } from "#planner/demand.ts";
 import type { HeldCapacity, MappingProblem, PlacedEnsemble } from "#planner/mapping.ts";
 import { pathTableOf } from "#planner/path-table.ts";
 import type { PathTable } from "#planner/path-table.ts";
@@ -112,7 +112,7 @@ function holdingOf(placed: PlacedEnsemble, topology: Topology, paths: PathTable)
     taken.set(host, {
       cpu: cpu + cpuDemandMilli(spec),
       nominalCpu: nominalCpu + nominalDemandMilli(spec),
-      memory: memory + (spec.memoryBytes ?? 0),
+      memory: memory + memoryDemandBytes(spec),
     });
   }
   const carried = new Map<number, number>();

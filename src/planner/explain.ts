@@ -115,7 +115,10 @@ function whyPinned(problem: MappingProblem, compiled: Compiled, index: number): 
 
 function whyNotAllowed(problem: MappingProblem, host: HostSpec, compiled: Compiled, index: number): string {
   const { spec } = compiled.appliances[index]!;
-  if (!hasDriver(problem, host, spec.kind)) return `no driver for kind ${spec.kind}`;
+  if (!hasDriver(problem, host, spec)) {
+    const runsKind = hasDriver(problem, host, { kind: spec.kind });
+    return runsKind ? "no guest runs in KVM there" : `no driver for kind ${spec.kind}`;
+  }
   const { hosts, sites, labels } = spec.placement;
   if (hosts !== undefined && !hosts.includes(host.id)) return `must be on ${hosts.join(" or ")}`;
   if (sites !== undefined && !sites.includes(host.site)) return `must be in site ${sites.join(" or ")}`;

@@ -3,7 +3,7 @@ import { bitsPerSecond, milliCpu } from "#base/units.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type { ConnectionType, Device, Topology } from "#model/topology.ts";
 import { wireRate } from "#model/wire.ts";
-import { coveredBy, cpuDemandMilli, hostAllows } from "#planner/demand.ts";
+import { coveredBy, cpuDemandMilli, hostAllows, memoryDemandBytes } from "#planner/demand.ts";
 import type { LinkPath, Mapping, MappingProblem, PlacedEnsemble, Placements } from "#planner/mapping.ts";
 import { reservationsByHost, scheduleRefusal } from "#planner/reservations.ts";
 import { trafficLoads } from "#planner/traffic.ts";
@@ -69,9 +69,9 @@ function lintCapacities(
     const host = placements.get(id);
     if (host === undefined) continue;
     add(cpu, host, cpuDemandMilli(spec));
-    add(memory, host, spec.memoryBytes ?? 0);
+    add(memory, host, memoryDemandBytes(spec));
     if (cpuDemandMilli(spec) > 0) touched.cpu.add(host);
-    if ((spec.memoryBytes ?? 0) > 0) touched.memory.add(host);
+    if (memoryDemandBytes(spec) > 0) touched.memory.add(host);
   }
   for (const { physicalLinks, wireBps } of paths) {
     for (const physical of physicalLinks) {
@@ -140,7 +140,7 @@ function takingOf(placed: PlacedEnsemble, topology: Topology): Taking {
     if (host === undefined) continue;
     const taken = hosts.get(host) ?? { cpuMilli: 0, memoryBytes: 0 };
     taken.cpuMilli += cpuDemandMilli(spec);
-    taken.memoryBytes += spec.memoryBytes ?? 0;
+    taken.memoryBytes += memoryDemandBytes(spec);
     hosts.set(host, taken);
   }
   const links = new Map<number, number>();

@@ -42,9 +42,12 @@ export type MappingProblem = {
    * keep every promise; of equally full ones the last of the topology.
    */
   readonly policy?: PlacementPolicy;
-  /** Kinds each host has a driver for; a host that is not listed has `task` alone. */
-  readonly capabilities?: ReadonlyMap<HostId, readonly ApplianceKind[]>;
+  /** What each host can do; a host that is not listed runs `task` alone. */
+  readonly capabilities?: ReadonlyMap<HostId, readonly HostAbility[]>;
 };
+
+/** Kinds it has a driver for; kvm: virtual machines run in hardware there, as a guest has shown. */
+export type HostAbility = ApplianceKind | "kvm";
 
 /** In the order of the topology's hosts and links; thousandths of a core, bytes, bits per second each way. */
 export type HeldCapacity = {
@@ -162,5 +165,7 @@ export type Violation = Explained &
         readonly kind: "no-driver";
         readonly appliance: ApplianceId;
         readonly applianceKind: ApplianceKind;
+        /** What it needs that none of the hosts can do. */
+        readonly lacking: readonly HostAbility[];
       }
   );

@@ -15,7 +15,7 @@ import type { BookedMachine } from "#control/scheduling/admission.ts";
 import type { Refusal } from "#control/scheduling/refusal.ts";
 import type { Appliance, ApplianceLink } from "#model/appliances.ts";
 import type { CpuReservation, PlacementRule } from "#model/ensemble.ts";
-import { coveredBy, cpuDemandMilli, hasDriver } from "#planner/demand.ts";
+import { abilitiesFor, coveredBy, cpuDemandMilli, hasDriver, memoryDemandBytes } from "#planner/demand.ts";
 import { existingLoad } from "#planner/existing-load.ts";
 import type { LinkPath, MappingProblem, Placements, Violation } from "#planner/mapping.ts";
 import type { HostSpec } from "#model/topology.ts";
@@ -55,18 +55,8 @@ function unplaced(problem: MappingProblem, placements: Placements): Violation[] 
     const { spec, id } = appliance;
     const anchor = pinnedBeside(problem, id);
     if (anchor !== undefined) return [stranded(appliance, anchor)];
-    const capable = hosts.filter((host) => hasDriver(problem, host, spec.kind));
-    if (capable.length === 0) {
-      return [
-        {
-          kind: "no-driver",
-          appliance: id,
-          applianceKind: spec.kind,
-          message: `Cannot place ${id}: no driver on these hosts for kind ${spec.kind}`,
-          remedy: `Add a host that runs appliances of kind ${spec.kind}, or declare another kind`,
-        },
-      ];
-    }
+    const capable = hosts.filter((host) => hasDriver(problem, host, spec));
+    if (capable.length === 0) return [unable(problem, appliance)];
     const wanted = requirement(appliance);
     return [
       {
@@ -78,6 +68,28 @@ function unplaced(problem: MappingProblem, placements: Placements): Violation[] 
       },
     ];
   });
+}
+
+/** No host at all can run it, wherever it may be. */
+function unable(problem: MappingProblem, { id, spec }: Appliance): Violation {
+  const { kind } = spec;
+  const needs = abilitiesFor(spec);
+  const runsKind = problem.topology.hosts.some((host) => hasDriver(problem, host, { kind }));
+  const about = { kind: "no-driver", appliance: id, applianceKind: kind } as const;
+  if (runsKind) {
+    return {
+      ...about,
+      lacking: needs.filter((one) => one !== kind),
+      message: `Cannot place ${id}: no guest runs in KVM on any of these hosts, wanted accel: kvm`,
+      remedy: "Declare accel: auto, which does without where it has to, or add a host whose KVM works",
+    };
+  }
+  return {
+    ...about,
+    lacking: needs,
+    message: `Cannot place ${id}: no driver on these hosts for kind ${kind}`,
+    remedy: `Add a host that runs appliances of kind ${kind}, or declare another kind`,
+  };
 }
 
 type Anchor = { readonly appliance: ApplianceId; readonly host: HostId };
@@ -132,9 +144,9 @@ function hostViolations(problem: MappingProblem, placements: Placements): Violat
   return hosts.flatMap((host, index): Violation[] => {
     const found: Violation[] = [];
     const byCpu = (on.get(host.id) ?? []).filter(({ spec }) => cpuDemandMilli(spec) > 0);
-    const byMemory = (on.get(host.id) ?? []).filter(({ spec }) => (spec.memoryBytes ?? 0) > 0);
+    const byMemory = (on.get(host.id) ?? []).filter(({ spec }) => memoryDemandBytes(spec) > 0);
     const cpu = byCpu.reduce((sum, { spec }) => sum + cpuDemandMilli(spec), load.cpu[index]!);
-    const memory = byMemory.reduce((sum, { spec }) => sum + (spec.memoryBytes ?? 0), load.memory[index]!);
+    const memory = byMemory.reduce((sum, { spec }) => sum + memoryDemandBytes(spec), load.memory[index]!);
     if (byCpu.length > 0 && cpu > host.cpuMilli) {
       found.push({
         kind: "host-cpu",

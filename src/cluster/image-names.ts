@@ -1,0 +1,75 @@
+import { ConsortError } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import { appliancesOf } from "#model/appliances.ts";
+import type { Ensemble } from "#model/ensemble.ts";
+import type { Image } from "#model/image.ts";
+import type { PlanResult } from "#protocol/http/plan.ts";
+
+/** The image that a name, or the address it is fetched from, stands for now; undefined: the catalogue has none. */
+export type ImageLookup = (name: string) => Image | undefined;
+
+export type NamedImages = Readonly<Record<string, Image>>;
+
+type Use = { readonly appliance: ApplianceId; readonly role: Image["role"] };
+
+/** Every image an ensemble names for its virtual machines, and for whom. */
+function usesOf(ensemble: Ensemble): Map<string, Use[]> {
+  const uses = new Map<string, Use[]>();
+  const add = (name: string, use: Use): void => {
+    const known = uses.get(name);
+    if (known === undefined) uses.set(name, [use]);
+    else known.push(use);
+  };
+  for (const { id, spec } of appliancesOf(ensemble)) {
+    if (spec.vm === undefined) continue;
+    if (spec.image !== undefined) add(spec.image, { appliance: id, role: "base" });
+    for (const name of spec.vm.software) add(name, { appliance: id, role: "software" });
+  }
+  return uses;
+}
+
+/** What is not there, or cannot serve as what it is named for. */
+export function imageRefusals(ensemble: Ensemble, lookup: ImageLookup): PlanResult["refusals"] {
+  return [...usesOf(ensemble)].flatMap(([name, uses]) => {
+    const image = lookup(name);
+    const wrong = uses.find(({ role }) => image?.role !== role);
+    if (wrong === undefined) return [];
+    const { appliance, role } = wrong;
+    const message =
+      image === undefined
+        ? `Cannot make ${appliance}: no image "${name}" is in the catalogue`
+        : `Cannot make ${appliance}: "${name}" is an image for ${roleWords[image.role]}, one for ${roleWords[role]} was wanted`;
+    return [{ subject: appliance, message, remedy: remedyFor(image) }];
+  });
+}
+
+const remedyFor = (image: Image | undefined): string =>
+  image === undefined
+    ? "Register or build it: consort image --help; what there is: consort image list"
+    : "Name another one: consort image list";
+
+const roleWords: Readonly<Record<Image["role"], string>> = {
+  base: "a machine to boot from",
+  software: "/opt",
+  root: "tasks",
+};
+
+/** All an ensemble names, as they are now. Throws `unsatisfiable` where one is missing or of the wrong role. */
+export function imagesNamed(ensemble: Ensemble, lookup: ImageLookup): NamedImages {
+  const refusals = imageRefusals(ensemble, lookup);
+  const [first] = refusals;
+  if (first !== undefined) {
+    throw new ConsortError("unsatisfiable", `${first.message}; ${first.remedy}`, { details: { refusals } });
+  }
+  return Object.fromEntries([...usesOf(ensemble).keys()].map((name) => [name, lookup(name)!]));
+}
+
+/** What of an image a machine is made from: another name or origin makes no other machine. */
+export function imageContent({ architecture, disk, boot, features }: Image): unknown {
+  return {
+    architecture,
+    features,
+    ...(disk === undefined ? {} : { disk }),
+    ...(boot === undefined ? {} : { boot }),
+  };
+}
