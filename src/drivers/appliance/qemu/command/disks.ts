@@ -1,0 +1,32 @@
+import type { DiskSpec } from "./spec.ts";
+
+/** `-blockdev` and `-device` arguments of one disk; nodes from the lowest layer up, as each names the one below. */
+export function diskArguments(disk: DiskSpec, bus: "device" | "pci"): readonly string[] {
+  const nodes = disk.layers.map((layer, depth) => {
+    const top = depth === 0;
+    const node = layerNode(disk.name, depth);
+    const readOnly = !top || disk.readOnly;
+    const common = { "read-only": readOnly, discard: "unmap" };
+    const below = depth + 1 < disk.layers.length ? { backing: layerNode(disk.name, depth + 1) } : {};
+    // Without it, QEMU would open what the image's own header names.
+    const backing = layer.format === "qcow2" ? { backing: null, ...below } : {};
+    return [
+      { ...layer.source, ...common, "node-name": `${node}-file` },
+      { driver: layer.format, ...common, ...backing, file: `${node}-file`, "node-name": node },
+    ];
+  });
+  const device = {
+    driver: `virtio-blk-${bus}`,
+    id: `disk-${disk.name}`,
+    drive: disk.name,
+    serial: disk.name,
+  };
+  return [
+    ...nodes.toReversed().flatMap((pair) => pair.flatMap((node) => ["-blockdev", JSON.stringify(node)])),
+    "-device",
+    JSON.stringify(device),
+  ];
+}
+
+/** The top layer bears the disk's own name. */
+const layerNode = (disk: string, depth: number): string => (depth === 0 ? disk : `${disk}-below${depth - 1}`);

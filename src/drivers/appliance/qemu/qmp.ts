@@ -1,0 +1,159 @@
+import type { Socket } from "node:net";
+import { ConsortError } from "#base/errors.ts";
+import { Lines } from "#drivers/messaging/lines.ts";
+import { connectUnix } from "./unix-path.ts";
+import type { Qmp, QmpEvent } from "./vm.ts";
+
+/** QEMU's answers are small; a lot more than its largest (query-qmp-schema) is no QEMU. */
+const lineBytesMax = 4 * 1024 * 1024;
+
+type Json = Readonly<Record<string, unknown>>;
+type Waiting = {
+  readonly command: string;
+  readonly resolve: (answer: unknown) => void;
+  readonly reject: (cause: unknown) => void;
+};
+
+/**
+ * Connects to a QEMU's monitor socket and leaves its negotiation mode.
+ * Rejects with `unavailable` when nobody listens or what answers does not speak QMP, or with the signal's reason.
+ */
+export async function connectQmp(path: string, signal: AbortSignal): Promise<Qmp> {
+  const line = new QmpLine(await connectUnix(path, signal), path);
+  try {
+    await line.greeted(signal);
+    await line.execute("qmp_capabilities", {}, signal);
+    return line;
+  } catch (cause) {
+    line.close();
+    throw cause;
+  }
+}
+
+class QmpLine implements Qmp {
+  readonly #socket: Socket;
+  readonly #path: string;
+  readonly #lines = new Lines(lineBytesMax);
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #listeners = new Set<(event: QmpEvent) => void>();
+  readonly #lost = new AbortController();
+  readonly #greeting = Promise.withResolvers<void>();
+  #last = 0;
+
+  constructor(socket: Socket, path: string) {
+    this.#socket = socket;
+    this.#path = path;
+    this.#greeting.promise.catch(() => {});
+    socket.on("data", (chunk: Buffer) => this.#hear(chunk));
+    socket.once("close", () => this.#end());
+  }
+
+  get closed(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  greeted(signal: AbortSignal): Promise<void> {
+    return abortable(this.#greeting.promise, signal);
+  }
+
+  execute(command: string, args: Json, signal: AbortSignal): Promise<unknown> {
+    if (signal.aborted) return Promise.reject(signal.reason);
+    if (this.#lost.signal.aborted) return Promise.reject(this.#gone(command));
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const id = ++this.#last;
+    this.#waiting.set(id, { command, resolve, reject });
+    this.#socket.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`);
+    // Its answer may still come; nobody waits for it then.
+    return abortable(promise, signal).finally(() => this.#waiting.delete(id));
+  }
+
+  onEvent(listener: (event: QmpEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+    this.#end();
+  }
+
+  #hear(chunk: Buffer): void {
+    const lines = this.#lines.push(chunk);
+    if (lines === "too long") return this.close();
+    for (const line of lines) {
+      const said = parse(line);
+      // What cannot be understood is followed by what cannot be trusted.
+      if (said === undefined) return this.close();
+      this.#heard(said);
+    }
+  }
+
+  #heard(said: Json): void {
+    if (isJson(said["QMP"])) return this.#greeting.resolve();
+    if (typeof said["event"] === "string") return this.#tell(eventOf(said["event"], said));
+    const waiting = this.#waiting.get(Number(said["id"]));
+    if (waiting === undefined) return;
+    const { command, resolve, reject } = waiting;
+    if ("return" in said) return resolve(said["return"]);
+    const error = isJson(said["error"]) ? said["error"] : {};
+    const words = typeof error["desc"] === "string" ? error["desc"] : "it answered without a reason";
+    reject(
+      new ConsortError("driver_failed", `Cannot execute ${command}: ${words}`, {
+        details: { command, class: error["class"] },
+      }),
+    );
+  }
+
+  #tell(event: QmpEvent): void {
+    for (const listener of [...this.#listeners]) listener(event);
+  }
+
+  #end(): void {
+    if (this.#lost.signal.aborted) return;
+    const gone = this.#gone("greet");
+    this.#lost.abort(gone);
+    this.#greeting.reject(gone);
+    for (const { command, reject } of this.#waiting.values()) reject(this.#gone(command));
+    this.#waiting.clear();
+    this.#listeners.clear();
+  }
+
+  #gone(command: string): ConsortError {
+    return new ConsortError("unavailable", `Cannot execute ${command}: the line to ${this.#path} is lost`);
+  }
+}
+
+function eventOf(event: string, said: Json): QmpEvent {
+  const at = isJson(said["timestamp"]) ? said["timestamp"] : {};
+  return {
+    event,
+    data: isJson(said["data"]) ? said["data"] : {},
+    timestampMs: Number(at["seconds"] ?? 0) * 1000 + Number(at["microseconds"] ?? 0) / 1000,
+  };
+}
+
+function parse(line: string): Json | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return isJson(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function isJson(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Resolves or rejects as `work` does, or rejects with the signal's reason when that is first. */
+export function abortable<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  if (signal.aborted) {
+    work.catch(() => {});
+    return Promise.reject(signal.reason);
+  }
+  const { promise, resolve, reject } = Promise.withResolvers<Result>();
+  const abort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  work.then(resolve, reject);
+  return promise.finally(() => signal.removeEventListener("abort", abort));
+}
