@@ -1,6 +1,7 @@
 import { hostId, operationId } from "#base/ids.ts";
 import { ClusterManager } from "#cluster/manager.ts";
 import { sampleHosts, sampleTopology } from "#cluster/sample.ts";
+import { sampleImage } from "#model/sample-vm.ts";
 import { FakeApplianceDriver, fakeMachine } from "#drivers/appliance/fake.ts";
 import type { FakeMachine } from "#drivers/appliance/fake.ts";
 import { noAppliances } from "#drivers/appliance/none.ts";
@@ -46,6 +47,7 @@ export class Cloud {
       messaging,
       solve,
       topology: this.topology,
+      images: (name) => (name === "tiny" ? sampleImage(name) : undefined),
     });
     await this.cluster.start(life.signal);
     void this.cluster.run(life.signal).catch(() => {});

@@ -6,6 +6,7 @@ import { Cloud } from "#cluster/cloud.fixture.ts";
 import { sampleHosts } from "#cluster/sample.ts";
 import { fakePrograms } from "#drivers/appliance/fake.ts";
 import { systemClock } from "#drivers/system/clock.ts";
+import { sampleVm } from "#model/sample-vm.ts";
 import { sampleAppliance, sampleEnsemble, sampleLink } from "#model/sample.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
 import { hostAddress, topics } from "#protocol/topics.ts";
@@ -47,6 +48,34 @@ describe("a cloud of real managers on fake drivers", () => {
     await assert.rejects(cloud.cluster.up(greedy, never), { code: "unsatisfiable", message: /hog|memory/i });
     assert.deepEqual(await cloud.cluster.ensembles(never), []);
     assert.deepEqual(cloud.running(), []);
+  });
+
+  it("brings up tasks and virtual machines on one network, and refuses a machine without image or KVM", async () => {
+    await cloud.start();
+    const db = sampleVm("db", {}, { command: stays });
+    const mixed = sampleEnsemble("mixed", { appliances: [db, sampleAppliance("web", { command: stays })] });
+    assert.equal((await cloud.up(mixed)).state, "done");
+    const { appliances } = await cloud.cluster.ensemble("mixed", never);
+    assert.deepEqual(
+      appliances.map(({ name, kind, state }) => [name, kind, state]),
+      [
+        ["db", "vm", "running"],
+        ["web", "task", "running"],
+      ],
+    );
+    const other = (fields: Partial<typeof db>) =>
+      sampleEnsemble("other", { appliances: [{ ...db, ...fields }] });
+    await assert.rejects(cloud.cluster.up(other({ image: "debian" }), never), {
+      code: "unsatisfiable",
+      message: /^Cannot make other\/db: no image "debian" is in the catalogue; Register or build it/,
+    });
+    const kvm = other({ vm: { ...db.vm!, accel: "kvm" } });
+    await assert.rejects(cloud.cluster.up(kvm, never), {
+      code: "unsatisfiable",
+      message: /Cannot place other\/db: no guest runs in KVM on any of these hosts, wanted accel: kvm/,
+    });
+    const planned = await cloud.cluster.plan(kvm, never);
+    assert.match(planned.refusals[0]?.remedy ?? "", /Declare accel: auto/);
   });
 
   it("removes an ensemble to the last record", async () => {

@@ -1,4 +1,4 @@
-import { withDeadline } from "#base/deadline.ts";
+import { RepeatedDeadline } from "#base/deadline.ts";
 import { messageOf } from "#base/errors.ts";
 import type { HostId, Ipv4Address, SiteName } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
@@ -50,6 +50,7 @@ type ReporterParts = {
 export class Reporter {
   readonly #parts: ReporterParts;
   readonly #wake: Wake;
+  readonly #deadline: RepeatedDeadline;
   #epoch = 0;
   #acceptedRevision = 0;
   #converged = { epoch: 0, revision: 0 };
@@ -65,6 +66,7 @@ export class Reporter {
   constructor(parts: ReporterParts) {
     this.#parts = parts;
     this.#wake = new Wake(parts.clock);
+    this.#deadline = new RepeatedDeadline(parts.clock);
   }
 
   /** Report without waiting for the heartbeat. */
@@ -105,8 +107,7 @@ export class Reporter {
       const report = await this.#report(signal);
       const sentAt = clock.monotonic();
       // A report or its answer may get lost: then a newer one follows.
-      const receipt = await withDeadline(
-        clock,
+      const receipt = await this.#deadline.run(
         millis(this.#heartbeatMs * limits.reportAnswerShareMax),
         (deadline) => messaging.request(clusterAddress, topics.report, report, deadline),
         signal,
@@ -150,10 +151,7 @@ export class Reporter {
       capacity,
       labels,
       at: clock.now(),
-      capabilities:
-        appliances.capabilities.size === 0
-          ? []
-          : [`appliance:${appliances.kind}`, ...appliances.capabilities],
+      capabilities: [...appliances.kinds.map((kind) => `appliance:${kind}`), ...appliances.capabilities],
       epoch: this.#epoch,
       acceptedRevision: this.#acceptedRevision,
       convergedRevision: this.#converged.epoch === this.#epoch ? this.#converged.revision : 0,

@@ -8,6 +8,7 @@ import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { sampleTopology } from "#cluster/sample.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
+import { sampleVm } from "#model/sample-vm.ts";
 import { sampleAppliance, sampleEnsemble, sampleLink } from "#model/sample.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import { SimulatedCloud } from "#sim/cloud.ts";
@@ -98,6 +99,25 @@ describe("a simulated cloud", () => {
     });
     assert.equal(disturbed, whole);
     assert.notEqual(await eventful(8, (cloud) => cloud.runUntil(25_000)), whole);
+  });
+
+  it("runs tasks and virtual machines of one ensemble, and both go elsewhere when their host is lost", async () => {
+    const cloud = cloudOf(3);
+    const mixed = sampleEnsemble("shop", { appliances: [sampleVm("db"), sampleAppliance("web")] });
+    await cloud.runUntil(3000);
+    cloud.client.ask("up", "shop", (service, signal) => service.up(mixed, signal));
+    assert.ok(await cloud.runUntilQuiet(3000, 60_000));
+    const before = executing(cloud);
+    assert.equal(before.length, 2, cloud.traceLines().join("\n"));
+    const lost = before[0]!.slice("shop/db@".length);
+    cloud.inject({ atMs: cloud.nowMs + 10, kind: "power-loss", host: lost, downForMs: 600_000 });
+    await cloud.runUntil(cloud.nowMs + 60_000);
+    const after = executing(cloud);
+    assert.deepEqual(
+      after.map((one) => one.split("@")[0]),
+      ["shop/db", "shop/web"],
+    );
+    assert.ok(!after.some((one) => one.endsWith(`@${lost}`)), after.join());
   });
 
   it("begins with what a snapshot holds", async () => {

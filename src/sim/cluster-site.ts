@@ -1,4 +1,5 @@
 import type { ClusterService } from "#cluster/service.ts";
+import { sampleImage } from "#model/sample-vm.ts";
 import type { Topology } from "#model/topology.ts";
 import { proposeConsolidation } from "#planner/consolidate.ts";
 import { solveMapping } from "#planner/mapper.ts";
@@ -88,6 +89,7 @@ export class ClusterSite {
       log,
       store: store.openFor(life, settings.storeMs, () => !buses.wire.isBroken(life.process, storePlace)),
       messaging: buses.open(life, log, takesOver),
+      images: (name) => sampleImage(name),
       solve: (problem, signal) => {
         signal.throwIfAborted();
         const options = { seed: life.chance.integer(2 ** 31), effort: settings.mapperEffort };

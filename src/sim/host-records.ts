@@ -3,7 +3,7 @@ import { addressNumber, addressText } from "#base/ipv4.ts";
 import { bitsPerSecond, bytes, milliCpu } from "#base/units.ts";
 import type { HostRecord } from "#cluster/records.ts";
 import type { Topology } from "#model/topology.ts";
-import { simulatedCapabilities } from "#sim/drivers/appliances.ts";
+import { simulatedCapabilities, simulatedKinds } from "#sim/drivers/appliances.ts";
 
 /** Sites get 10.0.0.0/16, 10.1.0.0/16, …: below what ensembles are given. */
 const siteSize = 2 ** 16;
@@ -28,7 +28,7 @@ export function hostRecordsOf(topology: Topology): readonly HostRecord[] {
     at.hosts += 1;
     const capacity = { cpuMilli, memoryBytes, uplinkBps: uplinks.get(id) ?? bitsPerSecond(0) };
     const siteSubnet = `${addressText(base)}/16`;
-    const capabilities = ["appliance:task", ...simulatedCapabilities];
+    const capabilities = [...simulatedKinds.map((kind) => `appliance:${kind}`), ...simulatedCapabilities];
     return [{ id, site, role: "host", address, siteSubnet, capacity, labels, capabilities }];
   });
   const gateways = topology.devices.flatMap(({ id, kind, site }): HostRecord[] => {

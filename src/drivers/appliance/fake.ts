@@ -58,7 +58,7 @@ export const fakePrograms = {
 
 /** Appliances without processes. `crash` ends one's command as if by itself. */
 export class FakeApplianceDriver implements ApplianceDriver {
-  readonly kind = "task";
+  readonly kinds = ["task", "vm"] as const;
   readonly capabilities = new Set(["exec", "resize", "suspend"] as const);
   readonly #machine: FakeMachine;
   readonly #clock: Clock;

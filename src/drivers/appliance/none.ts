@@ -8,7 +8,7 @@ const refuse = (): Promise<never> =>
 
 /** For a gateway: it runs no appliances, and says so when asked. */
 export const noAppliances: ApplianceDriver = {
-  kind: "task",
+  kinds: [],
   capabilities: new Set(),
   recover: () => Promise.resolve(),
   observe: () => [],

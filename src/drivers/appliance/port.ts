@@ -4,8 +4,15 @@ import type { ApplianceKind, CpuRequest, Enforcement, RestartPolicy, TeamSpec } 
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { ApplianceState, SchedulingReport } from "#protocol/host-report.ts";
 
-/** What a driver may lack; a plan that needs it is refused before anything is changed. */
-export type ApplianceCapability = "exec" | "resize" | "suspend" | "checkpoint" | "migrate" | "console";
+/** What a driver may lack; a plan that needs it is refused before anything is changed. kvm: a guest has really run in it. */
+export type ApplianceCapability =
+  | "exec"
+  | "resize"
+  | "suspend"
+  | "checkpoint"
+  | "migrate"
+  | "console"
+  | "kvm";
 
 /** What is known of one appliance on this host. `generation` is that of the plan it was created from. */
 export type ApplianceObservation = {
@@ -48,11 +55,11 @@ export type ExecRequest = {
 };
 
 /**
- * Runs appliances of one kind on one host. Every call is idempotent and survives being cut off at any point:
+ * Runs appliances of some kinds on one host. Every call is idempotent and survives being cut off at any point:
  * called again, or after `recover`, it finishes. Restart policy is the driver's: `observe` shows it.
  */
 export interface ApplianceDriver {
-  readonly kind: ApplianceKind;
+  readonly kinds: readonly ApplianceKind[];
   readonly capabilities: ReadonlySet<ApplianceCapability>;
   /** Find all that carries this host's mark; adopt what runs, clear away what is half made. Called once, first. */
   recover(signal: AbortSignal): Promise<void>;

@@ -17,18 +17,20 @@ import type { SimulatedAppliance, SimulatedMachine } from "#sim/drivers/machine.
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
 import type { SimulationSettings } from "#sim/settings.ts";
 
+type Observation = { -readonly [Key in keyof ApplianceObservation]: ApplianceObservation[Key] };
+
 type Seen = {
-  readonly by: SimulatedApplianceDriver;
   readonly version: number;
-  readonly atMs: number;
-  readonly observations: readonly ApplianceObservation[];
+  readonly present: readonly SimulatedAppliance[];
+  readonly observations: readonly Observation[];
 };
 
+export const simulatedKinds = ["task", "vm"] as const;
 export const simulatedCapabilities = ["exec", "resize", "suspend"] as const;
 
 /** What one life of a host manager does with the machine it is on. */
 export class SimulatedApplianceDriver implements ApplianceDriver {
-  readonly kind = "task";
+  readonly kinds = simulatedKinds;
   readonly capabilities = new Set(simulatedCapabilities);
   readonly #machine: SimulatedMachine;
   readonly #life: Incarnation;
@@ -37,8 +39,8 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
   readonly #restarts = new Map<ApplianceId, AbortController>();
   #listener: () => void = () => {};
   #noticed = false;
-  /** What was looked at last, by whichever host: kept by each of ten thousand it would fill the memory. */
-  static #seen: Seen | undefined;
+  /** What was looked at last: while the machine is at the same version, only the used processor time is another. */
+  #seen: Seen | undefined;
 
   constructor(parts: {
     machine: SimulatedMachine;
@@ -62,13 +64,15 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
 
   observe(): readonly ApplianceObservation[] {
     const { version } = this.#machine;
-    const atMs = this.#clock.monotonic();
-    const seen = SimulatedApplianceDriver.#seen;
-    if (seen?.by === this && seen.version === version && seen.atMs === atMs) return seen.observations;
     this.#machine.account();
-    const observations: ApplianceObservation[] = [];
-    for (const one of this.#machine.present.values()) observations.push(this.#observation(one));
-    SimulatedApplianceDriver.#seen = { by: this, version, atMs, observations };
+    if (this.#seen?.version !== version) {
+      const present = [...this.#machine.present.values()];
+      this.#seen = { version, present, observations: present.map((one) => this.#observation(one)) };
+    }
+    const { present, observations } = this.#seen;
+    for (let at = 0; at < present.length; at += 1) {
+      observations[at]!.cpuUsedMs = millis(Math.round(present[at]!.cpuUsedMs));
+    }
     return observations;
   }
 
@@ -216,7 +220,7 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
     one.restarts += 1;
     one.lastDelayMs = next.delayMs;
     one.restartAt = wall + next.delayMs;
-    SimulatedApplianceDriver.#seen = undefined;
+    this.#seen = undefined;
     this.#scheduleRestart(one);
   }
 
@@ -246,9 +250,9 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
     });
   }
 
-  #observation(one: SimulatedAppliance): ApplianceObservation {
+  #observation(one: SimulatedAppliance): Observation {
     const { plan, startedAt, exitCode, message } = one;
-    const observation: { -readonly [Key in keyof ApplianceObservation]: ApplianceObservation[Key] } = {
+    const observation: Observation = {
       id: plan.id,
       generation: plan.generation,
       state: this.#machine.stateOf(one),
@@ -259,7 +263,6 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
       stopGraceMs: plan.stopGraceMs,
       netns: `/run/netns/${plan.id}`,
     };
-    // Made for every appliance at every report: objects spread for what is absent would be most of the work.
     if (startedAt !== undefined) observation.startedAt = millis(startedAt);
     if (exitCode !== undefined) observation.exitCode = exitCode;
     if (message !== undefined) observation.message = message;

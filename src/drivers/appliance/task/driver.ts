@@ -74,7 +74,7 @@ const clearAgainMs = millis(500);
 
 /** Lightweight machines of namespaces and control groups. The files beside this one hold the parts. */
 export class TaskDriver implements ApplianceDriver {
-  readonly kind = "task";
+  readonly kinds = ["task"] as const;
   readonly capabilities = new Set(["exec", "resize", "suspend"] as const);
   readonly #options: TaskDriverOptions;
   readonly #place: SlotPlace;
