@@ -13,6 +13,8 @@ import type {
   ExecRequest,
   LiveSettings,
 } from "#drivers/appliance/port.ts";
+import { noExtras } from "#drivers/appliance/task/extras.ts";
+import type { MachineHooks, SlotFacts } from "#drivers/appliance/task/extras.ts";
 import { Factory } from "#drivers/appliance/task/factory.ts";
 import type { TimerHolder } from "#drivers/appliance/task/factory.ts";
 import { jobPlaces } from "#drivers/appliance/task/job-groups.ts";
@@ -54,6 +56,7 @@ export type TaskDriverOptions = {
   readonly pidsMax?: number;
   /** Directories of the host that appliances see empty, besides `stateDir`, /run and /tmp. */
   readonly maskedPaths?: readonly string[];
+  readonly machines?: MachineHooks;
 };
 
 const defaults = {
@@ -201,7 +204,7 @@ export class TaskDriver implements ApplianceDriver {
         );
       }
       const { image } = this.#rootFor(plan);
-      const spare = image === hostRoot ? this.#pool.take() : undefined;
+      const spare = image === hostRoot && !this.#isMachine(plan) ? this.#pool.take() : undefined;
       const slot = spare ?? this.#reserveSlot();
       const task = this.#taskIn(slot, newRecord(plan));
       try {
@@ -336,6 +339,14 @@ export class TaskDriver implements ApplianceDriver {
     this.#lease.close();
   }
 
+  /** Undefined: it is not here. */
+  slotOf(id: ApplianceId): SlotFacts | undefined {
+    const task = this.#tasks.get(id);
+    if (task === undefined) return undefined;
+    const { uid, netns, cgroup } = task.slot;
+    return { uid, netns, cgroup, run: task.record.run };
+  }
+
   /** Resolves when the machines for the next appliances are ready. */
   poolFilled(): Promise<void> {
     return this.#pool.settled();
@@ -356,12 +367,20 @@ export class TaskDriver implements ApplianceDriver {
       reservations: this.#reservations,
       onChange: () => this.#onChange(),
       inTurn: (task, work) => this.#inTurn(task.id, work),
+      askToEnd: ({ id, record }) =>
+        this.#isMachine(record.plan) && this.#options.machines?.askToEnd(id) === true,
       remake: (task) => this.#make(task.slot, task.record.plan, task),
     });
   }
 
   #make(slot: Slot, plan: AppliancePlan, task: Task): Promise<void> {
-    return slot.make(this.#factory, this.#rootFor(plan), task.listener);
+    const { machines } = this.#options;
+    const extras = machines?.serves(plan) === true ? machines.extras(plan, slot.uid) : noExtras;
+    return slot.make(this.#factory, { ...this.#rootFor(plan), extras }, task.listener);
+  }
+
+  #isMachine(plan: AppliancePlan): boolean {
+    return this.#options.machines?.serves(plan) === true;
   }
 
   /** Refused with `not_found` without a directory, and `forbidden` where it would show what appliances are not to see. */
@@ -398,7 +417,7 @@ export class TaskDriver implements ApplianceDriver {
       if (!this.#pool.drop(slot)) return;
       void this.#clearAway(slot).then(() => this.#pool.refill(this.#closing.signal));
     };
-    const root = { image: hostRoot, masks: this.#hidden };
+    const root = { image: hostRoot, masks: this.#hidden, extras: noExtras };
     try {
       await slot.make(this.#factory, root, { onEvent: () => {}, onDeath: discard });
     } catch (cause) {

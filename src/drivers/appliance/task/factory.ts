@@ -5,6 +5,7 @@ import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { ConsortError } from "#base/errors.ts";
 import type { Millis } from "#base/units.ts";
+import type { SlotExtras } from "#drivers/appliance/task/extras.ts";
 import { line } from "#drivers/appliance/task/spec.ts";
 
 export const supervisorProgram = fileURLToPath(new URL("supervisor.pl", import.meta.url));
@@ -47,14 +48,17 @@ export class Factory {
     leaseFile: string;
     /** Its group, in each hierarchy in which what it starts has groups of its own below it. */
     groupDirectories: readonly string[];
+    extras: SlotExtras;
   }): Promise<number> {
-    const { index, directory, netns, uid, image, leaseFile } = slot;
-    const [procs, masks, trees] = [slot.procsFiles, slot.masks, slot.groupDirectories].map((paths) =>
-      paths.join(","),
+    const { index, directory, netns, uid, image, leaseFile, extras } = slot;
+    const [procs = "", masks = "", trees = ""] = [slot.procsFiles, slot.masks, slot.groupDirectories].map(
+      (paths) => paths.join(","),
     );
+    const binds = extras.binds.map(({ source, target }) => `${source}\t${target}`).join("\n");
+    const devices = extras.devices.map(({ name, major, minor }) => `${name}\t${major}\t${minor}`).join("\n");
     return Number(
       await this.#ask(
-        line("make", index, directory, netns, uid, image, procs ?? "", masks ?? "", leaseFile, trees ?? ""),
+        line("make", index, directory, netns, uid, image, procs, masks, leaseFile, trees, binds, devices),
       ),
     );
   }

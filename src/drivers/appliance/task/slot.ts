@@ -13,6 +13,7 @@ import { Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { bytes } from "#base/units.ts";
 import type { Bytes } from "#base/units.ts";
+import type { SlotExtras } from "#drivers/appliance/task/extras.ts";
 import type { Factory, TimerHolder } from "#drivers/appliance/task/factory.ts";
 import { mainGroup, supervisorGroup } from "#drivers/appliance/task/job-groups.ts";
 import { parseJobStates } from "#drivers/appliance/task/job-states.ts";
@@ -87,7 +88,7 @@ export class Slot {
   /** Makes what is missing: at first all of it, after its supervisor's death only that and a fresh root. */
   async make(
     factory: Factory,
-    root: { image: string; masks: readonly string[] },
+    root: { image: string; masks: readonly string[]; extras: SlotExtras },
     listener: SlotListener,
   ): Promise<void> {
     this.createGroups([]);

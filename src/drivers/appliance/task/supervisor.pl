@@ -16,7 +16,7 @@
 use strict;
 use warnings;
 use constant {
-    MS_RDONLY => 1, MS_NOSUID => 2, MS_NODEV => 4, MS_NOEXEC => 8, MS_BIND => 4096, MS_REC => 16384,
+    MS_RDONLY => 1, MS_NOSUID => 2, MS_NODEV => 4, MS_NOEXEC => 8, MS_REMOUNT => 32, MS_BIND => 4096, MS_REC => 16384,
     MS_PRIVATE => 1 << 18, MNT_DETACH => 2, AT_FDCWD => -100, SIGKILL => 9, SIGTERM => 15, SIGCHLD => 17,
     SIGCONT => 18, SIGSTOP => 19,
     CLONE_NEWNS => 0x20000, CLONE_NEWUTS => 0x4000000, CLONE_NEWIPC => 0x8000000, CLONE_NEWPID => 0x20000000,
@@ -73,7 +73,7 @@ sub factory {
 
 # Its network namespace is there, and its pid recorded, when this returns; the rest it sets up on its own.
 sub make {
-    my ($timer, $directory, $netns, $uid, $image, $procs, $masks, $lease, $trees) = @_;
+    my ($timer, $directory, $netns, $uid, $image, $procs, $masks, $lease, $trees, $binds, $devices) = @_;
     # Left by a supervisor that died: an overlay mounted "volatile" may not be mounted again.
     remove_tree("$directory/work");
     for my $name ('', qw(/root /upper /work)) {
@@ -101,7 +101,8 @@ sub make {
     my $pid = sys('clone', $flags, 0, 0, 0, 0);
     if ($pid == 0) {
         close $key;
-        supervise(\%open, $gate, $directory, $kept, $uid, $image, [split /,/, $masks]);
+        my %more = (masks => [split /,/, $masks], binds => [split /\n/, $binds], devices => [split /\n/, $devices]);
+        supervise(\%open, $gate, $directory, $kept, $uid, $image, \%more);
     }
     close $gate;
     my $made = eval {
@@ -150,7 +151,7 @@ sub bind_netns {
 # ---- supervisor: pid 1 of an appliance ---------------------------------------------------------------------
 
 sub supervise {
-    my ($open, $gate, $directory, $netns, $uid, $image, $masks) = @_;
+    my ($open, $gate, $directory, $netns, $uid, $image, $more) = @_;
     my $went = eval {
         open STDIN, '<', '/dev/null';
         open STDOUT, '>', '/dev/null';
@@ -161,7 +162,7 @@ sub supervise {
         sysread($gate, my $go, 2) == 2 or return 1;
         close $gate;
         if ($netns) { sys('setns', fileno $netns, CLONE_NEWNET); close $netns }
-        set_up_root($directory, $uid, $image, $masks);
+        set_up_root($directory, $uid, $image, $more);
         set_up_network();
         serve($open, $uid);
         1;
@@ -175,7 +176,7 @@ sub supervise {
 }
 
 sub set_up_root {
-    my ($directory, $uid, $image, $masks) = @_;
+    my ($directory, $uid, $image, $more) = @_;
     mount('none', '/', '', MS_REC | MS_PRIVATE, '');
     my $root = "$directory/root";
     mount('overlay', $root, 'overlay', MS_NODEV | MS_NOSUID,
@@ -184,19 +185,21 @@ sub set_up_root {
     for my $name (qw(dev proc sys tmp run etc)) { -d $name or mkdir $name, 0755 }
     # Opened here, as the kernel mounts only what is of the same mount namespace.
     open my $hosts, '<', "$directory/hosts" or die "hosts: $!\n";
+    my @binds = map { my ($source, $target) = split /\t/; [open_directory($source), $target] } @{$more->{binds}};
     # New root on top of itself: afterwards "/" is the new one and "." still the old one, until it is let go.
     sys('pivot_root', '.', '.');
     mount('proc', '/proc', 'proc', MS_NOSUID | MS_NODEV | MS_NOEXEC, '');
     write_file('/etc/hosts', '') unless -e '/etc/hosts';
     mount('/proc/self/fd/' . fileno($hosts), '/etc/hosts', '', MS_BIND, '');
+    bind_directory(@$_) for @binds;
     sys('umount2', '.', MNT_DETACH);
     chdir '/' or die "chdir /: $!\n";
 
     mount('sysfs', '/sys', 'sysfs', MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, '');
     mount('tmpfs', '/tmp', 'tmpfs', MS_NOSUID | MS_NODEV, 'mode=1777');
     mount('tmpfs', '/run', 'tmpfs', MS_NOSUID | MS_NODEV, "mode=0755,uid=$uid,gid=$uid");
-    set_up_devices();
-    for my $path (@$masks) {
+    set_up_devices($uid, @{$more->{devices}});
+    for my $path (@{$more->{masks}}) {
         next unless -d $path;
         mount('tmpfs', $path, 'tmpfs', MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, 'mode=0755,nr_inodes=2');
     }
@@ -204,12 +207,28 @@ sub set_up_root {
     if (-e '/etc/resolv.conf' || -l '/etc/resolv.conf') { unlink '/etc/resolv.conf'; write_file('/etc/resolv.conf', '') }
 }
 
+sub bind_directory {
+    my ($source, $target) = @_;
+    -d $target or mkdir $target, 0755 or die "mkdir $target: $!\n";
+    mount("/proc/self/fd/$source", $target, '', MS_BIND, '');
+    mount('none', $target, '', MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC, '');
+    syscall($call{close}, $source);
+}
+
+# More than every machine has: names below /dev with their numbers, the machine's own user's.
 sub set_up_devices {
+    my ($uid, @more) = @_;
     mount('tmpfs', '/dev', 'tmpfs', MS_NOSUID | MS_NOEXEC, 'mode=0755,size=64k');
     my %device = (null => 3, zero => 5, full => 7, random => 8, urandom => 9);
     my $old = umask 0;
     sys('mknodat', AT_FDCWD, "/dev/$_", S_IFCHR | 0666, 1 << 8 | $device{$_}) for keys %device;
     sys('mknodat', AT_FDCWD, '/dev/tty', S_IFCHR | 0666, 5 << 8);
+    for (@more) {
+        my ($name, $major, $minor) = split /\t/;
+        mkdir "/dev/$1", 0755 if $name =~ m{^(.*)/};
+        sys('mknodat', AT_FDCWD, "/dev/$name", S_IFCHR | 0600, $major << 8 | $minor);
+        chown $uid, $uid, "/dev/$name" or die "chown /dev/$name: $!\n";
+    }
     umask $old;
     symlink '/proc/self/fd', '/dev/fd';
     symlink "/proc/self/fd/$_->[0]", "/dev/$_->[1]" for [0, 'stdin'], [1, 'stdout'], [2, 'stderr'];

@@ -47,6 +47,7 @@ function taskWith(leased: boolean) {
       log: silentLog,
       remake: async () => {},
       inTurn: (_task, work) => work(),
+      askToEnd: () => false,
       onChange: () => {},
       pidsMax: 10,
       reservations,

@@ -31,6 +31,8 @@ export type TaskParts = {
   readonly remake: (task: Task) => Promise<void>;
   /** Not while somebody else makes, stops or destroys it. */
   readonly inTurn: (task: Task, work: () => Promise<void>) => Promise<void>;
+  /** Asks what runs in it to end by itself; false: nobody is there to be asked. */
+  readonly askToEnd: (task: Task) => boolean;
   /** Its observation may have changed. */
   readonly onChange: () => void;
   readonly pidsMax: number;
@@ -323,13 +325,16 @@ export class Task {
   async stop(graceMs: Millis, signal: AbortSignal): Promise<void> {
     this.cancelRestart();
     if (this.#record.phase === "created") return;
+    const runs = this.state() === "running";
     if (this.#record.phase === "running") this.save({ phase: "stopped", suspended: false });
     this.letGo();
     this.look();
     const stopped = (): boolean => this.#over();
     if (stopped()) return;
+    const asked = runs && this.#parts.askToEnd(this);
+    if (asked && (await this.#until(stopped, signal, graceMs))) return;
     this.slot.send("signal", 15);
-    if (await this.#until(stopped, signal, graceMs)) return;
+    if (await this.#until(stopped, signal, asked ? killGraceMs : graceMs)) return;
     this.slot.send("kill", 0);
     if (await this.#until(stopped, signal, killGraceMs)) return;
     this.slot.cgroup.killAll();
