@@ -163,6 +163,21 @@ describe("decideNetwork()", () => {
     );
   });
 
+  it("says of which ports the other end is a guest's", () => {
+    const interfaces = [
+      { name: "eth0", network: "shop/lan" } as unknown as AppliancePlan["interfaces"][number],
+    ];
+    const desired = plan(wanted("web", { interfaces }), wanted("db", { interfaces, kind: "vm" }));
+    const { ports } = decideNetwork(desired, [seen("web"), seen("db")]);
+    assert.deepEqual(
+      ports.map((port) => [port.appliance, port.guest]),
+      [
+        [id("web"), undefined],
+        [id("db"), true],
+      ],
+    );
+  });
+
   it("passes on what traffic of appliances is promised", () => {
     const traffic = [{ appliance: id("web"), macs: [], priority: 0 }];
     assert.deepEqual(decideNetwork({ ...plan(), traffic }, []).traffic, traffic);

@@ -116,6 +116,7 @@ export function decideNetwork(plan: HostPlan, observed: readonly ApplianceObserv
       appliance: appliance.id,
       netns: observation.netns,
       interface: one,
+      ...(appliance.kind === "vm" ? { guest: true as const } : {}),
     }));
   });
   const { segments, shapedPairs, traffic } = plan;

@@ -7,6 +7,7 @@ import type { KernelRequest } from "./kernel/netlink-codec.ts";
 import { setOffload } from "./kernel/offload.ts";
 import { KernelSocket } from "./kernel/route-socket.ts";
 import type { FoundLink, LinkStep, WantedLink } from "./link-steps.ts";
+import { carrierMac } from "./names.ts";
 import type { PortPlan } from "./port.ts";
 
 const routeProtocol = 0;
@@ -112,14 +113,16 @@ export class LinkExecutor {
     const { name, mtu, mac, port } = link;
     return inside(port, (namespaceFd) => {
       const master = bridgeOf(link, indices);
-      const card = { name: port.interface.name, mac, namespaceFd };
+      const isCarrier = port.guest === true;
+      const card = { name: port.interface.name, mac: isCarrier ? carrierMac(mac) : mac, namespaceFd };
       const index = this.#create(links.makePort({ name, mtu, master, inside: card }), name);
       this.#inNamespace(namespaceFd, (socket) => {
         const inner = this.#find(socket, port.interface.name);
         const { address, prefixLength } = port.interface;
+        const target = { name: port.interface.name, index: inner };
         socket.do([
-          links.addAddress({ index: inner, address, prefixLength }),
-          links.setUp({ name: port.interface.name, index: inner }),
+          isCarrier ? links.withoutIpv6(target) : links.addAddress({ index: inner, address, prefixLength }),
+          links.setUp(target),
         ]);
       });
       this.#finish(link, index, indices);

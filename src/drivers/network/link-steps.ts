@@ -89,7 +89,7 @@ export function wantedLinks(plan: NetworkPlan, around: LinkSurroundings): readon
       mtu: segment.mtu,
       mac,
       port,
-      alias: `${network} ${port.appliance} ${inside} ${address}/${prefixLength}`,
+      alias: `${network} ${port.appliance} ${inside} ${address}/${prefixLength}${port.guest === true ? " of its guest" : ""}`,
     });
   }
   return wanted;

@@ -12,6 +12,9 @@ export const tunnelName = (mark: string, vni: number): string => `${tunnelPrefix
 export const portName = (mark: string, mac: MacAddress): string =>
   `${mark}p${Number.parseInt(mac.replaceAll(":", ""), 16).toString(36).padStart(10, "0")}`;
 
+/** Of the link that carries a guest's frames, which must not have the guest's own: a bridge would keep its frames. */
+export const carrierMac = (mac: MacAddress): MacAddress => `06${mac.slice(2)}` as MacAddress;
+
 /** The inverse of `portName`. */
 export function macOfPort(mark: string, name: string): MacAddress | undefined {
   const prefix = `${mark}p`;

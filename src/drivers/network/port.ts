@@ -8,6 +8,11 @@ export type PortPlan = {
   /** Path of the appliance's network namespace ("/run/netns/…"). */
   readonly netns: string;
   readonly interface: InterfacePlan;
+  /**
+   * MAC and address are those of a guest behind a bridge in the namespace: the interface there has neither, and is up.
+   * Whoever makes the bridge puts it in; it is left where it is.
+   */
+  readonly guest?: true;
 };
 
 /** All the network of one host. */
