@@ -3,12 +3,14 @@ import { errorTable } from "#base/errors.ts";
 import type { Route } from "#api/route.ts";
 import { apiRoutes } from "#api/routes.ts";
 import { ensembleSchema } from "#formats/ensemble-schema.ts";
+import { jobSchema } from "#formats/job-schema.ts";
 import { teamSchema, teamsSchema } from "#formats/reservation-schema.ts";
 import { resizeSchema } from "#formats/resize-document.ts";
 import { teamSchema as snapshotTeamSchema } from "#formats/snapshot-adaptation.ts";
 import { snapshotSchema } from "#formats/snapshot-schema.ts";
 import { errorBodySchema } from "#protocol/http/error.ts";
 import { execLineSchema, execRequestSchema } from "#protocol/http/exec.ts";
+import { jobOutputSchema, jobStatusSchema } from "#protocol/http/job.ts";
 import { operationSchema } from "#protocol/http/operation.ts";
 import { explanationSchema, planResultSchema } from "#protocol/http/plan.ts";
 import {
@@ -34,6 +36,9 @@ const components: Readonly<Record<string, z.ZodType>> = {
   ExecRequest: execRequestSchema,
   Explanation: explanationSchema,
   HostStatus: hostStatusSchema,
+  Job: jobSchema,
+  JobOutput: jobOutputSchema,
+  JobStatus: jobStatusSchema,
   LinkStatus: linkStatusSchema,
   Operation: operationSchema,
   PlanResult: planResultSchema,

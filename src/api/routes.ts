@@ -4,10 +4,12 @@ import { applianceRoutes } from "#api/appliances.ts";
 import { ensembleRoutes } from "#api/ensembles.ts";
 import { eventRoutes } from "#api/events.ts";
 import { hostRoutes } from "#api/hosts.ts";
+import { jobRoutes } from "#api/jobs.ts";
 import { metricsRoutes } from "#api/metrics.ts";
 import { operationRoutes } from "#api/operations.ts";
 import { planRoutes } from "#api/plans.ts";
 import type { Route } from "#api/route.ts";
+import { secretRoutes } from "#api/secrets.ts";
 import { snapshotRoutes } from "#api/snapshot.ts";
 
 /** Everything the API answers. */
@@ -18,6 +20,8 @@ export const apiRoutes: readonly Route[] = [
   ...planRoutes,
   ...applianceRoutes,
   ...hostRoutes,
+  ...jobRoutes,
+  ...secretRoutes,
   ...operationRoutes,
   ...snapshotRoutes,
   ...eventRoutes,

@@ -36,6 +36,20 @@ export const limits = {
   restartsBeforeFailure: 3,
   /** Finished operations kept for reading. */
   operationsKept: 200,
+  /** Jobs that are not over; more are refused. */
+  jobsMax: 1000,
+  /** Jobs that are over kept for reading, with what they wrote. */
+  jobsKept: 200,
+  /** A host looks at what runs for a job this often. */
+  jobLookMs: millis(250),
+  /** An appliance must let itself be worked in within this time, or the attempt fails. */
+  jobReachMsMax: millis(120_000),
+  /** Between the polite and the final signal to a job that is to end. */
+  jobEndGraceMs: millis(3000),
+  /** Kept of each stream of a job, the newest; the older half goes when it is full. */
+  jobOutputBytesMax: 8 * 1024 * 1024,
+  /** Bytes of a job's output handed out in one answer. */
+  jobOutputBytesPerAnswer: 256 * 1024,
   /** Events kept for readers that come back. */
   eventsKept: 10_000,
   /** Events written at once; more wait for the next commit. */

@@ -8,6 +8,7 @@ import type { AdmissionFacts, Solve } from "#cluster/admission.ts";
 import { Dispatcher } from "#cluster/dispatcher.ts";
 import { EventLog } from "#cluster/event-log.ts";
 import type { DesiredCloud } from "#cluster/host-plans.ts";
+import { jobPlans } from "#cluster/jobs.ts";
 import { HostsSeen } from "#cluster/hosts-seen.ts";
 import type { ImageLookup } from "#cluster/image-names.ts";
 import { Leases } from "#cluster/leases.ts";
@@ -18,6 +19,7 @@ import type { HostFates } from "#cluster/recovery.ts";
 import { ClusterState } from "#cluster/state.ts";
 import type { Term } from "#cluster/term.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
+import type { SecretStore } from "#drivers/secret/port.ts";
 import type { Store } from "#drivers/store/port.ts";
 import type { Consolidation, ConsolidationProblem } from "#planner/consolidate.ts";
 import type { PlacementPolicy } from "#planner/mapping.ts";
@@ -35,6 +37,8 @@ export type ClusterManagerParts = {
   readonly policy?: { readonly placement: PlacementPolicy; readonly consolidate: boolean };
   /** What images' names stand for; absent: no image is known. */
   readonly images?: ImageLookup;
+  /** Absent: none can be kept. */
+  readonly secrets?: SecretStore;
   /** Proposes a host to empty; needed where the policy is to consolidate. */
   readonly consolidate?: Consolidate;
 };
@@ -111,6 +115,7 @@ export class ClusterContext {
       hosts: this.state.hosts(),
       tunnels: this.state.tunnels(),
       topology: this.parts.topology,
+      jobs: jobPlans(this.state.jobs().values()),
     };
   }
 

@@ -16,7 +16,14 @@ import type { EnsembleRecord, HostRecord, TunnelRecord } from "#cluster/records.
 import { hostsOf } from "#cluster/whereabouts.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Topology } from "#model/topology.ts";
-import type { HostPlan, SegmentMember, SegmentPlan, ShapedPair, TunnelPlan } from "#protocol/host-plan.ts";
+import type {
+  HostPlan,
+  SegmentMember,
+  SegmentPlan,
+  ShapedPair,
+  TunnelPlan,
+  JobPlan,
+} from "#protocol/host-plan.ts";
 
 /** A host plan before it is numbered. */
 export type HostPlanBody = Omit<HostPlan, "epoch" | "revision">;
@@ -26,6 +33,7 @@ export type DesiredCloud = {
   readonly hosts: ReadonlyMap<HostId, HostRecord>;
   readonly tunnels: ReadonlyMap<string, TunnelRecord>;
   readonly topology: Topology;
+  readonly jobs?: ReadonlyMap<HostId, readonly JobPlan[]>;
 };
 
 /** A link that only has a ceiling still needs a class; this is all it is promised. */
@@ -45,7 +53,7 @@ export function hostPlanBodies(cloud: DesiredCloud): ReadonlyMap<HostId, HostPla
   const tunnels = tunnelPlans(cloud);
   const bodies = new Map<HostId, HostPlanBody>();
   for (const [id, host] of cloud.hosts) {
-    bodies.set(id, bodyOf(host, pieces.get(id) ?? [], tunnels.get(id) ?? noTunnels));
+    bodies.set(id, bodyOf(host, pieces.get(id) ?? [], tunnels.get(id) ?? noTunnels, cloud.jobs?.get(id)));
   }
   return bodies;
 }
@@ -53,9 +61,16 @@ export function hostPlanBodies(cloud: DesiredCloud): ReadonlyMap<HostId, HostPla
 const noTunnels: readonly TunnelPlan[] = [];
 
 /** The same object as the last time, where nothing has changed. */
-function bodyOf(host: HostRecord, pieces: readonly Piece[], tunnels: readonly TunnelPlan[]): HostPlanBody {
+function bodyOf(
+  host: HostRecord,
+  pieces: readonly Piece[],
+  tunnels: readonly TunnelPlan[],
+  jobs: readonly JobPlan[] | undefined,
+): HostPlanBody {
   const last = lastOf.get(host);
-  if (last?.tunnels === tunnels && sameItems(madeOf.get(last), pieces)) return last;
+  if (last?.tunnels === tunnels && sameItems(last.jobs, jobs ?? []) && sameItems(madeOf.get(last), pieces)) {
+    return last;
+  }
   const traffic = pieces.flatMap((piece) => piece.traffic);
   const monitors = pieces.flatMap((piece) => piece.monitors);
   const body: HostPlanBody = {
@@ -66,14 +81,15 @@ function bodyOf(host: HostRecord, pieces: readonly Piece[], tunnels: readonly Tu
     tunnels,
     ...(traffic.length === 0 ? {} : { traffic }),
     ...(monitors.length === 0 ? {} : { monitors }),
+    ...(jobs === undefined ? {} : { jobs }),
   };
   madeOf.set(body, pieces);
   lastOf.set(host, body);
   return body;
 }
 
-const sameItems = (a: readonly Piece[] | undefined, b: readonly Piece[]): boolean =>
-  a?.length === b.length && a.every((one, at) => one === b[at]);
+const sameItems = (a: readonly object[] = [], b: readonly object[]): boolean =>
+  a.length === b.length && a.every((one, at) => one === b[at]);
 
 /** Equal bodies made here have equal fingerprints; what did not change since the last time is not read again. */
 export function fingerprintOf(body: HostPlanBody): string {
@@ -84,7 +100,8 @@ export function fingerprintOf(body: HostPlanBody): string {
     digests.set(piece, known);
     return known;
   });
-  return [body.host, ...parts, digest(body.tunnels)].join(" ");
+  const jobs = body.jobs === undefined ? [] : [digest(body.jobs)];
+  return [body.host, ...parts, digest(body.tunnels), ...jobs].join(" ");
 }
 
 /** What a record's pieces were made from, apart from the record. */

@@ -11,6 +11,16 @@ import { Changes, knownEnsemble } from "#cluster/changes.ts";
 import { ClusterContext } from "#cluster/context.ts";
 import type { ClusterManagerParts } from "#cluster/context.ts";
 import { explanationOf, placementReasons } from "#cluster/explanation.ts";
+import {
+  cancelJob,
+  checkSecretIsNamed,
+  jobOutput,
+  jobView,
+  jobViews,
+  knownJob,
+  removeJob,
+  submitJob,
+} from "#cluster/job-requests.ts";
 import { hostPlanBodies } from "#cluster/host-plans.ts";
 import { tellsOf } from "#cluster/hosts-seen.ts";
 import { withLastWords } from "#cluster/last-words.ts";
@@ -22,6 +32,7 @@ import type { Progress } from "#cluster/progress.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { ConsolidationReconciler } from "#cluster/reconcilers/consolidation.ts";
 import { stepDrains } from "#cluster/reconcilers/drains.ts";
+import { JobReconciler } from "#cluster/reconcilers/jobs.ts";
 import { HostReconciler } from "#cluster/reconcilers/hosts.ts";
 import { stepLeaving } from "#cluster/reconcilers/leaving.ts";
 import { RecoveryReconciler } from "#cluster/reconcilers/recovery.ts";
@@ -34,13 +45,16 @@ import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import { noteEpoch, Term } from "#cluster/term.ts";
 import { unguardedPairs } from "#cluster/tunnels.ts";
 import { ensembleView, hostViews } from "#cluster/views.ts";
+import type { SecretStore } from "#drivers/secret/port.ts";
 import type { Ensemble } from "#model/ensemble.ts";
+import type { JobSpec } from "#model/job.ts";
 import type { HostReport, Measurements } from "#protocol/host-report.ts";
+import type { JobOutput, JobStatus } from "#protocol/http/job.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
 import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
 import { topics } from "#protocol/topics.ts";
-import type { ReportReceipt } from "#protocol/topics.ts";
+import type { ReportReceipt, SecretBody, SecretResult } from "#protocol/topics.ts";
 
 export type { ClusterManagerParts } from "#cluster/context.ts";
 
@@ -53,6 +67,7 @@ type Charge = {
   readonly recovery: RecoveryReconciler;
   readonly consolidation: ConsolidationReconciler;
   readonly strategies: StrategyReconciler;
+  readonly jobs: JobReconciler;
 };
 
 /**
@@ -88,9 +103,11 @@ export class ClusterManager implements ClusterService {
     await context.events.load(signal);
     await pace.follow(context.state.hosts().size, signal);
     context.seen.expect(context.state.hosts().keys(), pace.inherited().silenceMs);
+    const changes = new Changes(context, signal);
     this.#charge = {
       context,
-      changes: new Changes(context, signal),
+      changes,
+      jobs: new JobReconciler(context, changes),
       hosts: new HostReconciler(context),
       tunnels: new TunnelReconciler(context),
       recovery: new RecoveryReconciler(context),
@@ -102,6 +119,11 @@ export class ClusterManager implements ClusterService {
     messaging.answer(topics.measurements, ({ body }) => {
       this.#inCharge().strategies.hear(body as Measurements);
       return Promise.resolve({});
+    });
+    messaging.answer(topics.secret, async ({ body }): Promise<SecretResult> => {
+      const asked = body as SecretBody;
+      checkSecretIsNamed(context, asked);
+      return { fields: await this.#secrets().get(asked.name, signal) };
     });
     messaging.onPresence(({ address, present }) => {
       context.events.append(
@@ -121,7 +143,7 @@ export class ClusterManager implements ClusterService {
 
   /** Reconciles until the signal aborts. Throws `unavailable` when hosts obey a later cluster manager. */
   async run(signal: AbortSignal): Promise<void> {
-    const { context, recovery, consolidation, strategies } = this.#inCharge();
+    const { context, recovery, consolidation, strategies, jobs } = this.#inCharge();
     const consolidates = this.#parts.policy?.consolidate === true;
     await together(
       [
@@ -130,6 +152,7 @@ export class ClusterManager implements ClusterService {
         (stop) => this.#listen(stop),
         (stop) => recovery.run(stop),
         (stop) => strategies.run(stop),
+        (stop) => jobs.run(stop),
         ...(consolidates ? [(stop: AbortSignal) => consolidation.run(stop)] : []),
         (stop) => context.events.run(stop),
       ],
@@ -187,11 +210,12 @@ export class ClusterManager implements ClusterService {
   }
 
   async #pass(signal: AbortSignal): Promise<void> {
-    const { context, hosts, tunnels, recovery } = this.#inCharge();
+    const { context, hosts, tunnels, recovery, jobs } = this.#inCharge();
     const { dispatcher, state, operations } = context;
     await state.settle(signal);
     await hosts.step(signal);
     await tunnels.step(signal);
+    await jobs.step(signal);
     const version = state.version();
     if (context.planned !== version) {
       dispatcher.update(hostPlanBodies(context.desired()), signal);
@@ -208,7 +232,7 @@ export class ClusterManager implements ClusterService {
   }
 
   #hear(report: HostReport): ReportReceipt {
-    const { context, hosts } = this.#inCharge();
+    const { context, hosts, jobs } = this.#inCharge();
     const { seen, events, dispatcher, state, leases, term, pace } = context;
     const wasFresh = seen.isFresh(report.host);
     const { changes, news } = seen.take(report);
@@ -224,7 +248,8 @@ export class ClusterManager implements ClusterService {
     }
     const isOnRecord = tellsOf(report, state.hosts().get(report.host));
     if (!isOnRecord) hosts.changed(report.host);
-    if (news || !wasFresh || !isOnRecord) context.wake.now();
+    const jobNews = jobs.hear(report);
+    if (news || jobNews || !wasFresh || !isOnRecord) context.wake.now();
     return {
       epoch: term.epoch,
       leaseMs: leases.grant(report.host),
@@ -343,6 +368,61 @@ export class ClusterManager implements ClusterService {
 
   log(ensemble: string, appliance: string, maxBytes: number, signal: AbortSignal): Promise<string> {
     return relayLog(this.#parts.messaging, this.#known(ensemble), appliance, maxBytes, signal);
+  }
+
+  async submitJob(job: JobSpec, signal: AbortSignal): Promise<JobStatus> {
+    const { context, jobs } = this.#inCharge();
+    const submitted = await submitJob(context, job, signal);
+    jobs.now();
+    return submitted;
+  }
+
+  jobs(_signal: AbortSignal): Promise<JobStatus[]> {
+    return Promise.resolve(jobViews(this.#inCharge().context));
+  }
+
+  job(id: string, _signal: AbortSignal): Promise<JobStatus> {
+    return Promise.resolve(jobView(knownJob(this.#inCharge().context, id)));
+  }
+
+  declaredJob(id: string, _signal: AbortSignal): Promise<JobSpec> {
+    return Promise.resolve(knownJob(this.#inCharge().context, id).job);
+  }
+
+  async cancelJob(id: string, signal: AbortSignal): Promise<JobStatus> {
+    const { context, jobs } = this.#inCharge();
+    const cancelled = await cancelJob(context, id, signal);
+    jobs.now();
+    return cancelled;
+  }
+
+  async removeJob(id: string, signal: AbortSignal): Promise<void> {
+    const { context, jobs } = this.#inCharge();
+    await removeJob(context, id, signal);
+    jobs.now();
+  }
+
+  jobOutput(...[id, asked, signal]: Parameters<ClusterService["jobOutput"]>): Promise<JobOutput> {
+    return jobOutput(this.#inCharge().context, id, asked, signal);
+  }
+
+  secrets(signal: AbortSignal): Promise<string[]> {
+    return this.#secrets().names(signal);
+  }
+
+  setSecret(...[name, fields, signal]: Parameters<ClusterService["setSecret"]>): Promise<void> {
+    return this.#secrets().set(name, fields, signal);
+  }
+
+  removeSecret(name: string, signal: AbortSignal): Promise<void> {
+    return this.#secrets().remove(name, signal);
+  }
+
+  #secrets(): SecretStore {
+    this.#inCharge();
+    const { secrets } = this.#parts;
+    if (secrets !== undefined) return secrets;
+    throw new ConsortError("unsupported", "Cannot keep secrets: this manager has no place for them");
   }
 
   async #admitInTurn<Result>(work: (context: ClusterContext) => Promise<Result>): Promise<Result> {

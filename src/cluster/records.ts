@@ -16,6 +16,7 @@ export const keys = {
   standing: (id: string): string => `standing/${id}`,
   operation: (id: string): string => `operation/${id}`,
   tunnel: (pair: string): string => `tunnel/${pair}`,
+  job: (id: string): string => `job/${id}`,
   event: (cursor: number): string => `event/${String(cursor).padStart(15, "0")}`,
   prefix: {
     ensemble: "ensemble/",
@@ -23,6 +24,7 @@ export const keys = {
     standing: "standing/",
     operation: "operation/",
     tunnel: "tunnel/",
+    job: "job/",
     event: "event/",
   },
 } as const;

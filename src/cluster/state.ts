@@ -1,5 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
 import type { HostId } from "#base/ids.ts";
+import type { JobRecord } from "#cluster/jobs.ts";
 import { keys } from "#cluster/records.ts";
 import type {
   EnsembleRecord,
@@ -24,6 +25,7 @@ export class ClusterState {
   readonly #hosts = new Map<HostId, HostRecord>();
   readonly #operations = new Map<string, OperationRecord>();
   readonly #tunnels = new Map<string, TunnelRecord>();
+  readonly #jobs = new Map<string, JobRecord>();
   readonly #standings = new Map<HostId, HostStanding>();
   readonly #revisions = new Map<string, number>();
   /** Whose writes these are: none is made once a later term has begun. */
@@ -66,7 +68,7 @@ export class ClusterState {
     return this.change(() => ({ writes: [], result: undefined }), signal);
   }
 
-  /** Grows with every change of an ensemble, a host or a tunnel: what was computed at the same version still holds. */
+  /** Grows with every change of an ensemble, a host, a tunnel or a job: what was computed at the same version still holds. */
   version(): number {
     return this.#version;
   }
@@ -92,6 +94,10 @@ export class ClusterState {
   }
   tunnels(): ReadonlyMap<string, TunnelRecord> {
     return this.#tunnels;
+  }
+
+  jobs(): ReadonlyMap<string, JobRecord> {
+    return this.#jobs;
   }
 
   standing(id: HostId): HostStanding {
@@ -175,6 +181,7 @@ export class ClusterState {
       [keys.prefix.standing, this.#standings],
       [keys.prefix.operation, this.#operations],
       [keys.prefix.tunnel, this.#tunnels],
+      [keys.prefix.job, this.#jobs],
     ];
   }
 }

@@ -16,6 +16,10 @@ export const topics = {
   exec: "exec",
   /** cluster → host: LogBody; answered with LogResult. */
   log: "log",
+  /** cluster → host: JobOutputBody; answered with JobOutput. */
+  jobOutput: "job-output",
+  /** host → cluster: SecretBody; answered with SecretResult. Only of what the host's own plan names. */
+  secret: "secret",
 } as const;
 
 export type PlanReceipt = {
@@ -45,6 +49,17 @@ export type ExecBody = {
 };
 export type ExecChunk = { readonly stream: "stdout" | "stderr"; readonly dataBase64: string };
 export type ExecResult = { readonly exitCode: number };
+
+export type JobOutputBody = {
+  readonly id: string;
+  readonly attempt: number;
+  readonly stream: "stdout" | "stderr";
+  readonly fromByte: number;
+  readonly maxBytes: number;
+};
+
+export type SecretBody = { readonly host: string; readonly name: string };
+export type SecretResult = { readonly fields: Readonly<Record<string, string>> };
 
 export type LogBody = { readonly appliance: ApplianceId; readonly maxBytes: number };
 export type LogResult = { readonly text: string };
