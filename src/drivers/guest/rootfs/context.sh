@@ -61,12 +61,15 @@ interface() {
   ip link set dev "$device" down
   if [ "$device" != "$1" ]; then ip link set dev "$device" name "$1" || true; fi
   ip addr flush dev "$1"
-  ip link set dev "$1" address "$2" mtu "$4" up
   if [ "$3" = dhcp ]; then
+    ip link set dev "$1" address "$2" mtu "$4" up
     lease_address "$1"
     return
   fi
+  # Once it is up, the kernel tells everybody at which hardware address this one is now.
+  echo 1 >"/proc/sys/net/ipv4/conf/$1/arp_notify"
   ip addr add "$3" dev "$1"
+  ip link set dev "$1" address "$2" mtu "$4" up
   # The host manager reaches a guest from a link-local address that never leaves the host.
   [ "$1" != eth0 ] || ip route replace 169.254.0.0/16 dev "$1"
 }

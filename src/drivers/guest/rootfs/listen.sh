@@ -1,6 +1,7 @@
 #!/bin/sh
 # The line to the host manager: it sends contexts, we tell what became of them (see context/port-protocol.ts).
-# One process holds the port, as a port can be opened once.
+# One process holds the port, as a port can be opened once. Telling waits while nobody is connected, so the command is
+# started first.
 . /usr/lib/consort/context.sh
 
 port_named() {
@@ -20,6 +21,7 @@ tell() { echo "$*" >&3; }
 # Ends when the command ends; what it prints goes to the console.
 run_command() {
   [ -n "$context_command" ] || return 0
+  rm -f $context_run/exit-code
   (
     code=0
     "$context_command" </dev/null >/dev/console 2>&1 3>&- || code=$?
@@ -35,8 +37,15 @@ after_boot() {
   read -r outcome context_instance <$context_run/applied
   context_command=
   [ ! -x $context_run/context/command ] || context_command=$context_run/context/command
-  tell "$outcome $context_instance"
   run_command
+  tell "$outcome $context_instance"
+}
+
+# Again what somebody may have missed.
+tell_again() {
+  tell "hello 1"
+  [ ! -s $context_run/applied ] || tell "$(cat $context_run/applied)"
+  [ ! -s $context_run/exit-code ] || tell "exited $(cat $context_run/exit-code)"
 }
 
 # bytes: a tar archive of so many bytes follows.
@@ -56,9 +65,9 @@ take_context() {
   apply_context $context_run/context || outcome=failed
   /usr/lib/consort/identity-changed
   echo "$outcome $context_instance" >$context_run/applied
-  tell "$outcome $context_instance"
   # The same instance told twice goes on with what it runs.
   [ "$context_instance" = "$before" ] || run_command
+  tell "$outcome $context_instance"
 }
 
 tries=0
@@ -77,6 +86,6 @@ while :; do
   fi
   case $verb in
     context) take_context "$size" ;;
-    hello) tell "hello 1" ;;
+    hello) tell_again ;;
   esac
 done

@@ -1,0 +1,59 @@
+import { Buffer } from "node:buffer";
+import { diskSerials } from "#drivers/image/layers/serials.ts";
+import type { AppliancePlan } from "#protocol/host-plan.ts";
+import type { ContextFacts } from "./content.ts";
+import type { TarFile } from "./tar.ts";
+
+/** One word for a POSIX shell, whatever is in it (but NUL). */
+export function quoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** What the guest runs: becomes the program itself, so that its exit status and signals are the program's. */
+export function commandScript(plan: Pick<AppliancePlan, "command" | "env" | "directory">): string {
+  const lines = [
+    "#!/bin/sh",
+    ...Object.entries(plan.env).map(([name, value]) => `export ${name}=${quoted(value)}`),
+    `cd ${quoted(plan.directory ?? "/")} || exit 127`,
+    `exec ${plan.command.map(quoted).join(" ")}`,
+    "",
+  ];
+  return lines.join("\n");
+}
+
+/** The script of a context, and the files that it refers to by their numbers. */
+export function steps(facts: ContextFacts): { readonly script: string; readonly files: readonly TarFile[] } {
+  const files: TarFile[] = [];
+  const lines: string[] = [];
+  const step = (verb: string, ...words: readonly (string | number)[]): void => {
+    lines.push([verb, ...words.map((word) => quoted(String(word)))].join(" "));
+  };
+  const kept = (content: string | Uint8Array): string => {
+    const path = String(files.length);
+    files.push({ path, mode: 0o600, content: typeof content === "string" ? Buffer.from(content) : content });
+    return path;
+  };
+  const { plan, identity } = facts;
+  step("instance", identity.instance);
+  if (facts.clockMs !== undefined) step("clock", Math.round(facts.clockMs / 1000));
+  step("entropy", kept(Buffer.from(facts.entropy, "hex")));
+  step("machine_id", identity.machineId);
+  step("host", plan.vm.hostname);
+  step("file", kept(facts.hosts), "/etc/hosts", "644");
+  const { dropbear, openSsh, publicKey } = identity.sshHostKey;
+  step("ssh_host_key", kept(Buffer.from(dropbear, "base64")), kept(openSsh), kept(`${publicKey}\n`));
+  step("authorized_keys", kept(facts.authorizedKeys.map((key) => `${key}\n`).join("")));
+  for (const { name, mac, address, prefixLength, network } of plan.interfaces)
+    step("interface", name, mac, `${address}/${prefixLength}`, facts.networks.get(network)?.mtu ?? 1400);
+  if (facts.resolvConf !== undefined) step("file", kept(facts.resolvConf), "/etc/resolv.conf", "644");
+  for (const { serial, path, type, options } of facts.mounts) step("filesystem", serial, path, type, options);
+  if (facts.swap) step("swap", diskSerials.swap);
+  for (const { path, content, mode } of plan.files) step("file", kept(content), path, mode.toString(8));
+  if (facts.command !== undefined) {
+    step("command_file", "command");
+    files.push({ path: "command", mode: 0o700, content: Buffer.from(facts.command) });
+  }
+  // One step that fails is told of, and the others are still taken.
+  const script = lines.map((line) => `${line} || context_failed=1\n`).join("");
+  return { script, files };
+}
