@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { withDeadline } from "#base/deadline.ts";
+import { RepeatedDeadline, withDeadline } from "#base/deadline.ts";
 import { ManualClock } from "#base/manual-clock.ts";
 import { millis } from "#base/units.ts";
 
@@ -22,5 +22,36 @@ describe("withDeadline()", () => {
     const done = withDeadline(clock, millis(10), hangs, stop.signal);
     stop.abort(new Error("interrupted"));
     await assert.rejects(done, { message: "interrupted" });
+  });
+});
+
+describe("RepeatedDeadline", () => {
+  it("hands out one signal for all that is done in time, and another after one was not", async () => {
+    const clock = new ManualClock();
+    const deadline = new RepeatedDeadline(clock);
+    const { signal } = new AbortController();
+    const given = (inner: AbortSignal): Promise<AbortSignal> => Promise.resolve(inner);
+    const first = await deadline.run(millis(10), given, signal);
+    clock.advance(millis(20));
+    assert.equal(await deadline.run(millis(10), given, signal), first);
+    const late = deadline.run(millis(10), hangs, signal);
+    clock.advance(millis(10));
+    await assert.rejects(late, { code: "timeout" });
+    const next = await deadline.run(millis(10), given, signal);
+    assert.deepEqual([first.aborted, next.aborted], [true, false]);
+  });
+
+  it("passes on why the caller gave up, whichever of its signals that is", async () => {
+    const deadline = new RepeatedDeadline(new ManualClock());
+    const [before, stop] = [new AbortController(), new AbortController()];
+    await deadline.run(millis(10), () => Promise.resolve(), before.signal);
+    const done = deadline.run(millis(10), hangs, stop.signal);
+    before.abort(new Error("of another time"));
+    stop.abort(new Error("interrupted"));
+    await assert.rejects(done, { message: "interrupted" });
+    await assert.rejects(
+      deadline.run(millis(10), () => Promise.resolve(), stop.signal),
+      { message: "interrupted" },
+    );
   });
 });

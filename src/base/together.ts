@@ -6,18 +6,22 @@ export type Task = (signal: AbortSignal) => Promise<void>;
  * thrown once they have: no half of a whole goes on alone. Being stopped by the signal is no failure.
  */
 export async function together(tasks: readonly Task[], signal: AbortSignal): Promise<void> {
-  const fall = new AbortController();
+  // One that follows from several would be asked about each of them whenever a task looks at it.
+  const joint = new AbortController();
+  const stop = (): void => joint.abort(signal.reason);
+  if (signal.aborted) stop();
+  signal.addEventListener("abort", stop, { once: true });
   const failures: unknown[] = [];
-  const joint = AbortSignal.any([signal, fall.signal]);
   const watched = tasks.map(async (task) => {
     try {
-      await task(joint);
+      await task(joint.signal);
     } catch (cause) {
-      if (joint.aborted) return;
+      if (joint.signal.aborted) return;
       failures.push(cause);
-      fall.abort(cause);
+      joint.abort(cause);
     }
   });
   await Promise.all(watched);
+  signal.removeEventListener("abort", stop);
   if (failures.length > 0) throw failures[0];
 }

@@ -76,15 +76,17 @@ function adaptations(
   return new Map(changed.map(({ appliance, settings }) => [appliance.id, settings]));
 }
 
+const noTeams: NonNullable<AppliancePlan["teams"]> = [];
+
 /** A limit the plan does not speak of needs a new generation. */
 function cpuChange(
-  { cpu, enforcement = "auto", teams = [] }: AppliancePlan,
+  { cpu, enforcement = "auto", teams = noTeams }: AppliancePlan,
   now: ApplianceObservation,
 ): CpuSettings | undefined {
   const settings: CpuSettings = {
     ...(cpu === undefined || same(cpu, now.cpu) ? {} : { cpu }),
     ...(enforcement === (now.enforcement ?? "auto") ? {} : { enforcement }),
-    ...(same(teams, now.teams ?? []) ? {} : { teams }),
+    ...(same(teams, now.teams ?? noTeams) ? {} : { teams }),
   };
   return Object.keys(settings).length === 0 ? undefined : settings;
 }

@@ -64,14 +64,14 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
 
   observe(): readonly ApplianceObservation[] {
     const { version } = this.#machine;
-    this.#machine.account();
     if (this.#seen?.version !== version) {
       const present = [...this.#machine.present.values()];
       this.#seen = { version, present, observations: present.map((one) => this.#observation(one)) };
     }
     const { present, observations } = this.#seen;
+    const usedMs = this.#machine.cpuUsedMs(present);
     for (let at = 0; at < present.length; at += 1) {
-      observations[at]!.cpuUsedMs = millis(Math.round(present[at]!.cpuUsedMs));
+      observations[at]!.cpuUsedMs = millis(Math.round(usedMs[at]!));
     }
     return observations;
   }
@@ -257,7 +257,7 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
       generation: plan.generation,
       state: this.#machine.stateOf(one),
       restarts: one.restarts,
-      cpuUsedMs: millis(Math.round(one.cpuUsedMs)),
+      cpuUsedMs: millis(0),
       memoryBytes: bytes(this.#machine.memoryBytes(one)),
       restart: plan.restart,
       stopGraceMs: plan.stopGraceMs,

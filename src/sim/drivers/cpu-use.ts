@@ -9,6 +9,8 @@ type Claims = {
   readonly limits: readonly { readonly weight: number; readonly limitMilli: number }[];
   readonly demands: readonly Demand[];
   readonly steady: readonly number[] | undefined;
+  /** What each has used, side by side: counted again and again, it would lie far apart in the appliances themselves. */
+  readonly usedMs: Float64Array;
 };
 
 /** Who used how much of a machine's processors. Shares are worked out anew only when somebody begins or ends to execute. */
@@ -17,6 +19,10 @@ export class CpuUse {
   readonly #settings: SimulationSettings;
   #untilMs = 0;
   #claims: Claims | undefined;
+  /** Those who were asked about last, and where each of them is among the members; -1: it does not execute. */
+  #asked:
+    | { readonly by: Claims; readonly about: readonly SimulatedAppliance[]; readonly at: readonly number[] }
+    | undefined;
 
   constructor(capacityMilli: number, settings: SimulationSettings) {
     this.#capacityMilli = capacityMilli;
@@ -25,7 +31,20 @@ export class CpuUse {
 
   /** To be called, with the time counted before, when who executes changes, or what one may have. */
   changed(): void {
+    const claims = this.#claims;
+    claims?.members.forEach((one, at) => (one.cpuUsedMs = claims.usedMs[at]!));
     this.#claims = undefined;
+    this.#asked = undefined;
+  }
+
+  /** What each of these had used when it was last counted. Quickest when asked about the same list again. */
+  usedMs(about: readonly SimulatedAppliance[]): readonly number[] {
+    const by = this.#claims;
+    if (by === undefined) return about.map((one) => one.cpuUsedMs);
+    if (this.#asked?.by !== by || this.#asked.about !== about) {
+      this.#asked = { by, about, at: about.map((one) => by.members.indexOf(one)) };
+    }
+    return this.#asked.at.map((at, index) => (at < 0 ? about[index]!.cpuUsedMs : by.usedMs[at]!));
   }
 
   /** Counts the time up to now: shares are taken to be those at the middle of the time since. */
@@ -35,14 +54,14 @@ export class CpuUse {
     const middleMs = this.#untilMs + elapsedMs / 2;
     this.#untilMs = nowMs;
     this.#claims ??= this.#claimsOf([...present].filter((one) => one.executesSinceMs !== undefined));
-    const { members, limits, demands, steady } = this.#claims;
+    const { usedMs, limits, demands, steady } = this.#claims;
     const shares =
       steady ??
       this.#sharesOf(
         limits,
         demands.map((demand) => (typeof demand === "number" ? demand : demand(middleMs))),
       );
-    for (let at = 0; at < members.length; at += 1) members[at]!.cpuUsedMs += (shares[at]! * elapsedMs) / 1000;
+    for (let at = 0; at < usedMs.length; at += 1) usedMs[at]! += (shares[at]! * elapsedMs) / 1000;
   }
 
   #claimsOf(members: readonly SimulatedAppliance[]): Claims {
@@ -55,7 +74,8 @@ export class CpuUse {
     const steadyDemands = demands.filter((demand) => typeof demand === "number");
     const steady =
       steadyDemands.length === demands.length ? this.#sharesOf(limits, steadyDemands) : undefined;
-    return { members, limits, demands, steady };
+    const usedMs = Float64Array.from(members, (one) => one.cpuUsedMs);
+    return { members, limits, demands, steady, usedMs };
   }
 
   #sharesOf(limits: Claims["limits"], demandsMilli: readonly number[]): number[] {
