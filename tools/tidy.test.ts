@@ -10,6 +10,7 @@ import { schedulingLimits } from "#control/scheduling/limits.ts";
 import { blobLimits } from "#drivers/blob/limits.ts";
 import { networkLimits } from "#drivers/network/limits.ts";
 import { messagingLimits } from "#drivers/messaging/limits.ts";
+import { transferLimits } from "#drivers/transfer/limits.ts";
 import { storeLimits } from "#drivers/store/limits.ts";
 import { formatLimits } from "#formats/limits.ts";
 import { bannedFolders, bannedWords, bans } from "./banned.ts";
@@ -234,6 +235,7 @@ test("docs/reference/limits.md names every limit and nothing else", () => {
       storeLimits,
       networkLimits,
       blobLimits,
+      transferLimits,
       messagingLimits,
       apiLimits,
       schedulingLimits,

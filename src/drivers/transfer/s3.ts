@@ -1,0 +1,97 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { ConsortError } from "#base/errors.ts";
+import { readXmlTree } from "#formats/xml-tree.ts";
+import type { Address } from "./address.ts";
+import { curl } from "./curl.ts";
+import { s3Address } from "./s3-sign.ts";
+import type { S3Request } from "./s3-sign.ts";
+import type { Server } from "./server.ts";
+import { continueAt, described } from "./web.ts";
+
+/** Entries asked for at once, and at most in all. */
+const pageEntries = 1000;
+const pagesMax = 100;
+
+/** S3 and what speaks like it: s3://bucket/key, keys and endpoint in the secret. */
+export const s3Server: Server = {
+  describe: async (at, signal) => {
+    const url = signed(at, { method: "HEAD", key: keyOf(at) });
+    const options = [
+      ["url", url],
+      ["head", true],
+    ] as const;
+    return described(await curl({ options }, signal));
+  },
+  read: async (at, offset, into, signal) => {
+    const url = signed(at, { method: "GET", key: keyOf(at) });
+    await curl({ ...into, options: [["url", url], ...continueAt(offset)] }, signal);
+  },
+  write: async (file, at, look, signal) => {
+    const md5 = createHash("md5");
+    for await (const chunk of createReadStream(file, { signal })) md5.update(chunk as Buffer);
+    const url = signed(at, { method: "PUT", key: keyOf(at) });
+    const options = [
+      ["url", url],
+      ["upload-file", file],
+      // The server refuses what arrived otherwise.
+      ["header", `Content-MD5: ${md5.digest("base64")}`],
+      ["header", "Expect:"],
+    ] as const;
+    await curl({ options, look }, signal);
+  },
+  list: async (at, signal) => {
+    const prefix = at.path === "/" ? "" : `${keyOf(at).replace(/\/*$/, "")}/`;
+    const names = new Set<string>();
+    let more: string | undefined;
+    for (let page = 0; page < pagesMax; page += 1) {
+      const query = {
+        "list-type": "2",
+        delimiter: "/",
+        "max-keys": String(pageEntries),
+        prefix,
+        ...(more === undefined ? {} : { "continuation-token": more }),
+      };
+      const answer = await curl(
+        { options: [["url", signed(at, { method: "GET", key: "", query })]] },
+        signal,
+      );
+      more = addNames(answer.text, prefix, names);
+      if (more === undefined) return [...names].sort();
+    }
+    throw new ConsortError(
+      "limit_exceeded",
+      `Cannot list s3://${at.authority}${at.path}: it has more than ${pageEntries * pagesMax} entries`,
+    );
+  },
+  remove: async (at, signal) => {
+    const url = signed(at, { method: "DELETE", key: keyOf(at) });
+    await curl(
+      {
+        options: [
+          ["url", url],
+          ["request", "DELETE"],
+        ],
+      },
+      signal,
+    );
+  },
+};
+
+const signed = (at: Address, request: Omit<S3Request, "atMs">): string =>
+  s3Address(at, { ...request, atMs: Date.now() });
+
+const keyOf = ({ path }: Address): string => path.slice(1);
+
+/** Adds the names of one page; tells where the next page begins. */
+function addNames(xml: string, prefix: string, names: Set<string>): string | undefined {
+  const { children } = readXmlTree(xml);
+  for (const entry of children) {
+    const key = entry.children.find(({ name }) => name === "Key" || name === "Prefix")?.text;
+    if ((entry.name !== "Contents" && entry.name !== "CommonPrefixes") || key === undefined) continue;
+    const name = key.slice(prefix.length).replace(/\/$/, "");
+    if (key.startsWith(prefix) && name !== "" && !name.includes("/")) names.add(name);
+  }
+  const token = children.find(({ name }) => name === "NextContinuationToken")?.text;
+  return token === "" ? undefined : token;
+}

@@ -1,0 +1,25 @@
+import type { Address } from "./address.ts";
+import type { CurlRun } from "./curl.ts";
+
+/** What is known of content before it is read. */
+export type Description = {
+  readonly sizeBytes?: number;
+  /** Another one once the content is another: an entity tag, a time. Absent: cannot be told. */
+  readonly validator?: string;
+};
+
+/** How one kind of server is talked to. */
+export interface Server {
+  describe(at: Address, signal: AbortSignal): Promise<Description>;
+  /** Writes its content from that byte on to the end of an open file. */
+  read(
+    at: Address,
+    offset: number,
+    into: Pick<CurlRun, "outputFd" | "look">,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** Resolves when the server has acknowledged all of it. */
+  write(file: string, to: Address, look: (pid: number) => void, signal: AbortSignal): Promise<void>;
+  list(at: Address, signal: AbortSignal): Promise<readonly string[]>;
+  remove(at: Address, signal: AbortSignal): Promise<void>;
+}
