@@ -2,7 +2,11 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { hostId } from "#base/ids.ts";
+import type { HostId } from "#base/ids.ts";
 import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
+import type { CloudSnapshot } from "#cluster/snapshot.ts";
+import type { PlayStep } from "#sim/scenario/play.ts";
 import { playScenario } from "#sim/scenario/run.ts";
 import { arriving, largeCloud } from "./large-cloud.ts";
 import type { Benchmark, BenchRow } from "./harness.ts";
@@ -44,6 +48,7 @@ async function measure(hosts: number, hours: number): Promise<Measured> {
           atMs: at(1 / 3),
           fault: { kind: "power-loss", atMs: at(1 / 3), host: lost, downForMs: millis(600_000) },
         },
+        ...elsewhere(snapshot, lost, at(1 / 3 + 1 / 12)),
       ],
       load: [
         {
@@ -68,14 +73,24 @@ async function measure(hosts: number, hours: number): Promise<Measured> {
     },
   );
   if (result.breach !== undefined) throw new Error(`${result.breach.invariant}: ${result.breach.message}`);
-  const recoveries = result.operations.filter(({ kind }) => kind === "recover");
   return {
     peakMiB: process.resourceUsage().maxRSS / 1024,
     hourSeconds: (performance.now() - runningAt) / 1000 / hours,
     startSeconds: (runningAt - startedAt) / 1000,
     events: result.events,
-    recovered: recoveries.length > 0 && recoveries.every(({ state }) => state === "done"),
+    recovered: result.verdicts.length > 0 && result.verdicts.every(({ met }) => met),
   };
+}
+
+/** That at one moment what was on a host runs, and not there. */
+function elsewhere({ ensembles }: CloudSnapshot, host: HostId, atMs: Millis): PlayStep[] {
+  return ensembles
+    .filter(({ placements }) => Object.values(placements).includes(host))
+    .flatMap(({ ensemble: { name: subject } }) => [
+      { kind: "state", subject, state: "running", text: `${subject} running` } as const,
+      { kind: "placed", subject, host, wanted: false, text: `${subject} not on ${host}` } as const,
+    ])
+    .map((expectation) => ({ kind: "expect", atMs, expectation }));
 }
 
 async function measureApart(
