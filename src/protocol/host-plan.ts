@@ -60,7 +60,7 @@ export type JobPlan = {
   readonly appliance: ApplianceId;
   /** It is to end now. */
   readonly cancelled?: true;
-  /** It began on a host that its machine has left: to be found in the guest, and never begun here. */
+  /** It has begun, here or on a host that its machine has left: to be found in the appliance, and never begun. */
   readonly adopt?: true;
   /** It is over: only what it wrote is kept here. Never begun. */
   readonly over?: true;
@@ -85,25 +85,35 @@ export type VmPlan = Omit<VmSpec, "software"> & {
 };
 
 /**
- * A live move, as each side is told of it. The arriving side reports where it listens; then the leaving side is told
- * to send, and reports how that ends; the leaving side serves its disks until the arriving side has all of them.
+ * A live move, as each side is told of it. The leaving side serves its disks, the arriving side takes them from there
+ * and reports where it listens; then the leaving side is told to send. Once it has reported that all is sent it never
+ * continues, and only then does the arriving side: by the leaving side's own word, or by `go`. The leaving side serves
+ * its disks until the arriving side has all of them.
  */
 export type MovePlan =
   | {
       readonly side: "arriving";
       readonly move: string;
+      /** Known to both sides, and to nobody else. */
+      readonly token: string;
       readonly from: HostId;
       readonly fromAddress: Ipv4Address;
       /** Where the leaving side serves its disks, once it has told. */
       readonly disksPort?: number;
+      /** The leaving side never continues: it has said so, or is fenced. */
+      readonly go?: true;
     }
   | {
       readonly side: "leaving";
       readonly move: string;
+      readonly token: string;
       readonly to: HostId;
       readonly toAddress: Ipv4Address;
       /** Where the arriving side listens, once it has told. */
       readonly statePort?: number;
+      /** The arriving side can begin before it has all of the memory. */
+      readonly postcopy?: true;
+      /** Too late once all is sent. */
       readonly cancelled?: true;
     };
 

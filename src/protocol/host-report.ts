@@ -47,7 +47,7 @@ export type HostReport = {
   /** On their way to this host. */
   readonly transfers?: readonly TransferReport[];
   readonly jobs?: readonly JobReport[];
-  /** Complete ones that were taken here and are not yet known to the managers. */
+  /** Complete ones of the appliances here, the newest last: what is not told any more is not needed any more. */
   readonly checkpoints?: readonly CheckpointReport[];
   /** What keeps it from its plan; empty when it matches. */
   readonly problems: readonly HostProblem[];
@@ -74,6 +74,8 @@ export type CheckpointReport = {
   readonly checkpoint: Checkpoint;
   readonly copies: readonly HostId[];
   readonly missing: readonly HostId[];
+  /** It is there instead. */
+  readonly store?: string;
 };
 
 /** Of a virtual machine. */
@@ -102,14 +104,17 @@ export type GuestUsage = {
 };
 
 /**
- *     arriving:  listening → receiving → running-remote-disks → local
- *     leaving:   serving → sending → sent        (from all of these: failed, and the machine runs where it ran)
+ *     arriving:  listening → receiving → received → running-remote-disks → local
+ *     leaving:   serving → sending → sent        (from `serving` and `sending`: failed, and the machine runs where it ran)
+ *
+ * An arriving side that failed has no machine that could continue.
  */
 export type MoveReport = {
   readonly move: string;
   readonly phase:
     | "listening"
     | "receiving"
+    | "received"
     | "running-remote-disks"
     | "local"
     | "serving"
@@ -118,6 +123,9 @@ export type MoveReport = {
     | "failed";
   /** Where this side listens: for the machine's state (arriving), for readers of its disks (leaving). */
   readonly port?: number;
+  /** Arriving: it can begin before it has all of the memory. */
+  readonly postcopy?: true;
+  /** Of this phase, 0 to 1. */
   readonly progress?: number;
   readonly downtimeMs?: Millis;
   readonly message?: string;

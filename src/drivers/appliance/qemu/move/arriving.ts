@@ -1,0 +1,235 @@
+import { codeOf, ConsortError } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import { millis } from "#base/units.ts";
+import type { MovePlan } from "#protocol/host-plan.ts";
+import type { MoveReport } from "#protocol/host-report.ts";
+import { oneAtATime } from "../turns.ts";
+import type { Background } from "./background.ts";
+import { bringHome } from "./homecoming.ts";
+import { runState } from "./migration-status.ts";
+import { socketNames } from "./ports.ts";
+import type { MachinePlace, MoveParts, MovingVm } from "./ports.ts";
+import { arrivalOf, continueHere, listenForState } from "./receive.ts";
+import type { MoveRecord, MoveRecords } from "./record.ts";
+import { startRelay } from "./relays.ts";
+import type { Relay } from "./relays.ts";
+
+type ArrivingPlan = Extract<MovePlan, { side: "arriving" }>;
+
+/** How its QEMU is to be started. remote: its writable layers are on the other host. */
+export type ArrivingStart = { readonly incoming: boolean; readonly remote: boolean };
+
+export type ArrivingNews = {
+  readonly changed: () => void;
+  readonly phase: (id: ApplianceId, phase: MoveReport["phase"]) => void;
+  readonly progress: (id: ApplianceId, share: number) => void;
+};
+
+const lookMs = millis(20);
+const beforeRun = new Set<MoveReport["phase"]>(["listening", "receiving", "received"]);
+
+/**
+ * The side a machine comes to.
+ *
+ *     listening ──► receiving ──► received ──(the word: it never continues there)──► running-remote-disks ──► local
+ *         └─────────────┴─────────────┴──(its QEMU ended)──► failed: nothing here could ever continue
+ *
+ * It never continues by itself, and what is durable before it does is that it may have. The word comes from the leaving
+ * side at once, or with the next plan.
+ */
+export class ArrivingSide {
+  readonly #parts: MoveParts;
+  readonly #records: MoveRecords;
+  readonly #background: Background;
+  readonly #news: ArrivingNews;
+  /** Moves whose other side never continues. */
+  readonly #word = new Set<string>();
+
+  constructor(parts: MoveParts, records: MoveRecords, background: Background, news: ArrivingNews) {
+    this.#parts = parts;
+    this.#records = records;
+    this.#background = background;
+    this.#news = news;
+  }
+
+  isBeforeRun(id: ApplianceId): boolean {
+    const record = this.#records.get(id);
+    return record?.side === "arriving" && beforeRun.has(record.phase);
+  }
+
+  giveWord(move: string): void {
+    this.#word.add(move);
+  }
+
+  /**
+   * Before its QEMU is started. Rejects with `unavailable` while the other side does not serve its disks yet, and with
+   * `conflict` when its QEMU has ended before it ran: what it was to get is lost.
+   */
+  async beforeStart(
+    place: MachinePlace,
+    plan: ArrivingPlan,
+    hasDisks: boolean,
+    signal: AbortSignal,
+  ): Promise<ArrivingStart> {
+    const { id } = place;
+    const record = this.#records.get(id);
+    if (record === undefined) {
+      if (hasDisks && plan.disksPort === undefined) {
+        throw new ConsortError(
+          "unavailable",
+          `Cannot start ${id}: ${plan.from} does not serve its disks yet`,
+        );
+      }
+      const disks = hasDisks ? { disksRelay: await this.#relayDisks(place, plan, signal) } : {};
+      this.#records.save({ id, move: plan.move, side: "arriving", phase: "listening", ...disks });
+      return { incoming: true, remote: hasDisks };
+    }
+    if (record.phase === "local") return { incoming: false, remote: false };
+    if (record.phase === "running-remote-disks") {
+      await this.#keepDisks(place, record, plan, signal);
+      return { incoming: false, remote: hasDisks };
+    }
+    this.#fail(record, "its QEMU has ended before the machine ran");
+    throw new ConsortError("conflict", `Cannot start ${id}: its move has failed, and has to begin anew`);
+  }
+
+  async step(
+    vm: MovingVm | undefined,
+    place: MachinePlace,
+    plan: ArrivingPlan,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { id } = place;
+    const record = this.#records.get(id);
+    if (plan.go === true) this.#word.add(plan.move);
+    if (record === undefined || record.phase === "failed" || record.phase === "local") return;
+    if (vm === undefined) {
+      if (beforeRun.has(record.phase) && !this.#background.isBusy(id))
+        this.#fail(record, "its QEMU has ended");
+      return;
+    }
+    if (vm.disks.length > 0) await this.#keepDisks(place, record, plan, signal);
+    if (this.#background.isBusy(id)) return;
+    if (beforeRun.has(record.phase)) {
+      await this.#listen(vm, place, plan, signal);
+      this.#background.begin(id, "receive", (stop) => this.#receive(vm, plan, stop));
+    } else this.#background.begin(id, "bring home the disks of", (stop) => this.#settle(vm, stop));
+  }
+
+  #record(id: ApplianceId): MoveRecord {
+    const record = this.#records.get(id);
+    if (record === undefined) throw new ConsortError("conflict", `Cannot go on: ${id} does not move here`);
+    return record;
+  }
+
+  async #listen(vm: MovingVm, place: MachinePlace, plan: ArrivingPlan, signal: AbortSignal): Promise<void> {
+    const { processes, address } = this.#parts;
+    const record = this.#record(vm.id);
+    const canPostcopy = await oneAtATime(vm.qmp, () =>
+      listenForState(vm.qmp, `unix:${vm.inside}/${socketNames.incoming}`, signal),
+    );
+    if (record.stateRelay !== undefined && processes.isRunning(record.stateRelay)) return;
+    const stateRelay = await startRelay(
+      {
+        ...place,
+        listen: `tcp:${address}:${record.stateRelay?.port ?? 0}`,
+        connect: `unix:${socketNames.incoming}`,
+        peer: plan.fromAddress,
+        token: plan.token,
+      },
+      processes,
+      signal,
+    );
+    this.#records.save({ ...record, stateRelay, ...(canPostcopy ? { postcopy: true } : {}) });
+    this.#news.changed();
+  }
+
+  /** Until it runs here, or cannot any more. */
+  async #receive(vm: MovingVm, plan: ArrivingPlan, signal: AbortSignal): Promise<void> {
+    const { qmp, id } = vm;
+    try {
+      for (;;) {
+        const next = this.#next(qmp, signal);
+        const arrival = await arrivalOf(qmp, signal);
+        this.#news.phase(id, arrival);
+        if (arrival === "received" && this.#word.has(plan.move)) break;
+        await next;
+      }
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (codeOf(cause) !== "unavailable") throw cause;
+      return this.#fail(this.#record(id), "its QEMU has ended before the machine ran");
+    }
+    // From here on it may run here, whatever happens to this process.
+    this.#records.save({ ...this.#record(id), phase: "running-remote-disks" });
+    this.#news.phase(id, "running-remote-disks");
+    await this.#settle(vm, signal);
+  }
+
+  async #settle(vm: MovingVm, signal: AbortSignal): Promise<void> {
+    const { id } = vm;
+    const state = await runState(vm.qmp, signal);
+    if (state === "paused" || state === "inmigrate") await continueHere(vm.qmp, signal);
+    this.#news.changed();
+    await oneAtATime(vm.qmp, async () => {});
+    await bringHome(vm, this.#parts, (share) => this.#news.progress(id, share), signal);
+    const { disksRelay, stateRelay, ...record } = this.#record(id);
+    this.#stop(disksRelay);
+    this.#stop(stateRelay);
+    this.#records.save({ ...record, phase: "local" });
+    this.#news.phase(id, "local");
+  }
+
+  async #keepDisks(
+    place: MachinePlace,
+    record: MoveRecord,
+    plan: ArrivingPlan,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (record.disksRelay !== undefined && this.#parts.processes.isRunning(record.disksRelay)) return;
+    const disksRelay = await this.#relayDisks(place, plan, signal);
+    this.#records.save({ ...this.#record(record.id), disksRelay });
+  }
+
+  #relayDisks(place: MachinePlace, plan: ArrivingPlan, signal: AbortSignal): Promise<Relay> {
+    const ends = {
+      ...place,
+      listen: `unix:${socketNames.remoteDisks}`,
+      connect: `tcp:${plan.fromAddress}:${plan.disksPort}`,
+      token: plan.token,
+    };
+    return startRelay(ends, this.#parts.processes, signal);
+  }
+
+  #fail({ id, move, disksRelay, stateRelay }: MoveRecord, message: string): void {
+    this.#stop(disksRelay);
+    this.#stop(stateRelay);
+    this.#records.save({ id, move, side: "arriving", phase: "failed", message });
+    this.#news.phase(id, "failed");
+  }
+
+  #stop(relay: Relay | undefined): void {
+    if (relay !== undefined) this.#parts.processes.signal(relay, "SIGTERM");
+  }
+
+  #next(qmp: MovingVm["qmp"], signal: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const callOff = this.#parts.clock.timer(lookMs, resolve);
+    const stop = qmp.onEvent(resolve as () => void);
+    const abort = (): void => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    promise.catch(() => {});
+    return promise.finally(() => {
+      callOff();
+      stop();
+      signal.removeEventListener("abort", abort);
+    });
+  }
+
+  async clear(record: MoveRecord): Promise<void> {
+    await this.#background.stop(record.id);
+    this.#stop(record.disksRelay);
+    this.#stop(record.stateRelay);
+    this.#records.remove(record.id);
+  }
+}

@@ -1,0 +1,200 @@
+import { codeOf, messageOf } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import type { MovePlan } from "#protocol/host-plan.ts";
+import { oneAtATime } from "../turns.ts";
+import type { Background } from "./background.ts";
+import { serveDisks, stopServingDisks } from "./disk-server.ts";
+import { queryMigration, runState } from "./migration-status.ts";
+import { socketNames } from "./ports.ts";
+import type { MachinePlace, MoveParts, MovingVm } from "./ports.ts";
+import type { MoveRecord, MoveRecords } from "./record.ts";
+import { startRelay } from "./relays.ts";
+import type { Relay } from "./relays.ts";
+import { beginSending, cancelSending, followSending } from "./send.ts";
+import type { SendOptions } from "./send.ts";
+
+type LeavingPlan = Extract<MovePlan, { side: "leaving" }>;
+
+/** What is known of a move in this process only. */
+export type LeavingNews = {
+  readonly changed: () => void;
+  readonly sent: (id: ApplianceId, move: string) => void;
+  readonly progress: (id: ApplianceId, share: number) => void;
+};
+
+/**
+ * The side a machine leaves.
+ *
+ *     serving ──(the other side listens)──► sending ──(QEMU: all is there, or it has begun there)──► sent
+ *        └──────────(cancelled)──────────────┴──(cancelled, or it broke)──► failed: the machine goes on here
+ *
+ * `sent` is durable before anybody is told. A later manager looks at what QEMU says of the migration it finds, and goes
+ * on from there. QEMU goes on by itself after a migration that failed, and never after one that was completed.
+ */
+export class LeavingSide {
+  readonly #parts: MoveParts;
+  readonly #records: MoveRecords;
+  readonly #background: Background;
+  readonly #news: LeavingNews;
+
+  constructor(parts: MoveParts, records: MoveRecords, background: Background, news: LeavingNews) {
+    this.#parts = parts;
+    this.#records = records;
+    this.#background = background;
+    this.#news = news;
+  }
+
+  /** One look: does what is due, and leaves what takes long to the background. `vm` absent: its QEMU has ended. */
+  async step(
+    vm: MovingVm | undefined,
+    place: MachinePlace,
+    plan: LeavingPlan,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { id } = place;
+    const record = this.#records.get(id) ?? this.#begin(id, plan);
+    if (record.phase === "failed" || this.#background.isBusy(id)) {
+      if (record.phase === "sending" && plan.cancelled === true && vm !== undefined) {
+        await cancelSending(vm.qmp, this.#parts.clock, signal);
+      }
+      return;
+    }
+    if (vm === undefined) {
+      if (record.phase !== "sent") await this.#fail(undefined, place, record, "its QEMU has ended", signal);
+      return;
+    }
+    if (record.phase === "serving" && plan.cancelled === true) {
+      return this.#fail(vm, place, record, "it was cancelled", signal);
+    }
+    const serving = await this.#serve(vm, place, record, plan, signal);
+    if (record.phase === "sent") return;
+    if (record.phase === "serving" && plan.statePort === undefined) return;
+    this.#background.begin(id, "move", (stop) => this.#send(vm, place, serving, plan, stop));
+  }
+
+  #begin(id: ApplianceId, { move }: LeavingPlan): MoveRecord {
+    const record: MoveRecord = { id, move, side: "leaving", phase: "serving" };
+    this.#records.save(record);
+    return record;
+  }
+
+  /** Also when whoever served them has died: the other side's requests wait. */
+  async #serve(
+    vm: MovingVm,
+    place: MachinePlace,
+    record: MoveRecord,
+    plan: LeavingPlan,
+    signal: AbortSignal,
+  ): Promise<MoveRecord> {
+    const { processes, address } = this.#parts;
+    if (vm.disks.length > 0) await serveDisks(vm, vm.disks, signal);
+    if (record.disksRelay !== undefined && processes.isRunning(record.disksRelay)) return record;
+    const port = record.disksRelay?.port ?? 0;
+    const disksRelay = await startRelay(
+      {
+        ...place,
+        listen: `tcp:${address}:${port}`,
+        connect: `unix:${socketNames.disks}`,
+        peer: plan.toAddress,
+        token: plan.token,
+      },
+      processes,
+      signal,
+    );
+    const after: MoveRecord = { ...record, disksRelay };
+    this.#records.save(after);
+    this.#news.changed();
+    return after;
+  }
+
+  async #send(
+    vm: MovingVm,
+    place: MachinePlace,
+    record: MoveRecord,
+    plan: LeavingPlan,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { id } = place;
+    let now = record;
+    const options: SendOptions = {
+      uri: `unix:${vm.inside}/${socketNames.outgoing}`,
+      postcopy: plan.postcopy === true,
+      onProgress: (share) => this.#news.progress(id, share),
+      onHandedOver: ({ downtimeMs }) => {
+        now = { ...now, phase: "sent", ...(downtimeMs === undefined ? {} : { downtimeMs }) };
+        this.#records.save(now);
+        this.#news.sent(id, plan.move);
+        this.#news.changed();
+      },
+    };
+    try {
+      const end = await oneAtATime(vm.qmp, async () => {
+        const { status } = await queryMigration(vm.qmp, signal);
+        if (now.phase === "serving") {
+          const stateRelay = await this.#relayOut(place, plan, signal);
+          now = { ...now, phase: "sending", stateRelay };
+          this.#records.save(now);
+          this.#news.changed();
+          await beginSending(vm.qmp, options, signal);
+        } else if (status === "none") return undefined;
+        return followSending(vm.qmp, this.#parts.clock, options, signal);
+      });
+      this.#stop(now.stateRelay);
+      if (now.phase === "sent") return;
+      await this.#fail(vm, place, now, end?.error ?? end?.status ?? "it was not begun", signal);
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (now.phase === "sent") throw cause;
+      const isGone = codeOf(cause) === "unavailable";
+      await this.#fail(isGone ? undefined : vm, place, now, messageOf(cause), signal);
+    }
+  }
+
+  async #relayOut(place: MachinePlace, plan: LeavingPlan, signal: AbortSignal): Promise<Relay> {
+    const ends = {
+      ...place,
+      listen: `unix:${socketNames.outgoing}`,
+      connect: `tcp:${plan.toAddress}:${plan.statePort}`,
+      token: plan.token,
+    };
+    return startRelay(ends, this.#parts.processes, signal);
+  }
+
+  /** The machine goes on here, if it is here at all; nothing of the move is left but why. */
+  async #fail(
+    vm: MovingVm | undefined,
+    place: MachinePlace,
+    record: MoveRecord,
+    message: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (vm !== undefined) {
+      const end = await cancelSending(vm.qmp, this.#parts.clock, signal);
+      if (end.status === "completed" && record.phase === "sending") {
+        this.#records.save({ ...record, phase: "sent" });
+        this.#news.sent(record.id, record.move);
+        return this.#news.changed();
+      }
+      await stopServingDisks(place.directory, signal);
+      if ((await runState(vm.qmp, signal)) !== "running") await vm.qmp.execute("cont", {}, signal);
+    }
+    this.#stop(record.stateRelay);
+    this.#stop(record.disksRelay);
+    const { id, move } = record;
+    this.#records.save({ id, move, side: "leaving", phase: "failed", message });
+    this.#news.changed();
+  }
+
+  #stop(relay: Relay | undefined): void {
+    if (relay !== undefined) this.#parts.processes.signal(relay, "SIGTERM");
+  }
+
+  /** The move is not wanted any more, or its machine is gone from here. */
+  async clear(record: MoveRecord, place: MachinePlace | undefined, signal: AbortSignal): Promise<void> {
+    await this.#background.stop(record.id);
+    if (place !== undefined) await stopServingDisks(place.directory, signal);
+    this.#stop(record.stateRelay);
+    this.#stop(record.disksRelay);
+    this.#records.remove(record.id);
+  }
+}

@@ -1,0 +1,53 @@
+import type { ApplianceId, Ipv4Address } from "#base/ids.ts";
+import type { Clock, Log } from "#base/runtime.ts";
+import type { Processes } from "#drivers/process/port.ts";
+import type { RunningVm } from "../vm.ts";
+
+/** A machine that moves. */
+export type MovingVm = RunningVm & {
+  /** A program in the machine's slot beside QEMU: same namespaces, user and group. */
+  run(command: readonly string[], signal: AbortSignal): Promise<{ exitCode: number; output: string }>;
+};
+
+/** Where a machine is, also while its QEMU is not there (yet). */
+export type MachinePlace = Pick<RunningVm, "id" | "directory" | "inside" | "cgroup">;
+
+/** What all steps of moves work with. */
+export type MoveParts = {
+  /** This host's, on the underlay network: nothing is listened to anywhere else. */
+  readonly address: Ipv4Address;
+  /** Records of moves; the driver's own, out of the machines' reach. */
+  readonly directory: string;
+  readonly processes: Processes;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Bytes per second of background copying, for each machine; absent: as fast as it goes. */
+  readonly copyBytesPerSecond?: number;
+};
+
+/** Sockets in a machine's directory. */
+export const socketNames = {
+  /** Arriving: QEMU listens for its state. */
+  incoming: "incoming",
+  /** Leaving: QEMU sends its state there. */
+  outgoing: "outgoing",
+  /** Leaving: disks are served there. Arriving: and are read from there. */
+  disks: "disks",
+  disksControl: "disks-qmp",
+  remoteDisks: "remote-disks",
+} as const;
+
+/** The block node of a disk that is still on the other host; `<disk>` once it is here. */
+export const remoteNode = (disk: string): string => `${disk}-remote`;
+
+/** Where QEMU finds such a disk's bytes: the layer's file as it is, whatever its format. */
+export const remoteSource = (inside: string, disk: string): Readonly<Record<string, unknown>> => ({
+  driver: "nbd",
+  server: { type: "unix", path: `${inside}/${socketNames.remoteDisks}` },
+  export: disk,
+  // Requests wait for the other host, however long it takes: an error would reach the guest, and stay.
+  "reconnect-delay": 7 * 24 * 3600,
+});
+
+/** A machine as a move's file is named after it. */
+export const fileNameOf = (id: ApplianceId): string => encodeURIComponent(id);

@@ -1,0 +1,137 @@
+#!/usr/bin/perl
+# Joins a socket in a machine's directory with one on the underlay network, in the Perl that every Debian has.
+#
+#   relay.pl DIRECTORY LISTEN CONNECT [PEER]
+#
+#     LISTEN, CONNECT   unix:NAME (in DIRECTORY) or tcp:ADDRESS:PORT (port 0: any)
+#     PEER              who alone may connect to LISTEN
+#
+# Two lines on standard input: files of control groups it joins (with commas between them), and the move's token, which
+# is said first on what is connected by TCP, and asked for first from who connects by TCP. One line on standard output tells the port, or 0; then it goes on by itself and outlives who
+# started it. What is in DIRECTORY belongs to the machine, which may put a link there to where it may not go itself: all
+# is done as the machine's own user, from that directory.
+use strict;
+use warnings;
+use Socket qw(AF_INET AF_UNIX SOCK_STREAM SOL_SOCKET SO_REUSEADDR IPPROTO_TCP TCP_NODELAY SHUT_WR
+    inet_aton inet_ntoa pack_sockaddr_in unpack_sockaddr_in pack_sockaddr_un);
+
+use constant { ATONCE => 64, SAY_WITHIN => 5, CHUNK => 1 << 18, TOKEN_MAX => 256 };
+
+my ($directory, $listen, $connect, $peer) = @ARGV;
+defined $connect or die "usage: relay.pl DIRECTORY LISTEN CONNECT [PEER]\n";
+chomp(my ($groups, $token) = map { <STDIN> // '' } 1, 2);
+for my $file (split /,/, $groups) {
+    open my $procs, '>', $file or die "open $file: $!\n";
+    syswrite $procs, $$ or die "join $file: $!\n";
+}
+length $token or die "no token\n";
+chdir $directory or die "chdir $directory: $!\n";
+my $group = (stat '.')[5];
+if ($> == 0 && $group != 0) {
+    ($(, $)) = ($group, "$group $group");
+    ($<, $>) = ($group, $group);
+    $> == $group or die "cannot become $group: $!\n";
+}
+
+my ($door, $is_tcp, $port) = listening($listen);
+$| = 1;
+$SIG{PIPE} = 'IGNORE';
+print "$port\n";
+# Whoever started it reads no more: what is said now would end it.
+open STDIN, '<', '/dev/null';
+open STDERR, '>', '/dev/null';
+open STDOUT, '>', '/dev/null';
+
+my %serving;
+$SIG{CHLD} = sub { while ((my $pid = waitpid -1, 1) > 0) { delete $serving{$pid} } };
+$SIG{TERM} = sub { kill TERM => keys %serving; exit 0 };
+for (;;) {
+    my $from = accept my $in, $door or next;
+    if ($is_tcp && defined $peer && inet_ntoa((unpack_sockaddr_in $from)[1]) ne $peer || %serving >= ATONCE) {
+        close $in;
+        next;
+    }
+    my $pid = fork;
+    if (!defined $pid) { close $in; next }
+    if ($pid) { $serving{$pid} = 1; close $in; next }
+    $SIG{TERM} = $SIG{CHLD} = 'DEFAULT';
+    close $door;
+    serve($in);
+    exit 0;
+}
+
+sub listening {
+    my ($kind, $where, $wanted) = split /:/, $_[0];
+    if ($kind eq 'unix') {
+        unlink $where;
+        socket my $socket, AF_UNIX, SOCK_STREAM, 0 or die "socket: $!\n";
+        my $mask = umask 077;
+        bind $socket, pack_sockaddr_un $where or die "bind $where: $!\n";
+        umask $mask;
+        listen $socket, 16 or die "listen: $!\n";
+        return ($socket, 0, 0);
+    }
+    socket my $socket, AF_INET, SOCK_STREAM, 0 or die "socket: $!\n";
+    setsockopt $socket, SOL_SOCKET, SO_REUSEADDR, 1;
+    bind $socket, pack_sockaddr_in $wanted, inet_aton $where or die "bind $where: $!\n";
+    listen $socket, 16 or die "listen: $!\n";
+    return ($socket, 1, (unpack_sockaddr_in getsockname $socket)[0]);
+}
+
+sub connected {
+    my ($kind, $where, $wanted) = split /:/, $_[0];
+    if ($kind eq 'unix') {
+        -S $where && !-l $where or return;
+        socket my $socket, AF_UNIX, SOCK_STREAM, 0 or return;
+        connect $socket, pack_sockaddr_un $where or return;
+        return $socket;
+    }
+    socket my $socket, AF_INET, SOCK_STREAM, 0 or return;
+    setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
+    connect $socket, pack_sockaddr_in $wanted, inet_aton $where or return;
+    syswrite $socket, "$token\n" or return;
+    return $socket;
+}
+
+# Who does not know the token learns nothing, not even whether anything is here.
+sub knows_token {
+    my ($in) = @_;
+    my $said = '';
+    local $SIG{ALRM} = sub { exit 0 };
+    alarm SAY_WITHIN;
+    while (length $said < TOKEN_MAX) {
+        sysread $in, my $letter, 1 or return 0;
+        last if $letter eq "\n";
+        $said .= $letter;
+    }
+    alarm 0;
+    return $said eq $token;
+}
+
+sub serve {
+    my ($in) = @_;
+    if ($is_tcp) {
+        setsockopt $in, IPPROTO_TCP, TCP_NODELAY, 1;
+        return unless knows_token($in);
+    }
+    my $out = connected($connect) or return;
+    # One process for each way: each waits for its own.
+    my $pid = fork // return;
+    if ($pid == 0) { copy($out, $in); exit 0 }
+    copy($in, $out);
+    waitpid $pid, 0;
+}
+
+sub copy {
+    my ($from, $to) = @_;
+    my $chunk;
+    while (sysread $from, $chunk, CHUNK) {
+        my $sent = 0;
+        while ($sent < length $chunk) {
+            my $count = syswrite $to, $chunk, length($chunk) - $sent, $sent;
+            return shutdown $from, 2 unless defined $count;
+            $sent += $count;
+        }
+    }
+    shutdown $to, SHUT_WR;
+}

@@ -1,0 +1,44 @@
+import { Agent, get } from "node:http";
+
+/**
+ * Asks one address again and again, over one connection and then over a new one each, until its input ends; then tells
+ * how many requests there were, how many had no answer, and how long the longest took.
+ */
+const url = process.argv[2] ?? "";
+const betweenMs = 2;
+const patienceMs = 10_000;
+const agents = [new Agent({ keepAlive: true, maxSockets: 1 }), new Agent({ keepAlive: false })];
+let [sent, lost, longestMs, over] = [0, 0, 0, false];
+
+const ask = (agent: Agent): Promise<void> =>
+  new Promise((resolve) => {
+    const began = performance.now();
+    const end = (isLost: boolean): void => {
+      if (isLost) lost += 1;
+      longestMs = Math.max(longestMs, performance.now() - began);
+      resolve();
+    };
+    const request = get(url, { agent, timeout: patienceMs }, (answer) => {
+      answer.resume();
+      answer.once("end", () => end(answer.statusCode !== 200));
+      answer.once("error", () => end(true));
+    });
+    request.once("timeout", () => request.destroy(new Error("no answer")));
+    request.once("error", () => end(true));
+  });
+
+const pause = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, betweenMs));
+
+async function run(agent: Agent): Promise<void> {
+  while (!over) {
+    sent += 1;
+    await ask(agent);
+    await pause();
+  }
+}
+
+process.stdin.resume();
+process.stdin.once("end", () => (over = true));
+await Promise.all(agents.map(run));
+process.stdout.write(JSON.stringify({ sent, lost, longestMs }));
+process.exit(0);
