@@ -1,8 +1,8 @@
-import type { ApplianceId } from "#base/ids.ts";
+import type { ApplianceId, Ipv4Address } from "#base/ids.ts";
 import type { Bytes, Millis } from "#base/units.ts";
 import type { ApplianceKind, CpuRequest, Enforcement, RestartPolicy, TeamSpec } from "#model/ensemble.ts";
-import type { AppliancePlan } from "#protocol/host-plan.ts";
-import type { ApplianceState, SchedulingReport } from "#protocol/host-report.ts";
+import type { AppliancePlan, SegmentPlan } from "#protocol/host-plan.ts";
+import type { ApplianceState, SchedulingReport, VmReport } from "#protocol/host-report.ts";
 
 /** What a driver may lack; a plan that needs it is refused before anything is changed. kvm: a guest has really run in it. */
 export type ApplianceCapability =
@@ -38,6 +38,18 @@ export type ApplianceObservation = {
   readonly restart: RestartPolicy;
   readonly stopGraceMs: Millis;
   readonly leased?: boolean;
+  readonly vm?: VmReport;
+  /** Where a shell of it answers, as seen from inside its network namespace; absent: only `exec` runs programs in it. */
+  readonly ssh?: SshPlace;
+};
+
+export type SshPlace = {
+  readonly netns: string;
+  readonly address: Ipv4Address;
+  readonly port: number;
+  readonly user: string;
+  /** Its host key, as OpenSSH writes it. */
+  readonly hostKey: string;
 };
 
 /** What may change while it runs, except being suspended. Of `teams`, all but their names, jobs and order. */
@@ -65,6 +77,8 @@ export interface ApplianceDriver {
   recover(signal: AbortSignal): Promise<void>;
   /** All appliances known here, from kept state; no I/O beyond cheap reads. */
   observe(): readonly ApplianceObservation[];
+  /** What guests are told of their networks when they begin; told before any are created. */
+  networks?(segments: readonly SegmentPlan[]): void;
   /**
    * Make its namespaces, root and limits, without starting it. Rejects with `unsatisfiable`, leaving nothing, if its
    * reservation cannot be kept beside those that are here. Of a plan that is suspended it begins as suspended.

@@ -42,6 +42,11 @@ export interface RunningVm {
   readonly disks: readonly VmDisk[];
   readonly qmp: Qmp;
   readonly agent: GuestAgent;
+  /** One more program in its slot, beside QEMU and confined like it; `output` holds what it wrote, to its limit. */
+  run(
+    command: readonly string[],
+    signal: AbortSignal,
+  ): Promise<{ readonly exitCode: number; readonly output: string }>;
 }
 
 /** Programs in the guest that answer, if they do: a guest may lie or never answer, so everything has a limit. */

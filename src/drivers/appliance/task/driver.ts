@@ -344,7 +344,12 @@ export class TaskDriver implements ApplianceDriver {
     const task = this.#tasks.get(id);
     if (task === undefined) return undefined;
     const { uid, netns, cgroup } = task.slot;
-    return { uid, netns, cgroup, run: task.record.run };
+    return { uid, netns, cgroup, run: task.record.run, state: task.state() };
+  }
+
+  /** As it was created and since adapted; undefined: it is not here. */
+  planOf(id: ApplianceId): AppliancePlan | undefined {
+    return this.#tasks.get(id)?.record.plan;
   }
 
   /** Resolves when the machines for the next appliances are ready. */

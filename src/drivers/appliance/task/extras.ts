@@ -1,6 +1,7 @@
 import type { ApplianceId } from "#base/ids.ts";
 import type { Cgroup } from "#drivers/system/cgroups/port.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
+import type { ApplianceState } from "#protocol/host-report.ts";
 
 /** What a slot has in its root that others have not. */
 export type SlotExtras = {
@@ -29,4 +30,5 @@ export type SlotFacts = {
   readonly cgroup: Cgroup;
   /** Of the last run asked for; 0: none yet. */
   readonly run: number;
+  readonly state: ApplianceState;
 };

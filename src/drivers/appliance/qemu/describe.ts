@@ -1,0 +1,84 @@
+import type { ApplianceObservation } from "#drivers/appliance/port.ts";
+import type { ApplianceState, VmReport } from "#protocol/host-report.ts";
+import { endWords, qemuWords } from "./guest-state.ts";
+import type { GuestState } from "./guest-state.ts";
+import type { MachineRecord } from "./record.ts";
+
+/** All that is known of a machine besides what its slot shows. */
+export type MachineFacts = {
+  readonly record: MachineRecord;
+  /** Number of the run that `guest` and `output` belong to. */
+  readonly run: number;
+  readonly guest: GuestState;
+  readonly agent: { readonly expected: boolean; answers(): boolean };
+  /** The end of what it wrote, of a run that is over. */
+  readonly output: string;
+  /** Why its guest does not run yet. */
+  readonly problem: string | undefined;
+};
+
+export const isOver = (state: ApplianceState): boolean =>
+  state === "exited" || state === "failed" || state === "backoff" || state === "stopped";
+
+/** What the slot shows, as what it is: a machine. */
+export function describe(slot: ApplianceObservation, facts: MachineFacts): ApplianceObservation {
+  const { record, run } = facts;
+  const judged = record.verdict?.run === run ? record.verdict : undefined;
+  const state = judged === undefined ? stateOf(slot.state, facts) : "failed";
+  const message = judged?.message ?? messageFor(slot, state, facts);
+  const { message: _command, memoryLimitBytes: _host, ...rest } = slot;
+  return {
+    ...rest,
+    state,
+    vm: reportOf(facts),
+    memoryLimitBytes: record.plan.memoryBytes,
+    ...(message === undefined ? {} : { message }),
+  };
+}
+
+/** QEMU's process is there before its guest is. */
+function stateOf(slot: ApplianceState, { record, run }: MachineFacts): ApplianceState {
+  if (slot !== "running") return slot;
+  return record.run?.number === run && record.run.up ? "running" : "starting";
+}
+
+function messageFor(
+  slot: ApplianceObservation,
+  state: ApplianceState,
+  facts: MachineFacts,
+): string | undefined {
+  const { guest, agent, problem } = facts;
+  if (slot.state === "exited") return endWords(guest);
+  if (isOver(slot.state)) return endMessage(slot, facts);
+  if (state === "starting" || state === "created") return problem;
+  if (guest.status === "io-error") return `Its guest is held: ${guest.ioError ?? "its disk failed"}`;
+  if (guest.status === "internal-error") return "Its guest is held: its processor cannot go on";
+  if (guest.panic !== undefined) return `Its guest panicked (${guest.panic}) and began anew`;
+  if (state === "running" && agent.expected && !agent.answers()) return "Its guest does not answer";
+  return slot.message;
+}
+
+function endMessage({ message, exitCode }: ApplianceObservation, facts: MachineFacts): string | undefined {
+  const words = endWords(facts.guest);
+  if (words !== undefined) return words;
+  if (exitCode !== 1) return message?.replace("Its command", "Its machine (QEMU)");
+  const { record, run, output } = facts;
+  const wasUp = record.run?.number === run && record.run.up;
+  const said = wasUp ? undefined : qemuWords(output);
+  // With nobody there to hear it, a panic leaves nothing but its exit code.
+  return said === undefined ? "Its guest panicked, or QEMU failed (exit code 1)" : `QEMU: ${said}`;
+}
+
+function reportOf({ record, agent }: MachineFacts): VmReport {
+  const { machine, accel, start, plan, stages } = record;
+  const has = plan.vm.base.features.includes("agent") || agent.expected;
+  return {
+    machine,
+    accel,
+    start,
+    vcpus: plan.vm.vcpus,
+    memoryBytes: plan.memoryBytes,
+    agent: has ? (agent.answers() ? "answers" : "silent") : "none",
+    stages,
+  };
+}

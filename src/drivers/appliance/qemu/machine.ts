@@ -1,0 +1,321 @@
+import { join } from "node:path";
+import { ConsortError, codeOf, messageOf } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import type { Clock, Log } from "#base/runtime.ts";
+import { millis } from "#base/units.ts";
+import type { ApplianceObservation } from "#drivers/appliance/port.ts";
+import type { SlotFacts } from "#drivers/appliance/task/extras.ts";
+import { PortAgent } from "./agent.ts";
+import { insideDirectory, socketNames } from "./command/spec.ts";
+import { describe, isOver } from "./describe.ts";
+import { afterEvent, beforeGuest, panicOn, qemuWords } from "./guest-state.ts";
+import type { GuestState } from "./guest-state.ts";
+import type { MachinePlace } from "./place.ts";
+import { abortable, connectQmp, isJson } from "./qmp.ts";
+import { writeMachineRecord } from "./record.ts";
+import type { MachineRecord } from "./record.ts";
+import type { StartWay } from "./starter.ts";
+import type { Qmp, QmpEvent, RunningVm } from "./vm.ts";
+
+/** Between two attempts to reach a QEMU that has only just begun. */
+const reachAgainMs = millis(10);
+/** A QEMU that is held (fenced, suspended) takes connections but greets nobody. */
+const greetMsMax = 5_000;
+const outputTailBytes = 16_384;
+
+export type MachineParts = {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly slot: (id: ApplianceId) => SlotFacts | undefined;
+  readonly readOutput: (id: ApplianceId, bytesMax: number, signal: AbortSignal) => Promise<string>;
+  readonly run: (id: ApplianceId, ...args: Parameters<RunningVm["run"]>) => ReturnType<RunningVm["run"]>;
+  /** Its guest did not come to run: end the run, so that another attempt can be made. */
+  readonly giveUp: (machine: Machine) => void;
+  /** Its guest runs now. */
+  readonly onUp: (machine: Machine) => void;
+  readonly onChange: () => void;
+};
+
+/**
+ * The live side of one machine: the lines to its QEMU and its guest's agent, and what they tell. Each run of its slot,
+ * whoever began it, goes the same way:
+ *
+ *   slot runs ─► QEMU answers ─┬─ waits ─► boot: cont | another way: its bringUp ─┬─► guest runs: up
+ *                              └─ runs already (a manager was restarted) ─────────┘
+ */
+export class Machine {
+  readonly id: ApplianceId;
+  readonly place: MachinePlace;
+  readonly agent: PortAgent;
+  readonly #parts: MachineParts;
+  #record: MachineRecord;
+  #qmp: Qmp | undefined;
+  /** Of the run that what follows belongs to. */
+  #run = 0;
+  #guest: GuestState = beforeGuest;
+  #output = "";
+  #bringing: Promise<void> | undefined;
+  readonly #closing = new AbortController();
+  /** For the next run, if it is not to boot. */
+  way: StartWay | undefined;
+  /** Why its guest does not run yet, for people. */
+  problem: string | undefined;
+
+  constructor(place: MachinePlace, record: MachineRecord, parts: MachineParts) {
+    this.id = record.plan.id;
+    this.place = place;
+    this.#record = record;
+    this.#parts = parts;
+    this.agent = new PortAgent(join(place.directory, socketNames.agent), parts.clock);
+  }
+
+  get record(): MachineRecord {
+    return this.#record;
+  }
+
+  get guest(): GuestState {
+    return this.#guest;
+  }
+
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  /** Writes down first; what follows from it is done after. */
+  save(change: Partial<MachineRecord>): void {
+    const record = { ...this.#record, ...change };
+    writeMachineRecord(this.place.outer, record);
+    this.#record = record;
+  }
+
+  /** Reads how its slot stands, and listens to a run that has begun. Harmless at any time. */
+  look(): void {
+    const slot = this.#parts.slot(this.id);
+    if (slot === undefined || this.#closing.signal.aborted) return;
+    if (slot.run !== this.#run) this.#forget(slot.run);
+    if (slot.state === "running" && this.#qmp === undefined) {
+      this.#bringing ??= this.#bringUp(slot.run).finally(() => {
+        this.#bringing = undefined;
+      });
+    }
+    if (isOver(slot.state) && this.#output === "") void this.#readOutput();
+  }
+
+  /** Resolves when its guest runs, or arrives. Rejects with `unavailable` and QEMU's own words when it does not come to that. */
+  async up(signal: AbortSignal): Promise<void> {
+    this.look();
+    await abortable(this.#bringing ?? Promise.resolve(), signal);
+    if (this.problem !== undefined) throw new ConsortError("unavailable", this.problem);
+    if (this.#qmp !== undefined) return;
+    await this.#readOutput();
+    const words = qemuWords(this.#output) ?? "it ended before it answered";
+    throw new ConsortError("unavailable", `Cannot start ${this.id}: ${words}`);
+  }
+
+  /** Whether its agent answers; never rejects. */
+  async lookAtAgent(): Promise<void> {
+    const before = this.agent.answers();
+    await this.agent.execute("guest-ping", {}, this.#closing.signal).catch(() => {});
+    if (this.agent.answers() !== before) this.#parts.onChange();
+  }
+
+  /** Undefined unless its QEMU answers. */
+  running(): RunningVm | undefined {
+    const slot = this.#parts.slot(this.id);
+    const [qmp, { id, agent }] = [this.#qmp, this];
+    if (slot === undefined || qmp === undefined || qmp.closed.aborted) return undefined;
+    const writable = (this.#record.disks ?? []).filter(({ readOnly }) => !readOnly);
+    return {
+      id,
+      plan: this.#record.plan,
+      directory: this.place.directory,
+      inside: insideDirectory,
+      netns: slot.netns,
+      cgroup: slot.cgroup,
+      disks: writable.map(({ name, layers: [top, ...below] }) => ({
+        name,
+        file: top?.file ?? "",
+        below: below.map(({ file }) => file),
+      })),
+      qmp,
+      agent,
+      run: (command, signal) => this.#parts.run(id, command, signal),
+    };
+  }
+
+  describe(slot: ApplianceObservation): ApplianceObservation {
+    return describe(slot, {
+      record: this.#record,
+      run: this.#run,
+      guest: this.#guest,
+      agent: this.agent,
+      output: this.#output,
+      problem: this.problem,
+    });
+  }
+
+  close(): void {
+    this.#closing.abort();
+    this.#hangUp();
+    this.agent.close();
+  }
+
+  #forget(run: number): void {
+    this.#run = run;
+    this.#guest = beforeGuest;
+    this.#output = "";
+    this.problem = undefined;
+    this.#hangUp();
+  }
+
+  #hangUp(): void {
+    this.#qmp?.close();
+    this.#qmp = undefined;
+    this.agent.hangUp();
+  }
+
+  /** Until its guest runs or its run is over; never rejects. */
+  async #bringUp(run: number): Promise<void> {
+    const { signal } = this.#closing;
+    try {
+      const qmp = await this.#reach(run);
+      if (qmp === undefined) return;
+      this.#parts.onChange();
+      const way = this.way;
+      this.way = undefined;
+      if (this.#guest.status === "running") return this.#isUp(run);
+      if (way !== undefined) return await this.#goOn(run, way);
+      const { record } = this;
+      const begun = record.run?.number === run ? record.run : undefined;
+      // Cut off in the middle of another way to run. One that arrives is its mover's to go on with.
+      if (begun?.way === "other" && !begun.up) {
+        if (record.plan.vm.move?.side !== "arriving") this.#parts.giveUp(this);
+        return;
+      }
+      if (this.#guest.status !== "prelaunch") return this.#isUp(run);
+      await qmp.execute("cont", {}, signal);
+      await this.#askStatus(qmp);
+      this.#isUp(run);
+    } catch (cause) {
+      if (signal.aborted || codeOf(cause) === "unavailable") return;
+      this.#failed(cause);
+    }
+  }
+
+  async #goOn(run: number, way: StartWay): Promise<void> {
+    const vm = this.running();
+    if (vm === undefined) return;
+    this.save({ run: { number: run, way: "other", up: false } });
+    try {
+      await way.bringUp(vm, this.#closing.signal);
+    } catch (cause) {
+      if (!this.#closing.signal.aborted) this.#failed(cause);
+      return;
+    }
+    await this.#askStatus(vm.qmp);
+    if (this.#guest.status === "running") {
+      this.save({ start: way.start });
+      this.#isUp(run);
+    }
+  }
+
+  #failed(cause: unknown): void {
+    this.problem = messageOf(cause);
+    this.#parts.log.warn(`Cannot bring up ${this.id}: ${this.problem}`, { cause });
+    this.#parts.giveUp(this);
+  }
+
+  /** Undefined: the run was over before its QEMU answered. */
+  async #reach(run: number): Promise<Qmp | undefined> {
+    const { clock, slot } = this.#parts;
+    const { signal } = this.#closing;
+    while (slot(this.id)?.run === run && slot(this.id)?.state === "running") {
+      const greeted = AbortSignal.any([signal, AbortSignal.timeout(greetMsMax)]);
+      const qmp = await connectQmp(join(this.place.directory, socketNames.qmp), greeted).catch(
+        () => undefined,
+      );
+      signal.throwIfAborted();
+      if (qmp !== undefined && (await this.#listen(qmp))) return qmp;
+      await clock.sleep(reachAgainMs, signal);
+    }
+    return undefined;
+  }
+
+  /** False: it was gone before it said how it stands. */
+  async #listen(qmp: Qmp): Promise<boolean> {
+    // Heard from before it is asked, so that nothing falls between.
+    qmp.onEvent((event) => this.#heard(event));
+    try {
+      await this.#askStatus(qmp);
+    } catch {
+      qmp.close();
+      return false;
+    }
+    this.#qmp = qmp;
+    qmp.closed.addEventListener("abort", () => {
+      if (this.#qmp !== qmp) return;
+      this.#qmp = undefined;
+      this.look();
+      this.#parts.onChange();
+    });
+    return true;
+  }
+
+  async #askStatus(qmp: Qmp): Promise<void> {
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(greetMsMax)]);
+    const answer = await qmp.execute("query-status", {}, signal);
+    const status = isJson(answer) ? String(answer["status"]) : "unknown";
+    this.#guest = { ...this.#guest, status };
+  }
+
+  #heard(event: QmpEvent): void {
+    if (event.event === "VSERPORT_CHANGE" && event.data["id"] === "port-agent") {
+      this.agent.hangUp();
+      if (event.data["open"] === true) void this.lookAtAgent();
+    }
+    const before = this.#guest;
+    this.#guest = afterEvent(before, event);
+    if (this.#guest === before) return;
+    if (this.#guest.resets > before.resets) void this.#afterReset();
+    const isUp = this.#record.run?.number === this.#run && this.#record.run.up;
+    if (this.#guest.status === "running" && !isUp && this.#bringing === undefined) this.#isUp(this.#run);
+    this.#parts.onChange();
+  }
+
+  #isUp(run: number): void {
+    this.problem = undefined;
+    const way = this.#record.run?.number === run ? this.#record.run.way : "boot";
+    if (this.#record.run?.number !== run || !this.#record.run.up)
+      this.save({ run: { number: run, way, up: true } });
+    this.#parts.onUp(this);
+    this.#parts.onChange();
+    if (this.#record.plan.vm.base.features.includes("agent")) void this.lookAtAgent();
+  }
+
+  /** A machine without a panic device tells of a panic on its console alone, and resets. */
+  async #afterReset(): Promise<void> {
+    this.agent.hangUp();
+    const panic = panicOn(await this.#readTail());
+    if (panic === undefined || this.#closing.signal.aborted) return;
+    this.#guest = { ...this.#guest, panic };
+    if (this.#record.plan.restart.when === "never") {
+      this.save({ verdict: { run: this.#run, message: `Its guest panicked: ${panic}` } });
+      this.#qmp?.execute("quit", {}, this.#closing.signal).catch(() => {});
+    }
+    this.#parts.onChange();
+  }
+
+  async #readOutput(): Promise<void> {
+    this.#output = await this.#readTail();
+    if (this.#output !== "") this.#parts.onChange();
+  }
+
+  async #readTail(): Promise<string> {
+    try {
+      return await this.#parts.readOutput(this.id, outputTailBytes, this.#closing.signal);
+    } catch (cause) {
+      this.#parts.log.debug(`Cannot read the output of ${this.id}: ${messageOf(cause)}`);
+      return "";
+    }
+  }
+}

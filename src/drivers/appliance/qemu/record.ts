@@ -1,0 +1,61 @@
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { exactly, isFlag, isNumber, isText, listOf, oneOf, optional, shape } from "#base/shape.ts";
+import type { Millis } from "#base/units.ts";
+import type { GuestIdentity } from "#drivers/guest/context/identity.ts";
+import type { MachinePlan, PreparedDisk } from "./storage.ts";
+
+/**
+ * What is known of a machine beyond what its slot's record, its QEMU and its files tell. Written before what it tells
+ * of is done; a directory without one belongs to no machine.
+ */
+export type MachineRecord = {
+  /** Memory is that of the last resize. */
+  plan: MachinePlan;
+  readonly machine: "microvm" | "q35";
+  readonly accel: "kvm" | "tcg";
+  readonly identity: GuestIdentity;
+  /** Absent: they are still being made. */
+  disks?: readonly PreparedDisk[];
+  stages: readonly { readonly stage: string; readonly tookMs: Millis }[];
+  start: "cold" | "warm" | "restored";
+  /** The last run that was begun: how, and whether its guest came to run. */
+  run?: { readonly number: number; readonly way: "boot" | "other"; readonly up: boolean };
+  /** It went on elsewhere: what runs here is not to run again. */
+  moved?: boolean;
+  /** How a run ended that its QEMU could not tell of. */
+  verdict?: { readonly run: number; readonly message: string };
+};
+
+/** Written by ourselves: what is checked is that the file is whole and is one of ours. */
+const isRecord = exactly({
+  plan: shape({ id: isText, generation: isText, vm: shape({ hostname: isText, vcpus: isNumber }) }),
+  machine: oneOf("microvm", "q35"),
+  accel: oneOf("kvm", "tcg"),
+  identity: shape({ instance: isText, machineId: isText }),
+  disks: optional(listOf(shape({ name: isText }))),
+  stages: listOf(shape({ stage: isText, tookMs: isNumber })),
+  start: oneOf("cold", "warm", "restored"),
+  run: optional(shape({ number: isNumber, way: oneOf("boot", "other"), up: isFlag })),
+  moved: optional(isFlag),
+  verdict: optional(shape({ run: isNumber, message: isText })),
+});
+
+const fileName = "machine.json";
+
+/** Whole or not at all, also when cut off. */
+export function writeMachineRecord(directory: string, record: MachineRecord): void {
+  const file = join(directory, fileName);
+  writeFileSync(`${file}.new`, JSON.stringify(record), { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+}
+
+/** Undefined if there is none, or none that can be understood. */
+export function readMachineRecord(directory: string): MachineRecord | undefined {
+  try {
+    const record: unknown = JSON.parse(readFileSync(join(directory, fileName), "utf8"));
+    return isRecord(record) ? (record as unknown as MachineRecord) : undefined;
+  } catch {
+    return undefined;
+  }
+}

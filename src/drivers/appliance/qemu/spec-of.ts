@@ -1,0 +1,73 @@
+import { basename } from "node:path";
+import type { BlobRef } from "#model/image.ts";
+import { macAddress } from "#base/ids.ts";
+import { tapOf } from "./cable.ts";
+import type { BootSpec, DiskLayer, DiskSpec, MachineSpec } from "./command/spec.ts";
+import type { MachineRecord } from "./record.ts";
+import type { PreparedDisk } from "./storage.ts";
+
+/** How a host's files are seen by the machine, and what its processors are clocked at. */
+export type MachineSurroundings = {
+  /** The path inside of a file of the host. */
+  readonly inside: (file: string) => string;
+  readonly blobFile: (blob: BlobRef) => string;
+  readonly clockKhz: number | undefined;
+};
+
+/** What QEMU is to be told for the next run of a machine whose disks are there. */
+export function specOf(
+  record: MachineRecord,
+  disks: readonly PreparedDisk[],
+  surroundings: MachineSurroundings,
+): MachineSpec {
+  const { plan, machine, accel } = record;
+  const { vm } = plan;
+  return {
+    name: vm.hostname,
+    machine,
+    accel,
+    vcpus: vm.vcpus,
+    vcpusMax: vm.vcpusMax,
+    memoryBytes: plan.memoryBytes,
+    memoryBytesMax: vm.memoryBytesMax,
+    memory: { kind: "own" },
+    boot: bootOf(record, surroundings),
+    disks: disks.map((disk) => diskOf(disk, surroundings)),
+    nics: plan.interfaces.map(({ name, mac }) => ({
+      name,
+      tap: tapOf(plan.interfaces, name),
+      mac: macAddress(mac),
+    })),
+    incoming: false,
+  };
+}
+
+function bootOf({ plan, machine, accel }: MachineRecord, at: MachineSurroundings): BootSpec {
+  const { boot } = plan.vm.base;
+  if (boot?.kind !== "kernel") return boot ?? { kind: "disk", firmware: "bios" };
+  const { kernel, initrd, commandLine } = boot;
+  const insideOf = (blob: BlobRef): string => at.inside(at.blobFile(blob));
+  // An emulated microvm has no clock to measure its processor's with, but that is the host's.
+  const clock = machine === "microvm" && accel === "tcg" && at.clockKhz !== undefined;
+  return {
+    kind: "kernel",
+    kernel: insideOf(kernel),
+    commandLine: clock ? `${commandLine} tsc_early_khz=${at.clockKhz}` : commandLine,
+    ...(initrd === undefined ? {} : { initrd: insideOf(initrd) }),
+  };
+}
+
+function diskOf({ name, readOnly, layers }: PreparedDisk, { inside }: MachineSurroundings): DiskSpec {
+  const [top, ...below] = layers.map(({ file, format }): DiskLayer => ({
+    source: { driver: "file", filename: inside(file) },
+    format,
+  }));
+  if (top === undefined) throw new Error(`disk ${basename(name)} has no layer`);
+  return { name, readOnly, layers: [top, ...below] };
+}
+
+/** From the text of /proc/cpuinfo, in kHz; undefined where it does not tell. */
+export function clockKhzOf(cpuinfo: string): number | undefined {
+  const [, mhz] = /^cpu MHz\s*:\s*([\d.]+)$/m.exec(cpuinfo) ?? [];
+  return mhz === undefined ? undefined : Math.round(Number(mhz) * 1000);
+}

@@ -1,0 +1,30 @@
+import type { VmReport } from "#protocol/host-report.ts";
+import type { MachineSpec } from "./command/spec.ts";
+import type { MachinePlan } from "./storage.ts";
+import type { RunningVm } from "./vm.ts";
+
+/** A machine that is about to run for the first time here. */
+export type Beginning = {
+  readonly plan: MachinePlan;
+  /** On the host; QEMU sees it at /vm. */
+  readonly directory: string;
+  readonly uid: number;
+  /** As it would boot. */
+  readonly spec: MachineSpec;
+};
+
+/** Another way than booting for a guest to come to run. */
+export type StartWay = {
+  readonly start: VmReport["start"];
+  readonly spec: MachineSpec;
+  /**
+   * QEMU waits, and answers. Resolves when the guest goes on, or, of one that arrives from another host, when it may
+   * be sent. What it rejects with is told, the machine ended, and another attempt made.
+   */
+  bringUp(vm: RunningVm, signal: AbortSignal): Promise<void>;
+};
+
+/** Asked in turn at a machine's first run; the first that has a way is taken, without one it boots. */
+export interface Starter {
+  begin(machine: Beginning, signal: AbortSignal): Promise<StartWay | undefined>;
+}
