@@ -10,7 +10,7 @@ import type {
 import type { BitsPerSecond, Bytes, Micros, MilliCpu, Millis } from "#base/units.ts";
 import type { Checkpoint } from "#model/checkpoint.ts";
 import type { Enforcement } from "#model/ensemble.ts";
-import type { Digest } from "#model/image.ts";
+import type { Digest, Image } from "#model/image.ts";
 import type { JobState } from "#model/job.ts";
 
 /** Observed state of one host, sent after every converge and at least once per heartbeat. */
@@ -46,11 +46,23 @@ export type HostReport = {
   readonly blobs?: readonly Digest[];
   /** On their way to this host. */
   readonly transfers?: readonly TransferReport[];
+  readonly imports?: readonly ImportReport[];
   readonly jobs?: readonly JobReport[];
   /** Complete ones of the appliances here, the newest last: what is not told any more is not needed any more. */
   readonly checkpoints?: readonly CheckpointReport[];
   /** What keeps it from its plan; empty when it matches. */
   readonly problems: readonly HostProblem[];
+};
+
+/** done: its content is durable here. A failed one is not tried again. */
+export type ImportReport = {
+  readonly id: string;
+  readonly state: "waiting" | "transferring" | "done" | "failed";
+  readonly doneBytes: number;
+  /** Absent: the other side does not tell. */
+  readonly totalBytes?: number;
+  readonly message?: string;
+  readonly content?: Pick<Image, "disk" | "boot">;
 };
 
 export type TransferReport = {

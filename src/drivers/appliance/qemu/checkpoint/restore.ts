@@ -7,82 +7,36 @@ import type { CheckpointPart } from "#model/checkpoint.ts";
 import { oneAtATime, setCapabilities } from "../turns.ts";
 import { connectUnix } from "../unix-path.ts";
 import type { Qmp, RunningVm } from "../vm.ts";
-import { readMemoryPart } from "./memory-part.ts";
-import type { MemoryHead } from "./memory-part.ts";
-import { partContent } from "./part.ts";
+import { mergedMemory } from "./merge.ts";
 import { RamStreamWriter } from "./ram-stream.ts";
 
-/**
- * What QEMU is to read: the newest prelude, each page as the newest part that has it tells, and the newest devices.
- * Parts are read from the newest to the oldest, or to one that has all. `parts`: the newest first.
- */
+/** What QEMU is to read of a machine whose parts these are, the newest first. */
 export async function* memoryStream(
   parts: readonly CheckpointPart[],
   blobs: Pick<BlobStore, "path">,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
-  let newest: MemoryHead | undefined;
   let writer: RamStreamWriter | undefined;
-  let seen: Uint8Array[] = [];
   const devices: Buffer[] = [];
-  for (const [age, part] of parts.entries()) {
-    /** Within one part the last record of a page counts, so it is only noted at its end. */
-    const mine: Uint8Array[] = seen.map((one) => new Uint8Array(one.length));
-    let isAll = false;
-    for await (const records of readMemoryPart(partContent(part, blobs, signal))) {
-      const output: Buffer[] = [];
-      for (const record of records) {
-        if (record.kind === "head") {
-          if (newest === undefined) {
-            newest = record;
-            writer = new RamStreamWriter(record.prelude, record.blocks);
-            seen = record.blocks.map(({ pages }) => new Uint8Array(pages));
-            mine.push(...seen.map((one) => new Uint8Array(one.length)));
-            output.push(record.prelude, writer.begin());
-          } else if (JSON.stringify(record.blocks) !== JSON.stringify(newest.blocks)) throw mismatch();
-          isAll = record.isAll;
-        } else if (record.kind === "devices") {
-          if (age === 0) devices.push(Buffer.from(record.bytes));
-        } else if (writer !== undefined) {
-          const { block } = record;
-          if (record.kind === "page") {
-            const { page, data } = record;
-            if (seen[block]?.[page] === 1) continue;
-            note(mine, block, page);
-            output.push(writer.page(block, page), data);
-          } else {
-            for (let page = record.first; page < record.first + record.count; page += 1) {
-              if (seen[block]?.[page] === 1) continue;
-              note(mine, block, page);
-              output.push(writer.zero(block, page));
-            }
-          }
-        }
+  for await (const records of mergedMemory(parts, blobs, signal)) {
+    const output: Buffer[] = [];
+    for (const record of records) {
+      if (record.kind === "head") {
+        writer = new RamStreamWriter(record.prelude, record.blocks);
+        output.push(record.prelude, writer.begin());
+      } else if (record.kind === "devices") devices.push(Buffer.from(record.bytes));
+      else if (record.kind === "page" && writer !== undefined) {
+        output.push(writer.page(record.block, record.page), record.data);
+      } else if (record.kind === "zeros" && writer !== undefined) {
+        for (let at = 0; at < record.count; at += 1)
+          output.push(writer.zero(record.block, record.first + at));
       }
-      if (output.length > 0) yield Buffer.concat(output);
     }
-    merge(seen, mine);
-    if (isAll) break;
+    if (output.length > 0) yield Buffer.concat(output);
   }
   if (writer === undefined) throw new ConsortError("bad_input", "Cannot restore a machine: it has no memory");
   yield Buffer.concat([writer.end(), ...devices]);
 }
-
-function note(pages: readonly Uint8Array[], block: number, page: number): void {
-  const one = pages[block];
-  if (one !== undefined) one[page] = 1;
-}
-
-function merge(into: readonly Uint8Array[], from: readonly Uint8Array[]): void {
-  for (const [block, pages] of from.entries()) {
-    const target = into[block];
-    if (target === undefined) continue;
-    for (let page = 0; page < pages.length; page += 1) if (pages[page] === 1) target[page] = 1;
-  }
-}
-
-const mismatch = (): ConsortError =>
-  new ConsortError("bad_input", "Cannot restore a machine: its checkpoints are of different machines");
 
 /** One that waits for its memory (`-incoming defer`) gets it and goes on where it was. `parts`: the newest first. */
 export function restoreMemory(

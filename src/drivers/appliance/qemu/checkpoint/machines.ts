@@ -1,0 +1,306 @@
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import { ConsortError, messageOf } from "#base/errors.ts";
+import type { Clock, Log } from "#base/runtime.ts";
+import { digest } from "#base/digest.ts";
+import type { BlobExchange, BlobStore, TransferProgress } from "#drivers/blob/port.ts";
+import { CheckpointBook } from "#drivers/checkpoint/book.ts";
+import type { ChainRecord, TakenRecord } from "#drivers/checkpoint/book.ts";
+import { chainOf, memoryOf, retention } from "#drivers/checkpoint/chain.ts";
+import type { Checkpointer, CheckpointStore, NamedPeer, TakeOrder } from "#drivers/checkpoint/port.ts";
+import type { StoreFor } from "#drivers/checkpoint/stores.ts";
+import type { Subprocess } from "#drivers/system/port.ts";
+import type { Checkpoint } from "#model/checkpoint.ts";
+import type { BlobRef } from "#model/image.ts";
+import type { AppliancePlan } from "#protocol/host-plan.ts";
+import type { CheckpointReport } from "#protocol/host-report.ts";
+import type { RunningVm } from "../vm.ts";
+import { folded } from "./fold.ts";
+import { restoredLayers } from "./layers.ts";
+import { restoreMemory } from "./restore.ts";
+import { goOnAfterCutOff, take } from "./take.ts";
+import type { Taken } from "./take.ts";
+
+export type MachineCheckpointsParts = {
+  readonly directory: string;
+  readonly blobs: BlobStore;
+  readonly exchange: BlobExchange;
+  readonly storeFor: StoreFor;
+  readonly subprocess: Subprocess;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Of the link that copies go over, in bytes per second: what is assumed before one was made. */
+  readonly linkBps: number;
+  /** undefined: it does not run here. */
+  readonly running: (id: ApplianceId) => RunningVm | undefined;
+};
+
+/** A chain below the oldest that is kept may have so many links before it is made one. */
+const foldAbove = 8;
+
+/**
+ * Checkpoints of the machines of one host.
+ *
+ *   take:     record "under way" ► QEMU ► blobs ► copies elsewhere ► record "complete" ► what is not needed any more goes
+ *   restore:  blobs from where copies are ► layers of its disks (`layers`) ► QEMU waits ► memory (`restore`) ► it runs
+ */
+export class MachineCheckpoints implements Checkpointer {
+  readonly #parts: MachineCheckpointsParts;
+  readonly #book: CheckpointBook;
+  #own = "" as HostId;
+  #peers: readonly NamedPeer[] = [];
+
+  constructor(parts: MachineCheckpointsParts) {
+    this.#parts = parts;
+    this.#book = new CheckpointBook(parts.directory);
+  }
+
+  usePeers(own: HostId, peers: readonly NamedPeer[]): void {
+    this.#own = own;
+    this.#peers = peers;
+  }
+
+  observe(): readonly CheckpointReport[] {
+    return this.#book.chains().flatMap(({ taken }) => taken);
+  }
+
+  async recover(signal: AbortSignal): Promise<void> {
+    await this.#book.load();
+    for (const { underWay, ...record } of this.#book.chains()) {
+      if (underWay === undefined) continue;
+      const vm = this.#parts.running(record.appliance);
+      if (vm !== undefined) await goOnAfterCutOff(vm, signal);
+      await this.#book.write(record);
+    }
+  }
+
+  async take(order: TakeOrder, signal: AbortSignal): Promise<void> {
+    const { appliance, id, policy } = order;
+    const vm = this.#parts.running(appliance);
+    if (vm === undefined) {
+      throw new ConsortError("conflict", `Cannot take a checkpoint of ${appliance}: it does not run here`);
+    }
+    const store = this.#store(policy);
+    const { underWay: _before, ...record } = this.#book.chain(appliance);
+    await this.#book.write({ ...record, underWay: id });
+    try {
+      const complete = await this.#takeNow(vm, order, record, store, signal);
+      const { fold, needed } = retention(
+        complete.taken.map(({ checkpoint }) => checkpoint),
+        policy.keep,
+        foldAbove,
+      );
+      const isNeeded = new Set(needed.map((one) => one.id));
+      const kept = { ...complete, taken: complete.taken.filter((one) => isNeeded.has(one.checkpoint.id)) };
+      await this.#book.write(kept);
+      await this.#letGo(complete, kept, store, signal);
+      if (fold !== undefined) await this.#fold(fold, kept, store, signal);
+    } catch (cause) {
+      const { underWay: _cutOff, ...now } = this.#book.chain(appliance);
+      await this.#book.write(now);
+      throw cause;
+    }
+  }
+
+  async #takeNow(
+    vm: RunningVm,
+    { id, policy, whilePaused }: TakeOrder,
+    record: ChainRecord,
+    store: CheckpointStore,
+    signal: AbortSignal,
+  ): Promise<ChainRecord> {
+    const { clock, blobs, log } = this.#parts;
+    const { appliance } = record;
+    const last = record.taken.at(-1);
+    const isOfThis = last?.checkpoint.generation === vm.plan.generation;
+    const takenAtMs = clock.now();
+    let group: string | undefined;
+    const taken = await take(
+      vm,
+      {
+        id,
+        ...(last === undefined || !isOfThis
+          ? {}
+          : {
+              after: {
+                id: last.checkpoint.id,
+                tableFile: this.#book.tableFile(appliance, last.checkpoint.id),
+              },
+            }),
+        whilePaused: async (stop) => {
+          group = await whilePaused?.(stop);
+        },
+      },
+      { blobs, clock, targetBps: store.speedBps ?? this.#parts.linkBps, createDisk: this.#createDisk },
+      signal,
+    );
+    const after = taken.isIncremental ? last?.checkpoint.id : record.beganFrom;
+    const checkpoint: Checkpoint = {
+      id,
+      appliance,
+      generation: vm.plan.generation,
+      takenAtMs,
+      disks: taken.disks,
+      memory: taken.memory,
+      machine: machineOf(vm.plan),
+      pauseMs: taken.pauseMs,
+      ...(after === undefined ? {} : { after }),
+      ...(group === undefined ? {} : { group }),
+    };
+    const saved = await this.#save(checkpoint, record, policy.store, store, signal);
+    log.info(`Took a checkpoint of ${appliance}`, {
+      id,
+      bytes: taken.memory.sizeBytes,
+      pauseMs: taken.pauseMs,
+    });
+    return this.#complete(record, saved, taken);
+  }
+
+  async #save(
+    checkpoint: Checkpoint,
+    { taken }: ChainRecord,
+    url: string | undefined,
+    store: CheckpointStore,
+    signal: AbortSignal,
+  ): Promise<TakenRecord> {
+    const known = [...taken.map((one) => one.checkpoint), checkpoint];
+    const chain = chainOf(checkpoint.id, known);
+    if (chain === undefined) {
+      throw new ConsortError(
+        "internal",
+        `Cannot keep the checkpoint ${checkpoint.id}: what it needs is not here`,
+      );
+    }
+    const saved = await store.save(chain, taken.at(-1)?.copies ?? [], signal);
+    return { checkpoint, ...saved, ...(url === undefined ? {} : { store: url }) };
+  }
+
+  /** The moment it counts: what it is taken after next is the one that is on record. */
+  async #complete(record: ChainRecord, saved: TakenRecord, { table }: Taken): Promise<ChainRecord> {
+    const { appliance } = record;
+    await this.#book.writeTable(appliance, saved.checkpoint.id, table);
+    const complete = { ...record, taken: [...record.taken, saved] };
+    await this.#book.write(complete);
+    await this.#book.removeTables(appliance, saved.checkpoint.id);
+    return complete;
+  }
+
+  async #letGo(
+    before: ChainRecord,
+    { taken }: ChainRecord,
+    store: CheckpointStore,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const kept = taken.map(({ checkpoint }) => checkpoint);
+    const isKept = new Set(kept.map(({ id }) => id));
+    for (const { checkpoint } of before.taken) {
+      if (!isKept.has(checkpoint.id)) await store.forget(checkpoint, kept, signal);
+    }
+  }
+
+  /** Its record is replaced once the full one is where the others are; what lay below it goes then. */
+  async #fold(
+    { id }: Checkpoint,
+    record: ChainRecord,
+    store: CheckpointStore,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { blobs, clock, subprocess, log } = this.#parts;
+    const known = record.taken.map(({ checkpoint }) => checkpoint);
+    const chain = chainOf(id, known);
+    const old = record.taken.find(({ checkpoint }) => checkpoint.id === id);
+    if (chain === undefined || old === undefined) return;
+    try {
+      const targetBps = store.speedBps ?? this.#parts.linkBps;
+      const full = await folded(chain, { blobs, clock, subprocess, targetBps }, signal);
+      const saved = await store.save([full], old.copies, signal);
+      const below = new Set(chain.slice(1).map((one) => one.id));
+      const after: ChainRecord = {
+        ...record,
+        taken: record.taken
+          .filter(({ checkpoint }) => !below.has(checkpoint.id))
+          .map((one) => (one === old ? { ...old, ...saved, checkpoint: full } : one)),
+      };
+      await this.#book.write(after);
+      const kept = after.taken.map(({ checkpoint }) => checkpoint);
+      for (const one of [...chain.slice(1), old.checkpoint]) await store.forget(one, kept, signal);
+    } catch (cause) {
+      signal.throwIfAborted();
+      log.warn(`Cannot fold the checkpoints of ${record.appliance}: ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  /**
+   * What its plan has it begin from comes here; the read-only layers of its disks above those of its images, by the
+   * disk's name, the newest first.
+   */
+  async layers(
+    plan: AppliancePlan,
+    onProgress: (progress: TransferProgress) => void,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, readonly BlobRef[]>> {
+    const restore = plan.vm?.restore;
+    const newest = restore?.checkpoints[0];
+    if (restore === undefined || newest === undefined) return new Map();
+    if (newest.machine !== machineOf(plan)) {
+      throw new ConsortError(
+        "conflict",
+        `Cannot restore ${plan.id} from the checkpoint ${newest.id}: it is of a machine of another size or kind`,
+      );
+    }
+    const { checkpoints, copies } = restore;
+    await this.#store({ copies: 0, ...(copies.store === undefined ? {} : { store: copies.store }) }).fetch(
+      checkpoints,
+      copies,
+      onProgress,
+      signal,
+    );
+    const taken = checkpoints.toReversed().map((checkpoint) => ({
+      checkpoint,
+      copies: copies.hosts,
+      missing: [],
+      ...(copies.store === undefined ? {} : { store: copies.store }),
+    }));
+    await this.#book.write({ appliance: plan.id, taken, beganFrom: newest.id });
+    return restoredLayers(checkpoints, this.#parts.blobs, signal);
+  }
+
+  /** One that waits for its memory goes on where it was. */
+  restore(vm: RunningVm, signal: AbortSignal): Promise<void> {
+    const checkpoints = vm.plan.vm?.restore?.checkpoints ?? [];
+    return restoreMemory(vm, memoryOf(checkpoints), this.#parts.blobs, signal);
+  }
+
+  async forget(appliance: ApplianceId, _signal: AbortSignal): Promise<void> {
+    await this.#book.remove(appliance);
+  }
+
+  #store(policy: { readonly copies: number; readonly store?: string }): CheckpointStore {
+    return this.#parts.storeFor(policy, this.#own, () => this.#peers);
+  }
+
+  readonly #createDisk = async (file: string, sizeBytes: number, signal: AbortSignal): Promise<void> => {
+    await this.#parts.subprocess.check(
+      "qemu-img",
+      ["create", "-q", "-f", "qcow2", file, String(sizeBytes)],
+      signal,
+    );
+  };
+}
+
+/** What continues one must have the same of: all that QEMU lays its machine out by. */
+export function machineOf({ vm, memoryBytes }: AppliancePlan): string {
+  if (vm === undefined) return "";
+  const { machine, vcpus, vcpusMax, memoryBytesMax, software, homeBytes, swapBytes, base } = vm;
+  const names = software.map(({ name }) => name);
+  return digest({
+    machine,
+    vcpus,
+    vcpusMax,
+    memoryBytes,
+    memoryBytesMax,
+    names,
+    homeBytes,
+    swapBytes,
+    boot: base.boot,
+  });
+}

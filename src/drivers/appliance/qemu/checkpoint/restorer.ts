@@ -1,0 +1,81 @@
+import { chown, rename } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "#base/runtime.ts";
+import { millis } from "#base/units.ts";
+import type { BlobStore } from "#drivers/blob/port.ts";
+import type { Subprocess } from "#drivers/system/port.ts";
+import type { Beginning, Starter, StartWay } from "../starter.ts";
+import type { MachineStorage, PreparedDisk, PreparedLayer } from "../storage.ts";
+import type { MachineCheckpoints } from "./machines.ts";
+
+export type RestorerParts = {
+  readonly checkpoints: MachineCheckpoints;
+  readonly blobs: BlobStore;
+  readonly subprocess: Subprocess;
+  readonly clock: Clock;
+};
+
+/**
+ * Disks of machines that begin from a checkpoint: an empty layer of their own, above what was kept of each disk, above
+ * the layers of their images. Those of all others are as `inner` makes them.
+ */
+export function restoringStorage(inner: MachineStorage, parts: RestorerParts): MachineStorage {
+  return {
+    async prepare(request, onStage, signal) {
+      const disks = await inner.prepare(request, onStage, signal);
+      if (request.plan.vm.restore === undefined) return disks;
+      const { checkpoints, blobs, clock } = parts;
+      const began = clock.monotonic();
+      const layers = await checkpoints.layers(request.plan, () => {}, signal);
+      const restored: PreparedDisk[] = [];
+      for (const disk of disks) {
+        const kept = layers.get(disk.name);
+        if (kept === undefined) {
+          restored.push(disk);
+          continue;
+        }
+        const below = kept.map(({ digest }): PreparedLayer => ({
+          file: blobs.path(digest),
+          format: "qcow2",
+        }));
+        const top = join(request.directory, `${disk.name}-restored.qcow2`);
+        await makeTop(top, below, request.uid, parts, signal);
+        const [, ...ofImages] = disk.layers;
+        restored.push({ ...disk, layers: [{ file: top, format: "qcow2" }, ...below, ...ofImages] });
+      }
+      onStage("checkpoint", millis(clock.monotonic() - began));
+      return restored;
+    },
+  };
+}
+
+/** As large as the layer below it; what the machine has written into it is never made anew. */
+async function makeTop(
+  file: string,
+  [below]: readonly PreparedLayer[],
+  uid: number,
+  { subprocess }: RestorerParts,
+  signal: AbortSignal,
+): Promise<void> {
+  if (below === undefined || existsSync(file)) return;
+  const draft = `${file}.new`;
+  const options = ["-q", "-f", "qcow2", "-F", "qcow2", "-b", below.file];
+  await subprocess.check("qemu-img", ["create", ...options, draft], signal);
+  await chown(draft, uid, uid);
+  await rename(draft, file);
+}
+
+/** At its first run here, its memory is read from its checkpoint; should QEMU end later, it boots from its disks. */
+export function restoreStarter({ checkpoints }: Pick<RestorerParts, "checkpoints">): Starter {
+  return {
+    async begin({ plan, spec }: Beginning): Promise<StartWay | undefined> {
+      if (plan.vm.restore === undefined) return undefined;
+      return {
+        start: "restored",
+        spec: { ...spec, incoming: true },
+        bringUp: (vm, signal) => checkpoints.restore(vm, signal),
+      };
+    },
+  };
+}

@@ -1,0 +1,61 @@
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { BlobPeer, TransferProgress } from "#drivers/blob/port.ts";
+import type { Checkpoint, CheckpointCopies } from "#model/checkpoint.ts";
+import type { CheckpointPolicy } from "#model/vm.ts";
+import type { CheckpointReport } from "#protocol/host-report.ts";
+
+/** A chain of checkpoints, each taken after the one before it: the newest first, a full one last. */
+export type CheckpointChain = readonly Checkpoint[];
+
+/** Where checkpoints of this host's appliances are kept beside their host. */
+export interface CheckpointStore {
+  /**
+   * All parts of the chain, those that are not there yet; then what makes it complete. Cut off at any byte it leaves
+   * those before it as they are. `before`: where the chain was kept up to its newest one.
+   */
+  save(chain: CheckpointChain, before: readonly HostId[], signal: AbortSignal): Promise<SavedCopies>;
+  /** All parts of the chain come to this host's blobs, each of them checked. Rejects with `unavailable`. */
+  fetch(
+    chain: CheckpointChain,
+    copies: CheckpointCopies,
+    onProgress: (progress: TransferProgress) => void,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** This one is not needed any more; `kept` are all that are, of its appliance. Idempotent. */
+  forget(checkpoint: Checkpoint, kept: readonly Checkpoint[], signal: AbortSignal): Promise<void>;
+  /** What it took in so far, in bytes per second; undefined: nothing was measured. */
+  readonly speedBps: number | undefined;
+}
+
+export type SavedCopies = {
+  readonly copies: readonly HostId[];
+  /** Hosts that were to get a copy, and have none. */
+  readonly missing: readonly HostId[];
+};
+
+export type NamedPeer = BlobPeer & { readonly host: HostId };
+
+export type TakeOrder = {
+  readonly appliance: ApplianceId;
+  readonly id: string;
+  readonly policy: Omit<CheckpointPolicy, "everyMs">;
+  /**
+   * Called when the machine is paused; it goes on when this resolves, with the group that was taken at this moment if
+   * it really was.
+   */
+  readonly whilePaused?: (signal: AbortSignal) => Promise<string | undefined>;
+};
+
+/** Takes checkpoints of this host's machines, and knows those that are complete. */
+export interface Checkpointer {
+  /** Goes on with what a death cut off. Called once, first, when the appliances are there. */
+  recover(signal: AbortSignal): Promise<void>;
+  /** Resolves once it is complete. Whatever happens, the machine runs on, and those before it stay as they are. */
+  take(order: TakeOrder, signal: AbortSignal): Promise<void>;
+  /** Complete ones, of all appliances here, the newest last. */
+  observe(): readonly CheckpointReport[];
+  /** Hosts that take copies. */
+  usePeers(own: HostId, peers: readonly NamedPeer[]): void;
+  /** Nothing of an appliance that is not here any more is kept on record; its blobs are the blob store's to remove. */
+  forget(appliance: ApplianceId, signal: AbortSignal): Promise<void>;
+}

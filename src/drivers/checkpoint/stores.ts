@@ -1,0 +1,37 @@
+import type { HostId } from "#base/ids.ts";
+import type { Clock, Log } from "#base/runtime.ts";
+import type { BlobExchange, BlobStore } from "#drivers/blob/port.ts";
+import { HostCopies } from "#drivers/checkpoint/host-copies.ts";
+import { ObjectStore } from "#drivers/checkpoint/object-store.ts";
+import type { CheckpointStore, NamedPeer } from "#drivers/checkpoint/port.ts";
+import { Speed } from "#drivers/checkpoint/speed.ts";
+import type { Secret, Transfer } from "#drivers/transfer/port.ts";
+
+export type StoreFor = (
+  policy: { readonly copies: number; readonly store?: string },
+  own: HostId,
+  peers: () => readonly NamedPeer[],
+) => CheckpointStore;
+
+export type StoresParts = {
+  readonly blobs: BlobStore;
+  readonly exchange: BlobExchange;
+  readonly transfer: Transfer;
+  /** What an address asks of those who write there; undefined: nothing is known of it. */
+  readonly secretFor: (url: string) => Secret | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+};
+
+/** Copies on other hosts, or one in a store. What was measured of either is kept between checkpoints. */
+export function checkpointStores(parts: StoresParts): StoreFor {
+  const toHosts = new Speed();
+  const toStores = new Map<string, Speed>();
+  return ({ copies, store }, own, peers) => {
+    if (store === undefined) return new HostCopies({ ...parts, own, peers, copies }, toHosts);
+    const speed = toStores.get(store) ?? new Speed();
+    toStores.set(store, speed);
+    const secret = parts.secretFor(store);
+    return new ObjectStore({ ...parts, url: store, ...(secret === undefined ? {} : { secret }) }, speed);
+  };
+}

@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { chainOf } from "#drivers/checkpoint/chain.ts";
+import type { CheckpointChain } from "#drivers/checkpoint/port.ts";
+import type { CheckpointReport } from "#protocol/host-report.ts";
+import { CheckpointRig, id } from "./checkpointing.ts";
+import type { CheckpointHost } from "./checkpointing.ts";
+
+const signal = AbortSignal.timeout(120_000);
+const policy = { copies: 1, keep: 2 };
+let rig: CheckpointRig;
+let a: CheckpointHost;
+let b: CheckpointHost;
+
+before(async () => {
+  rig = await CheckpointRig.open(signal);
+  a = await rig.host("a");
+  b = await rig.host("b");
+  await rig.start(a);
+});
+after(() => rig[Symbol.asyncDispose]());
+
+const newest = (host: CheckpointHost): CheckpointReport => {
+  const report = host.checkpoints.observe().at(-1);
+  if (report === undefined) throw new Error("there is no checkpoint");
+  return report;
+};
+const chain = (host: CheckpointHost): CheckpointChain => {
+  const all = host.checkpoints.observe().map(({ checkpoint }) => checkpoint);
+  return chainOf(all.at(-1)?.id ?? "", all) ?? [];
+};
+const bytesOf = ({ checkpoint }: CheckpointReport): number =>
+  [checkpoint.memory, ...checkpoint.disks.map(({ content }) => content)].reduce(
+    (sum, part) => sum + (part?.contentBytes ?? 0),
+    0,
+  );
+const machineOf = (host: CheckpointHost): NonNullable<CheckpointHost["machine"]> => {
+  if (host.machine === undefined) throw new Error("no machine runs there");
+  return host.machine;
+};
+
+test("a second checkpoint holds only what has changed, and the machine is hardly held", async () => {
+  const { shell } = { shell: (command: string) => machineOf(a).shell(command) };
+  await shell(
+    "dd if=/dev/urandom of=/data/base bs=1M count=20; dd if=/dev/urandom of=/dev/vda bs=1M count=3; sync",
+  );
+  await a.checkpoints.take({ appliance: id, id: "c1", policy }, signal);
+  const first = bytesOf(newest(a));
+  await shell(
+    "dd if=/dev/urandom of=/data/more bs=1M count=3; dd if=/dev/urandom of=/dev/vda bs=64k count=2 seek=100; sync",
+  );
+  await a.checkpoints.take({ appliance: id, id: "c2", policy }, signal);
+  const second = newest(a);
+  assert.equal(second.checkpoint.after, "c1");
+  assert.deepEqual(second.copies, [a.host, b.host]);
+  assert.ok(bytesOf(second) <= first / 10, `${bytesOf(second)} of ${first}`);
+  assert.ok(second.checkpoint.pauseMs > 0);
+});
+
+test("on another host the same machine goes on: its memory, its disk, its programs", async () => {
+  const machine = machineOf(a);
+  const sums = "md5sum /data/base /data/more; head -c 12m /dev/vda | md5sum";
+  const before = await machine.shell(sums);
+  const ticks = Number(await machine.shell("cat /data/ticks"));
+  await a.checkpoints.take({ appliance: id, id: "c3", policy }, signal);
+  await machine.shell("echo gone > /data/base; dd if=/dev/zero of=/dev/vda bs=1M count=8; sync");
+  const restored = await rig.restored(b, chain(a), newest(a).copies);
+  assert.equal(await restored.shell(sums), before);
+  const now = Number(await restored.shell("cat /data/ticks"));
+  assert.ok(now >= ticks && now < ticks + 200, `${now} after ${ticks}`);
+  await machine.kill();
+});
+
+test("what was restored has its next checkpoint taken after the one it began from, and can move on again", async () => {
+  const machine = machineOf(b);
+  await machine.shell("echo later > /data/later; dd if=/dev/urandom of=/dev/vda bs=64k count=2 seek=9; sync");
+  await b.checkpoints.take({ appliance: id, id: "d1", policy }, signal);
+  assert.equal(newest(b).checkpoint.after, "c3");
+  const sum = await machine.shell("head -c 12m /dev/vda | md5sum");
+  await machine.kill();
+  const again = await rig.restored(a, chain(b), newest(b).copies);
+  assert.equal(await again.shell("cat /data/later; head -c 12m /dev/vda | md5sum"), `later\n${sum}`);
+});
