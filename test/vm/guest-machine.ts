@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { GuestLines } from "#drivers/guest/context/port-protocol.ts";
 import type { GuestMessage } from "#drivers/guest/context/port-protocol.ts";
 import { sshHostKeyOf } from "#drivers/guest/context/identity.ts";
-import type { BuiltGuest } from "#drivers/guest/built-guest.ts";
+import type { BuiltGuest } from "#drivers/guest/port.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
 
 /** Where guests are built once for all tests of this machine. */

@@ -7,7 +7,7 @@ import type { ContextInputs } from "#drivers/guest/context/content.ts";
 import { contextDisk } from "#drivers/guest/context/disk.ts";
 import { newIdentity } from "#drivers/guest/context/identity.ts";
 import { contextMessage, helloMessage } from "#drivers/guest/context/port-protocol.ts";
-import type { BuiltGuest } from "#drivers/guest/built-guest.ts";
+import type { BuiltGuest } from "#drivers/guest/port.ts";
 import { buildTinyGuest } from "#drivers/guest/tiny/build.ts";
 import { systemRandom } from "#drivers/system/random.ts";
 import { GuestMachine, guestCache, subprocess } from "./guest-machine.ts";

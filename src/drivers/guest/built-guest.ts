@@ -5,21 +5,12 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { bytes } from "#base/units.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
+import type { BuiltGuest } from "#drivers/guest/port.ts";
 import type { BlobRef, Digest, Image } from "#model/image.ts";
-
-/** An image as it was built, and where the content is that it names. */
-export type BuiltGuest = {
-  readonly image: Image;
-  /** Absolute paths. */
-  readonly files: ReadonlyMap<Digest, string>;
-};
 
 /** Kept beside the content; written last. */
 type Record = { readonly image: Image; readonly files: { readonly [digest: string]: string } };
 const recordFile = "image.json";
-
-/** "Downloading packages", and how much of it is done where that is known. */
-export type BuildProgress = (step: string, done?: { readonly of: number; readonly part: number }) => void;
 
 export type GuestBuild = {
   readonly kind: string;

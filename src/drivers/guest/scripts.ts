@@ -19,12 +19,26 @@ const ofKind = {
     ["tiny-lease.sh", "usr/lib/consort/lease", 0o755],
     ["tiny-shutdown.sh", "sbin/shutdown", 0o755],
   ],
+  debian: [
+    ["debian-boot.sh", "usr/lib/consort/boot", 0o755],
+    ["debian-identity-changed.sh", "usr/lib/consort/identity-changed", 0o755],
+    ["consort-context.service", "etc/systemd/system/consort-context.service", 0o644],
+    ["consort-listen.service", "etc/systemd/system/consort-listen.service", 0o644],
+  ],
 } as const satisfies Record<string, readonly Place[]>;
 
 /** What a guest needs of ours, by its path inside it. */
 export async function guestScripts(kind: keyof typeof ofKind): Promise<readonly GuestScript[]> {
   const found: GuestScript[] = [];
-  for (const [source, path, mode] of [...shared, ...ofKind[kind]])
-    found.push({ path, content: await readFile(join(sources, source)), mode });
+  for (const place of [...shared, ...ofKind[kind]]) found.push(await read(place));
   return found;
+}
+
+/** Process 1 of the Debian guest's initial RAM disk. */
+export function debianInitrdScript(): Promise<GuestScript> {
+  return read(["debian-initrd.sh", "init", 0o755]);
+}
+
+async function read([source, path, mode]: Place): Promise<GuestScript> {
+  return { path, content: await readFile(join(sources, source)), mode };
 }

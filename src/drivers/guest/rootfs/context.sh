@@ -138,3 +138,26 @@ apply_context() {
   echo "$context_instance" >$context_run/instance
   return $context_failed
 }
+
+# What a machine that boots is told by its context disk; fails when it has none.
+boot_context() {
+  disk=$(disk_of cidata) || disk=$(findfs LABEL=cidata 2>/dev/null) || return 1
+  mkdir -p $context_run/disk
+  mount -t iso9660 -o ro "$disk" $context_run/disk || return 1
+  rm -rf $context_run/context
+  mkdir -m 700 $context_run/context
+  tar -x -f $context_run/disk/consort.tar -C $context_run/context || return 1
+  umount $context_run/disk
+  outcome=applied
+  apply_context $context_run/context || outcome=failed
+  echo "$outcome $context_instance" >$context_run/applied
+}
+
+# Without a context every interface asks for an address.
+lease_all() {
+  for net in /sys/class/net/eth*; do
+    [ -e "$net" ] || continue
+    ip link set dev "${net##*/}" up
+    lease_address "${net##*/}"
+  done
+}

@@ -16,25 +16,9 @@ ip link set dev lo up
 
 . /usr/lib/consort/context.sh
 
-boot_context() {
-  disk=$(disk_of cidata) || disk=$(findfs LABEL=cidata 2>/dev/null) || return 1
-  mkdir -p /run/consort/disk
-  mount -t iso9660 -o ro "$disk" /run/consort/disk || return 1
-  mkdir -p -m 700 /run/consort/context
-  tar -x -f /run/consort/disk/consort.tar -C /run/consort/context || return 1
-  umount /run/consort/disk
-  outcome=applied
-  apply_context /run/consort/context || outcome=failed
-  echo "$outcome $context_instance" >/run/consort/applied
-}
-
 keep_running() { while :; do "$@" </dev/null >/dev/null 2>&1; sleep 0.2; done; }
 
-boot_context || for net in /sys/class/net/eth*; do
-  [ -e "$net" ] || continue
-  ip link set dev "${net##*/}" up
-  lease_address "${net##*/}"
-done
+boot_context || lease_all
 
 [ -s /etc/dropbear/dropbear_ed25519_host_key ] || dropbearkey -t ed25519 -f /etc/dropbear/dropbear_ed25519_host_key >/dev/null 2>&1
 keep_running dropbear -F -s -r /etc/dropbear/dropbear_ed25519_host_key -P /run/dropbear.pid &

@@ -1,15 +1,13 @@
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ConsortError } from "#base/errors.ts";
 import { blobOf, buildOnce } from "#drivers/guest/built-guest.ts";
-import type { BuildProgress, BuiltGuest } from "#drivers/guest/built-guest.ts";
 import { fetchPackages, findPackages, kernelPackage } from "#drivers/guest/debian-packages.ts";
 import type { DebianPackage } from "#drivers/guest/debian-packages.ts";
 import { entropyProgram } from "#drivers/guest/entropy-program.ts";
-import { moduleName, moduleNeeds, withNeeded } from "#drivers/guest/kernel-modules.ts";
-import type { KernelModule } from "#drivers/guest/kernel-modules.ts";
+import type { BuildProgress, BuiltGuest } from "#drivers/guest/port.ts";
 import { guestScripts } from "#drivers/guest/scripts.ts";
+import { kernelRelease } from "#drivers/guest/unpacked-kernel.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 import * as contents from "./contents.ts";
 import { tinyInitrd } from "./initrd.ts";
@@ -63,15 +61,8 @@ async function make(
   await mkdir(root);
   for (const file of files) await subprocess.check("dpkg-deb", ["--extract", file, root], signal);
   onProgress("writing the initial RAM disk");
-  const release = await releaseIn(root);
-  const applets = await subprocess.check(join(root, "bin/busybox"), ["--list"], signal);
-  const initrd = await tinyInitrd({
-    root,
-    release,
-    modules: await modulesIn(root, release),
-    applets: applets.trim().split("\n"),
-  });
-  await writeFile(join(directory, "initrd"), initrd);
+  const release = await kernelRelease(root);
+  await writeFile(join(directory, "initrd"), await tinyInitrd(root, release, subprocess, signal));
   await copyFile(join(root, `boot/vmlinuz-${release}`), join(directory, "kernel"));
   await rm(root, { recursive: true });
   const kernelBlob = await blobOf(join(directory, "kernel"), signal);
@@ -95,25 +86,4 @@ async function make(
       [initrdBlob.digest, "initrd"],
     ]),
   };
-}
-
-async function releaseIn(root: string): Promise<string> {
-  const [release] = await readdir(join(root, "lib/modules"));
-  if (release === undefined)
-    throw new ConsortError(
-      "driver_failed",
-      "Cannot build the tiny guest: the kernel's package has no modules",
-    );
-  return release;
-}
-
-async function modulesIn(root: string, release: string): Promise<readonly KernelModule[]> {
-  const directory = join(root, "lib/modules", release);
-  const known = new Map<string, KernelModule>();
-  for (const path of (await readdir(directory, { recursive: true })).sort()) {
-    if (!path.endsWith(".ko")) continue;
-    const name = moduleName(path);
-    known.set(name, { name, path, needs: moduleNeeds(await readFile(join(directory, path))) });
-  }
-  return withNeeded(contents.tinyModules, known);
 }

@@ -22,7 +22,6 @@ export const tinyPackages: readonly string[] = [
 
 /** Programs, and where they go. */
 export const tinyPrograms: readonly (readonly [from: string, to: string])[] = [
-  ["bin/busybox", "bin/busybox"],
   ["usr/sbin/dropbear", "usr/sbin/dropbear"],
   ["usr/bin/dropbearkey", "usr/bin/dropbearkey"],
   ["usr/sbin/qemu-ga", "usr/sbin/qemu-ga"],
@@ -86,17 +85,17 @@ export const tinyFiles: readonly (readonly [path: string, content: string, mode:
   ["etc/acpi/PWRF/00000080", "#!/bin/busybox sh\nexec /sbin/shutdown -P\n", 0o755],
 ];
 
-export const tinyDirectories: readonly string[] = [
-  "dev",
-  "etc/dropbear",
-  "home",
-  "mnt",
-  "opt",
-  "proc",
-  "root",
-  "run",
-  "sys",
-  "tmp",
-  "var/log",
-  "var/run",
+export const tinyDirectories: readonly (readonly [path: string, mode?: number])[] = [
+  ["dev"],
+  ["etc/dropbear", 0o700],
+  ["home"],
+  ["mnt"],
+  ["opt"],
+  ["proc"],
+  ["root", 0o700],
+  ["run"],
+  ["sys"],
+  ["tmp", 0o1777],
+  ["var/log"],
+  ["var/run"],
 ];
