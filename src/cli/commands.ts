@@ -84,6 +84,18 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("#cli/resume.ts"),
   },
   {
+    name: "job",
+    summary: "Run programs in appliances: submit, ls, status, output, cancel, rm",
+    group: "Ensembles",
+    load: () => import("#cli/job.ts"),
+  },
+  {
+    name: "secret",
+    summary: "Keep what servers ask of those who fetch and bring files: set, ls, rm",
+    group: "Ensembles",
+    load: () => import("#cli/secret.ts"),
+  },
+  {
     name: "ps",
     summary: "List ensembles and their appliances",
     group: "Look",

@@ -14,6 +14,9 @@ const ensembles: Offer = { lister: "consort ps --quiet 2>/dev/null" };
 
 const appliances: Offer = { lister: "consort ps --quiet --appliances 2>/dev/null" };
 
+const jobs: Offer = { lister: "consort job ls --quiet 2>/dev/null" };
+const secrets: Offer = { lister: "consort secret ls 2>/dev/null" };
+
 const first = (offer: Offer): Place => ({ after: [], offer });
 const firstWord = (...words: readonly string[]): Place => first({ words });
 
@@ -31,6 +34,18 @@ const places: Readonly<Record<string, readonly Place[]>> = {
     { after: ["cordon"], offer: hostsWithoutGateways },
     { after: ["uncordon"], offer: hostsWithoutGateways },
     { after: ["forget"], offer: hosts },
+  ],
+  job: [
+    firstWord("submit", "ls", "status", "output", "cancel", "rm"),
+    { after: ["status"], offer: jobs },
+    { after: ["output"], offer: jobs },
+    { after: ["cancel"], offer: jobs },
+    { after: ["rm"], offer: jobs },
+  ],
+  secret: [
+    firstWord("set", "ls", "rm"),
+    { after: ["set"], offer: secrets },
+    { after: ["rm"], offer: secrets },
   ],
   ps: [first(ensembles)],
   down: [first(ensembles)],

@@ -178,7 +178,9 @@ export function jobPlanOf(record: JobRecord): JobPlan | undefined {
     job,
     appliance: applianceOf(record),
     ...(record.cancelled === true ? { cancelled: true } : {}),
-    ...(record.adopted === true ? { adopt: true } : {}),
+    ...(record.adopted === true || record.state === "running" || record.state === "staging-out"
+      ? { adopt: true }
+      : {}),
     // Between two attempts what the last one wrote can be read.
     ...(isOver(record.state) || record.state === "queued" ? { over: true } : {}),
   };

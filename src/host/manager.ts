@@ -4,20 +4,31 @@ import type { Clock, Log } from "#base/runtime.ts";
 import { together } from "#base/together.ts";
 import { Wake } from "#base/wake.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
+import type { JobDriver } from "#drivers/job/port.ts";
+import type { JobSpool } from "#drivers/job/spool.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { MonitorDriver } from "#drivers/monitor/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { Converger } from "#host/converge.ts";
 import type { PlanKeeper } from "#drivers/store/port.ts";
+import { HostJobs } from "#host/jobs.ts";
 import { HostMonitors } from "#host/monitors.ts";
 import { Reporter } from "#host/reporter.ts";
 import type { HostIdentity } from "#host/reporter.ts";
 import { isOlder } from "#protocol/host-plan.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
 import type { HostProblem } from "#protocol/host-report.ts";
+import type { JobOutput } from "#protocol/http/job.ts";
 import { clusterAddress, topics } from "#protocol/topics.ts";
 import type { MachineMeter } from "#drivers/usage/port.ts";
-import type { ExecBody, ExecResult, LogBody, LogResult, PlanReceipt } from "#protocol/topics.ts";
+import type {
+  ExecBody,
+  ExecResult,
+  JobOutputBody,
+  LogBody,
+  LogResult,
+  PlanReceipt,
+} from "#protocol/topics.ts";
 
 export type HostManagerParts = {
   readonly identity: HostIdentity;
@@ -32,6 +43,8 @@ export type HostManagerParts = {
   readonly monitors?: MonitorDriver;
   /** Absent: nothing is known of the machine below. */
   readonly machine?: MachineMeter;
+  /** Absent: no jobs run here. */
+  readonly jobs?: { readonly driver: JobDriver; readonly spool: JobSpool };
   readonly keeper: PlanKeeper;
 };
 
@@ -51,6 +64,7 @@ export class HostManager {
   readonly #converger: Converger;
   readonly #reporter: Reporter;
   readonly #monitors: HostMonitors;
+  readonly #jobs: HostJobs | undefined;
   /** Durable here, and obeyed. */
   #plan: HostPlan | undefined;
   /** The newest one that was ever received; it may not be durable yet. */
@@ -75,7 +89,15 @@ export class HostManager {
       host: parts.identity.host,
       ...(monitors === undefined ? {} : { driver: monitors }),
     });
-    this.#reporter = new Reporter({ ...parts, onLeaseBack: () => this.#wake.now() });
+    const { jobs, ...rest } = parts;
+    if (jobs !== undefined) {
+      this.#jobs = new HostJobs({ ...rest, ...jobs, onChange: () => this.#reporter.soon() });
+    }
+    this.#reporter = new Reporter({
+      ...rest,
+      onLeaseBack: () => this.#wake.now(),
+      jobs: () => this.#jobs?.reports() ?? [],
+    });
   }
 
   /** Runs until the signal aborts; leaves every appliance running. Rejects only when it cannot begin. */
@@ -84,10 +106,16 @@ export class HostManager {
     this.#plan = await keeper.load(signal);
     this.#newest = this.#plan;
     if (this.#plan !== undefined) this.#reporter.accepted(this.#plan);
-    await Promise.all([appliances.recover(signal), network.recover(signal), tunnels?.recover(signal)]);
+    await Promise.all([
+      appliances.recover(signal),
+      network.recover(signal),
+      tunnels?.recover(signal),
+      this.#jobs?.recover(signal),
+    ]);
     appliances.onChange(() => {
       this.#wake.now();
       this.#reporter.soon();
+      this.#jobs?.look();
     });
     tunnels?.onChange(() => this.#reporter.soon());
     this.#answer(signal);
@@ -101,6 +129,7 @@ export class HostManager {
       let problems: readonly HostProblem[] = [];
       if (plan !== undefined) {
         this.#monitors.follow(plan, signal);
+        this.#jobs?.follow(plan, signal);
         problems = await this.#converger.pass(plan, signal).catch((cause: unknown) => {
           signal.throwIfAborted();
           this.#parts.log.error("A converge pass failed", { cause });
@@ -133,6 +162,11 @@ export class HostManager {
         AbortSignal.any([signal, asked]),
       );
       return { exitCode };
+    });
+    messaging.answer(topics.jobOutput, ({ body }, asked): Promise<JobOutput> => {
+      const jobs = this.#jobs;
+      if (jobs !== undefined) return jobs.output(body as JobOutputBody, asked);
+      return Promise.reject(new ConsortError("not_found", "Cannot read a job's output: none run here"));
     });
     messaging.answer(topics.log, async ({ body }, asked): Promise<LogResult> => {
       const { appliance, maxBytes } = body as LogBody;

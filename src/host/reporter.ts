@@ -16,6 +16,7 @@ import type {
   HostProblem,
   HostReport,
   HostUsage,
+  JobReport,
   PairCounter,
 } from "#protocol/host-report.ts";
 import { clusterAddress, topics } from "#protocol/topics.ts";
@@ -44,6 +45,8 @@ type ReporterParts = {
   readonly machine?: MachineMeter;
   /** What was held for want of a lease may go on. */
   readonly onLeaseBack: () => void;
+  /** Attempts that are here. */
+  readonly jobs: () => readonly JobReport[];
 };
 
 /** Sends the host report: at every heartbeat, and at once when something worth knowing happened. */
@@ -162,6 +165,8 @@ export class Reporter {
       usage: this.#usage,
       problems: this.#problems,
     };
+    const jobs = this.#parts.jobs();
+    if (jobs.length > 0) report.jobs = jobs;
     if (outsideAddress !== undefined) report.outsideAddress = outsideAddress;
     if (tunnelPublicKey !== undefined) report.tunnelPublicKey = tunnelPublicKey;
     return report;

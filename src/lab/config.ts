@@ -33,6 +33,8 @@ export type HostConfig = {
   readonly memoryBytes: Bytes;
   /** Appliances' network namespaces are named this and something. */
   readonly netnsPrefix: string;
+  /** Directories below which jobs may read and write files of this host; absent: /srv/consort. */
+  readonly stagingDirectories?: readonly string[];
 };
 
 export type ClusterConfig = {

@@ -5,6 +5,7 @@ import type { GangliaServer } from "#api/ganglia-server.ts";
 import { ownVersion, startApi } from "#api/server.ts";
 import { ClusterManager } from "#cluster/manager.ts";
 import { openLocalBus } from "#drivers/messaging/local-server.ts";
+import { secretFiles } from "#drivers/secret/secret-files.ts";
 import { openEmbeddedStore } from "#drivers/store/embedded.ts";
 import { mapperWorker } from "#drivers/system/mapper-worker.ts";
 import { systemRandom } from "#drivers/system/random.ts";
@@ -33,6 +34,7 @@ async function manageCluster(manager: Manager<ClusterConfig>): Promise<void> {
     solve: (problem, stop) => mapper.solve(problem, stop),
     consolidate: (problem, stop) => mapper.consolidate(problem, stop),
     topology: config.topology,
+    secrets: secretFiles(join(config.stateDir, "secrets")),
     ...(config.policy === undefined ? {} : { policy: config.policy }),
   });
   try {

@@ -18,6 +18,7 @@ import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import { procMeter } from "#drivers/usage/proc-meter.ts";
 import { HostManager } from "#host/manager.ts";
 import type { HostConfig } from "#lab/config.ts";
+import { jobParts } from "#main/job-parts.ts";
 import { runManager } from "#main/process.ts";
 import type { Manager } from "#main/process.ts";
 import { clusterAddress, hostAddress } from "#protocol/topics.ts";
@@ -65,6 +66,7 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
     appliances,
     network,
     keeper: planFile(join(config.stateDir, "plan.json")),
+    ...(gateway ? {} : { jobs: jobParts(manager, appliances, messaging) }),
     ...(tunnels === undefined ? {} : { tunnels }),
     ...(monitors === undefined ? {} : { monitors }),
     machine: procMeter({ uplink: uplink.interface, ageMs: limits.countersPeriodMs, clock }),
