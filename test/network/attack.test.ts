@@ -32,7 +32,7 @@ before(async () => {
 after(() => fabric[Symbol.asyncDispose]());
 
 /** At most so much in all, of what may be promised on the link with the tunnel's headers. */
-function randomExtra(random: Random): Required<Omit<PlanExtra, "mtu">> {
+function randomExtra(random: Random): Required<Omit<PlanExtra, "mtu" | "naming">> {
   const budget = { out: 90, in: 90 };
   const take = (way: "out" | "in"): number => {
     const taken = random.integer(Math.min(30, budget[way])) + 1;

@@ -1,5 +1,6 @@
 import { jsonLog } from "#drivers/system/log.ts";
 import { systemClock } from "#drivers/system/clock.ts";
+import { systemCgroups } from "#drivers/system/cgroups/group.ts";
 import { readTrees } from "#drivers/network/class-book.ts";
 import { htbMajor } from "#drivers/network/ruleset.ts";
 import type { KnownClass } from "#drivers/network/shaping-steps.ts";
@@ -18,11 +19,17 @@ export type DriverRequest =
   | { readonly ask: "classes"; readonly index: number };
 export type DriverAnswer = { readonly value?: unknown; readonly error?: string; readonly tookMs: number };
 
+/** What of its options can be sent. */
+export type DriverOptions = Omit<HostNetworkOptions, "log" | "naming"> & {
+  readonly naming?: Omit<NonNullable<HostNetworkOptions["naming"]>, "clock" | "cgroups">;
+};
+
 const routeProtocol = 0;
 const [, , text = "{}"] = process.argv;
-const options = JSON.parse(text) as Omit<HostNetworkOptions, "log">;
+const { naming, ...options } = JSON.parse(text) as DriverOptions;
 const clock = systemClock();
-const driver = hostNetworkDriver({ ...options, log: jsonLog({ clock, fd: 2, level: "error" }) });
+const served = naming === undefined ? {} : { naming: { ...naming, clock, cgroups: systemCgroups(clock) } };
+const driver = hostNetworkDriver({ ...options, ...served, log: jsonLog({ clock, fd: 2, level: "error" }) });
 const signal = new AbortController().signal;
 
 /** As the kernel shows them. */

@@ -15,9 +15,9 @@ import type { BitsPerSecond } from "#base/units.ts";
 import type { NetworkPlan } from "#drivers/network/port.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import type { ProcessResult } from "#drivers/system/port.ts";
-import type { SegmentMember, SegmentPlan, ShapedPair, TrafficPlan } from "#protocol/host-plan.ts";
+import type { NamingPlan, SegmentMember, SegmentPlan, ShapedPair, TrafficPlan } from "#protocol/host-plan.ts";
 import type { PairCounter } from "#protocol/host-report.ts";
-import type { DriverAnswer, DriverRequest } from "./driver-process.ts";
+import type { DriverAnswer, DriverOptions, DriverRequest } from "./driver-process.ts";
 
 /** Two or more hosts on one switch, each a network namespace with one uplink, and appliances' namespaces. */
 
@@ -46,13 +46,19 @@ export class Fabric {
     this.hosts = hosts;
   }
 
-  static async make(hostCount: number, bandwidthBps: BitsPerSecond): Promise<Fabric> {
+  static async make(
+    hostCount: number,
+    bandwidthBps: BitsPerSecond,
+    more: { readonly naming?: (host: number) => DriverOptions["naming"] } = {},
+  ): Promise<Fabric> {
     fabrics += 1;
     const prefix = `nett${process.pid}x${fabrics}`;
     const numbers = Array.from({ length: hostCount }, (_each, at) => at + 1);
     const fabric = new Fabric(
       prefix,
-      numbers.map((number) => new TestHost(number, `${prefix}h${number}`, bandwidthBps)),
+      numbers.map(
+        (number) => new TestHost(number, `${prefix}h${number}`, bandwidthBps, more.naming?.(number)),
+      ),
     );
     try {
       await fabric.#wire();
@@ -145,6 +151,7 @@ export class Fabric {
         mtu: extra.mtu ?? 1450,
         peers: [...peers],
         members: inside.map(memberOf),
+        ...(extra.naming === true ? { naming: namingOf(first) } : {}),
       };
     });
     return {
@@ -187,6 +194,8 @@ export class Fabric {
 
 export type PlanExtra = {
   readonly mtu?: number;
+  /** Addresses and names are served, at the same address in every network. */
+  readonly naming?: true;
   readonly shaped?: readonly ShapedPair[];
   /** Each host's plan gets that of its own guests. */
   readonly traffic?: readonly TrafficPlan[];
@@ -197,23 +206,32 @@ export class TestHost {
   readonly namespace: string;
   readonly address: string;
   readonly #bandwidthBps: BitsPerSecond;
+  readonly #naming: DriverOptions["naming"];
   #driver: ChildProcess | undefined;
 
-  constructor(number: number, namespace: string, bandwidthBps: BitsPerSecond) {
+  constructor(
+    number: number,
+    namespace: string,
+    bandwidthBps: BitsPerSecond,
+    naming?: DriverOptions["naming"],
+  ) {
     this.number = number;
     this.namespace = namespace;
     this.address = `172.30.0.${number}`;
     this.#bandwidthBps = bandwidthBps;
+    this.#naming = naming;
   }
 
   async startDriver(): Promise<void> {
     const options = {
       mark: "cst",
       uplink: { interface: "uplink", address: this.address, bandwidthBps: this.#bandwidthBps },
-    };
+      ...(this.#naming === undefined ? {} : { naming: this.#naming }),
+    } satisfies DriverOptions;
+    // Not by ip, which would hide the control groups.
     this.#driver = spawn(
-      "ip",
-      ["netns", "exec", this.namespace, process.execPath, driverProgram, JSON.stringify(options)],
+      "nsenter",
+      [`--net=/run/netns/${this.namespace}`, process.execPath, driverProgram, JSON.stringify(options)],
       { stdio: ["ignore", "inherit", "inherit", "ipc"] },
     );
     await this.ask({ ask: "recover" });
@@ -279,6 +297,15 @@ function vniOf(guest: Guest | undefined): number {
   for (const letter of text) value = (value * 31 + (letter.codePointAt(0) ?? 0)) % 0xffffff;
   return value;
 }
+
+export const namingAddress = ipv4Address("10.77.255.1");
+
+const namingOf = (guest: Guest | undefined): NamingPlan => ({
+  address: namingAddress,
+  mac: macAddress("02:cf:00:00:00:01"),
+  prefixLength: 16,
+  domain: `${guest?.ensemble ?? ""}.consort`,
+});
 
 function memberOf(guest: Guest): SegmentMember {
   return {

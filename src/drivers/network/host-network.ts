@@ -17,12 +17,16 @@ import { ipv4Bytes } from "./kernel/netlink-codec.ts";
 import { Nftables } from "./kernel/nftables.ts";
 import { KernelSocket } from "./kernel/route-socket.ts";
 import { netfilterProtocol, pairElements, showElements, sourceElements } from "./kernel/set-elements.ts";
+import type { SourceElement } from "./kernel/set-elements.ts";
 import { LinkExecutor } from "./link-executor.ts";
 import { linkSteps, wantedLinks } from "./link-steps.ts";
-import type { LinkStep } from "./link-steps.ts";
-import { arrivalsName, tunnelName } from "./names.ts";
+import type { FoundLink, LinkStep } from "./link-steps.ts";
+import { arrivalsName, bridgeName, namingPrefix, tunnelName } from "./names.ts";
+import { NamingKeeper } from "./naming/keeper.ts";
+import type { NamingOptions } from "./naming/keeper.ts";
+import { NamingLinks } from "./naming/links.ts";
 import { movedPairs, pairOf, recoveredSegment, turnPage } from "./permissions.ts";
-import type { Pair, PermissionBook, SegmentPermissions } from "./permissions.ts";
+import type { Pair, PermissionBook, SegmentPermissions, Source } from "./permissions.ts";
 import type { NetworkDriver, NetworkPlan } from "./port.ts";
 import { changedPart } from "./rate-change.ts";
 import { recoveredNumbers } from "./recovered-numbers.ts";
@@ -46,6 +50,8 @@ export type HostNetworkOptions = {
    * it, and bridged frames are not shown to the IP packet filter.
    */
   readonly ownNamespace?: boolean;
+  /** Absent: addresses and names of segments are not served. */
+  readonly naming?: NamingOptions;
   readonly log: Log;
 };
 
@@ -81,6 +87,7 @@ class HostNetwork implements NetworkDriver {
   readonly #netfilter = new KernelSocket(netfilterProtocol);
   readonly #nft = new Nftables();
   readonly #links: LinkExecutor;
+  readonly #naming: NamingKeeper | undefined;
   #known: Known | undefined;
   #segments: readonly NetworkId[] = [];
   #turn: Promise<void> = Promise.resolve();
@@ -89,6 +96,11 @@ class HostNetwork implements NetworkDriver {
     this.#options = options;
     this.#links = new LinkExecutor(this.#route, options.mark);
     bypassIpFilter(options);
+    const { naming, mark, log } = options;
+    if (naming !== undefined) {
+      const namingLinks = new NamingLinks(this.#route, mark);
+      this.#naming = new NamingKeeper(naming, namingLinks, log, () => this.#repairNaming());
+    }
   }
 
   recover(signal: AbortSignal): Promise<void> {
@@ -138,6 +150,7 @@ class HostNetwork implements NetworkDriver {
 
   async close(): Promise<void> {
     await this.#turn.catch(() => {});
+    this.#naming?.close();
     this.#route.close();
     this.#netfilter.close();
     this.#nft.close();
@@ -156,13 +169,32 @@ class HostNetwork implements NetworkDriver {
     return mine;
   }
 
+  /** Where nothing else has changed since. A converge that is due does it, too. */
+  #repairNaming(): void {
+    const unending = new AbortController().signal;
+    this.#inTurn(unending, async () => {
+      const settled = this.#known?.settled;
+      if (settled === undefined) return;
+      const problems = await this.#serveNames(settled.plan, settled.indices);
+      if (problems.length > 0 && this.#known !== undefined) delete this.#known.settled;
+    }).catch((cause: unknown) => this.#options.log.error("names cannot be served again", { cause }));
+  }
+
+  async #serveNames(
+    plan: NetworkPlan,
+    indices: ReadonlyMap<string, number>,
+  ): Promise<readonly ConsortError[]> {
+    const bridgeOf = (vni: number): number | undefined => indices.get(bridgeName(this.#options.mark, vni));
+    return (await this.#naming?.converge(plan.segments, bridgeOf)) ?? [];
+  }
+
   async #apply(plan: NetworkPlan, known: Known): Promise<readonly ConsortError[]> {
     const { mark, uplink } = this.#options;
     const shaping = wantedShaping(plan, known.numbers, { mark, uplink });
     const sortsArrivals = shaping.arrivals !== undefined;
     const wanted = wantedLinks(plan, { mark, local: uplink.address, isFar: known.isFar, sortsArrivals });
     const ports = new Map(wanted.flatMap((link) => (link.kind === "veth" ? [[link.name, link.port]] : [])));
-    const found = this.#links.observe(ports);
+    const found = this.#withoutNaming(this.#links.observe(ports));
     const steps = linkSteps(wanted, found);
 
     // Classes before frames are directed to them, permissions before links that use them; and the other way round.
@@ -175,10 +207,19 @@ class HostNetwork implements NetworkDriver {
     drops.push(...this.#setOtherClasses(shaping, indices, known));
     problems.push(...(await known.arrivals.change(shaping.arrivals, indices)));
     this.#route.do(drops);
+    problems.push(...(await this.#serveNames(plan, indices)));
     if (plan.segments.length === 0) await this.#removeRules(known);
     if (problems.length === 0) known.settled = { plan, indices };
     else delete known.settled;
     return problems;
+  }
+
+  /** Links to where names are served come and go with these; without a keeper they are nobody's. */
+  #withoutNaming(found: ReadonlyMap<string, FoundLink>): ReadonlyMap<string, FoundLink> {
+    const prefix = namingPrefix(this.#options.mark);
+    return this.#naming === undefined
+      ? found
+      : new Map([...found].filter(([name]) => !name.startsWith(prefix)));
   }
 
   /** Where nothing but rates is new. Both sides of an adaptation change together, or neither does. */
@@ -280,9 +321,8 @@ class HostNetwork implements NetworkDriver {
     const { mark } = this.#options;
     const elements = this.#pairs(false);
     const pairs = elements.map(({ from, to }) => pairOf(from, to));
-    const sources = sourceElements(this.#netfilter.dump(showElements(tableName, "sources"))).map(
-      ({ port, mac, address }) => `${port} . ${mac} . ${address}`,
-    );
+    const sources = sourceElements(this.#netfilter.dump(showElements(tableName, "sources"))).map(sourceText);
+    const askers = sourceElements(this.#netfilter.dump(showElements(tableName, "askers"))).map(sourceText);
     const present = this.#links.observe(new Map());
     const bridges = [...present.values()].filter((link) => link.kind === "bridge");
     this.#segments = bridges.flatMap(({ alias }) => (alias === "" ? [] : [alias as NetworkId]));
@@ -293,7 +333,7 @@ class HostNetwork implements NetworkDriver {
     const { arriving, receivers } = readArrivals(this.#netfilter);
     return {
       ...uplink,
-      book: new Map([[recoveredSegment, recoveredPermissions(pairs, sources)]]),
+      book: new Map([[recoveredSegment, recoveredPermissions(pairs, sources, askers)]]),
       numbers: recoveredNumbers({
         leaving,
         arriving,
@@ -368,6 +408,17 @@ function classesOf(elements: ReturnType<typeof pairElements>): ReadonlyMap<Pair,
   );
 }
 
-function recoveredPermissions(pairs: readonly Pair[], sources: readonly string[]): SegmentPermissions {
-  return { key: "", network: undefined, local: new Set(), pairs: new Set(pairs), sources: new Set(sources) };
-}
+const sourceText = ({ port, mac, address }: SourceElement): Source => `${port} . ${mac} . ${address}`;
+
+const recoveredPermissions = (
+  pairs: readonly Pair[],
+  sources: readonly Source[],
+  askers: readonly Source[],
+): SegmentPermissions => ({
+  key: "",
+  network: undefined,
+  local: new Set(),
+  pairs: new Set(pairs),
+  sources: new Set(sources),
+  askers: new Set(askers),
+});

@@ -8,6 +8,10 @@ export const bridgeName = (mark: string, vni: number): string => `${mark}b${vni.
 export const tunnelPrefix = (mark: string): string => `${mark}v`;
 export const tunnelName = (mark: string, vni: number): string => `${tunnelPrefix(mark)}${vni.toString(16)}`;
 
+/** The host's end of the link to where a segment's names are served. */
+export const namingPrefix = (mark: string): string => `${mark}n`;
+export const namingName = (mark: string, vni: number): string => `${namingPrefix(mark)}${vni.toString(16)}`;
+
 /** The host's end of an appliance's interface: 48 bits in base 36 take ten characters. */
 export const portName = (mark: string, mac: MacAddress): string =>
   `${mark}p${Number.parseInt(mac.replaceAll(":", ""), 16).toString(36).padStart(10, "0")}`;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { ipv4Address, macAddress } from "#base/ids.ts";
 import { exampleGuest, examplePlan } from "./example-plan.ts";
 import { turnPage } from "./permissions.ts";
 import type { PermissionBook } from "./permissions.ts";
@@ -31,6 +32,8 @@ test("an unchanged plan changes nothing and is not worked out again", () => {
     removedPairs: [],
     addedSources: [],
     removedSources: [],
+    addedAskers: [],
+    removedAskers: [],
   });
   assert.equal([...second.book.values()][0], [...first.book.values()][0]);
 });
@@ -56,4 +59,26 @@ test("applying every change in turn leaves exactly what the last plan permits", 
       assert.deepEqual([...kernel].toSorted(), [...fresh.addedPairs, ...fresh.addedSources].toSorted());
     }),
   );
+});
+
+test("who is here may ask where its names are served, with its address and before it has one", () => {
+  const plan = planOf(1, 2);
+  const naming = {
+    address: ipv4Address("10.77.255.1"),
+    mac: macAddress("02:00:00:51:00:01"),
+    prefixLength: 16,
+    domain: "shop.consort",
+  };
+  const served = { ...plan, segments: plan.segments.map((segment) => ({ ...segment, naming })) };
+  const first = turnPage("cst", empty, served);
+  assert.deepEqual(
+    first.change.addedAskers.map((asker) => asker.split(" . ").slice(1)),
+    [
+      ["02:c0:00:00:00:01", "0.0.0.0"],
+      ["02:c0:00:00:00:01", "10.77.255.1"],
+    ],
+  );
+  assert.deepEqual(first.change.addedPairs.length, 2);
+  const without = turnPage("cst", first.book, plan);
+  assert.deepEqual(without.change.removedAskers, first.change.addedAskers);
 });

@@ -21,6 +21,8 @@ export type SegmentPermissions = {
   readonly local: ReadonlySet<string>;
   readonly pairs: ReadonlySet<Pair>;
   readonly sources: ReadonlySet<Source>;
+  /** Of the same form: who may ask for its address (as 0.0.0.0), and at which address it is answered. */
+  readonly askers: ReadonlySet<Source>;
 };
 
 export type SetChange = {
@@ -28,6 +30,8 @@ export type SetChange = {
   readonly removedPairs: readonly Pair[];
   readonly addedSources: readonly Source[];
   readonly removedSources: readonly Source[];
+  readonly addedAskers: readonly Source[];
+  readonly removedAskers: readonly Source[];
 };
 
 export const pairOf = (from: string, to: string): Pair => `${from} . ${to}`;
@@ -64,6 +68,7 @@ export function turnPage(
   for (const [vni, known] of book) if (next.get(vni) !== known) stale.push(known);
   const pairs = difference(fresh, stale, (each) => each.pairs);
   const sources = difference(fresh, stale, (each) => each.sources);
+  const askers = difference(fresh, stale, (each) => each.askers);
   return {
     book: next,
     change: {
@@ -71,6 +76,8 @@ export function turnPage(
       removedPairs: pairs.removed,
       addedSources: sources.added,
       removedSources: sources.removed,
+      addedAskers: askers.added,
+      removedAskers: askers.removed,
     },
   };
 }
@@ -95,7 +102,7 @@ export function movedPairs(
 function keyOf(segment: SegmentPlan, local: ReadonlyMap<MacAddress, string>): string {
   const here = [...local].map(([mac, address]) => `${mac} ${address}`);
   const members = segment.members.map((member) => member.mac);
-  return [segment.network, ...here.sort(), "of", ...members.sort()].join(",");
+  return [segment.network, segment.naming?.address ?? "", ...here.sort(), "of", ...members.sort()].join(",");
 }
 
 /** Any two members with at least one of them here. */
@@ -107,16 +114,25 @@ function permissionsOf(
 ): SegmentPermissions {
   const pairs = new Set<Pair>();
   const sources = new Set<Source>();
+  const askers = new Set<Source>();
   for (const [mac, address] of local) {
-    sources.add(`${portName(mark, mac)} . ${mac} . ${address}`);
+    const card = `${portName(mark, mac)} . ${mac}`;
+    sources.add(`${card} . ${address}`);
+    if (segment.naming !== undefined) {
+      askers.add(`${card} . ${noAddress}`);
+      askers.add(`${card} . ${segment.naming.address}`);
+    }
     for (const member of segment.members) {
       if (member.mac === mac) continue;
       pairs.add(pairOf(mac, member.mac));
       pairs.add(pairOf(member.mac, mac));
     }
   }
-  return { key, network: segment.network, local: new Set(local.keys()), pairs, sources };
+  return { key, network: segment.network, local: new Set(local.keys()), pairs, sources, askers };
 }
+
+/** Of who has none yet. */
+const noAddress = "0.0.0.0";
 
 function difference(
   fresh: readonly SegmentPermissions[],

@@ -8,6 +8,9 @@ import type { Pair, SetChange } from "./permissions.ts";
  *   from an appliance ─ verify: is it who it ─ admit: is the pair permitted? its class ─────────────── accept
  *                       says (port, MAC, IPv4)?           broadcast (ARP, IPv4): within its bridge ─── accept
  *   to or from the host itself ─ drop           anything else ─ drop
+ *
+ *   from an appliance to its names ─ ask: who it says, or who has no address yet; DHCP, DNS, ARP and echo; not too often
+ *   from there to an appliance of this host ─ accept; nothing else passes there, and no question for it leaves the host
  */
 
 export const tableName = "consort";
@@ -45,9 +48,12 @@ export function baseRuleset(options: {
   return [
     `add table ${table}`,
     `add set ${table} sources { type ifname . ether_addr . ipv4_addr; }`,
+    `add set ${table} askers { type ifname . ether_addr . ipv4_addr; }`,
+    `add set ${table} asking { type ifname; size 65535; flags dynamic; }`,
     `add map ${table} pairs { type ether_addr . ether_addr : classid; counter; }`,
     chain("admit"),
     chain("verify"),
+    chain("ask"),
     chain("forward", "forward"),
     chain("input", "input"),
     chain("output", "output"),
@@ -60,6 +66,12 @@ export function baseRuleset(options: {
       `ether type arp iifname . ether saddr . arp saddr ip @sources iifname . arp saddr ether . arp saddr ip @sources goto admit`,
     ),
     rule("verify", "drop"),
+    ...askRules(rule),
+    rule("forward", `oifname "${mark}n*" iifname "${mark}p*" goto ask`),
+    rule("forward", `iifname "${mark}n*" oifname "${mark}p*" ether type { ip, arp } accept`),
+    rule("forward", `iifname "${mark}n*" drop`),
+    rule("forward", `oifname "${mark}n*" drop`),
+    rule("forward", `oifname "${mark}v*" ether type arp iifname . ether saddr . arp daddr ip @askers drop`),
     rule("forward", `iifname "${mark}p*" goto verify`),
     rule("forward", `iifname "${mark}v*" goto admit`),
     rule("forward", `oifname "${mark}*" drop`),
@@ -67,6 +79,29 @@ export function baseRuleset(options: {
     rule("output", `oifname "${mark}*" drop`),
     ...preferShaped(uplink, minorMin, minorMax),
   ].join("\n");
+}
+
+/** Questions of one appliance in a second; more are lost, and harm nobody but itself. */
+const questionsPerSecond = 400;
+
+function askRules(rule: (chain: string, text: string) => string): readonly string[] {
+  const verified = "iifname . ether saddr . ip saddr @sources";
+  const rate = `limit rate over ${questionsPerSecond}/second burst ${questionsPerSecond} packets`;
+  return [
+    rule("ask", `add @asking { iifname ${rate} } drop`),
+    rule("ask", `ether type ip ${verified} udp dport { 53, 67 } accept`),
+    rule("ask", `ether type ip ${verified} tcp dport 53 accept`),
+    rule("ask", `ether type ip ${verified} icmp type echo-request accept`),
+    rule(
+      "ask",
+      "ether type arp iifname . ether saddr . arp saddr ip @sources iifname . arp saddr ether . arp saddr ip @sources accept",
+    ),
+    rule(
+      "ask",
+      "ether type ip ip saddr 0.0.0.0 iifname . ether saddr . ip saddr @askers udp sport 68 udp dport 67 accept",
+    ),
+    rule("ask", "drop"),
+  ];
 }
 
 /** Shaped traffic leaves with a code point that switches and gateways can prefer. */
@@ -94,7 +129,9 @@ export function elementCommands(change: SetChange, classes: ClassChange): string
   return [
     ...command("delete", "pairs", [...change.removedPairs, ...classes.moved]),
     ...command("delete", "sources", change.removedSources),
+    ...command("delete", "askers", change.removedAskers),
     ...command("add", "sources", change.addedSources),
+    ...command("add", "askers", change.addedAskers),
     ...command("add", "pairs", [...change.addedPairs, ...classes.moved].map(withClass)),
   ].join("\n");
 }

@@ -1,3 +1,4 @@
+import { openSync } from "node:fs";
 import koffi from "koffi";
 import { ConsortError } from "#base/errors.ts";
 
@@ -11,6 +12,7 @@ const bindCall = libc.func("int bind(int, void *, uint32_t)");
 const sendCall = libc.func("int64_t send(int, void *, size_t, int)");
 const recvCall = libc.func("int64_t recv(int, void *, size_t, int)");
 const setsockoptCall = libc.func("int setsockopt(int, int, int, void *, uint32_t)");
+const unshareCall = libc.func("int unshare(int)");
 const setnsCall = libc.func("int setns(int, int)");
 const ioctlCall = libc.func("int ioctl(int, unsigned long, void *)");
 
@@ -99,6 +101,19 @@ export function inNamespace<Result>(home: number, namespace: number, work: () =>
   if (setnsCall(namespace, networkNamespace) !== 0) throw failed("enter a network namespace");
   try {
     return work();
+  } finally {
+    if (setnsCall(home, networkNamespace) !== 0) process.abort();
+  }
+}
+
+/**
+ * A new network namespace, open. It lasts as long as something runs in it or has it open; the caller closes it. `home`
+ * is the calling thread's own.
+ */
+export function newNetworkNamespace(home: number): number {
+  if (unshareCall(networkNamespace) !== 0) throw failed("make a network namespace");
+  try {
+    return openSync("/proc/thread-self/ns/net", "r");
   } finally {
     if (setnsCall(home, networkNamespace) !== 0) process.abort();
   }
