@@ -16,6 +16,15 @@ const held = z.strictObject({
     .describe("Their names, or those of all replicas; absent or empty: all of the ensemble."),
 });
 
+const migration = z.strictObject({
+  appliances: z
+    .array(z.string())
+    .min(1)
+    .max(formatLimits.appliances)
+    .describe("Their names, or those of all replicas."),
+  to: z.string().optional().describe("The host they go to; absent: the best of the others."),
+});
+
 export const adaptationRoutes: readonly Route[] = [
   route({
     method: "POST",
@@ -34,6 +43,21 @@ export const adaptationRoutes: readonly Route[] = [
       throw new ConsortError("bad_input", `Cannot resize ${params.name}: ${place}${first?.message ?? ""}`, {
         details: { problems: parsed.problems },
       });
+    },
+  }),
+  route({
+    method: "POST",
+    path: "/v1/ensembles/{name}/migrate",
+    id: "migrateAppliances",
+    summary: "Move running virtual machines to another host",
+    params: named,
+    body: migration,
+    answer: accepted,
+    handle: async ({ params, body, signal }, { service }) => {
+      const { appliances, to } = body;
+      return accept(
+        await service.migrate(params.name, { appliances, ...(to === undefined ? {} : { to }) }, signal),
+      );
     },
   }),
   route({

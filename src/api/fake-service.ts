@@ -1,5 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
 import type { OperationId } from "#base/ids.ts";
+import type { MigrateRequest } from "#cluster/migrating.ts";
 import type { ResizeRequest } from "#cluster/adjusting.ts";
 import type { ClusterService } from "#cluster/service.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
@@ -46,6 +47,12 @@ export class FakeService implements ClusterService {
     this.#find(name);
     this.asked.push({ verb: "resize", name, request });
     return this.#begin({ kind: "resize", ensemble: name });
+  }
+
+  async migrate(name: string, request: MigrateRequest): Promise<Operation> {
+    this.#find(name);
+    this.asked.push({ verb: "migrate", name, request });
+    return this.#begin({ kind: "migrate", ensemble: name });
   }
 
   async suspend(name: string, appliances: readonly string[]): Promise<Operation> {

@@ -72,6 +72,12 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("#cli/resize.ts"),
   },
   {
+    name: "migrate",
+    summary: "Move a virtual machine to another host while it runs",
+    group: "Ensembles",
+    load: () => import("#cli/migrate.ts"),
+  },
+  {
     name: "suspend",
     summary: "Hold appliances where they are",
     group: "Ensembles",

@@ -50,6 +50,7 @@ const places: Readonly<Record<string, readonly Place[]>> = {
   ps: [first(ensembles)],
   down: [first(ensembles)],
   resize: [first(appliances)],
+  migrate: [first(appliances)],
   suspend: [first(appliances)],
   resume: [first(appliances)],
   explain: [first(ensembles)],

@@ -101,6 +101,8 @@ function doneText(operation: Operation): string {
       return `${name} runs: ${done} of ${total} ready${took}\n`;
     case "resize":
       return `${name} is resized: ${total === 0 ? "nothing changes" : `${done} of ${total} in force`}${took}\n`;
+    case "migrate":
+      return `${name}: ${done} of ${total} run where they were to go${took}\n`;
     case "suspend":
       return `${name}: ${total === 0 ? "all were held already" : `${done} of ${total} held`}${took}\n`;
     case "resume":
@@ -114,7 +116,9 @@ function afterFailure(operation: Operation): string {
   const name = subjectOf(operation);
   return operation.kind === "drain"
     ? `What has moved stays where it is: see consort hosts, consort ps; consort host uncordon ${name} lets it take appliances again`
-    : `${name} is left as it is: see consort ps ${name}, consort logs; consort down ${name} removes it`;
+    : operation.kind === "migrate"
+      ? `What has not moved runs where it was: see consort ps ${name}`
+      : `${name} is left as it is: see consort ps ${name}, consort logs; consort down ${name} removes it`;
 }
 
 const cannot: Readonly<Record<Operation["kind"], string>> = {
@@ -124,6 +128,7 @@ const cannot: Readonly<Record<Operation["kind"], string>> = {
   drain: "drain",
   resize: "resize",
   suspend: "suspend",
+  migrate: "migrate",
   resume: "resume",
 };
 

@@ -3,6 +3,7 @@ import { digest } from "#base/digest.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { imageContent, imageRefusals } from "#cluster/image-names.ts";
 import type { ImageLookup } from "#cluster/image-names.ts";
+import { moveOf } from "#cluster/moves.ts";
 import type { EnsembleRecord, HostRecord, HostStanding } from "#cluster/records.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type { ApplianceSpec, Ensemble } from "#model/ensemble.ts";
@@ -63,7 +64,7 @@ export function promisedCloud(facts: AdmissionFacts): PlacedCloud {
   );
   return {
     topology: promisableTopology(facts.topology),
-    placed: facts.records.map(placedOf),
+    placed: facts.records.flatMap(placedOf),
     unusableHosts: new Set(unusableReasons.keys()),
     unusableReasons,
     capabilities: new Map([...facts.hosts.values()].map((host) => [host.id, abilitiesOf(host.capabilities)])),
@@ -71,15 +72,24 @@ export function promisedCloud(facts: AdmissionFacts): PlacedCloud {
 }
 
 /** The same object for the same record: what follows from it need not be computed again. */
-function placedOf(record: EnsembleRecord): PlacedEnsemble {
+function placedOf(record: EnsembleRecord): readonly PlacedEnsemble[] {
   const known = placedByRecord.get(record);
   if (known !== undefined) return known;
-  const placed = { ensemble: record.ensemble, placements: placementsOf(record), paths: record.paths };
+  const { ensemble } = record;
+  const placed: PlacedEnsemble[] = [{ ensemble, placements: placementsOf(record), paths: record.paths }];
+  const sides = (Object.keys(record.moves ?? {}) as ApplianceId[]).flatMap((id) => {
+    const move = moveOf(record, id);
+    return move === undefined ? [] : [[id, move.from] as const];
+  });
+  // What moves holds its room on both hosts: it may have to go back.
+  if (sides.length > 0) {
+    placed.push({ ensemble: { ...ensemble, links: [] }, placements: new Map(sides), paths: [] });
+  }
   placedByRecord.set(record, placed);
   return placed;
 }
 
-const placedByRecord = new WeakMap<EnsembleRecord, PlacedEnsemble>();
+const placedByRecord = new WeakMap<EnsembleRecord, readonly PlacedEnsemble[]>();
 
 /** It takes new appliances. */
 const takes = (host: HostId, facts: AdmissionFacts): boolean => unusableReason(host, facts) === undefined;

@@ -7,7 +7,7 @@ import { lastingPart, vmPlan } from "#cluster/vm-plans.ts";
 import type { Appliance } from "#model/appliances.ts";
 import type { TeamSpec } from "#model/ensemble.ts";
 import { priorityOf } from "#model/service-classes.ts";
-import type { AppliancePlan, MonitorPlan, TrafficPlan, VmPlan } from "#protocol/host-plan.ts";
+import type { AppliancePlan, MonitorPlan, MovePlan, TrafficPlan, VmPlan } from "#protocol/host-plan.ts";
 
 /** What an appliance must be restarted for; cpu and memory only as far as having a limit at all, teams as far as their programs. */
 function generationOf(plan: Omit<AppliancePlan, "generation" | "held">): string {
@@ -35,10 +35,22 @@ function programsOf(teams: readonly TeamSpec[]): unknown[] {
   return teams.map(({ name, jobs, teams: inner }) => ({ name, jobs, teams: programsOf(inner) }));
 }
 
-/** Desired state of one appliance; nothing while the images of a machine are not known. */
-export function appliancePlans(appliance: Appliance, record: EnsembleRecord): AppliancePlan[] {
+/**
+ * Desired state of one appliance; nothing while the images of a machine are not known. `move`: the side that the host
+ * it is for has in a move of it.
+ */
+export function appliancePlans(
+  appliance: Appliance,
+  record: EnsembleRecord,
+  move?: MovePlan,
+): AppliancePlan[] {
   const vm = vmPlan(appliance, record);
-  return appliance.spec.kind === "vm" && vm === undefined ? [] : [appliancePlan(appliance, vm, record)];
+  if (appliance.spec.kind !== "vm") return [appliancePlan(appliance, undefined, record)];
+  if (vm === undefined) return [];
+  if (move === undefined) return [appliancePlan(appliance, vm, record)];
+  // It is to be on both sides now.
+  const { held: _held, ...plan } = appliancePlan(appliance, { ...vm, move }, record);
+  return [plan];
 }
 
 function appliancePlan(

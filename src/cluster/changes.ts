@@ -1,6 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
-import { applianceId } from "#base/ids.ts";
-import type { OperationId } from "#base/ids.ts";
+import { applianceId, hostId } from "#base/ids.ts";
+import type { ApplianceId, HostId, OperationId } from "#base/ids.ts";
 import { checkFits } from "#cluster/adjust-admission.ts";
 import { held, keepingAdjustments, resized } from "#cluster/adjusting.ts";
 import type { Adjusted, ResizeRequest } from "#cluster/adjusting.ts";
@@ -8,6 +8,9 @@ import { checkHolds, checkMapping, mappingProblem, planResult } from "#cluster/a
 import { allocate } from "#cluster/allocation.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
+import { migrationProblem, namedToMove, newMove } from "#cluster/migrating.ts";
+import type { MigrateRequest } from "#cluster/migrating.ts";
+import { withMoves } from "#cluster/moves.ts";
 import { imagesNamed } from "#cluster/image-names.ts";
 import type { EnsembleChange, Operations } from "#cluster/operations.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
@@ -83,6 +86,13 @@ export class Changes {
       });
     }
     checkMapping(problem, mapping);
+    const [moving] = Object.keys(before?.moves ?? {});
+    if (moving !== undefined) {
+      throw new ConsortError(
+        "conflict",
+        `Cannot bring up ${ensemble.name}: ${moving} is being moved, wait until it is settled`,
+      );
+    }
     return mapping;
   }
 
@@ -131,6 +141,50 @@ export class Changes {
   /** Other sizes for what runs, where it is. */
   resize(name: string, request: ResizeRequest): Promise<Operation> {
     return this.#inOrder(name, () => this.#adjust(name, "resize", (before) => resized(before, request)));
+  }
+
+  /** Moves appliances to other hosts while they run. */
+  migrate(name: string, request: MigrateRequest, signal: AbortSignal): Promise<Operation> {
+    return this.#inOrder(name, () => this.#migrate(name, request, signal));
+  }
+
+  #migrate(name: string, request: MigrateRequest, signal: AbortSignal): Promise<Operation> {
+    return this.admitInTurn(async (context) => {
+      const { parts, facts } = context;
+      const before = knownEnsemble(context, name);
+      if (before.state === "removing") {
+        throw new ConsortError("conflict", `Cannot migrate ${name}: it is being removed`);
+      }
+      const to = request.to === undefined ? undefined : hostId(request.to);
+      if (to !== undefined && !context.state.hosts().has(to)) {
+        throw new ConsortError("not_found", `Cannot migrate ${name}: no host is called "${to}"`);
+      }
+      const ids = namedToMove(context, before, request);
+      const problem = migrationProblem(before, ids, to, facts());
+      const mapping = await parts.solve(problem, signal);
+      const [refusal] = mapping.violations;
+      if (refusal !== undefined) {
+        throw new ConsortError("unsatisfiable", `Cannot migrate ${ids.join(", ")}: ${refusal.message}`);
+      }
+      checkMapping(problem, mapping);
+      const placements = Object.fromEntries(mapping.placements) as EnsembleRecord["placements"];
+      const placed = {
+        ...before,
+        placements,
+        paths: mapping.paths,
+        leaving: leavingAfter(before, placements),
+      };
+      const after = { ...placed, unleased: unleasedAfter(before, placed), revision: before.revision + 1 };
+      const destinations = Object.fromEntries(ids.map((id) => [id, placements[id]])) as Readonly<
+        Record<ApplianceId, HostId>
+      >;
+      return this.#accept("migrate", () => {
+        if (knownEnsemble(context, name) !== before) {
+          throw new ConsortError("conflict", `Cannot migrate ${name}: it has changed in between, try again`);
+        }
+        return { record: withMoves(before, after, ids, () => newMove(parts)), appliances: ids, destinations };
+      });
+    });
   }
 
   /** Holds appliances, or lets them go on. */

@@ -1,13 +1,15 @@
-import type { HostId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
 import { ConsortError } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
 import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
 import type { Clock, Log, Random } from "#base/runtime.ts";
 import { Wake } from "#base/wake.ts";
 import type { AdmissionFacts, Solve } from "#cluster/admission.ts";
 import { Dispatcher } from "#cluster/dispatcher.ts";
 import { EventLog } from "#cluster/event-log.ts";
 import type { DesiredCloud } from "#cluster/host-plans.ts";
+import { contentPlans, lookUpImage } from "#cluster/images.ts";
 import { jobPlans } from "#cluster/jobs.ts";
 import { HostsSeen } from "#cluster/hosts-seen.ts";
 import type { ImageLookup } from "#cluster/image-names.ts";
@@ -63,15 +65,23 @@ export class ClusterContext {
   readonly wake: Wake;
   /** Of the one that places anew what has lost its host. */
   readonly wakeRecovery: Wake;
+  /** Live moves that came to nothing: until then the appliance is moved by stopping it. Memory only. */
+  readonly moveEnds = new Map<
+    ApplianceId,
+    { readonly move: string; readonly why: string; readonly until: Millis }
+  >();
+  /** What hosts ask of each other when they copy content. */
+  readonly contentToken: string;
   /** The version of the desired state the host plans were made from. */
   planned = -1;
   #admitting: Promise<unknown> = Promise.resolve();
 
-  constructor(parts: ClusterManagerParts, term: Term, pace: PaceKeeper) {
+  constructor(parts: ClusterManagerParts, term: Term, pace: PaceKeeper, contentToken: string) {
     const { clock, log, messaging, store } = parts;
     this.parts = parts;
     this.term = term;
     this.pace = pace;
+    this.contentToken = contentToken;
     this.state = new ClusterState(store, term);
     this.seen = new HostsSeen(clock, () => pace.current().silenceMs);
     this.leases = new Leases({ clock, term, state: this.state, pace: () => pace.current() });
@@ -116,6 +126,13 @@ export class ClusterContext {
       tunnels: this.state.tunnels(),
       topology: this.parts.topology,
       jobs: jobPlans(this.state.jobs().values()),
+      content: contentPlans({
+        images: this.state.images(),
+        ensembles: this.state.ensembles(),
+        hosts: this.state.hosts(),
+        standing: (host) => this.state.standing(host),
+        token: this.contentToken,
+      }),
     };
   }
 
@@ -133,7 +150,7 @@ export class ClusterContext {
       isLost: (host: HostId) => this.seen.isLost(host),
       standing: (host: HostId) => this.state.standing(host),
       policy: this.parts.policy?.placement,
-      image: (name) => this.parts.images?.(name),
+      image: (name) => this.parts.images?.(name) ?? lookUpImage(this.state.images(), name),
     };
   };
 

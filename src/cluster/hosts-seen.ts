@@ -182,10 +182,16 @@ function sameWorld(a: HostReport, b: HostReport): boolean {
     a.convergedRevision === b.convergedRevision &&
     a.problems.length === b.problems.length &&
     a.problems.every((one, index) => one.message === b.problems[index]?.message) &&
-    a.appliances.every((one, index) => one.generation === b.appliances[index]?.generation) &&
+    a.appliances.every((one, index) => sameStanding(one, b.appliances[index])) &&
     a.tunnels.length === b.tunnels.length &&
     a.tunnels.every((one, index) => one.up === b.tunnels[index]?.up)
   );
+}
+
+/** A move's next step waits for what its sides tell. */
+function sameStanding(a: ApplianceReport, b: ApplianceReport | undefined): boolean {
+  const [one, other] = [a.vm?.move, b?.vm?.move];
+  return a.generation === b?.generation && one?.phase === other?.phase && one?.port === other?.port;
 }
 
 /** The part of a report that is about the host itself and worth keeping. */
@@ -201,6 +207,7 @@ export function hostRecordOf(report: HostReport): HostRecord {
     capabilities: report.capabilities,
     ...(report.outsideAddress === undefined ? {} : { outsideAddress: report.outsideAddress }),
     ...(report.tunnelPublicKey === undefined ? {} : { tunnelPublicKey: report.tunnelPublicKey }),
+    ...(report.blobPort === undefined ? {} : { blobPort: report.blobPort }),
   };
 }
 
@@ -215,6 +222,7 @@ export function tellsOf(report: HostReport, record: HostRecord | undefined): boo
     report.siteSubnet === record.siteSubnet &&
     report.outsideAddress === record.outsideAddress &&
     report.tunnelPublicKey === record.tunnelPublicKey &&
+    report.blobPort === record.blobPort &&
     sameFields(report.capacity, record.capacity) &&
     sameFields(report.labels, record.labels) &&
     sameFields(report.capabilities, record.capabilities)

@@ -7,6 +7,8 @@ import { mappingProblem, planResult } from "#cluster/admission.ts";
 import { adaptProgress } from "#cluster/adapt-progress.ts";
 import { keepingAdjustments } from "#cluster/adjusting.ts";
 import type { ResizeRequest } from "#cluster/adjusting.ts";
+import { migrateProgress } from "#cluster/migrating.ts";
+import type { MigrateRequest } from "#cluster/migrating.ts";
 import { Changes, knownEnsemble } from "#cluster/changes.ts";
 import { ClusterContext } from "#cluster/context.ts";
 import type { ClusterManagerParts } from "#cluster/context.ts";
@@ -34,6 +36,7 @@ import { ConsolidationReconciler } from "#cluster/reconcilers/consolidation.ts";
 import { stepDrains } from "#cluster/reconcilers/drains.ts";
 import { JobReconciler } from "#cluster/reconcilers/jobs.ts";
 import { HostReconciler } from "#cluster/reconcilers/hosts.ts";
+import { stepMoves } from "#cluster/reconcilers/moves.ts";
 import { stepLeaving } from "#cluster/reconcilers/leaving.ts";
 import { RecoveryReconciler } from "#cluster/reconcilers/recovery.ts";
 import { StrategyReconciler } from "#cluster/reconcilers/strategies.ts";
@@ -222,6 +225,7 @@ export class ClusterManager implements ClusterService {
       context.planned = version;
     }
     dispatcher.retry(signal);
+    await stepMoves(context, signal);
     await stepLeaving(context, signal);
     await stepDrains(context, recovery.stuck(), signal);
     for (const record of operations.awaited()) {
@@ -271,6 +275,10 @@ export class ClusterManager implements ClusterService {
 
   async suspend(name: string, appliances: readonly string[], _signal: AbortSignal): Promise<Operation> {
     return this.#changes().hold(name, "suspend", appliances);
+  }
+
+  async migrate(name: string, request: MigrateRequest, signal: AbortSignal): Promise<Operation> {
+    return this.#changes().migrate(name, request, signal);
   }
 
   async resume(name: string, appliances: readonly string[], _signal: AbortSignal): Promise<Operation> {
@@ -487,7 +495,9 @@ export class ClusterManager implements ClusterService {
     };
     const all = { ...context.observed, unguarded, excused, stranded: recovery.stuck() };
     const about = context.operations.aboutOf(record);
+    const destinations = context.operations.destinationsOf(record);
     if (record.state === "removing") return downProgress(record, all);
+    if (destinations !== undefined) return migrateProgress(context, record, destinations);
     return about === undefined ? upProgress(record, all) : adaptProgress(record, about, all);
   }
 }

@@ -7,6 +7,7 @@ import type { Millis } from "#base/units.ts";
 import { readjusted } from "#cluster/adjusting.ts";
 import type { EventLog } from "#cluster/event-log.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
+import { withCancelledMoves } from "#cluster/moves.ts";
 import type { Progress } from "#cluster/progress.ts";
 import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord, HostStanding, OperationRecord } from "#cluster/records.ts";
@@ -44,6 +45,7 @@ export class Operations {
       undo?: EnsembleRecord | undefined;
       /** Whom it is about, when not all of them. */
       appliances?: readonly ApplianceId[];
+      destinations?: OperationRecord["destinations"];
       /** What else changes with it, or not at all. */
       writes?: readonly StoreWrite[];
     },
@@ -52,7 +54,7 @@ export class Operations {
     const id = this.#parts.random.hex(8);
     const ending: Ending = { state: "cancelled", message: `replaced by operation ${id}` };
     const { operation, revision, replaced } = await this.#state.change(() => {
-      const { record, undo, appliances, writes: others = [] } = draft();
+      const { record, undo, appliances, destinations, writes: others = [] } = draft();
       const { name } = record.ensemble;
       const started: Operation = {
         id,
@@ -68,6 +70,7 @@ export class Operations {
         operation: started,
         ...(canGoBack(kind) ? { undo: undo ?? null } : {}),
         ...(appliances === undefined ? {} : { appliances }),
+        ...(destinations === undefined ? {} : { destinations }),
       };
       const superseded = this.#runningOn(name);
       const writes: StoreWrite[] = [
@@ -190,6 +193,11 @@ export class Operations {
     return this.#runningAs(record)?.appliances;
   }
 
+  /** Where the migration that runs on it leads. */
+  destinationsOf(record: EnsembleRecord): OperationRecord["destinations"] {
+    return this.#runningAs(record)?.destinations;
+  }
+
   /** The drain that runs on a host. */
   drainOf(host: HostId): Operation | undefined {
     return this.#runningOnHost(host)?.operation;
@@ -254,7 +262,9 @@ export class Operations {
       const name = operation.ensemble ?? "";
       const current = this.#state.ensemble(name);
       const writes: StoreWrite[] = [this.#ended(record, ending)];
-      if (undo !== undefined && current?.operation === id) {
+      if (operation.kind === "migrate" && current !== undefined) {
+        writes.push({ put: keys.ensemble(name), value: withCancelledMoves(current, appliances ?? []) });
+      } else if (undo !== undefined && current?.operation === id) {
         const before = undo === null ? undefined : goneBack(current, undo, appliances);
         if (before !== undefined) holds(before);
         const back: EnsembleRecord =
@@ -369,7 +379,8 @@ export class Operations {
 export type EnsembleChange = Exclude<Operation["kind"], "drain">;
 
 /** A change by the user that can be taken back before it has its effect. */
-const canGoBack = (kind: EnsembleChange): boolean => kind !== "down" && kind !== "recover";
+const canGoBack = (kind: EnsembleChange): boolean =>
+  kind !== "down" && kind !== "recover" && kind !== "migrate";
 
 /**
  * As it was before, except for where its appliances may still be. What was only adjusted goes back alone: strategies may
@@ -398,7 +409,7 @@ type Ending = {
 /** What is being waited for: appliances, or what joins those that run. */
 function phaseOf({ kind }: Operation, { done, total }: Progress): Operation["phase"] {
   if (kind === "down") return "stopping";
-  if (kind === "drain") return "moving";
+  if (kind === "drain" || kind === "migrate") return "moving";
   if (kind === "resize" || kind === "suspend" || kind === "resume") return "adapting";
   return done < total ? "starting" : "connecting";
 }

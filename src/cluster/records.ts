@@ -4,6 +4,7 @@ import type { Ensemble } from "#model/ensemble.ts";
 import type { HostCapacity } from "#protocol/host-report.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Leaving } from "#cluster/leaving.ts";
+import type { Moves } from "#cluster/moves.ts";
 import type { LinkPath } from "#planner/mapping.ts";
 
 /** What the cluster manager keeps, and under which key. One record holds all of an ensemble, so a change of it is one write. */
@@ -17,6 +18,9 @@ export const keys = {
   operation: (id: string): string => `operation/${id}`,
   tunnel: (pair: string): string => `tunnel/${pair}`,
   job: (id: string): string => `job/${id}`,
+  image: (name: string): string => `image/${name}`,
+  /** What hosts ask of each other when they copy content. */
+  contentToken: "content-token",
   event: (cursor: number): string => `event/${String(cursor).padStart(15, "0")}`,
   prefix: {
     ensemble: "ensemble/",
@@ -25,6 +29,7 @@ export const keys = {
     operation: "operation/",
     tunnel: "tunnel/",
     job: "job/",
+    image: "image/",
     event: "event/",
   },
 } as const;
@@ -46,6 +51,8 @@ export type EnsembleRecord = {
    * has not yet told that it obeys one, and those it has to leave. The end of a lease proves nothing about these.
    */
   readonly unleased: Leaving;
+  /** Live moves that are under way; see moves.ts. */
+  readonly moves?: Moves;
   /** Ran on a host that was forgotten, and are not to be run again: no other host is sought for them. */
   readonly over?: readonly ApplianceId[];
   /** The newest operation on it. */
@@ -75,6 +82,8 @@ export type HostRecord = {
   readonly capacity: HostCapacity;
   readonly labels: Readonly<Record<string, string>>;
   readonly capabilities: readonly string[];
+  /** Where it serves its blobs. */
+  readonly blobPort?: number;
 };
 
 /** What the managers and the operator have decided about a host; absent: open and trusted. */
@@ -98,6 +107,8 @@ export type OperationRecord = {
   readonly undo?: EnsembleRecord | null;
   /** Whom it waits for, when not all of the ensemble. */
   readonly appliances?: readonly ApplianceId[];
+  /** Of a migration: where they are to be. */
+  readonly destinations?: Readonly<Record<ApplianceId, HostId>>;
 };
 
 /** What both ends of an inter-site tunnel must agree on, kept so that it survives restarts. */

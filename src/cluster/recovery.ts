@@ -1,5 +1,6 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { isBoundByLease, leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
+import { moveOf, withoutMove } from "#cluster/moves.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Mapping, MappingProblem, Placements } from "#planner/mapping.ts";
@@ -44,6 +45,9 @@ function ofRecord(record: EnsembleRecord, fates: HostFates): Displacement[] {
   const displaced = appliancesOf(record.ensemble).filter(({ id, spec }) => {
     const host = record.placements[id];
     if (host === undefined) return record.over?.includes(id) !== true;
+    // Who owns it is decided by the move; see moves.ts.
+    const move = moveOf(record, id);
+    if (move !== undefined && (move.state !== "sent" || !fates.isLost(host))) return false;
     if (fates.hasEnded(id, host)) return false;
     if (!fates.isLost(host)) return fates.isDraining(host);
     return spec.onHostLoss === "elsewhere" && isBoundByLease(record, id, host);
@@ -116,7 +120,11 @@ export function replacedRecord(
   const placements = Object.fromEntries([...mapping.placements, ...kept]) as EnsembleRecord["placements"];
   const { paths } = mapping;
   const leaving = leavingAfter(record, placements);
-  const after = { ...record, placements, paths, leaving };
+  const elsewhere = (Object.keys(record.moves ?? {}) as ApplianceId[]).filter(
+    (id) => placements[id] !== record.placements[id],
+  );
+  const settled = elsewhere.reduce(withoutMove, record);
+  const after = { ...settled, placements, paths, leaving };
   return { ...after, unleased: unleasedAfter(record, after) };
 }
 

@@ -2,6 +2,7 @@ import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { applianceId, applianceName } from "#base/ids.ts";
 import type { Random } from "#base/runtime.ts";
+import { ownerOf } from "#cluster/moves.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import { hostAddress, topics } from "#protocol/topics.ts";
@@ -55,7 +56,7 @@ function locate(
   action: string,
 ): { id: ApplianceId; host: HostId } {
   const id = applianceId(record.ensemble.name, applianceName(appliance));
-  const host = record.placements[id];
+  const host = ownerOf(record, id);
   if (host === undefined) {
     const names = Object.keys(record.placements).map((one) => one.slice(record.ensemble.name.length + 1));
     throw new ConsortError(

@@ -1,4 +1,5 @@
 import type { ResizeRequest } from "#cluster/adjusting.ts";
+import type { MigrateRequest } from "#cluster/migrating.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { OperationId } from "#base/ids.ts";
 import type { Ensemble } from "#model/ensemble.ts";
@@ -22,6 +23,11 @@ export interface ClusterService {
   /** Holds appliances where they are, with all that is reserved for them; no names: all. Throws `not_found`. */
   suspend(ensemble: string, appliances: readonly string[], signal: AbortSignal): Promise<Operation>;
   resume(ensemble: string, appliances: readonly string[], signal: AbortSignal): Promise<Operation>;
+  /**
+   * Moves appliances to other hosts while they run; without a host, to the best one. Throws `unsatisfiable` when none
+   * has room, `unsupported` for what cannot be moved running, changing nothing.
+   */
+  migrate(ensemble: string, request: MigrateRequest, signal: AbortSignal): Promise<Operation>;
   plan(ensemble: Ensemble, signal: AbortSignal): Promise<PlanResult>;
   explain(ensemble: string, signal: AbortSignal): Promise<Explanation>;
   /** The declared ensemble, as accepted. Throws `not_found`. */

@@ -1,4 +1,5 @@
-import type { HostId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import { placesOf } from "#cluster/moves.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { appliancesOf } from "#model/appliances.ts";
 
@@ -71,11 +72,13 @@ function isUnsettled({ ensemble, state, placements, leaving, over = [] }: Ensemb
 
 const hostsByRecord = new WeakMap<EnsembleRecord, readonly HostId[]>();
 
-/** The hosts it is placed on, each once. */
+/** The hosts it is placed on or moves from, each once. */
 export function hostsOf(record: EnsembleRecord): readonly HostId[] {
   const known = hostsByRecord.get(record);
   if (known !== undefined) return known;
-  const hosts = [...new Set(Object.values<HostId>(record.placements))];
+  const moves = Object.keys(record.moves ?? {}) as ApplianceId[];
+  const sides = moves.flatMap((id) => placesOf(record, id));
+  const hosts = [...new Set([...Object.values<HostId>(record.placements), ...sides])];
   hostsByRecord.set(record, hosts);
   return hosts;
 }

@@ -18,7 +18,7 @@ import type {
   TeamSpec,
 } from "#model/ensemble.ts";
 import type { Checkpoint, CheckpointCopies } from "#model/checkpoint.ts";
-import type { Image } from "#model/image.ts";
+import type { Digest, Image, ImageSpec } from "#model/image.ts";
 import type { JobSpec } from "#model/job.ts";
 import type { TunnelKind } from "#model/topology.ts";
 import type { VmSpec } from "#model/vm.ts";
@@ -42,12 +42,28 @@ export type HostPlan = {
   readonly monitors?: readonly MonitorPlan[];
   /** To be kept on this host whether or not an appliance needs them now; others are removed when space is short. */
   readonly images?: readonly Image[];
+  /** Images whose content this host is to bring into the cloud and look into. */
+  readonly imports?: readonly ImportPlan[];
   /** Hosts that hold blobs, and what they ask of those who fetch them. */
-  readonly blobs?: { readonly peers: readonly BlobPeerPlan[]; readonly token: string };
+  readonly blobs?: BlobsPlan;
   /** Programs to run in appliances that are here. */
   readonly jobs?: readonly JobPlan[];
   /** Checkpoints to be taken now, whatever their policies say: all of one group at the same moment. */
   readonly checkpoints?: readonly CheckpointPlan[];
+};
+
+/** A host that has brought all of it tells so as long as this is in its plan. */
+export type ImportPlan = {
+  /** Another one for every registration, also of the same name. */
+  readonly id: string;
+  readonly image: ImageSpec;
+};
+
+export type BlobsPlan = {
+  readonly peers: readonly BlobPeerPlan[];
+  readonly token: string;
+  /** Besides those of images and of what appliances here begin from: not to be removed. */
+  readonly keep?: readonly Digest[];
 };
 
 export type BlobPeerPlan = { readonly host: HostId; readonly address: Ipv4Address; readonly port: number };
@@ -66,10 +82,21 @@ export type JobPlan = {
   readonly over?: true;
 };
 
+/**
+ * Of a group no machine goes on before all of them are paused: each host pauses its own and tells (CheckpointHold), and
+ * when all hosts have told, all are told to go on. A host that is not told in time goes on by itself, and what it took
+ * then belongs to no group.
+ */
 export type CheckpointPlan = {
+  /** Of each checkpoint that is taken for it, too: a host takes none twice. */
   readonly id: string;
   readonly group?: string;
+  /** Those that are on this host. */
   readonly appliances: readonly ApplianceId[];
+  /** All of the group are: the host need not ask. */
+  readonly isWhole?: true;
+  /** All of the group are paused. */
+  readonly goOn?: true;
 };
 
 /** What a `vm` needs beside the rest; the images' content is on this host before it is created. */
@@ -115,6 +142,8 @@ export type MovePlan =
       readonly postcopy?: true;
       /** Too late once all is sent. */
       readonly cancelled?: true;
+      /** Also when all is sent: the other side failed before it ran, so the machine goes on here. */
+      readonly back?: true;
     };
 
 export type AppliancePlan = {
@@ -188,6 +217,8 @@ export type SegmentMember = {
   readonly host: HostId;
   /** Underlay address of its host. */
   readonly hostAddress: Ipv4Address;
+  /** It moves between its host and this one: frames for it go to both, and it answers from one of them. */
+  readonly movesWith?: Ipv4Address;
 };
 
 /** Rates count Ethernet frames as the appliances see them; the network driver adds the tunnel's overhead. */

@@ -4,6 +4,8 @@ import { limits } from "#base/limits.ts";
 import { promisedCloud } from "#cluster/admission.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
+import { newMove, whyNotMovable } from "#cluster/migrating.ts";
+import { withMoves } from "#cluster/moves.ts";
 import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { isSettled } from "#cluster/recovery.ts";
@@ -67,7 +69,7 @@ export class ConsolidationReconciler {
     const made = await state.change(() => {
       const same =
         this.#isDue() && records.every((record) => state.ensemble(record.ensemble.name) === record);
-      return { writes: same ? writesOf(proposal, records) : [], result: same };
+      return { writes: same ? this.#writesOf(proposal, records) : [], result: same };
     }, signal);
     if (!made) return;
     for (const { appliance, from, to } of proposal.moves) {
@@ -75,16 +77,20 @@ export class ConsolidationReconciler {
     }
     wake.now();
   }
-}
 
-function writesOf({ placed }: Consolidation, records: readonly EnsembleRecord[]): StoreWrite[] {
-  return placed.flatMap(({ ensemble, placements, paths = [] }) => {
-    const before = records.find((record) => record.ensemble.name === ensemble.name);
-    if (before === undefined) return [];
-    const moved = Object.fromEntries(placements) as EnsembleRecord["placements"];
-    const leaving = leavingAfter(before, moved);
-    const after = { ...before, placements: moved, paths, leaving };
-    const value: EnsembleRecord = { ...after, unleased: unleasedAfter(before, after) };
-    return [{ put: keys.ensemble(ensemble.name), value }];
-  });
+  #writesOf({ placed, moves }: Consolidation, records: readonly EnsembleRecord[]): StoreWrite[] {
+    const running = moves
+      .map(({ appliance }) => appliance)
+      .filter((id) => whyNotMovable(this.#context, id) === undefined);
+    return placed.flatMap(({ ensemble, placements, paths = [] }) => {
+      const before = records.find((record) => record.ensemble.name === ensemble.name);
+      if (before === undefined) return [];
+      const moved = Object.fromEntries(placements) as EnsembleRecord["placements"];
+      const leaving = leavingAfter(before, moved);
+      const after = { ...before, placements: moved, paths, leaving };
+      const stopped: EnsembleRecord = { ...after, unleased: unleasedAfter(before, after) };
+      const value = withMoves(before, stopped, running, () => newMove(this.#context.parts));
+      return [{ put: keys.ensemble(ensemble.name), value }];
+    });
+  }
 }

@@ -29,6 +29,7 @@ function stepsOf(context: ClusterContext): StoreWrite[] {
 /** It is told to be gone from there, or what runs there only with a lease will get none. */
 function hasLeft(context: ClusterContext, record: EnsembleRecord, id: ApplianceId, host: HostId): boolean {
   const { seen, state } = context;
+  if (record.moves?.[id] !== undefined) return false;
   if (!seen.isThere(host) && state.standing(host).fenced && isBoundByLease(record, id, host)) return true;
   const report = seen.freshReport(host);
   return isDone(context, id, host) && report?.appliances.some((one) => one.id === id) === false;

@@ -5,6 +5,8 @@ import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
 import { checkMapping, mappingProblem } from "#cluster/admission.ts";
 import type { ClusterContext } from "#cluster/context.ts";
+import { newMove, whyNotMovable } from "#cluster/migrating.ts";
+import { withMoves } from "#cluster/moves.ts";
 import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord, HostStanding } from "#cluster/records.ts";
 import {
@@ -160,7 +162,10 @@ export class RecoveryReconciler {
       this.#noteStuck(moving, { hosts, why: mapping });
       return false;
     }
-    const after = replacedRecord(displacement, mapping);
+    const { parts } = this.#context;
+    const after = withMoves(record, replacedRecord(displacement, mapping), this.#movable(moving), () =>
+      newMove(parts),
+    );
     await this.#fence(async (lost) => {
       const draft = (): { record: EnsembleRecord; writes: readonly StoreWrite[] } => {
         if (state.ensemble(record.ensemble.name) !== record) throw changed(record);
@@ -184,6 +189,11 @@ export class RecoveryReconciler {
     }
     this.#context.wake.now();
     return true;
+  }
+
+  /** Those that go on running while they move. */
+  #movable(ids: readonly ApplianceId[]): readonly ApplianceId[] {
+    return ids.filter((id) => whyNotMovable(this.#context, id) === undefined);
   }
 
   /** The mapping, or why there is none. One that fails must not hold up the others. */

@@ -8,13 +8,16 @@ export type ForwardingChange = {
   readonly removed: readonly ForwardingEntry[];
 };
 
-/** Broadcasts go to every peer, frames for a remote member to its host. */
+/**
+ * Broadcasts go to every peer, frames for a remote member to its host. What has no entry goes to every peer too: so it
+ * is with a member that moves, which is reached wherever it is just now.
+ */
 export function wantedEntries(segment: SegmentPlan, local: string): readonly ForwardingEntry[] {
   const peers = new Set<string>(segment.peers);
   peers.delete(local);
   const broadcasts = [...peers].map((destination) => ({ mac: everyone, destination }));
   const members = segment.members
-    .filter((member) => member.hostAddress !== local)
+    .filter((member) => member.hostAddress !== local && member.movesWith === undefined)
     .map((member) => ({ mac: member.mac, destination: member.hostAddress }));
   return [...broadcasts, ...members];
 }

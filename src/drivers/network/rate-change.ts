@@ -75,6 +75,7 @@ function sameMember(a: SegmentMember, b: SegmentMember): boolean {
     a.mac === b.mac &&
     a.address === b.address &&
     a.hostAddress === b.hostAddress &&
+    a.movesWith === b.movesWith &&
     a.appliance === b.appliance &&
     a.host === b.host &&
     a.name === b.name

@@ -8,6 +8,7 @@ import { z } from "zod";
  *       recover (by itself, after the loss of a host):  accepted → starting → connecting
  *                                             a drain: accepted → moving
  *                         a resize, suspend or resume: accepted → adapting
+ *                                         a migration: accepted → moving
  *
  * It is placed before it is accepted: what has no place is refused.
  */
@@ -22,7 +23,7 @@ export const operationPhases = [
 
 export const operationSchema = z.strictObject({
   id: z.string(),
-  kind: z.enum(["up", "down", "recover", "drain", "resize", "suspend", "resume"]),
+  kind: z.enum(["up", "down", "recover", "drain", "resize", "suspend", "resume", "migrate"]),
   /** What it changes: an ensemble, or, for a drain, a host. */
   ensemble: z.string().optional(),
   host: z.string().optional(),

@@ -1,0 +1,92 @@
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import { limits } from "#base/limits.ts";
+import { millis } from "#base/units.ts";
+import type { ClusterContext } from "#cluster/context.ts";
+import { afterStep, moveOf, nextStep, withoutMove } from "#cluster/moves.ts";
+import type { Move, MoveSeen, MoveStep } from "#cluster/moves.ts";
+import { keys } from "#cluster/records.ts";
+import type { EnsembleRecord } from "#cluster/records.ts";
+import type { StoreWrite } from "#drivers/store/port.ts";
+import type { MoveReport } from "#protocol/host-report.ts";
+
+/** What a step of a move tells people. */
+type Told = { readonly id: ApplianceId; readonly move: Move; readonly step: MoveStep };
+
+/** Takes the next step of every live move; moves.ts has the picture. */
+export async function stepMoves(context: ClusterContext, signal: AbortSignal): Promise<void> {
+  if (stepsOf(context).writes.length === 0) return;
+  const told = await context.state.change(() => {
+    const { writes, steps } = stepsOf(context);
+    return { writes, result: steps };
+  }, signal);
+  for (const { id, move, step } of told) tell(context, id, move, step);
+  context.wake.now();
+  context.wakeRecovery.now();
+}
+
+function stepsOf(context: ClusterContext): { writes: StoreWrite[]; steps: Told[] } {
+  const writes: StoreWrite[] = [];
+  const steps: Told[] = [];
+  // Whatever moves is leaving a host.
+  for (const record of context.state.whereabouts().unsettled()) {
+    let after: EnsembleRecord = record;
+    for (const [name, known] of Object.entries<Move>(record.moves ?? {})) {
+      const id = name as ApplianceId;
+      if (moveOf(after, id) === undefined) {
+        // It was placed anew meanwhile: that it has to leave both hosts is on record.
+        after = withoutMove(after, id);
+        continue;
+      }
+      const step = nextStep(known, seenOf(context, id, known));
+      const next = afterStep(after, id, step);
+      if (next !== after) steps.push({ id, move: known, step });
+      after = next;
+    }
+    if (after !== record) writes.push({ put: keys.ensemble(record.ensemble.name), value: after });
+  }
+  return { writes, steps };
+}
+
+function seenOf(context: ClusterContext, id: ApplianceId, move: Move): MoveSeen {
+  const { seen } = context;
+  return {
+    leaving: moveReport(context, id, move, move.from),
+    arriving: moveReport(context, id, move, move.to),
+    isFromLost: seen.isLost(move.from),
+    isToLost: seen.isLost(move.to),
+  };
+}
+
+/** What a host that is there tells of its side of this move, and of no earlier one. */
+export function moveReport(
+  { seen }: Pick<ClusterContext, "seen">,
+  id: ApplianceId,
+  { move }: Pick<Move, "move">,
+  host: HostId,
+): MoveReport | undefined {
+  const report = seen.freshReport(host)?.appliances.find((one) => one.id === id)?.vm?.move;
+  return report?.move === move ? report : undefined;
+}
+
+function tell(context: ClusterContext, id: ApplianceId, move: Move, step: MoveStep): void {
+  const { events, moveEnds, parts } = context;
+  const { from, to } = move;
+  if (step.kind === "goes on") {
+    if (step.move.state === move.state) return;
+    if (step.move.state === "sent") {
+      const paused = moveReport(context, id, move, from)?.downtimeMs;
+      const detail = paused === undefined ? "" : `, ${paused} ms without it`;
+      events.append("appliance.arrived", id, `${from} → ${to}: it goes on on ${to}${detail}`);
+    }
+    return;
+  }
+  if (step.kind === "settled") {
+    events.append("appliance.settled", id, `all of it is on ${to}, nothing is left on ${from}`);
+    return;
+  }
+  const why = step.kind === "stays" ? step.why : `${from} is lost`;
+  const until = millis(parts.clock.monotonic() + limits.recoveryRetryMs);
+  moveEnds.set(id, { move: move.move, why, until });
+  const what = step.kind === "stays" ? `it stays on ${from}` : `it begins anew on ${to}`;
+  events.append("appliance.stayed", id, `${from} → ${to} failed, ${what}: ${why}`);
+}
