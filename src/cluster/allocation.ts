@@ -14,7 +14,7 @@ import type { Ensemble, NetworkSpec } from "#model/ensemble.ts";
  *
  *   vni      the lowest free number from 1           (24 bits)
  *   subnet   the lowest free /24 of 10.64.0.0/10, or larger where the members need it
- *   address  subnet + n, n from 2                    (.1 is kept for a gateway)
+ *   address  subnet + n, n from 2                    (.1 is where names are served)
  *   mac      02:<vni, 3 bytes>:<n, 2 bytes>          unique because vni and n are (locally administered)
  */
 export type Allocation = {
@@ -23,6 +23,8 @@ export type Allocation = {
 };
 
 const pool = parseNetwork("10.64.0.0/10");
+/** Of the address, and the MAC, at which a network's addresses and names are asked for. */
+export const namingNumber = 1;
 const firstMember = 2;
 const memberNumberMax = 0xffff;
 
@@ -119,7 +121,7 @@ function newInterface(name: string, network: NetworkAllocation, taken: Set<numbe
   return { network: name, mac: memberMac(network.vni, number), address: addressText(subnet.base + number) };
 }
 
-function memberMac(vni: number, number: number): MacAddress {
+export function memberMac(vni: number, number: number): MacAddress {
   const digits = `02${vni.toString(16).padStart(6, "0")}${number.toString(16).padStart(4, "0")}`;
   return macAddress(digits.match(/../g)?.join(":") ?? digits);
 }

@@ -41,9 +41,9 @@ export function overlap(a: Subnet, b: Subnet): boolean {
   return a.first < b.first + sizeOf(b) && b.first < a.first + sizeOf(a);
 }
 
-/** Addresses members can have: all but the first and the last. */
+/** Addresses members can have: all but the first, the one at which names are served, and the last. */
 export function usableAddresses(subnet: Subnet): number {
-  return sizeOf(subnet) - 2;
+  return sizeOf(subnet) - 3;
 }
 
 export function formatSubnet({ first, prefixLength }: Subnet): string {

@@ -54,7 +54,7 @@ function randomExtra(random: Random): Required<Omit<PlanExtra, "mtu" | "naming">
 }
 
 /** The same classes with other rates: what an adaptation changes. */
-function withOtherRates(extra: Required<Omit<PlanExtra, "mtu">>, random: Random): typeof extra {
+function withOtherRates(extra: Required<Omit<PlanExtra, "mtu" | "naming">>, random: Random): typeof extra {
   const other = <Rate extends number | undefined>(rate: Rate): Rate =>
     (rate === undefined ? rate : Math.max(1e5, Math.round(rate * (0.2 + 0.8 * random.next())))) as Rate;
   return {
