@@ -7,7 +7,7 @@ import type { QemuDriverOptions } from "#drivers/appliance/qemu/driver.ts";
 import { clockKhzOf } from "#drivers/appliance/qemu/spec-of.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import type { TaskDriverOptions } from "#drivers/appliance/task/driver.ts";
-import type { BuiltGuest } from "#drivers/guest/built-guest.ts";
+import type { BuiltGuest } from "#drivers/guest/port.ts";
 import { buildTinyGuest } from "#drivers/guest/tiny/build.ts";
 import { systemRandom } from "#drivers/system/random.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
@@ -32,7 +32,7 @@ export function machineOptions(tasks: TaskDriverOptions, guest: BuiltGuest): Qem
     stateDir: tasks.stateDir,
     tasks: (machines) => new TaskDriver({ ...tasks, machines }),
     blobs: { path: (digest) => guest.files.get(digest) ?? digest },
-    storage: { prepare: () => Promise.resolve([]) },
+    storage: { prepare: () => Promise.resolve([]), remove: () => Promise.resolve() },
     acceleration: new ProbedAcceleration(() => Promise.resolve(false)),
     hostKeys: [],
     clockKhz: clockKhzOf(readFileSync("/proc/cpuinfo", "utf8")),

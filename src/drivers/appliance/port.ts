@@ -96,6 +96,12 @@ export interface ApplianceDriver {
    * rest. A second one in the same map gains what the first gives up.
    */
   adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, signal: AbortSignal): Promise<void>;
+  /** One pass of a machine's live move, as its plan has it; also called without one, so that what is left of it goes. */
+  move?(plan: AppliancePlan, signal: AbortSignal): Promise<void>;
+  /** Called when a machine never continues here and may continue on the host it moves to, which waits for this word. */
+  onSent?(listener: (id: ApplianceId, move: string) => void): void;
+  /** The word of the host a machine comes from. False: no such move comes here. */
+  giveWord?(id: ApplianceId, move: string): boolean;
   /** Hold all its processes where they are, and let them go on. Refused with `conflict` unless it runs. */
   suspend(id: ApplianceId, signal: AbortSignal): Promise<void>;
   /** One that was suspended before it ever ran is `created` then. */

@@ -1,5 +1,5 @@
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
-import type { ApplianceState, VmReport } from "#protocol/host-report.ts";
+import type { ApplianceState, MoveReport, VmReport } from "#protocol/host-report.ts";
 import { endWords, qemuWords } from "./guest-state.ts";
 import type { GuestState } from "./guest-state.ts";
 import type { MachineRecord } from "./record.ts";
@@ -15,6 +15,9 @@ export type MachineFacts = {
   readonly output: string;
   /** Why its guest does not run yet. */
   readonly problem: string | undefined;
+  readonly move: MoveReport | undefined;
+  /** It runs on another host, or does so still. */
+  readonly isElsewhere: boolean;
 };
 
 export const isOver = (state: ApplianceState): boolean =>
@@ -37,7 +40,8 @@ export function describe(slot: ApplianceObservation, facts: MachineFacts): Appli
 }
 
 /** QEMU's process is there before its guest is. */
-function stateOf(slot: ApplianceState, { record, run }: MachineFacts): ApplianceState {
+function stateOf(slot: ApplianceState, { record, run, isElsewhere }: MachineFacts): ApplianceState {
+  if (isElsewhere) return record.plan.vm.move?.side === "arriving" ? "starting" : "stopped";
   if (slot !== "running") return slot;
   return record.run?.number === run && record.run.up ? "running" : "starting";
 }
@@ -48,6 +52,7 @@ function messageFor(
   facts: MachineFacts,
 ): string | undefined {
   const { guest, agent, problem } = facts;
+  if (facts.isElsewhere && state === "stopped") return "It went on on another host";
   if (slot.state === "exited") return endWords(guest);
   if (isOver(slot.state)) return endMessage(slot, facts);
   if (state === "starting" || state === "created") return problem;
@@ -69,7 +74,7 @@ function endMessage({ message, exitCode }: ApplianceObservation, facts: MachineF
   return said === undefined ? "Its guest panicked, or QEMU failed (exit code 1)" : `QEMU: ${said}`;
 }
 
-function reportOf({ record, agent }: MachineFacts): VmReport {
+function reportOf({ record, agent, move }: MachineFacts): VmReport {
   const { machine, accel, start, plan, stages } = record;
   const has = plan.vm.base.features.includes("agent") || agent.expected;
   return {
@@ -80,5 +85,6 @@ function reportOf({ record, agent }: MachineFacts): VmReport {
     memoryBytes: plan.memoryBytes,
     agent: has ? (agent.answers() ? "answers" : "silent") : "none",
     stages,
+    ...(move === undefined ? {} : { move }),
   };
 }

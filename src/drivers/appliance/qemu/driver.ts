@@ -1,11 +1,10 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { ConsortError, messageOf } from "#base/errors.ts";
-import type { ApplianceId, NetworkId } from "#base/ids.ts";
-import type { Clock, Log, Random } from "#base/runtime.ts";
+import { ConsortError } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
-import type { BlobStore } from "#drivers/blob/port.ts";
 import { newIdentity } from "#drivers/guest/context/identity.ts";
 import type { SegmentPlan, AppliancePlan } from "#protocol/host-plan.ts";
 import type {
@@ -17,52 +16,37 @@ import type {
 } from "#drivers/appliance/port.ts";
 import type { MachineHooks, SlotExtras } from "#drivers/appliance/task/extras.ts";
 import type { TaskDriver } from "#drivers/appliance/task/driver.ts";
-import type { Subprocess } from "#drivers/system/port.ts";
 import { hostMemoryOf } from "#model/vm-memory.ts";
+import type { Acceleration } from "./acceleration.ts";
 import { agentLookMs } from "./agent.ts";
-import { layCables } from "./cable.ts";
 import { machineOf } from "./command/choice.ts";
-import { qemuArguments } from "./command/command.ts";
 import { insideDirectory } from "./command/spec.ts";
-import type { MachineSpec } from "./command/spec.ts";
-import { writeContextDisk } from "./context-disk.ts";
 import { execInGuest } from "./guest-exec.ts";
 import { machinePlan, slotPlan } from "./inner-plan.ts";
-import type { Acceleration } from "./acceleration.ts";
-import { writeLaunch } from "./launch.ts";
 import { Machine } from "./machine.ts";
+import type { Mover } from "./mover.ts";
 import { MachinePlace, machinesIn } from "./place.ts";
 import { abortable } from "./qmp.ts";
 import { readMachineRecord, writeMachineRecord } from "./record.ts";
 import type { MachineRecord } from "./record.ts";
-import { specOf } from "./spec-of.ts";
-import type { Starter } from "./starter.ts";
-import type { MachineStorage, PreparedDisk } from "./storage.ts";
-import type { RunningVm } from "./vm.ts";
 import { runInSlot } from "./run-in-slot.ts";
+import { MachineStart } from "./start.ts";
+import type { StartParts } from "./start.ts";
+import type { RunningVm } from "./vm.ts";
 
-export type QemuDriverOptions = {
-  /** Beside others' on the same file system as the blobs. */
+export type QemuDriverOptions = StartParts & {
+  /** On the same file system as the blobs. */
   readonly stateDir: string;
   /** Makes the slots of machines and serves all other appliances by itself; with `hooks` of this driver. */
   readonly tasks: (hooks: MachineHooks) => TaskDriver;
-  readonly blobs: Pick<BlobStore, "path">;
-  readonly storage: MachineStorage;
   readonly acceleration: Acceleration;
-  /** In this order. */
-  readonly starters?: readonly Starter[];
-  /** Public keys of the host manager's own, which log in to every guest. */
-  readonly hostKeys: readonly string[];
-  /** Of this host's processors, for emulated machines. */
-  readonly clockKhz: number | undefined;
-  readonly subprocess: Subprocess;
+  readonly mover?: Mover;
   readonly clock: Clock;
-  readonly random: Random;
   readonly log: Log;
 };
 
 /** A start that takes longer goes on by itself. */
-const startWaitMs = millis(3_000);
+const startWaitMs = 3_000;
 const noGraceMs = millis(0);
 const tunDevice = { name: "net/tun", major: 10, minor: 200 } as const;
 const kvmDevice = { name: "kvm", major: 10, minor: 232 } as const;
@@ -80,12 +64,11 @@ export class QemuDriver implements ApplianceDriver {
   readonly kinds = ["task", "vm"] as const;
   readonly #options: QemuDriverOptions;
   readonly #tasks: TaskDriver;
+  readonly #start: MachineStart;
   readonly #directory: string;
   readonly #machines = new Map<ApplianceId, Machine>();
-  readonly #preparing = new Map<ApplianceId, Promise<void>>();
   readonly #queues = new Map<ApplianceId, Promise<void>>();
   readonly #closing = new AbortController();
-  #networks: ReadonlyMap<NetworkId, SegmentPlan> = new Map();
   #onChange: () => void = settle;
 
   constructor(options: QemuDriverOptions) {
@@ -96,26 +79,24 @@ export class QemuDriver implements ApplianceDriver {
       extras: (plan, uid) => this.#extras(plan.id, uid),
       askToEnd: (id) => this.#askToEnd(id),
     });
+    this.#start = new MachineStart(options, this.#tasks, () => this.#onChange());
     this.#tasks.onChange(() => this.#look());
+    options.mover?.onChange(() => this.#onChange());
   }
 
   get capabilities(): ReadonlySet<ApplianceCapability> {
     const kvm = this.#options.acceleration.kvm ? (["kvm"] as const) : [];
-    return new Set([...this.#tasks.capabilities, "console" as const, ...kvm]);
+    const migrate = this.#options.mover === undefined ? [] : (["migrate"] as const);
+    return new Set([...this.#tasks.capabilities, ...migrate, ...kvm]);
   }
 
-  /** What can be changed, copied or moved of machines whose QEMU answers. */
+  /** What can be changed, copied or moved of a machine whose QEMU answers. */
   running(id: ApplianceId): RunningVm | undefined {
     return this.#machines.get(id)?.running();
   }
 
-  /** It went on elsewhere: what is left of it here is not to run again. */
-  moved(id: ApplianceId): void {
-    this.#machines.get(id)?.save({ moved: true });
-  }
-
   networks(segments: readonly SegmentPlan[]): void {
-    this.#networks = new Map(segments.map((segment) => [segment.network, segment]));
+    this.#start.networks = new Map(segments.map((segment) => [segment.network, segment]));
   }
 
   async recover(signal: AbortSignal): Promise<void> {
@@ -126,14 +107,10 @@ export class QemuDriver implements ApplianceDriver {
       if (record !== undefined) this.#machines.set(id, this.#machine(place, record));
     }
     await this.#tasks.recover(signal);
-    const slots = this.#tasks.observe().filter(({ id }) => this.#tasks.planOf(id)?.kind === "vm");
-    const present = new Set(slots.map(({ id }) => id));
+    const slots = this.#tasks.observe().filter(({ id }) => this.#isMachine(id));
     for (const { id } of slots) if (!this.#machines.has(id)) await this.#tasks.destroy(id, signal);
     for (const id of machinesIn(this.#directory)) {
-      if (present.has(id) && this.#machines.has(id)) continue;
-      this.#machines.get(id)?.close();
-      this.#machines.delete(id);
-      new MachinePlace(this.#directory, id).remove();
+      if (!this.#machines.has(id) || this.#tasks.slotOf(id) === undefined) await this.#clear(id, signal);
     }
     this.#look();
     void this.#watch();
@@ -145,21 +122,24 @@ export class QemuDriver implements ApplianceDriver {
   }
 
   observe(): readonly ApplianceObservation[] {
-    return this.#tasks.observe().map((slot) => {
+    const { mover } = this.#options;
+    return this.#tasks.observe().flatMap((slot) => {
       const machine = this.#machines.get(slot.id);
-      return machine === undefined ? slot : machine.describe(slot);
+      // One that nobody asked for, to make others from.
+      if (machine === undefined) return this.#isMachine(slot.id) ? [] : [slot];
+      return [machine.describe(slot, mover?.report(slot.id), mover?.isElsewhere(slot.id) === true)];
     });
   }
 
   create(plan: AppliancePlan, names: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> {
     if (plan.kind !== "vm") return this.#tasks.create(plan, names, signal);
     return this.#inTurn(plan.id, async () => {
-      // Refused, or there already.
+      // It is there already, or of another generation, which is refused.
       if (this.#machines.has(plan.id)) return this.#tasks.create(plan, names, signal);
       const wanted = machinePlan(plan);
       const accel = await this.#options.acceleration.choose(plan.id, wanted.vm.accel, signal);
+      await this.#clear(plan.id, signal);
       const place = new MachinePlace(this.#directory, plan.id);
-      place.remove();
       place.make();
       const record: MachineRecord = {
         plan: wanted,
@@ -175,10 +155,10 @@ export class QemuDriver implements ApplianceDriver {
       try {
         await this.#tasks.create(slotPlan(wanted), names, signal);
       } catch (cause) {
-        this.#forget(machine);
+        await this.#clear(plan.id, signal);
         throw cause;
       }
-      void this.#prepare(machine).catch(settle);
+      void this.#start.prepare(machine).catch(settle);
     });
   }
 
@@ -187,12 +167,15 @@ export class QemuDriver implements ApplianceDriver {
     if (machine === undefined) return this.#tasks.start(id, signal);
     const limit = AbortSignal.any([signal, AbortSignal.timeout(startWaitMs)]);
     return this.#inTurn(id, async () => {
-      if (machine.record.moved === true) return;
-      const { state } = this.#tasks.slotOf(id) ?? {};
-      if (state === "running") return;
+      const slot = this.#tasks.slotOf(id);
+      // What has run its course does not run again for being asked to, nor what went on elsewhere.
+      if (slot === undefined || (slot.state !== "created" && slot.state !== "stopped")) {
+        return this.#tasks.start(id, signal);
+      }
+      if (hasLeft(machine) && this.#options.mover?.isElsewhere(id) === true) return;
       try {
-        await abortable(this.#prepare(machine), limit);
-        await this.#begin(machine, signal);
+        await abortable(this.#start.prepare(machine), limit);
+        await this.#start.begin(machine, signal);
         await machine.up(limit);
       } catch (cause) {
         signal.throwIfAborted();
@@ -202,8 +185,8 @@ export class QemuDriver implements ApplianceDriver {
     });
   }
 
-  stop(id: ApplianceId, graceMs: Millis, signal: AbortSignal): Promise<void> {
-    return this.#tasks.stop(id, graceMs, signal);
+  async stop(id: ApplianceId, graceMs: Millis, signal: AbortSignal): Promise<void> {
+    await this.#tasks.stop(id, graceMs, signal);
   }
 
   destroy(id: ApplianceId, signal: AbortSignal): Promise<void> {
@@ -212,9 +195,13 @@ export class QemuDriver implements ApplianceDriver {
     // Whatever is being made for it is wanted no more.
     machine.close();
     return this.#inTurn(id, async () => {
-      await this.#preparing.get(id)?.catch(settle);
+      const { mover } = this.#options;
+      await this.#start.settled(id);
+      const place = this.#placeOf(machine);
       await this.#tasks.destroy(id, signal);
-      this.#forget(machine);
+      await mover?.forget(id, place, signal);
+      await this.#clear(id, signal);
+      this.#onChange();
     });
   }
 
@@ -231,6 +218,29 @@ export class QemuDriver implements ApplianceDriver {
       const machine = this.#machines.get(id);
       if (machine !== undefined) machine.save({ plan: { ...machine.record.plan, ...settings } });
     }
+  }
+
+  /** One pass of a machine's move; of every machine that is here, also without one. */
+  async move(plan: AppliancePlan, signal: AbortSignal): Promise<void> {
+    const { mover } = this.#options;
+    const machine = this.#machines.get(plan.id);
+    const place = machine === undefined ? undefined : this.#placeOf(machine);
+    if (mover === undefined || machine === undefined || place === undefined) return;
+    const { move: _past, ...vm } = machine.record.plan.vm;
+    const { move } = plan.vm ?? {};
+    if (JSON.stringify(move) !== JSON.stringify(machine.record.plan.vm.move))
+      machine.save({
+        plan: { ...machine.record.plan, vm: move === undefined ? vm : { ...vm, move } },
+      });
+    await mover.step(machine.running(), place, move, signal);
+  }
+
+  onSent(listener: (id: ApplianceId, move: string) => void): void {
+    this.#options.mover?.onSent(listener);
+  }
+
+  giveWord(id: ApplianceId, move: string): boolean {
+    return this.#options.mover?.giveWord(id, move) === true;
   }
 
   suspend(id: ApplianceId, signal: AbortSignal): Promise<void> {
@@ -272,7 +282,7 @@ export class QemuDriver implements ApplianceDriver {
   async close(): Promise<void> {
     this.#closing.abort();
     for (const machine of this.#machines.values()) machine.close();
-    await Promise.allSettled(this.#preparing.values());
+    await this.#start.settled();
     await this.#tasks.close();
   }
 
@@ -283,105 +293,45 @@ export class QemuDriver implements ApplianceDriver {
       slot: (id) => this.#tasks.slotOf(id),
       readOutput: (id, bytesMax, signal) => this.#tasks.readLog(id, bytesMax, signal),
       run: (id, command, signal) => runInSlot(this.#tasks, id, command, signal),
+      isElsewhere: (id) => this.#options.mover?.isElsewhere(id) === true,
       giveUp: ({ id, closing }) => void this.#tasks.stop(id, noGraceMs, closing).catch(settle),
-      onUp: (machine) => this.#isUp(machine),
+      onUp: (machine) => {
+        if (machine.record.run?.way === "other") this.#start.bootNext(machine);
+      },
       onChange: () => this.#onChange(),
     });
   }
 
+  #isMachine(id: ApplianceId): boolean {
+    return this.#tasks.planOf(id)?.kind === "vm";
+  }
+
+  #placeOf({ id, place }: Machine): Pick<RunningVm, "id" | "directory" | "inside" | "cgroup"> | undefined {
+    const slot = this.#tasks.slotOf(id);
+    if (slot === undefined) return undefined;
+    return { id, directory: place.directory, inside: insideDirectory, cgroup: slot.cgroup };
+  }
+
   #extras(id: ApplianceId, uid: number): SlotExtras {
-    const machine = this.#machines.get(id);
-    if (machine === undefined) throw new ConsortError("internal", `Cannot make a slot for ${id}: no machine`);
-    machine.place.giveTo(uid);
+    const place = new MachinePlace(this.#directory, id);
+    place.giveTo(uid);
+    const kvm = this.#options.acceleration.kvm ? [kvmDevice] : [];
     return {
-      binds: [{ source: machine.place.directory, target: insideDirectory }],
-      devices: machine.record.accel === "kvm" ? [tunDevice, kvmDevice] : [tunDevice],
+      binds: [{ source: place.directory, target: insideDirectory }],
+      devices: [tunDevice, ...kvm],
     };
   }
 
-  /** By its power button; its agent, where there is one, is quicker. */
+  /** By its power button; its agent, where there is one, is surer. */
   #askToEnd(id: ApplianceId): boolean {
     const machine = this.#machines.get(id);
     const vm = machine?.running();
-    if (machine === undefined || vm === undefined) return false;
+    if (machine === undefined || vm === undefined || machine.guest.status !== "running") return false;
     const { closing } = machine;
     vm.qmp.execute("system_powerdown", {}, closing).catch(settle);
     if (machine.agent.answers())
       vm.agent.execute("guest-shutdown", { mode: "powerdown" }, closing).catch(settle);
     return true;
-  }
-
-  /** Its disks; one attempt at a time, and the next one only when that has failed. */
-  #prepare(machine: Machine): Promise<void> {
-    const { id } = machine;
-    if (machine.record.disks !== undefined) return Promise.resolve();
-    const under = this.#preparing.get(id);
-    if (under !== undefined) return under;
-    const work = this.#makeDisks(machine).finally(() => {
-      this.#preparing.delete(id);
-      this.#onChange();
-    });
-    this.#preparing.set(id, work);
-    return work;
-  }
-
-  async #makeDisks(machine: Machine): Promise<void> {
-    const uid = this.#tasks.slotOf(machine.id)?.uid;
-    if (uid === undefined)
-      throw new ConsortError("not_found", `Cannot make disks for ${machine.id}: it is gone`);
-    machine.problem = "Its disks are being made";
-    try {
-      const request = { plan: machine.record.plan, directory: machine.place.directory, uid };
-      const stages: MachineRecord["stages"][number][] = [];
-      const told = (stage: string, tookMs: Millis): void => void stages.push({ stage, tookMs });
-      const disks = await this.#options.storage.prepare(request, told, machine.closing);
-      machine.closing.throwIfAborted();
-      machine.save({ disks, stages });
-      machine.problem = undefined;
-    } catch (cause) {
-      machine.problem = messageOf(cause);
-      throw cause;
-    }
-  }
-
-  async #begin(machine: Machine, signal: AbortSignal): Promise<void> {
-    const { id, record, place } = machine;
-    const slot = this.#tasks.slotOf(id);
-    if (slot === undefined) throw new ConsortError("not_found", `Cannot start ${id}: it is not here`);
-    const spec = this.#bootSpec(machine, slot.uid);
-    const cables = { netns: slot.netns, uid: slot.uid, interfaces: record.plan.interfaces };
-    await layCables(cables, this.#options.subprocess, signal);
-    if (record.run?.up !== true) {
-      const beginning = { plan: record.plan, directory: place.directory, uid: slot.uid, spec };
-      for (const starter of this.#options.starters ?? []) {
-        machine.way ??= await starter.begin(beginning, signal);
-      }
-    }
-    writeLaunch(place.directory, qemuArguments(machine.way?.spec ?? spec));
-    await this.#tasks.start(id, signal);
-  }
-
-  #bootSpec(machine: Machine, uid: number): MachineSpec {
-    const { record, place } = machine;
-    const { hostKeys, random, blobs, clockKhz } = this.#options;
-    const context = writeContextDisk({ directory: place.directory, uid }, record, {
-      networks: this.#networks,
-      hostKeys,
-      random,
-    });
-    const disks: readonly PreparedDisk[] = [...(record.disks ?? []), context];
-    return specOf(record, disks, {
-      inside: (file) => place.inside(file),
-      blobFile: ({ digest }) => blobs.path(digest),
-      clockKhz,
-    });
-  }
-
-  /** Should this run end, the next one boots from its disks as they are then. */
-  #isUp(machine: Machine): void {
-    const slot = this.#tasks.slotOf(machine.id);
-    if (machine.record.run?.way !== "other" || slot === undefined) return;
-    writeLaunch(machine.place.directory, qemuArguments(this.#bootSpec(machine, slot.uid)));
   }
 
   /** Agents that answered, or are to, are asked again and again. */
@@ -399,10 +349,13 @@ export class QemuDriver implements ApplianceDriver {
     this.#onChange();
   }
 
-  #forget(machine: Machine): void {
-    machine.close();
-    this.#machines.delete(machine.id);
-    machine.place.remove();
+  /** Its files, and what is known of it; its slot is gone, or was never made. */
+  async #clear(id: ApplianceId, signal: AbortSignal): Promise<void> {
+    this.#machines.get(id)?.close();
+    this.#machines.delete(id);
+    const place = new MachinePlace(this.#directory, id);
+    await this.#options.storage.remove(place.directory, signal);
+    place.remove();
   }
 
   /** Steps of one machine follow each other; those of different ones do not wait. */
@@ -415,3 +368,5 @@ export class QemuDriver implements ApplianceDriver {
     return turn;
   }
 }
+
+const hasLeft = (machine: Machine): boolean => machine.record.plan.vm.move?.side !== "arriving";

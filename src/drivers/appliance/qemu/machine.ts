@@ -14,6 +14,7 @@ import type { MachinePlace } from "./place.ts";
 import { abortable, connectQmp, isJson } from "./qmp.ts";
 import { writeMachineRecord } from "./record.ts";
 import type { MachineRecord } from "./record.ts";
+import type { MoveReport } from "#protocol/host-report.ts";
 import type { StartWay } from "./starter.ts";
 import type { Qmp, QmpEvent, RunningVm } from "./vm.ts";
 
@@ -29,6 +30,8 @@ export type MachineParts = {
   readonly slot: (id: ApplianceId) => SlotFacts | undefined;
   readonly readOutput: (id: ApplianceId, bytesMax: number, signal: AbortSignal) => Promise<string>;
   readonly run: (id: ApplianceId, ...args: Parameters<RunningVm["run"]>) => ReturnType<RunningVm["run"]>;
+  /** It has left for another host, or has not arrived yet: its mover's to let it go on. */
+  readonly isElsewhere: (id: ApplianceId) => boolean;
   /** Its guest did not come to run: end the run, so that another attempt can be made. */
   readonly giveUp: (machine: Machine) => void;
   /** Its guest runs now. */
@@ -143,8 +146,14 @@ export class Machine {
     };
   }
 
-  describe(slot: ApplianceObservation): ApplianceObservation {
+  describe(
+    slot: ApplianceObservation,
+    move: MoveReport | undefined,
+    isElsewhere: boolean,
+  ): ApplianceObservation {
     return describe(slot, {
+      move,
+      isElsewhere,
       record: this.#record,
       run: this.#run,
       guest: this.#guest,
@@ -192,6 +201,7 @@ export class Machine {
         if (record.plan.vm.move?.side !== "arriving") this.#parts.giveUp(this);
         return;
       }
+      if (this.#parts.isElsewhere(this.id)) return;
       if (this.#guest.status !== "prelaunch") return this.#isUp(run);
       await qmp.execute("cont", {}, signal);
       await this.#askStatus(qmp);

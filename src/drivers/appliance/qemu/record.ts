@@ -21,8 +21,6 @@ export type MachineRecord = {
   start: "cold" | "warm" | "restored";
   /** The last run that was begun: how, and whether its guest came to run. */
   run?: { readonly number: number; readonly way: "boot" | "other"; readonly up: boolean };
-  /** It went on elsewhere: what runs here is not to run again. */
-  moved?: boolean;
   /** How a run ended that its QEMU could not tell of. */
   verdict?: { readonly run: number; readonly message: string };
 };
@@ -37,7 +35,6 @@ const isRecord = exactly({
   stages: listOf(shape({ stage: isText, tookMs: isNumber })),
   start: oneOf("cold", "warm", "restored"),
   run: optional(shape({ number: isNumber, way: oneOf("boot", "other"), up: isFlag })),
-  moved: optional(isFlag),
   verdict: optional(shape({ run: isNumber, message: isText })),
 });
 

@@ -1,16 +1,24 @@
+import type { NetworkId } from "#base/ids.ts";
+import type { TaskDriver } from "#drivers/appliance/task/driver.ts";
+import type { ContextNetwork, GuestContext } from "#drivers/guest/context/content.ts";
 import type { VmReport } from "#protocol/host-report.ts";
 import type { MachineSpec } from "./command/spec.ts";
-import type { MachinePlan } from "./storage.ts";
+import type { MachinePlace } from "./place.ts";
+import type { MachineRecord } from "./record.ts";
 import type { RunningVm } from "./vm.ts";
 
 /** A machine that is about to run for the first time here. */
 export type Beginning = {
-  readonly plan: MachinePlan;
-  /** On the host; QEMU sees it at /vm. */
-  readonly directory: string;
+  readonly record: MachineRecord;
+  readonly place: MachinePlace;
   readonly uid: number;
   /** As it would boot. */
   readonly spec: MachineSpec;
+  /** What its guest is told of itself; with the time for one that is resumed. */
+  readonly context: (clockMs?: number) => GuestContext;
+  readonly networks: ReadonlyMap<NetworkId, ContextNetwork>;
+  /** Where slots are made, for machines that nobody asked for: those without a record here are not shown. */
+  readonly slots: TaskDriver;
 };
 
 /** Another way than booting for a guest to come to run. */

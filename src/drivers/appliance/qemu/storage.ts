@@ -29,4 +29,6 @@ export interface MachineStorage {
     onStage: StageTold,
     signal: AbortSignal,
   ): Promise<readonly PreparedDisk[]>;
+  /** What the machine has written is wanted no more; the directory may hold nothing, or not be there. */
+  remove(directory: string, signal: AbortSignal): Promise<void>;
 }

@@ -34,6 +34,7 @@ export function machineStorage(parts: {
       }
       return [...writable, ...software];
     },
+    remove: (directory, signal) => parts.layers.remove(directory, signal),
   };
 }
 

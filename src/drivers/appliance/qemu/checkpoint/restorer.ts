@@ -47,6 +47,7 @@ export function restoringStorage(inner: MachineStorage, parts: RestorerParts): M
       onStage("checkpoint", millis(clock.monotonic() - began));
       return restored;
     },
+    remove: (directory, signal) => inner.remove(directory, signal),
   };
 }
 
@@ -69,7 +70,7 @@ async function makeTop(
 /** At its first run here, its memory is read from its checkpoint; should QEMU end later, it boots from its disks. */
 export function restoreStarter({ checkpoints }: Pick<RestorerParts, "checkpoints">): Starter {
   return {
-    async begin({ plan, spec }: Beginning): Promise<StartWay | undefined> {
+    async begin({ record: { plan }, spec }: Beginning): Promise<StartWay | undefined> {
       if (plan.vm.restore === undefined) return undefined;
       return {
         start: "restored",

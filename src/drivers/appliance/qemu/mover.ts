@@ -1,0 +1,28 @@
+import type { ApplianceId } from "#base/ids.ts";
+import type { MovePlan } from "#protocol/host-plan.ts";
+import type { MoveReport } from "#protocol/host-report.ts";
+import type { RunningVm } from "./vm.ts";
+
+/** Live moves of machines, as far as who runs them has to know. */
+export interface Mover {
+  /** One pass. `vm` absent: no QEMU of it runs. Without a plan, whatever is left of a move that has ended goes. */
+  step(
+    vm: RunningVm | undefined,
+    place: Pick<RunningVm, "id" | "directory" | "inside" | "cgroup">,
+    plan: MovePlan | undefined,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** It must not run here (any more), whatever else is said: it has left, or has not arrived. */
+  isElsewhere(id: ApplianceId): boolean;
+  report(id: ApplianceId): MoveReport | undefined;
+  /** Its machine is gone from here. */
+  forget(
+    id: ApplianceId,
+    place: Pick<RunningVm, "id" | "directory" | "inside" | "cgroup"> | undefined,
+    signal: AbortSignal,
+  ): Promise<void>;
+  onChange(listener: () => void): void;
+  /** A machine never continues here, and may continue there: the other side waits for this word. */
+  onSent(listener: (id: ApplianceId, move: string) => void): void;
+  giveWord(id: ApplianceId, move: string): boolean;
+}
