@@ -12,13 +12,17 @@ import {
   tunnelPlan,
   tunnelsNeeded,
 } from "#cluster/tunnels.ts";
+import { moveOf, movePlan, ownerOf, placesOf } from "#cluster/moves.ts";
+import type { ContentPlan } from "#cluster/images.ts";
 import type { EnsembleRecord, HostRecord, TunnelRecord } from "#cluster/records.ts";
 import { namingPlan } from "#cluster/naming.ts";
 import { hostsOf } from "#cluster/whereabouts.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
+import type { Appliance } from "#model/appliances.ts";
 import type { Topology } from "#model/topology.ts";
 import type {
   HostPlan,
+  MovePlan,
   SegmentMember,
   SegmentPlan,
   ShapedPair,
@@ -35,6 +39,7 @@ export type DesiredCloud = {
   readonly tunnels: ReadonlyMap<string, TunnelRecord>;
   readonly topology: Topology;
   readonly jobs?: ReadonlyMap<HostId, readonly JobPlan[]>;
+  readonly content?: ReadonlyMap<HostId, ContentPlan>;
 };
 
 /** A link that only has a ceiling still needs a class; this is all it is promised. */
@@ -54,7 +59,7 @@ export function hostPlanBodies(cloud: DesiredCloud): ReadonlyMap<HostId, HostPla
   const tunnels = tunnelPlans(cloud);
   const bodies = new Map<HostId, HostPlanBody>();
   for (const [id, host] of cloud.hosts) {
-    bodies.set(id, bodyOf(host, pieces.get(id) ?? [], tunnels.get(id) ?? noTunnels, cloud.jobs?.get(id)));
+    bodies.set(id, bodyOf(host, pieces.get(id) ?? [], tunnels.get(id) ?? noTunnels, cloud.jobs?.get(id), cloud.content?.get(id)));
   }
   return bodies;
 }
@@ -67,9 +72,11 @@ function bodyOf(
   pieces: readonly Piece[],
   tunnels: readonly TunnelPlan[],
   jobs: readonly JobPlan[] | undefined,
+  content: ContentPlan | undefined,
 ): HostPlanBody {
   const last = lastOf.get(host);
-  if (last?.tunnels === tunnels && sameItems(last.jobs, jobs ?? []) && sameItems(madeOf.get(last), pieces)) {
+  const isSameContent = digest(contentIn(last)) === digest(contentIn(content));
+  if (last?.tunnels === tunnels && isSameContent && sameItems(last.jobs, jobs ?? []) && sameItems(madeOf.get(last), pieces)) {
     return last;
   }
   const traffic = pieces.flatMap((piece) => piece.traffic);
@@ -83,11 +90,19 @@ function bodyOf(
     ...(traffic.length === 0 ? {} : { traffic }),
     ...(monitors.length === 0 ? {} : { monitors }),
     ...(jobs === undefined ? {} : { jobs }),
+    ...content,
   };
   madeOf.set(body, pieces);
   lastOf.set(host, body);
   return body;
 }
+
+/** What is desired of a host's content alone. */
+const contentIn = ({ images, imports, blobs }: Partial<ContentPlan> = {}): Partial<ContentPlan> => ({
+  ...(images === undefined ? {} : { images }),
+  ...(imports === undefined ? {} : { imports }),
+  ...(blobs === undefined ? {} : { blobs }),
+});
 
 const sameItems = (a: readonly object[] = [], b: readonly object[]): boolean =>
   a.length === b.length && a.every((one, at) => one === b[at]);
@@ -102,7 +117,9 @@ export function fingerprintOf(body: HostPlanBody): string {
     return known;
   });
   const jobs = body.jobs === undefined ? [] : [digest(body.jobs)];
-  return [body.host, ...parts, digest(body.tunnels), ...jobs].join(" ");
+  const content = contentIn(body);
+  const held = content.blobs === undefined ? [] : [digest(content)];
+  return [body.host, ...parts, digest(body.tunnels), ...jobs, ...held].join(" ");
 }
 
 /** What a record's pieces were made from, apart from the record. */
@@ -146,18 +163,29 @@ function makePieces(
   hosts: readonly HostId[],
   cloud: DesiredCloud,
 ): ReadonlyMap<HostId, Piece> {
-  const appliances = Map.groupBy(appliancesOf(record.ensemble), ({ id }) => record.placements[id]);
-  const monitors = Map.groupBy(monitorPlans(record), ({ appliance }) => record.placements[appliance]);
+  const appliances = new Map<HostId, Appliance[]>();
+  for (const appliance of appliancesOf(record.ensemble)) {
+    for (const host of placesOf(record, appliance.id)) {
+      appliances.set(host, [...(appliances.get(host) ?? []), appliance]);
+    }
+  }
+  const moveFor = (id: ApplianceId, host: HostId): MovePlan | undefined => {
+    const move = moveOf(record, id);
+    return move === undefined ? undefined : movePlan(move, host, cloud.hosts);
+  };
+  const monitors = Map.groupBy(monitorPlans(record), ({ appliance }) => ownerOf(record, appliance));
   const pairs = Map.groupBy(shapedPairs(record), ({ host }) => host);
   const segments = segmentsOf(record, cloud).map((segment) => ({
     segment,
-    hosts: new Set(segment.members.map((member) => member.host)),
+    hosts: new Set(segment.members.flatMap((member) => placesOf(record, member.appliance))),
   }));
   return new Map(
     hosts.map((host) => [
       host,
       {
-        appliances: (appliances.get(host) ?? []).flatMap((appliance) => appliancePlans(appliance, record)),
+        appliances: (appliances.get(host) ?? []).flatMap((appliance) =>
+          appliancePlans(appliance, record, moveFor(appliance.id, host)),
+        ),
         segments: segments
           .filter((one) => one.hosts.has(host))
           .map((one) => segmentSeenFrom(host, one.segment, cloud)),
@@ -181,13 +209,23 @@ function segmentSeenFrom(host: HostId, segment: SegmentPlan, cloud: DesiredCloud
     if (tunnelKind(cloud.topology, here.site, there) === "vxlan") return true;
     return cloud.tunnels.get(sitePair(here.site, there))?.guarded === true;
   };
-  const members = segment.members.filter(reachable);
-  const addresses = new Set(members.map((member) => member.hostAddress));
+  const members = segment.members.filter(reachable).map((member) => seenFrom(here, member));
+  const addresses = new Set(
+    members.flatMap(({ hostAddress, movesWith }) =>
+      movesWith === undefined ? [hostAddress] : [hostAddress, movesWith],
+    ),
+  );
   return {
     ...segment,
     members,
     peers: segment.peers.filter((peer) => peer !== here?.address && addresses.has(peer)),
   };
+}
+
+/** To both hosts it moves between, it is here. */
+function seenFrom(here: HostRecord | undefined, member: SegmentMember): SegmentMember {
+  if (here === undefined || member.movesWith !== here.address) return member;
+  return { ...member, host: here.id, hostAddress: here.address, movesWith: member.hostAddress };
 }
 
 /** Every network of an ensemble with all its members; `peers` still holds every host. */
@@ -203,7 +241,14 @@ function segmentsOf(record: EnsembleRecord, cloud: DesiredCloud): SegmentPlan[] 
       network: networkId(record.ensemble.name, name),
       vni: network.vni,
       mtu: segmentMtu(cloud.topology, [...(sites.get(name) ?? [])]),
-      peers: [...new Set(members.map((member) => member.hostAddress))].sort(),
+      peers: [
+        ...new Set(
+          members.flatMap(({ hostAddress, movesWith }) => [
+            hostAddress,
+            ...(movesWith === undefined ? [] : [movesWith]),
+          ]),
+        ),
+      ].sort(),
       members,
       naming: namingPlan(record.ensemble.name, network),
     };
@@ -216,12 +261,18 @@ function segmentMember(
   record: EnsembleRecord,
   cloud: DesiredCloud,
 ): SegmentMember[] {
-  const host = cloud.hosts.get(record.placements[id] ?? ("" as HostId));
+  const [host, other] = placesOf(record, id).map((place) => cloud.hosts.get(place));
   if (host === undefined) return [];
   const name = id.slice(record.ensemble.name.length + 1);
-  return [
-    { appliance: id, name, mac: one.mac, address: one.address, host: host.id, hostAddress: host.address },
-  ];
+  const member = {
+    appliance: id,
+    name,
+    mac: one.mac,
+    address: one.address,
+    host: host.id,
+    hostAddress: host.address,
+  };
+  return [other === undefined ? member : { ...member, movesWith: other.address }];
 }
 
 /** Every pair with the host its sender is on; on one host together only a ceiling needs a class. */
@@ -244,13 +295,13 @@ function shapedPairs(record: EnsembleRecord): { host: HostId; pair: ShapedPair }
       [link.to, link.from],
     ] as const;
     return ways.flatMap(([from, to]) => {
-      const host = record.placements[from];
       const fromMac = macs.get(`${from} ${link.network}`);
       const toMac = macs.get(`${to} ${link.network}`);
-      if (host === undefined || fromMac === undefined || toMac === undefined) return [];
+      if (fromMac === undefined || toMac === undefined) return [];
       const rateBps = bandwidthBps ?? leastRateBps;
       const ceiling = ceilingBps === undefined ? {} : { ceilingBps };
-      return [{ host, pair: { network: link.network, fromMac, toMac, rateBps, ...ceiling, priority } }];
+      const pair = { network: link.network, fromMac, toMac, rateBps, ...ceiling, priority };
+      return placesOf(record, from).map((host) => ({ host, pair }));
     });
   });
 }
