@@ -23,6 +23,8 @@ export type TestDisk = {
   readonly file: string;
   readonly format: "raw" | "qcow2";
   readonly readOnly?: true;
+  /** A qcow2 file that it lies on. */
+  readonly below?: string;
 };
 
 export type GuestOptions = {
@@ -91,9 +93,9 @@ export class GuestMachine implements AsyncDisposable {
       `user,id=net,net=10.9.0.0/24,hostfwd=tcp:127.0.0.1:${this.#sshPort}-${options.address}:22`,
       "-device",
       `virtio-net-${bus},netdev=net,mac=${options.mac}${bus === "pci" ? ",romfile=" : ""}`,
-      ...options.disks.flatMap(({ serial, file: path, format, readOnly }) => [
+      ...options.disks.flatMap(({ serial, file: path, format, readOnly, below }) => [
         "-drive",
-        `if=none,id=${serial},file=${path},format=${format}${readOnly ? ",readonly=on" : ""}`,
+        `if=none,id=${serial},file=${path},format=${format}${readOnly ? ",readonly=on" : ""}${onTopOf(below)}`,
         "-device",
         `virtio-blk-${bus},drive=${serial},serial=${serial}`,
       ]),
@@ -215,6 +217,12 @@ export class GuestMachine implements AsyncDisposable {
     await this.ended();
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+function onTopOf(below: string | undefined): string {
+  return below === undefined
+    ? ""
+    : `,backing.driver=qcow2,backing.file.driver=file,backing.file.filename=${below}`;
 }
 
 function clientKey(): { openSsh: string; publicKey: string } {
