@@ -50,6 +50,12 @@ export const limits = {
   jobOutputBytesMax: 8 * 1024 * 1024,
   /** Bytes of a job's output handed out in one answer. */
   jobOutputBytesPerAnswer: 256 * 1024,
+  /** A machine of a group is held no longer than this for the others to be paused, too. */
+  checkpointHoldMsMax: millis(2000),
+  /** Checkpoints by policy that one host takes at the same time. */
+  checkpointsAtOnce: 2,
+  /** After one by policy failed, and no more often than this. */
+  checkpointRetryMs: millis(5000),
   /** Events kept for readers that come back. */
   eventsKept: 10_000,
   /** Events written at once; more wait for the next commit. */
@@ -69,6 +75,27 @@ export const limits = {
   measurementsPerMessage: 1000,
   /** A program that a strategy runs inside an appliance is left after this long. */
   strategyRunMsMax: millis(60_000),
+  /** Blobs that one host fetches at the same time, and images that it brings in. */
+  blobFetchesAtOnce: 2,
+  importsAtOnce: 2,
+  /** The pause before content that no host had is asked for again. */
+  blobFetchRetryMs: millis(1000),
+  /** How far content is on its way is told at most this often. */
+  transferToldEveryMs: millis(500),
+  /** Content that came, or was needed, so lately is never removed. */
+  blobGraceMs: millis(120_000),
+  /** Content that nothing needed for so long is removed even if there is room. */
+  blobIdleMs: millis(21_600_000),
+  /** Content that nothing needs is removed when there is room for no more than this. */
+  blobRoomBytesMin: 4 * 1024 ** 3,
+  /** Hosts that keep each image of the catalogue, whether or not they need it. */
+  imageCopies: 2,
+  /** Images in the catalogue. */
+  imagesMax: 1000,
+  /** Hosts that a host is told of to copy content from and to. */
+  blobPeersMax: 8,
+  /** One part of an upload. */
+  uploadPartBytes: 4 * 1024 * 1024,
   /** Bytes of an appliance's log handed out in one answer. */
   logBytesMax: 1024 * 1024,
 } as const;

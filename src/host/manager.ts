@@ -1,6 +1,6 @@
 import { ConsortError, messageOf } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
-import type { Clock, Log } from "#base/runtime.ts";
+import type { Clock, Log, Random } from "#base/runtime.ts";
 import { together } from "#base/together.ts";
 import { Wake } from "#base/wake.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
@@ -11,7 +11,11 @@ import type { MonitorDriver } from "#drivers/monitor/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { Converger } from "#host/converge.ts";
 import type { PlanKeeper } from "#drivers/store/port.ts";
+import type { Checkpointer } from "#drivers/checkpoint/port.ts";
+import { HostCheckpoints } from "#host/checkpoints.ts";
 import { HostJobs } from "#host/jobs.ts";
+import { HostContent } from "#host/content.ts";
+import type { ContentDrivers } from "#host/content.ts";
 import { HostMonitors } from "#host/monitors.ts";
 import { Reporter } from "#host/reporter.ts";
 import type { HostIdentity } from "#host/reporter.ts";
@@ -19,7 +23,7 @@ import { isOlder } from "#protocol/host-plan.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
 import type { HostProblem } from "#protocol/host-report.ts";
 import type { JobOutput } from "#protocol/http/job.ts";
-import { clusterAddress, topics } from "#protocol/topics.ts";
+import { clusterAddress, hostAddress, topics } from "#protocol/topics.ts";
 import type { MachineMeter } from "#drivers/usage/port.ts";
 import type {
   ExecBody,
@@ -28,6 +32,7 @@ import type {
   LogBody,
   LogResult,
   PlanReceipt,
+  MoveWord,
 } from "#protocol/topics.ts";
 
 export type HostManagerParts = {
@@ -45,6 +50,10 @@ export type HostManagerParts = {
   readonly machine?: MachineMeter;
   /** Absent: no jobs run here. */
   readonly jobs?: { readonly driver: JobDriver; readonly spool: JobSpool };
+  /** Absent: it holds no content, and fetches none. */
+  readonly content?: ContentDrivers;
+  /** Absent: no checkpoints are taken here. */
+  readonly checkpoints?: { readonly checkpointer: Checkpointer; readonly random: Random };
   readonly keeper: PlanKeeper;
 };
 
@@ -65,6 +74,8 @@ export class HostManager {
   readonly #reporter: Reporter;
   readonly #monitors: HostMonitors;
   readonly #jobs: HostJobs | undefined;
+  readonly #checkpoints: HostCheckpoints | undefined;
+  readonly #content: HostContent | undefined;
   /** Durable here, and obeyed. */
   #plan: HostPlan | undefined;
   /** The newest one that was ever received; it may not be durable yet. */
@@ -74,6 +85,7 @@ export class HostManager {
   constructor(parts: HostManagerParts) {
     this.#parts = parts;
     this.#wake = new Wake(parts.clock);
+    this.#content = this.#contentOf(parts);
     this.#converger = new Converger({
       appliances: parts.appliances,
       network: parts.network,
@@ -81,6 +93,7 @@ export class HostManager {
       clock: parts.clock,
       log: parts.log,
       capacity: parts.identity.capacity,
+      lacks: (appliance) => this.#content?.lacks(appliance),
       onSettled: () => this.#wake.now(),
     });
     const { monitors, ...others } = parts;
@@ -93,11 +106,32 @@ export class HostManager {
     if (jobs !== undefined) {
       this.#jobs = new HostJobs({ ...rest, ...jobs, onChange: () => this.#reporter.soon() });
     }
+    const { checkpoints } = parts;
+    if (checkpoints !== undefined) {
+      const onChange = (): void => this.#reporter.soon();
+      this.#checkpoints = new HostCheckpoints({
+        ...rest,
+        ...checkpoints,
+        host: parts.identity.host,
+        onChange,
+      });
+    }
     this.#reporter = new Reporter({
       ...rest,
       onLeaseBack: () => this.#wake.now(),
       jobs: () => this.#jobs?.reports() ?? [],
+      checkpoints: () => this.#checkpoints?.report() ?? {},
+      holds: () => this.#content?.report() ?? {},
     });
+  }
+
+  #contentOf(parts: HostManagerParts): HostContent | undefined {
+    if (parts.content === undefined) return undefined;
+    const onChange = (): void => {
+      this.#wake.now();
+      this.#reporter.soon();
+    };
+    return new HostContent({ ...parts, ...parts.content, host: parts.identity.host, onChange });
   }
 
   /** Runs until the signal aborts; leaves every appliance running. Rejects only when it cannot begin. */
@@ -110,17 +144,28 @@ export class HostManager {
       appliances.recover(signal),
       network.recover(signal),
       tunnels?.recover(signal),
+      this.#content?.recover(signal),
       this.#jobs?.recover(signal),
+      this.#checkpoints?.recover(signal),
     ]);
     appliances.onChange(() => {
       this.#wake.now();
       this.#reporter.soon();
       this.#jobs?.look();
+      this.#checkpoints?.look(signal);
     });
     tunnels?.onChange(() => this.#reporter.soon());
     this.#answer(signal);
+    this.#content?.answer(signal);
     log.info("Host manager ready", { epoch: this.#plan?.epoch ?? 0, revision: this.#plan?.revision ?? 0 });
-    await together([(stop) => this.#converge(stop), (stop) => this.#reporter.run(stop)], signal);
+    await together(
+      [
+        (stop) => this.#converge(stop),
+        (stop) => this.#reporter.run(stop),
+        ...(this.#content === undefined ? [] : [(stop: AbortSignal) => this.#content!.run(stop)]),
+      ],
+      signal,
+    );
   }
 
   async #converge(signal: AbortSignal): Promise<void> {
@@ -129,7 +174,9 @@ export class HostManager {
       let problems: readonly HostProblem[] = [];
       if (plan !== undefined) {
         this.#monitors.follow(plan, signal);
+        this.#content?.follow(plan, signal);
         this.#jobs?.follow(plan, signal);
+        this.#checkpoints?.follow(plan, signal);
         problems = await this.#converger.pass(plan, signal).catch((cause: unknown) => {
           signal.throwIfAborted();
           this.#parts.log.error("A converge pass failed", { cause });
@@ -168,9 +215,28 @@ export class HostManager {
       if (jobs !== undefined) return jobs.output(body as JobOutputBody, asked);
       return Promise.reject(new ConsortError("not_found", "Cannot read a job's output: none run here"));
     });
+    this.#answerMoves(signal);
     messaging.answer(topics.log, async ({ body }, asked): Promise<LogResult> => {
       const { appliance, maxBytes } = body as LogBody;
       return { text: await appliances.readLog(appliance, Math.min(maxBytes, limits.logBytesMax), asked) };
+    });
+  }
+
+  /** A machine that moves stands still until its new host knows that it has left: told at once, host to host. */
+  #answerMoves(signal: AbortSignal): void {
+    const { messaging, appliances, log } = this.#parts;
+    messaging.answer(topics.moved, async ({ body }) => {
+      const { appliance, move } = body as MoveWord;
+      return { known: appliances.giveWord?.(appliance, move) === true };
+    });
+    appliances.onSent?.((id, move) => {
+      const plan = this.#plan?.appliances.find((one) => one.id === id)?.vm?.move;
+      if (plan?.side !== "leaving" || plan.move !== move) return;
+      const body: MoveWord = { appliance: id, move };
+      messaging.request(hostAddress(plan.to), topics.moved, body, signal).catch((cause: unknown) => {
+        // The cluster manager's next plan says it, too.
+        if (!signal.aborted) log.info(`Cannot tell ${plan.to} that ${id} has left: ${messageOf(cause)}`);
+      });
     });
   }
 

@@ -47,6 +47,9 @@ type ReporterParts = {
   readonly onLeaseBack: () => void;
   /** Attempts that are here. */
   readonly jobs: () => readonly JobReport[];
+  readonly checkpoints: () => Pick<HostReport, "checkpoints" | "checkpointRequests">;
+  /** What of content is here and on its way. */
+  readonly holds: () => Pick<HostReport, "blobPort" | "blobs" | "transfers" | "imports">;
 };
 
 /** Sends the host report: at every heartbeat, and at once when something worth knowing happened. */
@@ -167,6 +170,8 @@ export class Reporter {
     };
     const jobs = this.#parts.jobs();
     if (jobs.length > 0) report.jobs = jobs;
+    Object.assign(report, this.#parts.checkpoints());
+    Object.assign(report, this.#parts.holds());
     if (outsideAddress !== undefined) report.outsideAddress = outsideAddress;
     if (tunnelPublicKey !== undefined) report.tunnelPublicKey = tunnelPublicKey;
     return report;

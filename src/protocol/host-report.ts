@@ -50,8 +50,18 @@ export type HostReport = {
   readonly jobs?: readonly JobReport[];
   /** Complete ones of the appliances here, the newest last: what is not told any more is not needed any more. */
   readonly checkpoints?: readonly CheckpointReport[];
+  /** How what the plan asks for beside policies goes (CheckpointPlan). */
+  readonly checkpointRequests?: readonly CheckpointRequestReport[];
   /** What keeps it from its plan; empty when it matches. */
   readonly problems: readonly HostProblem[];
+};
+
+/** held: it is paused, and waits for the others of its group. */
+export type CheckpointRequestReport = {
+  readonly id: string;
+  readonly appliance: ApplianceId;
+  readonly state: "taking" | "held" | "taken" | "failed";
+  readonly message?: string;
 };
 
 /** done: its content is durable here. A failed one is not tried again. */

@@ -40,16 +40,16 @@ const machineOf = (host: CheckpointHost): NonNullable<CheckpointHost["machine"]>
 };
 
 test("a second checkpoint holds only what has changed, and the machine is hardly held", async () => {
-  const { shell } = { shell: (command: string) => machineOf(a).shell(command) };
-  await shell(
+  const machine = machineOf(a);
+  await machine.shell(
     "dd if=/dev/urandom of=/data/base bs=1M count=20; dd if=/dev/urandom of=/dev/vda bs=1M count=3; sync",
   );
-  await a.checkpoints.take({ appliance: id, id: "c1", policy }, signal);
+  await a.checkpoints.take({ appliance: id, id: "c1", generation: "1", policy }, signal);
   const first = bytesOf(newest(a));
-  await shell(
+  await machine.shell(
     "dd if=/dev/urandom of=/data/more bs=1M count=3; dd if=/dev/urandom of=/dev/vda bs=64k count=2 seek=100; sync",
   );
-  await a.checkpoints.take({ appliance: id, id: "c2", policy }, signal);
+  await a.checkpoints.take({ appliance: id, id: "c2", generation: "1", policy }, signal);
   const second = newest(a);
   assert.equal(second.checkpoint.after, "c1");
   assert.deepEqual(second.copies, [a.host, b.host]);
@@ -60,12 +60,12 @@ test("a second checkpoint holds only what has changed, and the machine is hardly
 test("on another host the same machine goes on: its memory, its disk, its programs", async () => {
   const machine = machineOf(a);
   const sums = "md5sum /data/base /data/more; head -c 12m /dev/vda | md5sum";
-  const before = await machine.shell(sums);
+  const sum = await machine.shell(sums);
   const ticks = Number(await machine.shell("cat /data/ticks"));
-  await a.checkpoints.take({ appliance: id, id: "c3", policy }, signal);
+  await a.checkpoints.take({ appliance: id, id: "c3", generation: "1", policy }, signal);
   await machine.shell("echo gone > /data/base; dd if=/dev/zero of=/dev/vda bs=1M count=8; sync");
   const restored = await rig.restored(b, chain(a), newest(a).copies);
-  assert.equal(await restored.shell(sums), before);
+  assert.equal(await restored.shell(sums), sum);
   const now = Number(await restored.shell("cat /data/ticks"));
   assert.ok(now >= ticks && now < ticks + 200, `${now} after ${ticks}`);
   await machine.kill();
@@ -74,7 +74,7 @@ test("on another host the same machine goes on: its memory, its disk, its progra
 test("what was restored has its next checkpoint taken after the one it began from, and can move on again", async () => {
   const machine = machineOf(b);
   await machine.shell("echo later > /data/later; dd if=/dev/urandom of=/dev/vda bs=64k count=2 seek=9; sync");
-  await b.checkpoints.take({ appliance: id, id: "d1", policy }, signal);
+  await b.checkpoints.take({ appliance: id, id: "d1", generation: "1", policy }, signal);
   assert.equal(newest(b).checkpoint.after, "c3");
   const sum = await machine.shell("head -c 12m /dev/vda | md5sum");
   await machine.kill();

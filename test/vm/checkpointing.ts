@@ -19,7 +19,7 @@ import type { BlobExchange } from "#drivers/blob/port.ts";
 import { memoryOf } from "#drivers/checkpoint/chain.ts";
 import type { CheckpointChain, NamedPeer } from "#drivers/checkpoint/port.ts";
 import { checkpointStores } from "#drivers/checkpoint/stores.ts";
-import type { BuiltGuest } from "#drivers/guest/built-guest.ts";
+import type { BuiltGuest } from "#drivers/guest/port.ts";
 import { cpioArchive } from "#drivers/guest/cpio.ts";
 import { buildTinyGuest } from "#drivers/guest/tiny/build.ts";
 import { systemClock } from "#drivers/system/clock.ts";
@@ -210,24 +210,25 @@ export class CheckpointRig implements AsyncDisposable {
     const file = join(directory, "root.qcow2");
     execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", file, "256M"]);
     const { below = [], machine = "q35", memoryMib = 128 } = options;
-    const child = spawn(
-      "qemu-system-x86_64",
-      [
-        ...["-nodefaults", "-no-user-config", "-display", "none"],
-        ...["-M", machine === "q35" ? "q35,usb=off" : "microvm,x-option-roms=off,rtc=on,isa-serial=on"],
-        ...["-accel", "tcg,tb-size=32", "-cpu", "max", "-m", String(memoryMib)],
-        ...["-kernel", this.#kernel, "-initrd", this.#initrd],
-        ...["-append", `${this.#commandLine} rdinit=/checkpoint-init quiet ${clockOf()}`],
-        ...["-chardev", `socket,id=console,path=${join(directory, "console")},server=on,wait=off`],
-        ...["-serial", "chardev:console"],
-        ...["-qmp", `unix:${join(directory, "qmp")},server=on,wait=off`],
-        ...["-S"],
-        ...diskArguments(file, below),
-        ...["-device", `virtio-blk-${machine === "q35" ? "pci" : "device"},drive=root,id=disk-root`],
-        ...(options.incoming === true ? ["-incoming", "defer"] : []),
-      ],
-      { stdio: ["ignore", "ignore", "inherit"] },
-    );
+    const isPc = machine === "q35";
+    const pairs: readonly (readonly [string, string])[] = [
+      ["-display", "none"],
+      ["-M", isPc ? "q35,usb=off" : "microvm,x-option-roms=off,rtc=on,isa-serial=on"],
+      ["-accel", "tcg,tb-size=32"],
+      ["-cpu", "max"],
+      ["-m", String(memoryMib)],
+      ["-kernel", this.#kernel],
+      ["-initrd", this.#initrd],
+      ["-append", `${this.#commandLine} rdinit=/checkpoint-init quiet ${clockOf()}`],
+      ["-chardev", `socket,id=console,path=${join(directory, "console")},server=on,wait=off`],
+      ["-serial", "chardev:console"],
+      ["-qmp", `unix:${join(directory, "qmp")},server=on,wait=off`],
+      ["-blockdev", diskArgument(file, below)],
+      ["-device", `virtio-blk-${isPc ? "pci" : "device"},drive=root,id=disk-root`],
+    ];
+    const args = ["-nodefaults", "-no-user-config", "-S", ...pairs.flat()];
+    if (options.incoming === true) args.push("-incoming", "defer");
+    const child = spawn("qemu-system-x86_64", args, { stdio: ["ignore", "ignore", "inherit"] });
     while (!existsSync(join(directory, "qmp"))) {
       if (child.exitCode !== null) throw new Error(`QEMU ended with code ${child.exitCode}`);
       await clock.sleep(millis(5), AbortSignal.timeout(30_000));
@@ -281,23 +282,17 @@ export class CheckpointRig implements AsyncDisposable {
   }
 }
 
-function diskArguments(file: string, below: readonly string[]): string[] {
-  const layers = below.toReversed().reduce<object | null>(
-    (backing, filename) => ({
-      driver: "qcow2",
-      "read-only": true,
-      file: { driver: "file", filename },
-      backing,
-    }),
-    null,
-  );
-  const top = {
+function diskArgument(file: string, below: readonly string[]): string {
+  let backing: object | null = null;
+  for (const filename of below.toReversed()) {
+    backing = { driver: "qcow2", "read-only": true, file: { driver: "file", filename }, backing };
+  }
+  return JSON.stringify({
     driver: "qcow2",
     "node-name": "root",
     file: { driver: "file", filename: file },
-    backing: layers,
-  };
-  return ["-blockdev", JSON.stringify(top)];
+    backing,
+  });
 }
 
 /** An emulated microvm has nothing to measure its processor's clock with. */

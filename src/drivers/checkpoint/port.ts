@@ -38,6 +38,8 @@ export type NamedPeer = BlobPeer & { readonly host: HostId };
 export type TakeOrder = {
   readonly appliance: ApplianceId;
   readonly id: string;
+  /** Of its plan. */
+  readonly generation: string;
   readonly policy: Omit<CheckpointPolicy, "everyMs">;
   /**
    * Called when the machine is paused; it goes on when this resolves, with the group that was taken at this moment if
@@ -48,8 +50,10 @@ export type TakeOrder = {
 
 /** Takes checkpoints of this host's machines, and knows those that are complete. */
 export interface Checkpointer {
-  /** Goes on with what a death cut off. Called once, first, when the appliances are there. */
+  /** Finds what is on record. Called once, first. */
   recover(signal: AbortSignal): Promise<void>;
+  /** Appliances may have changed: what a death of the manager left paused goes on as soon as it can be reached. */
+  look(signal: AbortSignal): void;
   /** Resolves once it is complete. Whatever happens, the machine runs on, and those before it stay as they are. */
   take(order: TakeOrder, signal: AbortSignal): Promise<void>;
   /** Complete ones, of all appliances here, the newest last. */

@@ -46,6 +46,8 @@ const foldAbove = 8;
 export class MachineCheckpoints implements Checkpointer {
   readonly #parts: MachineCheckpointsParts;
   readonly #book: CheckpointBook;
+  /** A checkpoint of these was under way when the manager before died. */
+  readonly #cutOff = new Set<ApplianceId>();
   #own = "" as HostId;
   #peers: readonly NamedPeer[] = [];
 
@@ -63,20 +65,36 @@ export class MachineCheckpoints implements Checkpointer {
     return this.#book.chains().flatMap(({ taken }) => taken);
   }
 
-  async recover(signal: AbortSignal): Promise<void> {
+  async recover(_signal: AbortSignal): Promise<void> {
     await this.#book.load();
-    for (const { underWay, ...record } of this.#book.chains()) {
-      if (underWay === undefined) continue;
-      const vm = this.#parts.running(record.appliance);
-      if (vm !== undefined) await goOnAfterCutOff(vm, signal);
-      await this.#book.write(record);
+    for (const { appliance, underWay } of this.#book.chains()) {
+      if (underWay !== undefined) this.#cutOff.add(appliance);
     }
+  }
+
+  look(signal: AbortSignal): void {
+    for (const appliance of this.#cutOff) {
+      const vm = this.#parts.running(appliance);
+      if (vm === undefined) continue;
+      this.#cutOff.delete(appliance);
+      this.#goOn(vm, signal).catch((cause: unknown) => {
+        if (signal.aborted) return;
+        this.#cutOff.add(appliance);
+        this.#parts.log.warn(`Cannot let ${appliance} go on: ${messageOf(cause)}`, { cause });
+      });
+    }
+  }
+
+  async #goOn(vm: RunningVm, signal: AbortSignal): Promise<void> {
+    await goOnAfterCutOff(vm, signal);
+    const { underWay: _cutOff, ...record } = this.#book.chain(vm.id);
+    await this.#book.write(record);
   }
 
   async take(order: TakeOrder, signal: AbortSignal): Promise<void> {
     const { appliance, id, policy } = order;
     const vm = this.#parts.running(appliance);
-    if (vm === undefined) {
+    if (vm === undefined || this.#cutOff.has(appliance)) {
       throw new ConsortError("conflict", `Cannot take a checkpoint of ${appliance}: it does not run here`);
     }
     const store = this.#store(policy);
@@ -103,7 +121,7 @@ export class MachineCheckpoints implements Checkpointer {
 
   async #takeNow(
     vm: RunningVm,
-    { id, policy, whilePaused }: TakeOrder,
+    { id, generation, policy, whilePaused }: TakeOrder,
     record: ChainRecord,
     store: CheckpointStore,
     signal: AbortSignal,
@@ -111,7 +129,7 @@ export class MachineCheckpoints implements Checkpointer {
     const { clock, blobs, log } = this.#parts;
     const { appliance } = record;
     const last = record.taken.at(-1);
-    const isOfThis = last?.checkpoint.generation === vm.plan.generation;
+    const isOfThis = last?.checkpoint.generation === generation;
     const takenAtMs = clock.now();
     let group: string | undefined;
     const taken = await take(
@@ -137,7 +155,7 @@ export class MachineCheckpoints implements Checkpointer {
     const checkpoint: Checkpoint = {
       id,
       appliance,
-      generation: vm.plan.generation,
+      generation,
       takenAtMs,
       disks: taken.disks,
       memory: taken.memory,
