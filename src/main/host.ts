@@ -5,6 +5,7 @@ import { noAppliances } from "#drivers/appliance/none.ts";
 import { processorsOf } from "#control/scheduling/processors.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
+import type { MachineHooks } from "#drivers/appliance/task/extras.ts";
 import { connectLocalBus } from "#drivers/messaging/local-client.ts";
 import type { MonitorDriver } from "#drivers/monitor/port.ts";
 import { noSegments } from "#drivers/network/none.ts";
@@ -19,12 +20,16 @@ import { procMeter } from "#drivers/usage/proc-meter.ts";
 import { HostManager } from "#host/manager.ts";
 import type { HostConfig } from "#lab/config.ts";
 import { jobParts } from "#main/job-parts.ts";
+import type { Machines } from "#main/machines.ts";
 import { runManager } from "#main/process.ts";
 import type { Manager } from "#main/process.ts";
+import { namesAddress } from "#protocol/names-address.ts";
 import { clusterAddress, hostAddress } from "#protocol/topics.ts";
 
 /** Begins the name of every link and table of ours inside a host's network namespace. */
 const linkMark = "cst";
+/** Who serves names runs as this user, on every host, and nothing else does. */
+const namingUid = 199_999;
 const firstUid = 200_000;
 /** Lab hosts share one machine's user ids: each has this many, numbered by its address. */
 const uidsPerHost = 10_000;
@@ -36,7 +41,9 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
   const gateway = config.role === "gateway";
   // Never closed: what keeps reservations outlives this process, as the appliances do, and is taken over by the next.
   const scheduler = gateway ? undefined : cpuScheduler(manager);
-  const appliances = scheduler === undefined ? noAppliances : taskDriver(manager, scheduler);
+  const machines = scheduler === undefined ? undefined : await machinesOf(manager, scheduler);
+  const appliances =
+    machines?.driver ?? (scheduler === undefined ? noAppliances : taskDriver(manager, scheduler));
   const network = gateway ? noSegments : await networkDriver(manager);
   const tunnels = gateway ? await gatewayTunnels(manager) : undefined;
   const monitors = gateway ? undefined : await monitorDriver(manager, appliances);
@@ -75,6 +82,7 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
     await host.run(signal);
   } finally {
     await Promise.allSettled([messaging.close(), appliances.close(), network.close(), tunnels?.close()]);
+    await machines?.close();
   }
 }
 
@@ -88,7 +96,21 @@ function cpuScheduler({ config, log }: Manager<HostConfig>): CpuScheduler {
   });
 }
 
-function taskDriver({ config, clock, log }: Manager<HostConfig>, scheduler: CpuScheduler): ApplianceDriver {
+/** Loaded only where there is a QEMU. */
+async function machinesOf(
+  manager: Manager<HostConfig>,
+  scheduler: CpuScheduler,
+): Promise<Machines | undefined> {
+  const { canRunMachines, openMachines } = await import("#main/machines.ts");
+  if (!canRunMachines(process.env["PATH"] ?? "")) return undefined;
+  return openMachines(manager, (hooks) => taskDriver(manager, scheduler, hooks));
+}
+
+function taskDriver(
+  { config, clock, log }: Manager<HostConfig>,
+  scheduler: CpuScheduler,
+  machines?: MachineHooks,
+): TaskDriver {
   return new TaskDriver({
     stateDir: join(config.stateDir, "tasks"),
     cgroupParent: config.cgroupParent,
@@ -98,13 +120,22 @@ function taskDriver({ config, clock, log }: Manager<HostConfig>, scheduler: CpuS
     clock,
     log,
     firstUid: firstUid + (addressNumber(config.uplink.address) % 0x1_0000) * uidsPerHost,
+    ...(machines === undefined ? {} : { machines }),
   });
 }
 
 /** Loaded only where it is used: a gateway needs no segments, a host no tunnels, and memory is promised. */
-async function networkDriver({ config, log }: Manager<HostConfig>): Promise<NetworkDriver> {
+async function networkDriver({ config, clock, log }: Manager<HostConfig>): Promise<NetworkDriver> {
   const { hostNetworkDriver } = await import("#drivers/network/host-network.ts");
-  return hostNetworkDriver({ mark: linkMark, uplink: config.uplink, ownNamespace: true, log });
+  const naming = {
+    directory: join(config.runDir, "naming"),
+    uid: namingUid,
+    cgroups: systemCgroups(clock),
+    cgroupParent: config.cgroupParent,
+    listenAddress: namesAddress,
+    clock,
+  };
+  return hostNetworkDriver({ mark: linkMark, uplink: config.uplink, ownNamespace: true, naming, log });
 }
 
 async function monitorDriver(

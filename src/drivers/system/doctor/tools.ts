@@ -33,6 +33,7 @@ export const tools: readonly Tool[] = [
   tool("wireguard-go", ["--version"], "wireguard-go", "WireGuard where the kernel has none", false),
   tool("openvpn", ["--version"], "openvpn", "OpenVPN tunnels", false),
   tool("qemu-system-x86_64", ["--version"], "qemu-system-x86", "virtual machines", false),
+  tool("dnsmasq", ["--version"], "dnsmasq-base", "addresses and names of networks", true),
   tool("ping", ["-V"], "iputils-ping", "examples and tests", false),
   tool("iperf3", ["--version"], "iperf3", "examples, tests and benchmarks", false),
   tool("nginx", ["-v"], "nginx-light", "the contention example", false),
