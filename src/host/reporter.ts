@@ -226,5 +226,6 @@ function applianceReport(one: ApplianceObservation): ApplianceReport {
   if (one.message !== undefined) report.message = one.message;
   if (one.leased !== undefined) report.leased = one.leased;
   if (one.scheduling !== undefined) report.scheduling = one.scheduling;
+  if (one.vm !== undefined) report.vm = one.vm;
   return report;
 }
