@@ -224,7 +224,7 @@ export class Machine {
     }
     await this.#askStatus(vm.qmp);
     if (this.#guest.status === "running") {
-      this.save({ start: way.start });
+      this.save({ start: way.start, stages: [...this.#record.stages, ...(way.stages ?? [])] });
       this.#isUp(run);
     }
   }

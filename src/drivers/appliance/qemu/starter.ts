@@ -25,6 +25,8 @@ export type Beginning = {
 export type StartWay = {
   readonly start: VmReport["start"];
   readonly spec: MachineSpec;
+  /** Told when it is up, as parts of its creation; whole by then. */
+  readonly stages?: VmReport["stages"];
   /**
    * QEMU waits, and answers. Resolves when the guest goes on, or, of one that arrives from another host, when it may
    * be sent. What it rejects with is told, the machine ended, and another attempt made.
