@@ -23,8 +23,6 @@ export type Allocation = {
 };
 
 const pool = parseNetwork("10.64.0.0/10");
-/** Of the address, and the MAC, at which a network's addresses and names are asked for. */
-export const namingNumber = 1;
 const firstMember = 2;
 const memberNumberMax = 0xffff;
 

@@ -23,7 +23,7 @@ import { jobParts } from "#main/job-parts.ts";
 import type { Machines } from "#main/machines.ts";
 import { runManager } from "#main/process.ts";
 import type { Manager } from "#main/process.ts";
-import { namesAddress } from "#protocol/names-address.ts";
+import { namesAddress } from "#protocol/naming-address.ts";
 import { clusterAddress, hostAddress } from "#protocol/topics.ts";
 
 /** Begins the name of every link and table of ours inside a host's network namespace. */

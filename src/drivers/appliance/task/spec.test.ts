@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { micros, milliCpu } from "#base/units.ts";
+import type { AppliancePlan } from "#protocol/host-plan.ts";
 import { cpuLimits } from "#drivers/appliance/task/cpu-limits.ts";
 import { slotGroup, slotNetns, slotOfGroup, slotOfNetns } from "#drivers/appliance/task/names.ts";
 import { startTimeOf } from "#drivers/appliance/task/processes.ts";
-import { hostsText, line, programSpec } from "#drivers/appliance/task/spec.ts";
+import { commandSpec, hostsText, line, programSpec } from "#drivers/appliance/task/spec.ts";
 
 test("line() keeps any field whole between its tabs", () => {
   fc.assert(
@@ -60,4 +61,29 @@ test("startTimeOf() is not misled by a name, and knows a zombie", () => {
   const fields = Array.from({ length: 18 }, (_, index) => String(index + 4)).join(" ");
   assert.equal(startTimeOf(`7 (a) b (c) S ${fields} 777 0`), "777");
   assert.equal(startTimeOf(`7 (sh) Z ${fields} 777 0`), undefined);
+});
+
+test("commandSpec() tells the resolver of its networks' own servers, unless the plan lays in another file", () => {
+  const card = { network: "shop/lan", prefixLength: 24, name: "eth0", address: "10.64.3.7" };
+  const plan = {
+    id: "shop/web",
+    interfaces: [card, { ...card, network: "shop/back", address: "10.1.0.5", prefixLength: 29 }],
+    files: [],
+    env: {},
+    command: ["true"],
+    restart: { when: "never", backoffMsMin: 0, backoffMsMax: 0 },
+  } as unknown as AppliancePlan;
+  const fileOf = (text: string): string | undefined =>
+    text
+      .split("\n")
+      .map((one) => one.split("\t").map(decodeURIComponent))
+      .findLast(([key, path]) => key === "file" && path === "/etc/resolv.conf")
+      ?.at(-1);
+  assert.equal(
+    fileOf(commandSpec(plan, 200_000)),
+    "search shop.consort\nnameserver 10.64.3.1\nnameserver 10.1.0.1\noptions timeout:1 attempts:2\n",
+  );
+  assert.equal(fileOf(commandSpec({ ...plan, interfaces: [] }, 200_000)), undefined);
+  const own = { path: "/etc/resolv.conf", content: "mine", mode: 0o644 };
+  assert.equal(fileOf(commandSpec({ ...plan, files: [own] }, 200_000)), "mine");
 });
