@@ -8,6 +8,7 @@ import { apiLimits } from "#api/limits.ts";
 import { readingLimits } from "#control/monitor/readings.ts";
 import { schedulingLimits } from "#control/scheduling/limits.ts";
 import { blobLimits } from "#drivers/blob/limits.ts";
+import { imageLimits } from "#drivers/image/limits.ts";
 import { networkLimits } from "#drivers/network/limits.ts";
 import { messagingLimits } from "#drivers/messaging/limits.ts";
 import { transferLimits } from "#drivers/transfer/limits.ts";
@@ -235,6 +236,7 @@ test("docs/reference/limits.md names every limit and nothing else", () => {
       storeLimits,
       networkLimits,
       blobLimits,
+      imageLimits,
       transferLimits,
       messagingLimits,
       apiLimits,

@@ -5,11 +5,14 @@ import type { ResizeRequest } from "#cluster/adjusting.ts";
 import type { ClusterService } from "#cluster/service.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { Ensemble } from "#model/ensemble.ts";
+import type { Digest, ImageSpec } from "#model/image.ts";
 import type { JobSpec } from "#model/job.ts";
+import type { ImageStatus } from "#protocol/http/image.ts";
 import type { JobOutput, JobStatus } from "#protocol/http/job.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
 import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
+import type { CollectResult, UploadBody, UploadResult } from "#protocol/topics.ts";
 
 type Exec = Parameters<ClusterService["exec"]>;
 
@@ -148,6 +151,46 @@ export class FakeService implements ClusterService {
     };
     this.jobList = [status, ...this.jobList];
     return status;
+  }
+
+  readonly imageSpecs = new Map<string, ImageSpec>();
+  readonly uploads = new Map<Digest, Uint8Array>();
+
+  async images(): Promise<ImageStatus[]> {
+    return [...this.imageSpecs.values()].map(imageOf);
+  }
+
+  async image(name: string): Promise<ImageStatus> {
+    const spec = this.imageSpecs.get(name);
+    if (spec === undefined) throw new ConsortError("not_found", `Cannot find image "${name}"`);
+    return imageOf(spec);
+  }
+
+  async registerImage(spec: ImageSpec): Promise<ImageStatus> {
+    this.imageSpecs.set(spec.name, spec);
+    return imageOf(spec);
+  }
+
+  async removeImage(name: string): Promise<void> {
+    if (!this.imageSpecs.delete(name)) throw new ConsortError("not_found", `Cannot find image "${name}"`);
+  }
+
+  async uploadPart({ blob, fromByte, dataBase64 }: UploadBody): Promise<UploadResult> {
+    const have = this.uploads.get(blob.digest) ?? new Uint8Array(0);
+    const more = fromByte === have.length ? Buffer.from(dataBase64, "base64") : new Uint8Array(0);
+    this.uploads.set(blob.digest, Buffer.concat([have, more]));
+    const haveBytes = have.length + more.length;
+    return { haveBytes, complete: haveBytes === blob.sizeBytes };
+  }
+
+  async discoverImages({ url }: { readonly url: string }): Promise<readonly ImageSpec[]> {
+    const disk = { kind: "url", url: `${url}/found.qcow2` } as const;
+    const boot = { kind: "disk", firmware: "bios" } as const;
+    return [{ name: "found", role: "base", architecture: "amd64", features: ["seed"], disk, boot }];
+  }
+
+  async collectContent(): Promise<CollectResult> {
+    return { removed: 2, freedBytes: 5 * 1024 * 1024 };
   }
 
   async jobs(): Promise<JobStatus[]> {
@@ -332,5 +375,20 @@ function statusOf(ensemble: Ensemble): EnsembleStatus {
       forwardBytes: 1000,
       backwardBytes: 10,
     })),
+  };
+}
+
+function imageOf({ name, role, architecture, features }: ImageSpec): ImageStatus {
+  return {
+    name,
+    state: "ready",
+    role,
+    architecture,
+    features: [...features],
+    sizeBytes: 3 * 1024 * 1024,
+    content: [`sha256:${"a".repeat(64)}`],
+    registeredAtMs: 0,
+    copies: ["a1", "a2"],
+    usedBy: [],
   };
 }

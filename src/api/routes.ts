@@ -4,6 +4,7 @@ import { applianceRoutes } from "#api/appliances.ts";
 import { ensembleRoutes } from "#api/ensembles.ts";
 import { eventRoutes } from "#api/events.ts";
 import { hostRoutes } from "#api/hosts.ts";
+import { imageRoutes } from "#api/images.ts";
 import { jobRoutes } from "#api/jobs.ts";
 import { metricsRoutes } from "#api/metrics.ts";
 import { operationRoutes } from "#api/operations.ts";
@@ -20,6 +21,7 @@ export const apiRoutes: readonly Route[] = [
   ...planRoutes,
   ...applianceRoutes,
   ...hostRoutes,
+  ...imageRoutes,
   ...jobRoutes,
   ...secretRoutes,
   ...operationRoutes,

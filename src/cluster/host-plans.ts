@@ -59,7 +59,16 @@ export function hostPlanBodies(cloud: DesiredCloud): ReadonlyMap<HostId, HostPla
   const tunnels = tunnelPlans(cloud);
   const bodies = new Map<HostId, HostPlanBody>();
   for (const [id, host] of cloud.hosts) {
-    bodies.set(id, bodyOf(host, pieces.get(id) ?? [], tunnels.get(id) ?? noTunnels, cloud.jobs?.get(id), cloud.content?.get(id)));
+    bodies.set(
+      id,
+      bodyOf(
+        host,
+        pieces.get(id) ?? [],
+        tunnels.get(id) ?? noTunnels,
+        cloud.jobs?.get(id),
+        cloud.content?.get(id),
+      ),
+    );
   }
   return bodies;
 }
@@ -75,8 +84,15 @@ function bodyOf(
   content: ContentPlan | undefined,
 ): HostPlanBody {
   const last = lastOf.get(host);
-  const isSameContent = digest(contentIn(last)) === digest(contentIn(content));
-  if (last?.tunnels === tunnels && isSameContent && sameItems(last.jobs, jobs ?? []) && sameItems(madeOf.get(last), pieces)) {
+  const isSameContent =
+    (last?.blobs === undefined && content === undefined) ||
+    digest(contentIn(last)) === digest(contentIn(content));
+  if (
+    last?.tunnels === tunnels &&
+    isSameContent &&
+    sameItems(last.jobs, jobs ?? []) &&
+    sameItems(madeOf.get(last), pieces)
+  ) {
     return last;
   }
   const traffic = pieces.flatMap((piece) => piece.traffic);

@@ -23,6 +23,18 @@ import {
   removeJob,
   submitJob,
 } from "#cluster/job-requests.ts";
+import {
+  collectContent,
+  contentToken,
+  discoverImages,
+  imageView,
+  imageViews,
+  isNamedByImport,
+  knownImage,
+  registerImage,
+  removeImage,
+  uploadPart,
+} from "#cluster/image-requests.ts";
 import { hostPlanBodies } from "#cluster/host-plans.ts";
 import { tellsOf } from "#cluster/hosts-seen.ts";
 import { withLastWords } from "#cluster/last-words.ts";
@@ -34,6 +46,7 @@ import type { Progress } from "#cluster/progress.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { ConsolidationReconciler } from "#cluster/reconcilers/consolidation.ts";
 import { stepDrains } from "#cluster/reconcilers/drains.ts";
+import { ImageReconciler } from "#cluster/reconcilers/images.ts";
 import { JobReconciler } from "#cluster/reconcilers/jobs.ts";
 import { HostReconciler } from "#cluster/reconcilers/hosts.ts";
 import { stepMoves } from "#cluster/reconcilers/moves.ts";
@@ -50,14 +63,23 @@ import { unguardedPairs } from "#cluster/tunnels.ts";
 import { ensembleView, hostViews } from "#cluster/views.ts";
 import type { SecretStore } from "#drivers/secret/port.ts";
 import type { Ensemble } from "#model/ensemble.ts";
+import type { ImageSpec } from "#model/image.ts";
 import type { JobSpec } from "#model/job.ts";
 import type { HostReport, Measurements } from "#protocol/host-report.ts";
+import type { ImageStatus } from "#protocol/http/image.ts";
 import type { JobOutput, JobStatus } from "#protocol/http/job.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
 import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
 import { topics } from "#protocol/topics.ts";
-import type { ReportReceipt, SecretBody, SecretResult } from "#protocol/topics.ts";
+import type {
+  CollectResult,
+  ReportReceipt,
+  SecretBody,
+  SecretResult,
+  UploadBody,
+  UploadResult,
+} from "#protocol/topics.ts";
 
 export type { ClusterManagerParts } from "#cluster/context.ts";
 
@@ -71,6 +93,7 @@ type Charge = {
   readonly consolidation: ConsolidationReconciler;
   readonly strategies: StrategyReconciler;
   readonly jobs: JobReconciler;
+  readonly images: ImageReconciler;
 };
 
 /**
@@ -101,7 +124,7 @@ export class ClusterManager implements ClusterService {
     const { store, messaging, clock, log } = this.#parts;
     const term = await Term.take(store, clock, signal);
     const pace = await PaceKeeper.load(store, clock, term, signal);
-    const context = new ClusterContext(this.#parts, term, pace);
+    const context = new ClusterContext(this.#parts, term, pace, await contentToken(this.#parts, signal));
     await context.state.load(signal);
     await context.events.load(signal);
     await pace.follow(context.state.hosts().size, signal);
@@ -111,6 +134,7 @@ export class ClusterManager implements ClusterService {
       context,
       changes,
       jobs: new JobReconciler(context, changes),
+      images: new ImageReconciler(context),
       hosts: new HostReconciler(context),
       tunnels: new TunnelReconciler(context),
       recovery: new RecoveryReconciler(context),
@@ -125,7 +149,7 @@ export class ClusterManager implements ClusterService {
     });
     messaging.answer(topics.secret, async ({ body }): Promise<SecretResult> => {
       const asked = body as SecretBody;
-      checkSecretIsNamed(context, asked);
+      if (!isNamedByImport(context, asked)) checkSecretIsNamed(context, asked);
       return { fields: await this.#secrets().get(asked.name, signal) };
     });
     messaging.onPresence(({ address, present }) => {
@@ -213,12 +237,13 @@ export class ClusterManager implements ClusterService {
   }
 
   async #pass(signal: AbortSignal): Promise<void> {
-    const { context, hosts, tunnels, recovery, jobs } = this.#inCharge();
+    const { context, hosts, tunnels, recovery, jobs, images } = this.#inCharge();
     const { dispatcher, state, operations } = context;
     await state.settle(signal);
     await hosts.step(signal);
     await tunnels.step(signal);
     await jobs.step(signal);
+    await images.step(signal);
     const version = state.version();
     if (context.planned !== version) {
       dispatcher.update(hostPlanBodies(context.desired()), signal);
@@ -236,7 +261,7 @@ export class ClusterManager implements ClusterService {
   }
 
   #hear(report: HostReport): ReportReceipt {
-    const { context, hosts, jobs } = this.#inCharge();
+    const { context, hosts, jobs, images } = this.#inCharge();
     const { seen, events, dispatcher, state, leases, term, pace } = context;
     const wasFresh = seen.isFresh(report.host);
     const { changes, news } = seen.take(report);
@@ -253,7 +278,8 @@ export class ClusterManager implements ClusterService {
     const isOnRecord = tellsOf(report, state.hosts().get(report.host));
     if (!isOnRecord) hosts.changed(report.host);
     const jobNews = jobs.hear(report);
-    if (news || jobNews || !wasFresh || !isOnRecord) context.wake.now();
+    const imageNews = images.hear(report);
+    if (news || jobNews || imageNews || !wasFresh || !isOnRecord) context.wake.now();
     return {
       epoch: term.epoch,
       leaseMs: leases.grant(report.host),
@@ -365,6 +391,38 @@ export class ClusterManager implements ClusterService {
 
   lastCursor(): number {
     return this.#inCharge().context.events.lastCursor();
+  }
+
+  images(_signal: AbortSignal): Promise<ImageStatus[]> {
+    return Promise.resolve(imageViews(this.#inCharge().context));
+  }
+
+  image(name: string, _signal: AbortSignal): Promise<ImageStatus> {
+    const { context } = this.#inCharge();
+    return Promise.resolve(imageView(context, knownImage(context, name)));
+  }
+
+  registerImage(image: ImageSpec, signal: AbortSignal): Promise<ImageStatus> {
+    return registerImage(this.#inCharge().context, image, signal);
+  }
+
+  removeImage(name: string, signal: AbortSignal): Promise<void> {
+    return this.#admitInTurn((context) => removeImage(context, name, signal));
+  }
+
+  uploadPart(part: UploadBody, signal: AbortSignal): Promise<UploadResult> {
+    return uploadPart(this.#inCharge().context, part, signal);
+  }
+
+  discoverImages(
+    at: { readonly url: string; readonly credentials?: string | undefined },
+    signal: AbortSignal,
+  ): Promise<readonly ImageSpec[]> {
+    return discoverImages(this.#inCharge().context, at, signal);
+  }
+
+  collectContent(signal: AbortSignal): Promise<CollectResult> {
+    return collectContent(this.#inCharge().context, signal);
   }
 
   exec(

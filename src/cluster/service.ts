@@ -3,11 +3,14 @@ import type { MigrateRequest } from "#cluster/migrating.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { OperationId } from "#base/ids.ts";
 import type { Ensemble } from "#model/ensemble.ts";
+import type { ImageSpec } from "#model/image.ts";
 import type { JobSpec } from "#model/job.ts";
+import type { ImageStatus } from "#protocol/http/image.ts";
 import type { JobOutput, JobStatus, JobStream } from "#protocol/http/job.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
 import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
+import type { CollectResult, UploadBody, UploadResult } from "#protocol/topics.ts";
 
 /** What the API asks of a cluster manager. Reads are of the present; changes return an operation once it is durable. */
 export interface ClusterService {
@@ -48,6 +51,22 @@ export interface ClusterService {
   forget(host: string, signal: AbortSignal): Promise<void>;
   /** All that is desired and known, as one document that a simulation can start from. */
   snapshot(signal: AbortSignal): Promise<CloudSnapshot>;
+  /** The catalogue, by name. */
+  images(signal: AbortSignal): Promise<ImageStatus[]>;
+  /** Throws `not_found`. */
+  image(name: string, signal: AbortSignal): Promise<ImageStatus>;
+  /** Durable when it resolves; its content is brought in afterwards. What had this name serves until then. */
+  registerImage(image: ImageSpec, signal: AbortSignal): Promise<ImageStatus>;
+  /** Throws `conflict` while an ensemble is made from it. */
+  removeImage(name: string, signal: AbortSignal): Promise<void>;
+  /** Part of content that is brought by its owner; parts come in order. */
+  uploadPart(part: UploadBody, signal: AbortSignal): Promise<UploadResult>;
+  discoverImages(
+    at: { readonly url: string; readonly credentials?: string | undefined },
+    signal: AbortSignal,
+  ): Promise<readonly ImageSpec[]>;
+  /** Has every host remove content that nobody needs. */
+  collectContent(signal: AbortSignal): Promise<CollectResult>;
   operations(signal: AbortSignal): Promise<Operation[]>;
   operation(id: OperationId, signal: AbortSignal): Promise<Operation>;
   /** Stops waiting for it; an `up` not yet converged goes back to what was desired before. Throws `conflict` when it has ended. */

@@ -1,5 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
 import type { HostId } from "#base/ids.ts";
+import type { ImageRecord } from "#cluster/images.ts";
 import type { JobRecord } from "#cluster/jobs.ts";
 import { keys } from "#cluster/records.ts";
 import type {
@@ -26,6 +27,7 @@ export class ClusterState {
   readonly #operations = new Map<string, OperationRecord>();
   readonly #tunnels = new Map<string, TunnelRecord>();
   readonly #jobs = new Map<string, JobRecord>();
+  readonly #images = new Map<string, ImageRecord>();
   readonly #standings = new Map<HostId, HostStanding>();
   readonly #revisions = new Map<string, number>();
   /** Whose writes these are: none is made once a later term has begun. */
@@ -98,6 +100,11 @@ export class ClusterState {
 
   jobs(): ReadonlyMap<string, JobRecord> {
     return this.#jobs;
+  }
+
+  /** The catalogue, by name. */
+  images(): ReadonlyMap<string, ImageRecord> {
+    return this.#images;
   }
 
   standing(id: HostId): HostStanding {
@@ -182,6 +189,7 @@ export class ClusterState {
       [keys.prefix.operation, this.#operations],
       [keys.prefix.tunnel, this.#tunnels],
       [keys.prefix.job, this.#jobs],
+      [keys.prefix.image, this.#images],
     ];
   }
 }

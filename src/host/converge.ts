@@ -8,7 +8,7 @@ import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { decideNetwork, decideSteps, namesFor } from "#host/decide.ts";
 import type { HostSteps } from "#host/decide.ts";
 import type { Room } from "#host/room.ts";
-import type { HostPlan } from "#protocol/host-plan.ts";
+import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
 import type { ApplianceState, HostProblem } from "#protocol/host-report.ts";
 
 /** Does a part of a pass; what it throws becomes a problem, of the appliance or of the host. */
@@ -31,6 +31,7 @@ export class Converger {
   readonly #log: Log;
   readonly #onSettled: () => void;
   readonly #capacity: Room;
+  readonly #lacks: (appliance: AppliancePlan) => string | undefined;
   readonly #busy = new Set<ApplianceId>();
   /** Why the last attempt to destroy it failed. */
   readonly #stuck = new Map<ApplianceId, string>();
@@ -48,6 +49,8 @@ export class Converger {
     clock: Clock;
     log: Log;
     capacity: Room;
+    /** Why an appliance cannot be made yet; absent: all that is needed is always here. */
+    lacks?: (appliance: AppliancePlan) => string | undefined;
     /** Called when work that outlived its pass has ended. */
     onSettled: () => void;
   }) {
@@ -58,6 +61,7 @@ export class Converger {
     this.#log = parts.log;
     this.#onSettled = parts.onSettled;
     this.#capacity = parts.capacity;
+    this.#lacks = parts.lacks ?? (() => undefined);
   }
 
   /** One pass. Resolves with what still keeps the host from its plan; empty when it matches. */
@@ -79,9 +83,15 @@ export class Converger {
     for (const id of steps.waiting) {
       problems.push({ appliance: id, message: `${id} waits until others here have stopped` });
     }
+    const create = steps.create.filter((appliance) => {
+      const message = this.#lacks(appliance);
+      if (message !== undefined) problems.push({ appliance: appliance.id, message });
+      return message === undefined;
+    });
     await this.#adapt(steps.adapt, problems, signal);
+    this.#appliances.networks?.(plan.segments);
     await Promise.all(
-      steps.create.map((appliance) => {
+      create.map((appliance) => {
         const names = namesFor(plan, appliance);
         return attempt(`create ${appliance.id}`, appliance.id, async () => {
           await this.#appliances.create(appliance, names, signal);
@@ -93,6 +103,7 @@ export class Converger {
       this.#network.converge(decideNetwork(plan, this.#appliances.observe()), signal),
     );
     await this.#startAndAdjust(plan, steps, attempt, signal);
+    await this.#move(plan, attempt, signal);
     const tunnels = this.#tunnels;
     if (tunnels !== undefined) {
       await attempt("set up the tunnels", undefined, () => tunnels.converge(plan.tunnels, signal));
@@ -139,6 +150,20 @@ export class Converger {
           });
         }),
     ]);
+  }
+
+  /** Machines that are here: most move nowhere, but what is left of an earlier move goes. */
+  async #move(plan: HostPlan, attempt: Attempt, signal: AbortSignal): Promise<void> {
+    if (this.#appliances.move === undefined) return;
+    const here = new Set(this.#appliances.observe().map(({ id }) => id));
+    const machines = plan.appliances.filter(
+      ({ id, kind }) => kind === "vm" && here.has(id) && !this.#busy.has(id),
+    );
+    await Promise.all(
+      machines.map((machine) =>
+        attempt(`move ${machine.id}`, machine.id, async () => this.#appliances.move?.(machine, signal)),
+      ),
+    );
   }
 
   /** At one moment or not at all; the reason why not is a problem of each of them. */

@@ -42,6 +42,38 @@ export type Image = {
   readonly registeredAtMs: number;
 };
 
+/** Where content comes from: an address, or it was brought to a host already. */
+export type ContentSource =
+  | {
+      readonly kind: "url";
+      readonly url: string;
+      /** Of what is at the address, 64 hexadecimal digits; absent: what comes first is what it is from then on. */
+      readonly sha256?: string;
+      /** Name of a secret that holds what the other side asks for. */
+      readonly credentials?: string;
+    }
+  | { readonly kind: "blob"; readonly blob: BlobRef };
+
+/** What somebody registers: an image whose content is still to be brought, and looked into. */
+export type ImageSpec = Pick<Image, "name" | "role" | "architecture" | "features" | "origin"> & {
+  readonly disk?: ContentSource;
+  readonly boot?:
+    | { readonly kind: "disk"; readonly firmware: "bios" | "uefi" }
+    | {
+        readonly kind: "kernel";
+        readonly kernel: ContentSource;
+        readonly initrd?: ContentSource;
+        readonly commandLine: string;
+      };
+};
+
+/** All content an image is made from. */
+export function sourcesOf({ disk, boot }: ImageSpec): readonly ContentSource[] {
+  const kernel =
+    boot?.kind === "kernel" ? [boot.kernel, ...(boot.initrd === undefined ? [] : [boot.initrd])] : [];
+  return disk === undefined ? kernel : [disk, ...kernel];
+}
+
 /** All content an image needs to be there. */
 export function blobsOf(image: Image): readonly BlobRef[] {
   const { disk, boot } = image;

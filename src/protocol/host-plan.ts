@@ -46,8 +46,6 @@ export type HostPlan = {
   readonly imports?: readonly ImportPlan[];
   /** Hosts that hold blobs, and what they ask of those who fetch them. */
   readonly blobs?: BlobsPlan;
-  /** Content of checkpoints that this host holds a copy of: to be kept as long as it is named here. */
-  readonly checkpointBlobs?: readonly Digest[];
   /** Programs to run in appliances that are here. */
   readonly jobs?: readonly JobPlan[];
   /** Checkpoints to be taken now, whatever their policies say: all of one group at the same moment. */

@@ -133,6 +133,7 @@ export type GuestUsage = {
  */
 export type MoveReport = {
   readonly move: string;
+  readonly side: "arriving" | "leaving";
   readonly phase:
     | "listening"
     | "receiving"

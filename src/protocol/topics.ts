@@ -1,5 +1,6 @@
 import type { ApplianceId } from "#base/ids.ts";
 import type { Millis } from "#base/units.ts";
+import type { BlobRef, ImageSpec } from "#model/image.ts";
 
 /** Addresses and topics on the bus between the managers, and the bodies that are not a host plan or host report. */
 export const clusterAddress = "cluster";
@@ -14,12 +15,20 @@ export const topics = {
   measurements: "measurements",
   /** cluster → host: ExecBody; output goes to the room, then the answer is ExecResult. */
   exec: "exec",
+  /** host → host: MoveWord, when a machine never continues there; answered with nothing worth reading. */
+  moved: "moved",
   /** cluster → host: LogBody; answered with LogResult. */
   log: "log",
   /** cluster → host: JobOutputBody; answered with JobOutput. */
   jobOutput: "job-output",
   /** host → cluster: SecretBody; answered with SecretResult. Only of what the host's own plan names. */
   secret: "secret",
+  /** cluster → host: UploadBody; answered with UploadResult once that much is there. */
+  upload: "upload",
+  /** cluster → host: nothing; removes content nobody needs now; answered with CollectResult. */
+  collect: "collect",
+  /** cluster → host: DiscoverBody; answered with DiscoverResult. */
+  discover: "discover",
 } as const;
 
 export type PlanReceipt = {
@@ -47,6 +56,8 @@ export type ExecBody = {
   readonly stdinBase64?: string;
   readonly room: string;
 };
+/** It says no more than the next host plan would, but sooner. */
+export type MoveWord = { readonly appliance: ApplianceId; readonly move: string };
 export type ExecChunk = { readonly stream: "stdout" | "stderr"; readonly dataBase64: string };
 export type ExecResult = { readonly exitCode: number };
 
@@ -63,3 +74,17 @@ export type SecretResult = { readonly fields: Readonly<Record<string, string>> }
 
 export type LogBody = { readonly appliance: ApplianceId; readonly maxBytes: number };
 export type LogResult = { readonly text: string };
+
+/** A part of content, from that byte on. */
+export type UploadBody = {
+  readonly blob: BlobRef;
+  readonly fromByte: number;
+  readonly dataBase64: string;
+};
+/** `haveBytes`: what is there, from its beginning; the next part begins there. Complete: it was checked, and is durable. */
+export type UploadResult = { readonly haveBytes: number; readonly complete: boolean };
+
+export type CollectResult = { readonly removed: number; readonly freedBytes: number };
+
+export type DiscoverBody = { readonly url: string; readonly secret?: Readonly<Record<string, string>> };
+export type DiscoverResult = { readonly images: readonly ImageSpec[] };

@@ -30,13 +30,17 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+export async function freeBytes(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory);
+  return bavail * bsize;
+}
+
 /** @throws limit_exceeded when so many more bytes would leave less than `reserveBytes` free on the directory's disk */
 export async function checkSpace(directory: string, moreBytes: number, reserveBytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(directory);
-  const freeBytes = bavail * bsize;
-  if (freeBytes - moreBytes >= reserveBytes) return;
+  const free = await freeBytes(directory);
+  if (free - moreBytes >= reserveBytes) return;
   throw new ConsortError(
     "limit_exceeded",
-    `Cannot keep ${formatBytes(bytes(moreBytes))} more in ${directory}: ${formatBytes(bytes(freeBytes))} are free, and ${formatBytes(bytes(reserveBytes))} stay free`,
+    `Cannot keep ${formatBytes(bytes(moreBytes))} more in ${directory}: ${formatBytes(bytes(free))} are free, and ${formatBytes(bytes(reserveBytes))} stay free`,
   );
 }

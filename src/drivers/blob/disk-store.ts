@@ -6,7 +6,7 @@ import type { Log } from "#base/runtime.ts";
 import { bytes, formatBytes } from "#base/units.ts";
 import type { BlobRef, Digest } from "#model/image.ts";
 import { digestOf, digestOfFile, fileNameOf } from "./digests.ts";
-import { checkSpace, syncDirectory, writeSparse } from "./disk-file.ts";
+import { checkSpace, freeBytes, syncDirectory, writeSparse } from "./disk-file.ts";
 import { blobLimits } from "./limits.ts";
 import type { BlobStore } from "./port.ts";
 import { bearsStamp, stampedName, stampPath, writeStamp } from "./stamps.ts";
@@ -84,6 +84,11 @@ export class DiskBlobStore implements BlobStore {
 
   list(): readonly BlobRef[] {
     return [...this.#blobs.values()];
+  }
+
+  async roomBytes(signal: AbortSignal): Promise<number> {
+    signal.throwIfAborted();
+    return (await freeBytes(this.#directory)) - this.#reserveBytes;
   }
 
   async put(

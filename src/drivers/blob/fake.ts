@@ -11,6 +11,13 @@ export class FakeBlobStore implements BlobStore {
   readonly files = new Map<string, Uint8Array>();
   readonly contents = new Map<Digest, Uint8Array>();
 
+  room = 2 ** 40;
+
+  async roomBytes(signal: AbortSignal): Promise<number> {
+    signal.throwIfAborted();
+    return this.room;
+  }
+
   async recover(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
   }

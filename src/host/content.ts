@@ -1,0 +1,213 @@
+import { messageOf } from "#base/errors.ts";
+import { limits } from "#base/limits.ts";
+import type { Clock, Log } from "#base/runtime.ts";
+import { bytes, formatBytes } from "#base/units.ts";
+import type { BlobExchange, BlobStore } from "#drivers/blob/port.ts";
+import type { ImageSource } from "#drivers/image/port.ts";
+import type { Messaging } from "#drivers/messaging/port.ts";
+import { BlobCollector } from "#host/blob-collector.ts";
+import { ImageImports } from "#host/imports.ts";
+import { imagesOf, neededContent } from "#host/needed-content.ts";
+import { Turns } from "#host/turns.ts";
+import { blobsOf } from "#model/image.ts";
+import type { BlobRef, Digest, Image } from "#model/image.ts";
+import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
+import type { HostReport, TransferReport } from "#protocol/host-report.ts";
+import { clusterAddress, topics } from "#protocol/topics.ts";
+import type {
+  CollectResult,
+  DiscoverBody,
+  DiscoverResult,
+  SecretBody,
+  SecretResult,
+  UploadBody,
+  UploadResult,
+} from "#protocol/topics.ts";
+
+/** What a host needs to hold content. */
+export type ContentDrivers = {
+  readonly store: BlobStore;
+  readonly exchange: BlobExchange;
+  readonly images: ImageSource;
+};
+
+export type HostContentParts = ContentDrivers & {
+  readonly host: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly messaging: Messaging;
+  /** Something that was waited for is there, or worth telling. */
+  readonly onChange: () => void;
+};
+
+type Fetching = {
+  readonly blob: BlobRef;
+  doneBytes: number;
+  failure?: string;
+  readonly stop: AbortController;
+};
+
+/**
+ * Gets the content a host's plan speaks of from other hosts, brings what it is to import, and removes what nobody needs.
+ * It works from the newest plan alone: what a plan no longer needs is no longer fetched, and a restart begins again with
+ * what is on the disk.
+ */
+export class HostContent {
+  readonly #parts: HostContentParts;
+  readonly #turns = new Turns(limits.blobFetchesAtOnce);
+  readonly #fetching = new Map<Digest, Fetching>();
+  readonly #imports: ImageImports;
+  readonly #collector: BlobCollector;
+  #plan: HostPlan | undefined;
+
+  constructor(parts: HostContentParts) {
+    this.#parts = parts;
+    this.#imports = new ImageImports({
+      ...parts,
+      peers: () => this.#plan?.blobs?.peers ?? [],
+      secret: (name, signal) => this.#secret(name, signal),
+    });
+    this.#collector = new BlobCollector(parts, () => this.#keep());
+  }
+
+  /** Once, before all else. */
+  async recover(signal: AbortSignal): Promise<void> {
+    await this.#parts.store.recover(signal);
+  }
+
+  answer(signal: AbortSignal): void {
+    const { messaging, images, store } = this.#parts;
+    messaging.answer(topics.upload, async ({ body }, asked): Promise<UploadResult> => {
+      const { blob, fromByte, dataBase64 } = body as UploadBody;
+      const data = Buffer.from(dataBase64, "base64");
+      const haveBytes = await images.append(blob, fromByte, data, AbortSignal.any([signal, asked]));
+      return { haveBytes, complete: store.has(blob.digest) };
+    });
+    messaging.answer(topics.collect, (_request, asked): Promise<CollectResult> =>
+      this.#collector.collect(AbortSignal.any([signal, asked])),
+    );
+    messaging.answer(topics.discover, async ({ body }, asked): Promise<DiscoverResult> => {
+      const stop = AbortSignal.any([signal, asked]);
+      return { images: await images.discover(body as DiscoverBody, stop) };
+    });
+  }
+
+  /** Works towards this plan from now on. */
+  follow(plan: HostPlan, signal: AbortSignal): void {
+    if (this.#plan === plan) return;
+    this.#plan = plan;
+    if (plan.blobs !== undefined) this.#parts.exchange.useToken(plan.blobs.token);
+    this.#imports.follow(plan.imports ?? [], signal);
+    const { fetch } = neededContent(plan, this.#imports.reports());
+    for (const [digest, { stop }] of this.#fetching) if (!fetch.has(digest)) stop.abort();
+    for (const { blob, image } of fetch.values()) {
+      if (this.#parts.store.has(blob.digest) || this.#fetching.has(blob.digest)) continue;
+      void this.#get(blob, image, signal);
+    }
+  }
+
+  /** Until the signal aborts: removes what nobody needs. */
+  async run(signal: AbortSignal): Promise<void> {
+    await this.#collector.run(signal);
+  }
+
+  /** Why an appliance cannot be made yet; undefined: all its content is here. */
+  lacks(appliance: AppliancePlan): string | undefined {
+    const missing = imagesOf(appliance).flatMap((image) =>
+      blobsOf(image)
+        .filter(({ digest }) => !this.#parts.store.has(digest))
+        .map((blob) => ({ image, blob })),
+    );
+    const [first] = missing;
+    if (first === undefined) return undefined;
+    const totalBytes = missing.reduce((sum, { blob }) => sum + blob.sizeBytes, 0);
+    const doneBytes = missing.reduce(
+      (sum, { blob }) => sum + (this.#fetching.get(blob.digest)?.doneBytes ?? 0),
+      0,
+    );
+    const failure = missing.map(({ blob }) => this.#fetching.get(blob.digest)?.failure).find(Boolean);
+    const progress = `${formatBytes(bytes(doneBytes))} of ${formatBytes(bytes(totalBytes))}`;
+    const why = failure === undefined ? "" : `: ${failure}`;
+    return `waits for its image ${first.image.name}, ${progress}${why}`;
+  }
+
+  /** What of it stands in the host's report. */
+  report(): Pick<HostReport, "blobPort" | "blobs" | "transfers" | "imports"> {
+    const { store, exchange } = this.#parts;
+    const blobs = store.list();
+    const transfers = [...this.#fetching.values()].map(({ blob, doneBytes }): TransferReport => {
+      return { digest: blob.digest, doneBytes, totalBytes: blob.sizeBytes };
+    });
+    const imports = this.#imports.reports();
+    return {
+      blobPort: exchange.port,
+      ...(blobs.length === 0 ? {} : { blobs: blobs.map(({ digest }) => digest) }),
+      ...(transfers.length === 0 ? {} : { transfers }),
+      ...(imports.length === 0 ? {} : { imports }),
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#parts.exchange.close();
+  }
+
+  #keep(): ReadonlySet<Digest> | undefined {
+    return this.#plan === undefined ? undefined : neededContent(this.#plan, this.#imports.reports()).keep;
+  }
+
+  /** Tries again and again until it is there, or no longer wanted. */
+  async #get(blob: BlobRef, image: Image, signal: AbortSignal): Promise<void> {
+    const { clock, log, onChange } = this.#parts;
+    const stop = new AbortController();
+    const fetching: Fetching = { blob, doneBytes: 0, stop };
+    this.#fetching.set(blob.digest, fetching);
+    const either = AbortSignal.any([signal, stop.signal]);
+    try {
+      while (!this.#parts.store.has(blob.digest)) {
+        try {
+          await this.#turns.take(() => this.#try(fetching, image, either), either);
+        } catch (cause) {
+          either.throwIfAborted();
+          if (fetching.failure === undefined) log.warn(`Cannot fetch ${image.name}`, { cause });
+          fetching.failure = messageOf(cause);
+          onChange();
+          await clock.sleep(limits.blobFetchRetryMs, either);
+        }
+      }
+    } catch {
+      // Called off: not wanted any more, or this manager ends.
+    } finally {
+      this.#fetching.delete(blob.digest);
+      onChange();
+    }
+  }
+
+  async #try(fetching: Fetching, image: Image, signal: AbortSignal): Promise<void> {
+    const { exchange, images, clock, onChange } = this.#parts;
+    const { blob } = fetching;
+    let toldAt = clock.monotonic();
+    const onProgress = ({ doneBytes }: { doneBytes: number }): void => {
+      fetching.doneBytes = doneBytes;
+      if (clock.monotonic() - toldAt < limits.transferToldEveryMs) return;
+      toldAt = clock.monotonic();
+      onChange();
+    };
+    try {
+      await exchange.fetch(blob, this.#plan?.blobs?.peers ?? [], onProgress, signal);
+    } catch (cause) {
+      signal.throwIfAborted();
+      // Nobody has it: where it came from it can be had again, if it is what it was.
+      if (image.origin === undefined || image.disk?.digest !== blob.digest) throw cause;
+      const sha256 = blob.digest.slice("sha256:".length);
+      await images.bring({ url: image.origin, sha256 }, onProgress, signal).catch(() => {
+        throw cause;
+      });
+    }
+  }
+
+  async #secret(name: string, signal: AbortSignal): Promise<Readonly<Record<string, string>>> {
+    const { messaging, host } = this.#parts;
+    const body: SecretBody = { host, name };
+    return ((await messaging.request(clusterAddress, topics.secret, body, signal)) as SecretResult).fields;
+  }
+}

@@ -1,0 +1,31 @@
+import { join } from "node:path";
+import { blobLimits } from "#drivers/blob/limits.ts";
+import { DiskBlobStore } from "#drivers/blob/disk-store.ts";
+import { openBlobExchange } from "#drivers/blob/exchange.ts";
+import { outsideImages } from "#drivers/image/outside-images.ts";
+import { systemSubprocess } from "#drivers/system/subprocess.ts";
+import { openTransfer } from "#drivers/transfer/transfer.ts";
+import type { ContentDrivers } from "#host/content.ts";
+import type { HostConfig } from "#lab/config.ts";
+import type { Manager } from "#main/process.ts";
+
+/** The same on every host, so that others find it again after a restart; any free one where it is taken. */
+const usualPort = 7420;
+/** Where files may be fetched from by their addresses on this host. */
+const fileRoots = ["/var/lib/consort/files"];
+
+/** What a host needs to hold images and checkpoints. Not recovered yet: the host manager does that. */
+export async function hostContent({ config, clock, log }: Manager<HostConfig>): Promise<ContentDrivers> {
+  const store = new DiskBlobStore({ directory: join(config.stateDir, "blobs"), log });
+  const { address } = config.uplink;
+  const exchange = await openBlobExchange({ store, address, log, port: usualPort }).catch(() =>
+    openBlobExchange({ store, address, log }),
+  );
+  const images = outsideImages({
+    store,
+    transfer: openTransfer({ clock, roots: fileRoots }),
+    subprocess: systemSubprocess(),
+    sizeBytesMax: blobLimits.blobBytesMax,
+  });
+  return { store, exchange, images };
+}
