@@ -1,0 +1,174 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import { ipv4Address, macAddress } from "#base/ids.ts";
+import { mebibytes } from "#base/units.ts";
+import { contextDisk } from "./disk.ts";
+import { contextLimits } from "./limits.ts";
+import { guestContext } from "./content.ts";
+import type { ContextInputs } from "./content.ts";
+import { inputsOf } from "./context.fixture.ts";
+import { sshHostKeyOf } from "./identity.ts";
+import { quoted } from "./steps.ts";
+
+/** What `tar` unpacks, by name. */
+function unpacked(archive: Uint8Array): { readonly steps: string; readonly read: (name: string) => string } {
+  const directory = mkdtempSync(join(tmpdir(), "consort-test-context-"));
+  try {
+    execFileSync("tar", ["-x", "-f", "-", "-C", directory], { input: archive });
+    const names = execFileSync("ls", [directory]).toString().trim().split("\n");
+    const all = new Map(names.map((name) => [name, readFileSync(join(directory, name), "utf8")]));
+    return { steps: all.get("steps") ?? "", read: (name) => all.get(name) ?? "" };
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+const stepsOf = (inputs: ContextInputs): string => unpacked(guestContext(inputs).archive).steps;
+
+test("a context tells name, address, keys, mounts and command, in steps that a shell carries out", () => {
+  const steps = stepsOf(
+    inputsOf(
+      { command: ["serve", "--port", "80"] },
+      { hostname: "db", homeBytes: mebibytes(1), swapBytes: mebibytes(1), software: ["jdk-21"] },
+    ),
+  );
+  for (const expected of [
+    "instance 'i-1' ",
+    "host 'db' ",
+    "interface 'eth0' '02:00:00:00:00:05' '10.9.0.5/24' '1380' ",
+    "filesystem 'software0' '/opt/jdk-21' 'squashfs' 'ro,nodev,nosuid' ",
+    "filesystem 'home' '/home' 'ext4' 'rw,nodev,nosuid' ",
+    "swap 'swap' ",
+    "command_file 'command' ",
+  ])
+    assert.ok(steps.includes(expected), `${expected} in\n${steps}`);
+  assert.ok(!steps.includes("clock"), "a guest that boots has a clock of its own");
+});
+
+test("the same inputs give the same bytes", () => {
+  const disk = (): Uint8Array => contextDisk(guestContext(inputsOf()));
+  assert.deepEqual(disk(), disk());
+});
+
+test("what lookups it is to make comes from the network's own name server", () => {
+  const { steps, read } = unpacked(guestContext(inputsOf({}, { hostname: "db" }, true)).archive);
+  const number = /file '(\d+)' '\/etc\/resolv.conf'/.exec(steps)?.[1] ?? "";
+  assert.equal(read(number), "search shop.consort\nnameserver 10.9.0.1\n");
+  const hosts = /file '(\d+)' '\/etc\/hosts'/.exec(steps)?.[1] ?? "";
+  assert.equal(read(hosts), "127.0.0.1 localhost\n10.9.0.5 db.shop.consort db\n");
+});
+
+test("any word reaches a shell as it is", () => {
+  fc.assert(
+    fc.property(
+      fc.string({ unit: "grapheme", maxLength: 40 }).filter((word) => !word.includes("\0")),
+      (word) => {
+        const out = execFileSync("sh", ["-c", `printf %s ${quoted(word)}`]).toString();
+        assert.equal(out, word);
+      },
+    ),
+    { numRuns: 25 },
+  );
+});
+
+test("cloud-init gets the same in its own words", () => {
+  const { cloudInit } = guestContext(
+    inputsOf({ command: ["serve"], files: [{ path: "/etc/x", content: "1", mode: 0o600 }] }),
+  );
+  assert.deepEqual(JSON.parse(cloudInit.metaData), { "instance-id": "i-1", "local-hostname": "db" });
+  assert.ok(cloudInit.userData.startsWith("#cloud-config\n"));
+  const user = JSON.parse(cloudInit.userData.slice("#cloud-config\n".length));
+  assert.equal(user.hostname, "db");
+  assert.deepEqual(user.write_files[0], {
+    path: "/etc/x",
+    permissions: "0600",
+    encoding: "b64",
+    content: Buffer.from("1").toString("base64"),
+  });
+  const network = JSON.parse(cloudInit.networkConfig);
+  assert.deepEqual(network.ethernets.eth0.match, { macaddress: "02:00:00:00:00:05" });
+  assert.deepEqual(network.ethernets.eth0.addresses, ["10.9.0.5/24"]);
+});
+
+const file = (path: string, mode = 0o644): Partial<ContextInputs["plan"]> => ({
+  files: [{ path, content: "", mode }],
+});
+const interfaceNamed = (name: string): Partial<ContextInputs["plan"]> => ({
+  interfaces: [
+    {
+      name,
+      network: inputsOf().plan.interfaces[0]?.network ?? assert.fail(),
+      mac: macAddress("02:00:00:00:00:05"),
+      address: ipv4Address("10.9.0.5"),
+      prefixLength: 24,
+    },
+  ],
+});
+const tricks: readonly (readonly [what: string, inputs: () => ContextInputs, says: RegExp])[] = [
+  ["a path that climbs", () => inputsOf(file("/etc/../../x")), /dotted parts/],
+  ["a relative path", () => inputsOf(file("etc/x")), /is not absolute/],
+  ["a path of two lines", () => inputsOf(file("/etc/x\ninstance 'other'")), /control character/],
+  ["a path with a NUL", () => inputsOf(file("/etc/x\0y")), /control character/],
+  ["a path that is a directory", () => inputsOf(file("/etc/")), /empty or dotted/],
+  ["an endless path", () => inputsOf(file(`/${"x".repeat(5000)}`)), /too long/],
+  ["a mode that is none", () => inputsOf(file("/etc/x", 0o100644)), /mode/],
+  ["a host name of two words", () => inputsOf({}, { hostname: "db; reboot" }), /no host name/],
+  ["a directory that climbs", () => inputsOf({ directory: "/srv/.." }), /directory/],
+  ["a variable that is a command", () => inputsOf({ env: { "A;reboot;B": "1" } }), /no variable/],
+  ["a command with a NUL", () => inputsOf({ command: ["a\0b"] }), /NUL/],
+  ["an interface that is a path", () => inputsOf(interfaceNamed("../x")), /no interface/],
+  [
+    "a key of two lines",
+    () => ({ ...inputsOf(), hostKeys: ["ssh-ed25519 AAAA\nssh-ed25519 BBBB"] }),
+    /no public key/,
+  ],
+  [
+    "a key with options",
+    () => ({ ...inputsOf(), hostKeys: ['command="x" ssh-ed25519 AAAA'] }),
+    /no public key/,
+  ],
+  [
+    "two software images of one name",
+    () => inputsOf({}, { hostname: "db", software: ["jdk", "http://mirror/jdk"] }),
+    /two software images/,
+  ],
+];
+for (const [what, inputs, says] of tricks)
+  test(`${what} is refused`, () => {
+    assert.throws(() => guestContext(inputs()), { code: "bad_input", message: says });
+  });
+
+test("more than the limit is refused", () => {
+  const content = "x".repeat(contextLimits.contextBytesMax);
+  const inputs = inputsOf({ files: [{ path: "/x", content, mode: 0o644 }] });
+  assert.throws(() => guestContext(inputs), { code: "limit_exceeded" });
+});
+
+test("an image named by an address is mounted under its last part", () => {
+  const steps = stepsOf(inputsOf({}, { hostname: "db", software: ["https://host/a/../my tools.img?x=/y"] }));
+  assert.ok(steps.includes("'/opt/my-tools.img'"), steps);
+});
+
+test("OpenSSH reads the host key that is made, and finds the public half told of", (context) => {
+  const { d, x } = generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" });
+  const key = sshHostKeyOf(Buffer.from(d ?? "", "base64url"), Buffer.from(x ?? "", "base64url"));
+  const directory = mkdtempSync(join(tmpdir(), "consort-test-key-"));
+  try {
+    writeFileSync(join(directory, "key"), key.openSsh, { mode: 0o600 });
+    const told = execFileSync("ssh-keygen", ["-y", "-f", join(directory, "key")])
+      .toString()
+      .trim();
+    assert.equal(told, key.publicKey);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    context.skip("no ssh-keygen on this machine");
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
