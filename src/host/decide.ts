@@ -33,17 +33,19 @@ export function decideSteps(
   const desired = new Map(plan.appliances.map((appliance) => [appliance.id, appliance]));
   const present = new Map(observed.map((observation) => [observation.id, observation]));
   const idle = observed.filter((observation) => !busy.has(observation.id));
-  const stays = ({ id, generation }: ApplianceObservation): boolean =>
-    !busy.has(id) && desired.get(id)?.generation === generation;
+  const isCurrent = (observation: ApplianceObservation): boolean => {
+    const appliance = desired.get(observation.id);
+    return appliance?.generation === observation.generation && !isOfThePast(appliance, observation);
+  };
+  const stays = (observation: ApplianceObservation): boolean =>
+    !busy.has(observation.id) && isCurrent(observation);
   const staying = observed.filter(stays);
   const begins = plan.appliances.filter(({ id, held }) => held !== true && !present.has(id) && !busy.has(id));
   const kept = staying.flatMap(({ id }) => desired.get(id) ?? []);
   const leaving = observed.filter((observation) => !stays(observation));
   const fits = fitting(capacity, leaving, staying, [...kept, ...begins]);
   return {
-    destroy: idle
-      .filter((observation) => desired.get(observation.id)?.generation !== observation.generation)
-      .map((observation) => observation.id),
+    destroy: idle.filter((observation) => !isCurrent(observation)).map((observation) => observation.id),
     create: begins.filter((appliance) => fits.has(appliance)),
     adapt: adaptations(kept, present, fits),
     resize: staying.flatMap((observation) => {
@@ -59,6 +61,17 @@ export function decideSteps(
       .map(({ id }) => id),
     waiting: [...kept, ...begins].flatMap((appliance) => (fits.has(appliance) ? [] : [appliance.id])),
   };
+}
+
+/**
+ * It has left in a move, or has not come: what is here cannot go on. Where the plan speaks of no move any more, and of
+ * nobody else who may still run it, it begins anew.
+ */
+function isOfThePast(appliance: AppliancePlan, { vm }: ApplianceObservation): boolean {
+  const move = vm?.move;
+  if (move === undefined || appliance.held === true || appliance.vm?.move !== undefined) return false;
+  if (move.side === "leaving") return move.phase === "sent";
+  return move.phase !== "running-remote-disks" && move.phase !== "local";
 }
 
 /** All or none: while one of them waits for room, nobody gives up what it was to get. */
@@ -114,6 +127,8 @@ export function decideNetwork(plan: HostPlan, observed: readonly ApplianceObserv
   const ports = plan.appliances.flatMap((appliance): PortPlan[] => {
     const observation = present.get(appliance.id);
     if (observation === undefined || observation.generation !== appliance.generation) return [];
+    // It goes on elsewhere: frames for it are not to end here.
+    if (observation.vm?.move?.phase === "sent") return [];
     return appliance.interfaces.map((one) => ({
       appliance: appliance.id,
       netns: observation.netns,

@@ -140,11 +140,12 @@ export class HostManager {
     this.#plan = await keeper.load(signal);
     this.#newest = this.#plan;
     if (this.#plan !== undefined) this.#reporter.accepted(this.#plan);
+    // First: what runs here may be made from it.
+    await this.#content?.recover(signal);
     await Promise.all([
       appliances.recover(signal),
       network.recover(signal),
       tunnels?.recover(signal),
-      this.#content?.recover(signal),
       this.#jobs?.recover(signal),
       this.#checkpoints?.recover(signal),
     ]);

@@ -9,22 +9,26 @@ const betweenMs = 2;
 const patienceMs = 10_000;
 const agents = [new Agent({ keepAlive: true, maxSockets: 1 }), new Agent({ keepAlive: false })];
 let [sent, lost, longestMs, over] = [0, 0, 0, false];
+const reasons: string[] = [];
 
 const ask = (agent: Agent): Promise<void> =>
   new Promise((resolve) => {
     const began = performance.now();
-    const end = (isLost: boolean): void => {
-      if (isLost) lost += 1;
+    const end = (why: string | undefined): void => {
+      if (why !== undefined) {
+        lost += 1;
+        reasons.push(why);
+      }
       longestMs = Math.max(longestMs, performance.now() - began);
       resolve();
     };
     const request = get(url, { agent, timeout: patienceMs }, (answer) => {
       answer.resume();
-      answer.once("end", () => end(answer.statusCode !== 200));
-      answer.once("error", () => end(true));
+      answer.once("end", () => end(answer.statusCode === 200 ? undefined : `status ${answer.statusCode}`));
+      answer.once("error", (cause) => end(cause.message));
     });
     request.once("timeout", () => request.destroy(new Error("no answer")));
-    request.once("error", () => end(true));
+    request.once("error", (cause) => end(cause.message));
   });
 
 const pause = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, betweenMs));
@@ -40,5 +44,5 @@ async function run(agent: Agent): Promise<void> {
 process.stdin.resume();
 process.stdin.once("end", () => (over = true));
 await Promise.all(agents.map(run));
-process.stdout.write(JSON.stringify({ sent, lost, longestMs }));
+process.stdout.write(JSON.stringify({ sent, lost, longestMs, reasons }));
 process.exit(0);

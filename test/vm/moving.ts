@@ -15,10 +15,11 @@ import { cpioArchive } from "#drivers/guest/cpio.ts";
 import { buildTinyGuest } from "#drivers/guest/tiny/build.ts";
 import { VmMoves } from "#drivers/appliance/qemu/move/moves.ts";
 import { remoteNode, remoteSource } from "#drivers/appliance/qemu/move/ports.ts";
-import type { MovingVm } from "#drivers/appliance/qemu/move/ports.ts";
+
 import { connectQmp } from "#drivers/appliance/qemu/qmp.ts";
 import type { MovePlan } from "#protocol/host-plan.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
+import type { RunningVm } from "#drivers/appliance/qemu/vm.ts";
 
 const id = applianceId(ensembleName("shop"), applianceName("web"));
 const loopback = ipv4Address("127.0.0.1");
@@ -51,13 +52,21 @@ while :; do sleep 1000; done
 
 export type Side = "a" | "b";
 
+/** Of one who asked a web server again and again. */
+export type Requests = {
+  readonly sent: number;
+  readonly lost: number;
+  readonly longestMs: number;
+  readonly reasons: readonly string[];
+};
+
 /** Two QEMUs' places in two network namespaces on one switch, and one host manager's part of each. */
 export class MovingRig {
   readonly directory = mkdtempSync(join(tmpdir(), "consort-move-"));
   readonly #mark = `ctmv${process.pid}x${++rigs}`;
   readonly #qemus = new Map<Side, ChildProcess>();
   readonly moves: Record<Side, VmMoves>;
-  readonly #vms = new Map<Side, MovingVm>();
+  readonly #vms = new Map<Side, RunningVm>();
   readonly #withDisk: boolean;
   readonly #life = new AbortController();
   #kernel = "";
@@ -117,11 +126,16 @@ export class MovingRig {
         `netns add ${ns}`,
         `-n ${ns} link add u0 type veth peer name u${side} netns ${switchNs}`,
         `-n ${switchNs} link set u${side} master br0 up`,
+        // As in a segment with a member that moves: frames for it go to both sides.
+        `-n ${switchNs} link set u${side} type bridge_slave learning off flood on`,
         `-n ${ns} link add br0 type bridge`,
         `-n ${ns} tuntap add tap0 mode tap`,
         `-n ${ns} link set u0 master br0 up`,
         `-n ${ns} link set tap0 master br0 up`,
         `-n ${ns} link set br0 up`,
+        // As in a machine's own namespace: its other side must not teach this one where it is.
+        `-n ${ns} link set u0 type bridge_slave learning off`,
+        `-n ${ns} link set tap0 type bridge_slave learning off`,
       );
     }
     for (const command of commands) execFileSync("ip", command.split(" "));
@@ -138,7 +152,7 @@ export class MovingRig {
   }
 
   /** Starts a QEMU, which does not continue by itself, and connects to it. */
-  async start(side: Side, { incoming, remote }: { incoming: boolean; remote: boolean }): Promise<MovingVm> {
+  async start(side: Side, { incoming, remote }: { incoming: boolean; remote: boolean }): Promise<RunningVm> {
     const directory = join(this.directory, side);
     rmSync(this.file(side, "qmp"), { force: true });
     const source = remote
@@ -190,7 +204,7 @@ export class MovingRig {
   }
 
   /** A line of its own to the QEMU that runs there. */
-  async adopt(side: Side): Promise<MovingVm> {
+  async adopt(side: Side): Promise<RunningVm> {
     const directory = join(this.directory, side);
     this.#vms.get(side)?.qmp.close();
     const vm = {
@@ -201,12 +215,12 @@ export class MovingRig {
       qmp: await connectQmp(join(directory, "qmp"), this.signal),
       agent: { execute: () => Promise.reject(new Error("no agent")), answers: () => false },
       run: (command: readonly string[]) => this.#run(side, command),
-    } as MovingVm;
+    } as RunningVm;
     this.#vms.set(side, vm);
     return vm;
   }
 
-  place(side: Side): Pick<MovingVm, "id" | "directory" | "inside" | "cgroup"> {
+  place(side: Side): Pick<RunningVm, "id" | "directory" | "inside" | "cgroup"> {
     const directory = join(this.directory, side);
     return { id, directory, inside: directory, cgroup: { procsFiles: () => [] } as never };
   }
@@ -231,7 +245,7 @@ export class MovingRig {
     await gone;
   }
 
-  vm(side: Side): MovingVm {
+  vm(side: Side): RunningVm {
     const vm = this.#vms.get(side);
     if (vm === undefined) throw new Error(`no QEMU on side ${side}`);
     return vm;
@@ -295,7 +309,7 @@ export class MovingRig {
   }
 
   /** One request after the other until what it returns is called, which tells how they went. */
-  requests(): () => Promise<{ sent: number; lost: number; longestMs: number }> {
+  requests(): () => Promise<Requests> {
     const args = [
       "netns",
       "exec",
@@ -311,7 +325,7 @@ export class MovingRig {
       const ended = once(child, "close");
       child.stdin.end();
       await ended;
-      return JSON.parse(text) as { sent: number; lost: number; longestMs: number };
+      return JSON.parse(text) as Requests;
     };
   }
 

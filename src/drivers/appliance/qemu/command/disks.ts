@@ -4,10 +4,10 @@ import type { DiskSpec } from "./spec.ts";
 export function diskArguments(disk: DiskSpec, bus: "device" | "pci"): readonly string[] {
   const nodes = disk.layers.map((layer, depth) => {
     const top = depth === 0;
-    const node = layerNode(disk.name, depth);
+    const node = layerNode(disk, depth);
     const readOnly = !top || disk.readOnly;
     const common = { "read-only": readOnly, discard: "unmap" };
-    const below = depth + 1 < disk.layers.length ? { backing: layerNode(disk.name, depth + 1) } : {};
+    const below = depth + 1 < disk.layers.length ? { backing: layerNode(disk, depth + 1) } : {};
     // Without it, QEMU would open what the image's own header names.
     const backing = layer.format === "qcow2" ? { backing: null, ...below } : {};
     return [
@@ -18,7 +18,7 @@ export function diskArguments(disk: DiskSpec, bus: "device" | "pci"): readonly s
   const device = {
     driver: `virtio-blk-${bus}`,
     id: `disk-${disk.name}`,
-    drive: disk.name,
+    drive: layerNode(disk, 0),
     serial: disk.name,
   };
   return [
@@ -29,4 +29,5 @@ export function diskArguments(disk: DiskSpec, bus: "device" | "pci"): readonly s
 }
 
 /** The top layer bears the disk's own name. */
-const layerNode = (disk: string, depth: number): string => (depth === 0 ? disk : `${disk}-below${depth - 1}`);
+const layerNode = ({ name, topNode = name }: DiskSpec, depth: number): string =>
+  depth === 0 ? topNode : `${name}-below${depth - 1}`;

@@ -29,6 +29,8 @@ export type DiskSpec = {
   /** From the top down; all but the first are read-only. */
   readonly layers: readonly [DiskLayer, ...DiskLayer[]];
   readonly readOnly: boolean;
+  /** What its top layer's node is called instead: while it is elsewhere. */
+  readonly topNode?: string;
 };
 
 /** Its device is called as the guest calls it. */

@@ -8,11 +8,12 @@ import type { Background } from "./background.ts";
 import { bringHome } from "./homecoming.ts";
 import { runState } from "./migration-status.ts";
 import { socketNames } from "./ports.ts";
-import type { MachinePlace, MoveParts, MovingVm } from "./ports.ts";
+import type { MachinePlace, MoveParts } from "./ports.ts";
 import { arrivalOf, continueHere, listenForState } from "./receive.ts";
 import type { MoveRecord, MoveRecords } from "./record.ts";
 import { startRelay } from "./relays.ts";
 import type { Relay } from "./relays.ts";
+import type { RunningVm } from "../vm.ts";
 
 type ArrivingPlan = Extract<MovePlan, { side: "arriving" }>;
 
@@ -44,6 +45,7 @@ export class ArrivingSide {
   readonly #news: ArrivingNews;
   /** Moves whose other side never continues. */
   readonly #word = new Set<string>();
+  readonly #waiting = new Set<() => void>();
 
   constructor(parts: MoveParts, records: MoveRecords, background: Background, news: ArrivingNews) {
     this.#parts = parts;
@@ -59,6 +61,7 @@ export class ArrivingSide {
 
   giveWord(move: string): void {
     this.#word.add(move);
+    for (const wake of this.#waiting) wake();
   }
 
   /**
@@ -94,14 +97,14 @@ export class ArrivingSide {
   }
 
   async step(
-    vm: MovingVm | undefined,
+    vm: RunningVm | undefined,
     place: MachinePlace,
     plan: ArrivingPlan,
     signal: AbortSignal,
   ): Promise<void> {
     const { id } = place;
     const record = this.#records.get(id);
-    if (plan.go === true) this.#word.add(plan.move);
+    if (plan.go === true) this.giveWord(plan.move);
     if (record === undefined || record.phase === "failed" || record.phase === "local") return;
     if (vm === undefined) {
       if (beforeRun.has(record.phase) && !this.#background.isBusy(id))
@@ -122,7 +125,7 @@ export class ArrivingSide {
     return record;
   }
 
-  async #listen(vm: MovingVm, place: MachinePlace, plan: ArrivingPlan, signal: AbortSignal): Promise<void> {
+  async #listen(vm: RunningVm, place: MachinePlace, plan: ArrivingPlan, signal: AbortSignal): Promise<void> {
     const { processes, address } = this.#parts;
     const record = this.#record(vm.id);
     const canPostcopy = await oneAtATime(vm.qmp, () =>
@@ -145,7 +148,7 @@ export class ArrivingSide {
   }
 
   /** Until it runs here, or cannot any more. */
-  async #receive(vm: MovingVm, plan: ArrivingPlan, signal: AbortSignal): Promise<void> {
+  async #receive(vm: RunningVm, plan: ArrivingPlan, signal: AbortSignal): Promise<void> {
     const { qmp, id } = vm;
     try {
       for (;;) {
@@ -166,7 +169,7 @@ export class ArrivingSide {
     await this.#settle(vm, signal);
   }
 
-  async #settle(vm: MovingVm, signal: AbortSignal): Promise<void> {
+  async #settle(vm: RunningVm, signal: AbortSignal): Promise<void> {
     const { id } = vm;
     const state = await runState(vm.qmp, signal);
     if (state === "paused" || state === "inmigrate") await continueHere(vm.qmp, signal);
@@ -212,16 +215,18 @@ export class ArrivingSide {
     if (relay !== undefined) this.#parts.processes.signal(relay, "SIGTERM");
   }
 
-  #next(qmp: MovingVm["qmp"], signal: AbortSignal): Promise<void> {
+  #next(qmp: RunningVm["qmp"], signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const callOff = this.#parts.clock.timer(lookMs, resolve);
     const stop = qmp.onEvent(resolve as () => void);
+    this.#waiting.add(resolve);
     const abort = (): void => reject(signal.reason);
     signal.addEventListener("abort", abort, { once: true });
     promise.catch(() => {});
     return promise.finally(() => {
       callOff();
       stop();
+      this.#waiting.delete(resolve);
       signal.removeEventListener("abort", abort);
     });
   }

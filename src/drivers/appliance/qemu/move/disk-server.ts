@@ -2,9 +2,8 @@ import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync } fr
 import { basename, join } from "node:path";
 import { ConsortError, codeOf } from "#base/errors.ts";
 import { connectQmp } from "../qmp.ts";
-import type { VmDisk } from "../vm.ts";
+import type { VmDisk, RunningVm } from "../vm.ts";
 import { socketNames } from "./ports.ts";
-import type { MovingVm } from "./ports.ts";
 
 const program = "qemu-storage-daemon";
 const qcow2Magic = 0x51_46_49_fb;
@@ -15,7 +14,11 @@ const slackBytes = 16 * 1024 * 1024;
  * Serves a machine's writable layers, byte for byte, from beside its QEMU: in its own namespaces, group and user, and
  * whatever becomes of that QEMU. Nothing is written through it before the machine has stopped here for good.
  */
-export async function serveDisks(vm: MovingVm, disks: readonly VmDisk[], signal: AbortSignal): Promise<void> {
+export async function serveDisks(
+  vm: RunningVm,
+  disks: readonly VmDisk[],
+  signal: AbortSignal,
+): Promise<void> {
   if (await isServing(vm.directory, signal)) return;
   for (const disk of disks) makeRoom(disk.file);
   const inside = (name: string): string => `${vm.inside}/${name}`;

@@ -6,12 +6,13 @@ import type { Background } from "./background.ts";
 import { serveDisks, stopServingDisks } from "./disk-server.ts";
 import { queryMigration, runState } from "./migration-status.ts";
 import { socketNames } from "./ports.ts";
-import type { MachinePlace, MoveParts, MovingVm } from "./ports.ts";
+import type { MachinePlace, MoveParts } from "./ports.ts";
 import type { MoveRecord, MoveRecords } from "./record.ts";
 import { startRelay } from "./relays.ts";
 import type { Relay } from "./relays.ts";
 import { beginSending, cancelSending, followSending } from "./send.ts";
 import type { SendOptions } from "./send.ts";
+import type { RunningVm } from "../vm.ts";
 
 type LeavingPlan = Extract<MovePlan, { side: "leaving" }>;
 
@@ -46,7 +47,7 @@ export class LeavingSide {
 
   /** One look: does what is due, and leaves what takes long to the background. `vm` absent: its QEMU has ended. */
   async step(
-    vm: MovingVm | undefined,
+    vm: RunningVm | undefined,
     place: MachinePlace,
     plan: LeavingPlan,
     signal: AbortSignal,
@@ -80,7 +81,7 @@ export class LeavingSide {
 
   /** Also when whoever served them has died: the other side's requests wait. */
   async #serve(
-    vm: MovingVm,
+    vm: RunningVm,
     place: MachinePlace,
     record: MoveRecord,
     plan: LeavingPlan,
@@ -108,7 +109,7 @@ export class LeavingSide {
   }
 
   async #send(
-    vm: MovingVm,
+    vm: RunningVm,
     place: MachinePlace,
     record: MoveRecord,
     plan: LeavingPlan,
@@ -162,7 +163,7 @@ export class LeavingSide {
 
   /** The machine goes on here, if it is here at all; nothing of the move is left but why. */
   async #fail(
-    vm: MovingVm | undefined,
+    vm: RunningVm | undefined,
     place: MachinePlace,
     record: MoveRecord,
     message: string,

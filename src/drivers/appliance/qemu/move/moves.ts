@@ -6,8 +6,12 @@ import { ArrivingSide } from "./arriving.ts";
 import type { ArrivingStart } from "./arriving.ts";
 import { Background } from "./background.ts";
 import { LeavingSide } from "./leaving.ts";
-import type { MachinePlace, MoveParts, MovingVm } from "./ports.ts";
+import type { MachinePlace, MoveParts } from "./ports.ts";
 import { MoveRecords } from "./record.ts";
+import type { RunningVm } from "../vm.ts";
+
+/** Here it runs as if it had never moved. */
+const isOver = new Set(["leaving failed", "arriving local"]);
 
 /**
  * Live moves of the machines of one host, both sides.
@@ -66,17 +70,15 @@ export class VmMoves {
 
   /** One pass. `vm` absent: no QEMU of it runs. Without a plan, whatever is left of a move that has ended goes. */
   async step(
-    vm: MovingVm | undefined,
+    vm: RunningVm | undefined,
     place: MachinePlace,
     plan: MovePlan | undefined,
     signal: AbortSignal,
   ): Promise<void> {
     const record = this.#records.get(place.id);
-    // Its disks come here whatever the plan says: without them it could not go on.
-    const isComing = record?.phase === "running-remote-disks" && plan?.move !== record.move;
-    if (record !== undefined && record.move !== plan?.move && !isComing) {
-      // What it is here is of the past: it may have written to its disks from there.
-      if (record.phase === "sent") await vm?.qmp.execute("quit", {}, signal);
+    // What has left, or not arrived, is never continued here: it is destroyed, and with it the record goes.
+    if (record !== undefined && record.move !== plan?.move) {
+      if (!isOver.has(`${record.side} ${record.phase}`)) return;
       await this.forget(place.id, place, signal);
     }
     if (plan?.side === "leaving") await this.#leaving.step(vm, place, plan, signal);
@@ -107,6 +109,7 @@ export class VmMoves {
     const port = side === "leaving" ? record.disksRelay?.port : record.stateRelay?.port;
     return {
       move,
+      side,
       phase,
       ...(port === undefined ? {} : { port }),
       ...(postcopy === undefined ? {} : { postcopy }),

@@ -3,12 +3,6 @@ import type { Clock, Log } from "#base/runtime.ts";
 import type { Processes } from "#drivers/process/port.ts";
 import type { RunningVm } from "../vm.ts";
 
-/** A machine that moves. */
-export type MovingVm = RunningVm & {
-  /** A program in the machine's slot beside QEMU: same namespaces, user and group. */
-  run(command: readonly string[], signal: AbortSignal): Promise<{ exitCode: number; output: string }>;
-};
-
 /** Where a machine is, also while its QEMU is not there (yet). */
 export type MachinePlace = Pick<RunningVm, "id" | "directory" | "inside" | "cgroup">;
 

@@ -1,0 +1,44 @@
+import type { DiskSpec, MachineSpec } from "../command/spec.ts";
+import { insideDirectory } from "../command/spec.ts";
+import type { Beginning, Starter, StartWay } from "../starter.ts";
+import type { VmMoves } from "./moves.ts";
+import { remoteNode, remoteSource } from "./ports.ts";
+import type { MachinePlace } from "./ports.ts";
+
+/** Starts machines that come from another host: they wait for their state, with their disks where they were. */
+export function moveStarter(
+  moves: Pick<VmMoves, "beforeStart">,
+  placeOf: (beginning: Beginning) => MachinePlace,
+): Starter {
+  return {
+    async begin(beginning: Beginning, signal: AbortSignal): Promise<StartWay | undefined> {
+      const { record, spec } = beginning;
+      const { move } = record.plan.vm;
+      if (move?.side !== "arriving") return undefined;
+      const hasDisks = spec.disks.some(({ readOnly }) => !readOnly);
+      const { incoming, remote } = await moves.beforeStart(placeOf(beginning), move, hasDisks, signal);
+      if (!incoming && !remote) return undefined;
+      return {
+        start: record.start,
+        spec: arrivingSpec(spec, { incoming, remote }),
+        // It goes on when the other side's word has come, which its mover waits for.
+        bringUp: (vm) => (incoming ? Promise.resolve() : vm.qmp.execute("cont", {}, signal).then(() => {})),
+      };
+    },
+  };
+}
+
+/** Its writable layers are read from where it was, until they are here. */
+export function arrivingSpec(
+  spec: MachineSpec,
+  { incoming, remote }: { readonly incoming: boolean; readonly remote: boolean },
+): MachineSpec {
+  return { ...spec, incoming, disks: remote ? spec.disks.map(remoteDisk) : spec.disks };
+}
+
+function remoteDisk(disk: DiskSpec): DiskSpec {
+  if (disk.readOnly) return disk;
+  const [top, ...below] = disk.layers;
+  const source = remoteSource(insideDirectory, disk.name);
+  return { ...disk, topNode: remoteNode(disk.name), layers: [{ ...top, source }, ...below] };
+}
