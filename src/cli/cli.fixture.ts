@@ -98,6 +98,7 @@ export async function consort(
       doctor: () => Promise.reject(new Error("no doctor in this test")),
       labMachine: () => Promise.reject(new Error("no lab in this test")),
       programRunner: () => Promise.reject(new Error("no programs in this test")),
+      guestBuilder: () => Promise.reject(new Error("no guests are built in this test")),
     },
     clock: options.clock ?? {
       now: () => millis(nowMs),

@@ -1,5 +1,6 @@
 import type { Clock } from "#base/runtime.ts";
 import type { Arguments, OptionSpec } from "#cli/arguments.ts";
+import type { GuestBuilder } from "#drivers/guest/port.ts";
 import type { ProgramRunner } from "#drivers/profile/port.ts";
 import type { LabMachine } from "#lab/machine.ts";
 
@@ -37,6 +38,7 @@ export type Tools = {
   doctor(signal: AbortSignal): Promise<DoctorResult>;
   labMachine(): Promise<LabMachine>;
   programRunner(): Promise<ProgramRunner>;
+  guestBuilder(): Promise<GuestBuilder>;
 };
 
 export type CommandContext = {

@@ -34,6 +34,7 @@ async function profile(args: readonly string[], runs: readonly FinishedRun[]): P
     tools: {
       doctor: none,
       labMachine: none,
+      guestBuilder: none,
       programRunner: async () => ({
         directory: "/srv/films",
         run: async (request) => {

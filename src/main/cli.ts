@@ -52,6 +52,10 @@ const tools: Tools = {
     const { programRunner } = await import("#main/program-runner.ts");
     return programRunner(clock);
   },
+  async guestBuilder() {
+    const { guestBuilder } = await import("#main/guest-builder.ts");
+    return guestBuilder(process.env["CONSORT_CACHE_DIR"] ?? "/var/cache/consort");
+  },
 };
 
 function interrupts(): Pick<CommandContext, "signal" | "afterwards"> {
