@@ -1,10 +1,12 @@
 import { join } from "node:path";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import type { JobDriver } from "#drivers/job/port.ts";
+import { runInside } from "#drivers/job/run-inside.ts";
 import { shellJobs } from "#drivers/job/shell-jobs.ts";
 import { spoolFiles } from "#drivers/job/spool-files.ts";
 import type { JobSpool } from "#drivers/job/spool.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
+import { keyFile } from "#drivers/ssh/host-key.ts";
 import { openTransfer } from "#drivers/transfer/transfer.ts";
 import type { HostConfig } from "#lab/config.ts";
 import type { Manager } from "#main/process.ts";
@@ -14,6 +16,9 @@ import type { SecretBody, SecretResult } from "#protocol/topics.ts";
 /** Where jobs may read and write files of a host that says nothing else. */
 const stagingDirectories = ["/srv/consort"];
 
+/** Where the key is that lets a host into its guests; whoever makes guests has it made (hostKey). */
+const sshDirectory = (config: HostConfig): string => join(config.stateDir, "ssh");
+
 /** What a host runs jobs with: in task machines by their driver, in guests over SSH. */
 export function jobParts(
   { config, clock }: Manager<HostConfig>,
@@ -22,7 +27,10 @@ export function jobParts(
 ): { readonly driver: JobDriver; readonly spool: JobSpool } {
   const directory = join(config.stateDir, "jobs");
   const driver = shellJobs({
-    run: (id, request, signal) => appliances.exec(id, request, signal),
+    run: runInside(appliances, {
+      privateKeyFile: keyFile(sshDirectory(config)),
+      directory: join(config.runDir, "ssh"),
+    }),
     transfer: openTransfer({ clock, roots: config.stagingDirectories ?? stagingDirectories }),
     secret: async (name, signal) => {
       const body: SecretBody = { host: config.host, name };

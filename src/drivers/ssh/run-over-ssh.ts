@@ -1,0 +1,106 @@
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ConsortError } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import type { ExecRequest, SshPlace } from "#drivers/appliance/port.ts";
+import { quoted } from "#drivers/job/run-script.ts";
+
+export type SshParts = {
+  readonly privateKeyFile: string;
+  /** For known hosts and the sockets of connections that are kept for a while; its path is short. */
+  readonly directory: string;
+};
+
+/** What ssh ends with when it is not the program's own end. */
+const failedCode = 255;
+const complaintBytesMax = 2000;
+/** A connection is kept this long for the next program: making one takes longer than most of these. */
+const keptSeconds = 10;
+
+/**
+ * Runs a program in a guest by its SSH server, from inside the network namespace its host shares with it. Resolves with
+ * its exit code; rejects with `conflict` when the guest does not answer or is not the one that was expected.
+ */
+export function runOverSsh(
+  { privateKeyFile, directory }: SshParts,
+  id: ApplianceId,
+  place: SshPlace,
+  request: ExecRequest,
+  signal: AbortSignal,
+): Promise<number> {
+  if (signal.aborted) return Promise.reject(signal.reason);
+  // All guests answer at one address, each in a namespace of its own.
+  const name = createHash("sha256").update(`${place.netns} ${place.hostKey}`).digest("hex").slice(0, 16);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const known = join(directory, `${name}.known`);
+  writeFileSync(
+    known,
+    `${place.port === 22 ? place.address : `[${place.address}]:${place.port}`} ${place.hostKey}\n`,
+  );
+  const options = {
+    BatchMode: "yes",
+    StrictHostKeyChecking: "yes",
+    UserKnownHostsFile: known,
+    GlobalKnownHostsFile: "/dev/null",
+    IdentitiesOnly: "yes",
+    ConnectTimeout: 5,
+    ServerAliveInterval: 5,
+    ServerAliveCountMax: 3,
+    ControlMaster: "auto",
+    ControlPath: join(directory, `${name}.line`),
+    ControlPersist: keptSeconds,
+    LogLevel: "ERROR",
+    ForwardAgent: "no",
+    ForwardX11: "no",
+    PermitLocalCommand: "no",
+  };
+  const words = Object.entries(request.env).map(([key, value]) => `${key}=${quoted(value)}`);
+  const line = [...(words.length === 0 ? [] : ["env", ...words]), ...request.command.map(quoted)].join(" ");
+  const child = spawn(
+    "nsenter",
+    [
+      `--net=${place.netns}`,
+      "ssh",
+      "-F",
+      "none",
+      "-i",
+      privateKeyFile,
+      "-p",
+      String(place.port),
+      ...Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]),
+      `${place.user}@${place.address}`,
+      "--",
+      line,
+    ],
+    { stdio: ["pipe", "pipe", "pipe"], cwd: "/" },
+  );
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  let complaint = "";
+  const abort = (): void => {
+    child.kill("SIGTERM");
+  };
+  signal.addEventListener("abort", abort, { once: true });
+  child.stdout.on("data", (chunk: Uint8Array) => request.onOutput("stdout", chunk));
+  child.stderr.on("data", (chunk: Uint8Array) => {
+    if (complaint.length < complaintBytesMax) complaint += Buffer.from(chunk).toString();
+    request.onOutput("stderr", chunk);
+  });
+  // A program that does not read its input closes the pipe early; its exit code tells the story.
+  child.stdin.on("error", () => {});
+  child.once("error", (cause) => {
+    reject(new ConsortError("driver_failed", `Cannot run a program in ${id}: ${cause.message}`, { cause }));
+  });
+  child.once("close", (code) => {
+    signal.removeEventListener("abort", abort);
+    if (signal.aborted) return reject(signal.reason);
+    if (code !== null && code !== failedCode) return resolve(code);
+    const why = complaint.trim().replaceAll(/\s+/g, " ").slice(0, 300);
+    reject(
+      new ConsortError("conflict", `Cannot reach ${id} over SSH: ${why === "" ? "it does not answer" : why}`),
+    );
+  });
+  child.stdin.end(request.stdin ?? "");
+  return promise;
+}
