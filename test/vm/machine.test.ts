@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { millis } from "#base/units.ts";
 import { whenSeen } from "#drivers/appliance/conformance.ts";
-import type { BuiltGuest } from "#drivers/guest/built-guest.ts";
+import type { BuiltGuest } from "#drivers/guest/port.ts";
 import { signal } from "../task/host.ts";
 import { machineHost, machinePlanOf, tinyGuest } from "./machine-host.ts";
 

@@ -38,6 +38,9 @@ export function cableSteps(
       `link set ${tap} master ${bridge} up`,
       `link set ${name} addrgenmode none`,
       `link set ${name} master ${bridge}`,
+      // Who is where does not change; what a machine that moves says from its other host is not to be believed here.
+      `link set ${tap} type bridge_slave learning off`,
+      `link set ${name} type bridge_slave learning off`,
       `link set ${bridge} up`,
       ...(index === 0 ? [`addr replace ${hostAddress}/32 dev ${bridge}`] : []),
       `route replace ${address}/32 dev ${bridge} src ${hostAddress}`,

@@ -1,4 +1,4 @@
-import type { ApplianceObservation } from "#drivers/appliance/port.ts";
+import type { ApplianceObservation, SshPlace } from "#drivers/appliance/port.ts";
 import type { ApplianceState, MoveReport, VmReport } from "#protocol/host-report.ts";
 import { endWords, qemuWords } from "./guest-state.ts";
 import type { GuestState } from "./guest-state.ts";
@@ -20,6 +20,8 @@ export type MachineFacts = {
   readonly isElsewhere: boolean;
 };
 
+const sshPort = 22;
+
 export const isOver = (state: ApplianceState): boolean =>
   state === "exited" || state === "failed" || state === "backoff" || state === "stopped";
 
@@ -29,14 +31,24 @@ export function describe(slot: ApplianceObservation, facts: MachineFacts): Appli
   const judged = record.verdict?.run === run ? record.verdict : undefined;
   const state = judged === undefined ? stateOf(slot.state, facts) : "failed";
   const message = judged?.message ?? messageFor(slot, state, facts);
+  const ssh = sshOf(slot, record);
   const { message: _command, memoryLimitBytes: _host, ...rest } = slot;
   return {
     ...rest,
     state,
     vm: reportOf(facts),
+    ...(ssh === undefined || state !== "running" ? {} : { ssh }),
     memoryLimitBytes: record.plan.memoryBytes,
     ...(message === undefined ? {} : { message }),
   };
+}
+
+/** Guests that take their identity from us have a shell for root, and the host key that we gave them. */
+function sshOf({ netns }: ApplianceObservation, { plan, identity }: MachineRecord): SshPlace | undefined {
+  const address = plan.interfaces[0]?.address;
+  const { features } = plan.vm.base;
+  if (address === undefined || !(features.includes("context") || features.includes("seed"))) return undefined;
+  return { netns, address, port: sshPort, user: "root", hostKey: identity.sshHostKey.publicKey };
 }
 
 /** QEMU's process is there before its guest is. */
