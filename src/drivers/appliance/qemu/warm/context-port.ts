@@ -1,0 +1,68 @@
+import type { Socket } from "node:net";
+import { join } from "node:path";
+import { ConsortError } from "#base/errors.ts";
+import { contextMessage, GuestLines } from "#drivers/guest/context/port-protocol.ts";
+import type { GuestContext } from "#drivers/guest/context/content.ts";
+import type { GuestMessage } from "#drivers/guest/context/port-protocol.ts";
+import { socketNames } from "../command/spec.ts";
+import { abortable } from "../qmp.ts";
+import { connectUnix } from "../unix-path.ts";
+
+/** Guests take a context within half a second; one that has not by then never will. */
+const answerMsMax = 20_000;
+
+/** The host's end of the port at which a guest is told who it is. */
+export class ContextPort implements Disposable {
+  readonly #socket: Socket;
+  readonly #heard: GuestMessage[] = [];
+  readonly #ended = new AbortController();
+  #wake: (() => void) | undefined;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    const lines = new GuestLines();
+    socket.on("data", (chunk: Buffer) => {
+      this.#heard.push(...lines.push(chunk));
+      this.#wake?.();
+    });
+    socket.once("close", () => {
+      this.#ended.abort(new ConsortError("unavailable", "Cannot tell a guest who it is: the line is lost"));
+    });
+  }
+
+  static async open(directory: string, signal: AbortSignal): Promise<ContextPort> {
+    return new ContextPort(await connectUnix(join(directory, socketNames.context), signal));
+  }
+
+  /** Resolves when the guest is what the context says. Rejects with `driver_failed` when it says it could not, or says nothing. */
+  async tell(context: GuestContext, signal: AbortSignal): Promise<void> {
+    this.#socket.write(contextMessage(context));
+    const answer = await this.answer(signal);
+    if (answer.kind === "applied" && answer.instance === context.instance) return;
+    throw new ConsortError("driver_failed", "Cannot tell a guest who it is: it could not take that on");
+  }
+
+  /** The next thing it tells of a context. */
+  async answer(signal: AbortSignal): Promise<Extract<GuestMessage, { instance: string }>> {
+    const silent = AbortSignal.timeout(answerMsMax);
+    const limit = AbortSignal.any([signal, silent, this.#ended.signal]);
+    try {
+      for (;;) {
+        for (let next = this.#heard.shift(); next !== undefined; next = this.#heard.shift()) {
+          if (next.kind === "applied" || next.kind === "failed") return next;
+        }
+        const { promise, resolve } = Promise.withResolvers<void>();
+        this.#wake = resolve;
+        await abortable(promise, limit);
+      }
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (!silent.aborted) throw cause;
+      throw new ConsortError("driver_failed", "Cannot tell a guest who it is: it does not answer", { cause });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.destroy();
+  }
+}
