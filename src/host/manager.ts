@@ -1,4 +1,5 @@
 import { ConsortError, messageOf } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log, Random } from "#base/runtime.ts";
 import { together } from "#base/together.ts";
@@ -20,10 +21,10 @@ import { HostMonitors } from "#host/monitors.ts";
 import { Reporter } from "#host/reporter.ts";
 import type { HostIdentity } from "#host/reporter.ts";
 import { isOlder } from "#protocol/host-plan.ts";
-import type { HostPlan } from "#protocol/host-plan.ts";
+import type { HostPlan, MovePlan } from "#protocol/host-plan.ts";
 import type { HostProblem } from "#protocol/host-report.ts";
 import type { JobOutput } from "#protocol/http/job.ts";
-import { clusterAddress, hostAddress, topics } from "#protocol/topics.ts";
+import { clusterAddress, hostAddress, movesRoom, topics } from "#protocol/topics.ts";
 import type { MachineMeter } from "#drivers/usage/port.ts";
 import type {
   ExecBody,
@@ -216,28 +217,33 @@ export class HostManager {
       if (jobs !== undefined) return jobs.output(body as JobOutputBody, asked);
       return Promise.reject(new ConsortError("not_found", "Cannot read a job's output: none run here"));
     });
-    this.#answerMoves(signal);
+    this.#answerMoves();
     messaging.answer(topics.log, async ({ body }, asked): Promise<LogResult> => {
       const { appliance, maxBytes } = body as LogBody;
       return { text: await appliances.readLog(appliance, Math.min(maxBytes, limits.logBytesMax), asked) };
     });
   }
 
-  /** A machine that moves stands still until its new host knows that it has left: told at once, host to host. */
-  #answerMoves(signal: AbortSignal): void {
-    const { messaging, appliances, log } = this.#parts;
-    messaging.answer(topics.moved, async ({ body }) => {
+  /**
+   * A machine that moves stands still until its new host knows that it has left: told at once, host to host. What gets
+   * lost, the cluster manager's next plan says too.
+   */
+  #answerMoves(): void {
+    const { messaging, appliances, identity } = this.#parts;
+    const sideOf = (id: ApplianceId, move: string): MovePlan | undefined => {
+      const plan = this.#plan?.appliances.find((one) => one.id === id)?.vm?.move;
+      return plan?.move === move ? plan : undefined;
+    };
+    messaging.subscribe(movesRoom(identity.host), (from, body) => {
       const { appliance, move } = body as MoveWord;
-      return { known: appliances.giveWord?.(appliance, move) === true };
+      const side = sideOf(appliance, move);
+      if (side?.side === "arriving" && from === hostAddress(side.from))
+        appliances.giveWord?.(appliance, move);
     });
     appliances.onSent?.((id, move) => {
-      const plan = this.#plan?.appliances.find((one) => one.id === id)?.vm?.move;
-      if (plan?.side !== "leaving" || plan.move !== move) return;
-      const body: MoveWord = { appliance: id, move };
-      messaging.request(hostAddress(plan.to), topics.moved, body, signal).catch((cause: unknown) => {
-        // The cluster manager's next plan says it, too.
-        if (!signal.aborted) log.info(`Cannot tell ${plan.to} that ${id} has left: ${messageOf(cause)}`);
-      });
+      const side = sideOf(id, move);
+      const word: MoveWord = { appliance: id, move };
+      if (side?.side === "leaving") messaging.publish(movesRoom(side.to), word);
     });
   }
 

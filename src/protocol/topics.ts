@@ -15,8 +15,6 @@ export const topics = {
   measurements: "measurements",
   /** cluster → host: ExecBody; output goes to the room, then the answer is ExecResult. */
   exec: "exec",
-  /** host → host: MoveWord, when a machine never continues there; answered with nothing worth reading. */
-  moved: "moved",
   /** cluster → host: LogBody; answered with LogResult. */
   log: "log",
   /** cluster → host: JobOutputBody; answered with JobOutput. */
@@ -56,6 +54,8 @@ export type ExecBody = {
   readonly stdinBase64?: string;
   readonly room: string;
 };
+/** host → host, in the other's room: MoveWord, when a machine never continues on the host it left. */
+export const movesRoom = (host: string): string => `moves/${host}`;
 /** It says no more than the next host plan would, but sooner. */
 export type MoveWord = { readonly appliance: ApplianceId; readonly move: string };
 export type ExecChunk = { readonly stream: "stdout" | "stderr"; readonly dataBase64: string };

@@ -1,3 +1,4 @@
+import { ConsortError } from "#base/errors.ts";
 import type { DiskSpec, MachineSpec } from "../command/spec.ts";
 import { insideDirectory } from "../command/spec.ts";
 import type { Beginning, Starter, StartWay } from "../starter.ts";
@@ -6,10 +7,7 @@ import { remoteNode, remoteSource } from "./ports.ts";
 import type { MachinePlace } from "./ports.ts";
 
 /** Starts machines that come from another host: they wait for their state, with their disks where they were. */
-export function moveStarter(
-  moves: Pick<VmMoves, "beforeStart">,
-  placeOf: (beginning: Beginning) => MachinePlace,
-): Starter {
+export function moveStarter(moves: Pick<VmMoves, "beforeStart">): Starter {
   return {
     async begin(beginning: Beginning, signal: AbortSignal): Promise<StartWay | undefined> {
       const { record, spec } = beginning;
@@ -26,6 +24,13 @@ export function moveStarter(
       };
     },
   };
+}
+
+function placeOf({ record, place, slots }: Beginning): MachinePlace {
+  const { id } = record.plan;
+  const slot = slots.slotOf(id);
+  if (slot === undefined) throw new ConsortError("not_found", `Cannot start ${id}: it is not here`);
+  return { id, directory: place.directory, inside: insideDirectory, cgroup: slot.cgroup };
 }
 
 /** Its writable layers are read from where it was, until they are here. */
