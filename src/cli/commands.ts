@@ -150,6 +150,12 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("#cli/hosts.ts"),
   },
   {
+    name: "image",
+    summary: "The catalogue of images: ls, show, add, upload, rm, discover, gc",
+    group: "Machine",
+    load: () => import("#cli/image.ts"),
+  },
+  {
     name: "host",
     summary: "Take a host out of service and back: drain, cordon, uncordon, forget",
     group: "Machine",

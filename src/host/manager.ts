@@ -160,14 +160,18 @@ export class HostManager {
     this.#answer(signal);
     this.#content?.answer(signal);
     log.info("Host manager ready", { epoch: this.#plan?.epoch ?? 0, revision: this.#plan?.revision ?? 0 });
-    await together(
-      [
-        (stop) => this.#converge(stop),
-        (stop) => this.#reporter.run(stop),
-        ...(this.#content === undefined ? [] : [(stop: AbortSignal) => this.#content!.run(stop)]),
-      ],
-      signal,
-    );
+    try {
+      await together(
+        [
+          (stop) => this.#converge(stop),
+          (stop) => this.#reporter.run(stop),
+          ...(this.#content === undefined ? [] : [(stop: AbortSignal) => this.#content!.run(stop)]),
+        ],
+        signal,
+      );
+    } finally {
+      await this.#content?.close();
+    }
   }
 
   async #converge(signal: AbortSignal): Promise<void> {
