@@ -10,6 +10,7 @@ import {
 } from "#lab/commands.ts";
 import type { Cable, LabLayout, LabNode } from "#lab/layout.ts";
 import { netnsName, netnsPath } from "#lab/names.ts";
+import { writeResolvers } from "#lab/resolvers.ts";
 import { isNamespace, linksIn, markedNamespaces, removeNamespaces } from "#lab/namespaces.ts";
 
 /** More at once than cores only costs switches between them; a few, as each spends its time in the kernel. */
@@ -29,6 +30,10 @@ export async function buildNetwork(
   subprocess: Subprocess,
   signal: AbortSignal,
 ): Promise<void> {
+  writeResolvers(
+    lab,
+    layout.nodes.flatMap(({ id, kind }) => (kind === "host" ? [id] : [])),
+  );
   const present = await observe(lab, layout, subprocess, signal);
   const missing = layout.nodes.filter(({ id }) => !present.has(id)).map(({ id }) => id);
   const has = (end: Cable["a"]): boolean => present.get(end.node)?.has(end.interface) === true;

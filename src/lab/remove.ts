@@ -6,6 +6,7 @@ import { killUntilNone } from "#lab/killing.ts";
 import type { LabMachine } from "#lab/machine.ts";
 import { labCgroup, labPaths, type LabPlace } from "#lab/names.ts";
 import { markedNamespaces, removeNamespaces } from "#lab/namespaces.ts";
+import { removeResolvers } from "#lab/resolvers.ts";
 import { removeTunnelSockets } from "#lab/tunnel-sockets.ts";
 
 /**
@@ -31,6 +32,7 @@ export async function removeEverything(
       `Cannot remove lab ${place.name}: namespaces ${left.join(", ")} remain`,
     );
   }
+  removeResolvers(place.name);
   removeTunnelSockets(paths.stateDir);
   // The directory with the lock goes last, so that who waits for the lock finds nothing when its turn comes.
   for (const directory of [paths.runDir, paths.stateDir]) {

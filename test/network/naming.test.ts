@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import {
-  chmodSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -24,7 +23,6 @@ const cgroups = systemCgroups(clock);
 const signal = AbortSignal.timeout(90_000);
 const parent = `consort-naming-test-${process.pid}`;
 const directory = mkdtempSync(join(tmpdir(), "naming-"));
-chmodSync(directory, 0o755);
 const uid = 199_998;
 const hostListener = "127.0.77.53";
 

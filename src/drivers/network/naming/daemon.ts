@@ -1,11 +1,17 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { ConsortError } from "#base/errors.ts";
 import type { Cgroup } from "#drivers/system/cgroups/port.ts";
+import { filesInside } from "./files.ts";
 
 /** Joins the groups, then becomes the program: nothing of it ever runs outside of them. */
 const joinThenRun =
   'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ > "$1" || exit 125; shift; n=$((n - 1)); done; exec "$@"';
+
+/** In a mount namespace of its own, where it sees its files at a place that anyone may reach, and cannot change them. */
+const mountThenRun =
+  'mount --bind "$1" "$2" && mount -o remount,bind,ro,nosuid,nodev,noexec "$2" || exit 125; shift 2; exec "$@"';
 
 /** What dnsmasq needs to answer DHCP before its client has an address, and at ports below 1024. */
 const segmentCapabilities = "+net_admin,+net_raw,+net_bind_service";
@@ -13,9 +19,8 @@ const hostCapabilities = "+net_bind_service";
 const namespaceFdInChild = 3;
 
 export type DaemonStart = {
-  readonly configFile: string;
-  /** Where it complains when it does not start; it says nothing later. */
-  readonly logFile: string;
+  /** Of its files, "config" among them. Its complaints go there when it does not start; it says nothing later. */
+  readonly directory: string;
   readonly uid: number;
   readonly group: Pick<Cgroup, "procsFiles" | "attach">;
   /** Absent: it listens in the caller's own network namespace. */
@@ -26,11 +31,12 @@ export type DaemonStart = {
 
 /** Starts dnsmasq as a user of its own, which nothing else is. It outlives this process. Rejects with `driver_failed`. */
 export async function startDnsmasq(start: DaemonStart): Promise<void> {
-  const { configFile, logFile, uid, group, namespaceFd, onEnd } = start;
+  const { directory, uid, group, namespaceFd, onEnd } = start;
   const groupFiles = group.procsFiles();
   const capabilities = namespaceFd === undefined ? hostCapabilities : segmentCapabilities;
   const command = [
     ...(namespaceFd === undefined ? [] : ["nsenter", `--net=/proc/self/fd/${namespaceFdInChild}`]),
+    ...["unshare", "--mount", "sh", "-c", mountThenRun, "sh", directory, filesInside],
     "setpriv",
     `--reuid=${uid}`,
     `--regid=${uid}`,
@@ -38,9 +44,9 @@ export async function startDnsmasq(start: DaemonStart): Promise<void> {
     "--no-new-privs",
     ...["inh-caps", "ambient-caps", "bounding-set"].map((set) => `--${set}=-all,${capabilities}`),
     "dnsmasq",
-    `--conf-file=${configFile}`,
+    `--conf-file=${filesInside}/config`,
   ];
-  const log = openSync(logFile, "w", 0o600);
+  const log = openSync(join(directory, "log"), "w", 0o600);
   try {
     const child = spawn(
       "/bin/sh",
@@ -58,7 +64,7 @@ export async function startDnsmasq(start: DaemonStart): Promise<void> {
       child.once("error", reject);
     });
     child.unref();
-    join(group, child.pid);
+    attach(group, child.pid);
   } catch (cause) {
     throw new ConsortError("driver_failed", `Cannot start dnsmasq: ${String(cause)}`, { cause });
   } finally {
@@ -67,7 +73,7 @@ export async function startDnsmasq(start: DaemonStart): Promise<void> {
 }
 
 /** It joins by itself, before it starts anything; here, so that it has joined when the caller is told that it runs. */
-function join(group: Pick<Cgroup, "attach">, pid: number | undefined): void {
+function attach(group: Pick<Cgroup, "attach">, pid: number | undefined): void {
   if (pid === undefined) return;
   try {
     group.attach(pid);
@@ -77,9 +83,9 @@ function join(group: Pick<Cgroup, "attach">, pid: number | undefined): void {
 }
 
 /** What it said before it ended, as one line. */
-export function lastComplaint(logFile: string): string {
+export function lastComplaint(directory: string): string {
   try {
-    return readFileSync(logFile, "utf8").trim().split("\n").at(-1) ?? "";
+    return readFileSync(join(directory, "log"), "utf8").trim().split("\n").at(-1) ?? "";
   } catch {
     return "";
   }

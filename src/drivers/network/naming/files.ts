@@ -33,8 +33,11 @@ const silent = [
   "local=/consort/",
 ];
 
-/** DHCP with exactly the plan's addresses, for ever, and DNS for the ensemble's names. `directory`: where its files are. */
-export function segmentFiles(segment: NamedSegment, directory: string): NamingFiles {
+/** Where dnsmasq sees its files, whatever may be reached of the place they are kept in. */
+export const filesInside = "/mnt";
+
+/** DHCP with exactly the plan's addresses, for ever, and DNS for the ensemble's names. */
+export function segmentFiles(segment: NamedSegment): NamingFiles {
   const { naming, members, mtu } = segment;
   const { address, prefixLength, domain } = naming;
   const network = addressText(parseNetwork(`${address}/${prefixLength}`).base);
@@ -46,8 +49,8 @@ export function segmentFiles(segment: NamedSegment, directory: string): NamingFi
       "except-interface=lo",
       "bind-interfaces",
       `domain=${domain}`,
-      `addn-hosts=${directory}/names`,
-      `dhcp-hostsfile=${directory}/cards`,
+      `addn-hosts=${filesInside}/names`,
+      `dhcp-hostsfile=${filesInside}/cards`,
       `dhcp-range=${network},static,${netmask(prefixLength)},infinite`,
       "dhcp-authoritative",
       "leasefile-ro",
@@ -65,11 +68,7 @@ export function segmentFiles(segment: NamedSegment, directory: string): NamingFi
 }
 
 /** For programs of the host itself: full names alone, as several ensembles may have a "db". */
-export function hostFiles(
-  segments: readonly NamedSegment[],
-  directory: string,
-  listenAddress: string,
-): NamingFiles {
+export function hostFiles(segments: readonly NamedSegment[], listenAddress: string): NamingFiles {
   const names = segments.flatMap(({ members, naming }) =>
     members.map((one) => `${one.address} ${one.name}.${naming.domain}`),
   );
@@ -78,7 +77,7 @@ export function hostFiles(
       ...silent,
       `listen-address=${listenAddress}`,
       "bind-interfaces",
-      `addn-hosts=${directory}/names`,
+      `addn-hosts=${filesInside}/names`,
     ]),
     names: lines([...new Set(names)].sort()),
     cards: "",

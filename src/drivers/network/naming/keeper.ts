@@ -118,8 +118,8 @@ export class NamingKeeper {
     const directory = join(this.#options.directory, key);
     const files =
       segment === undefined
-        ? hostFiles(this.#hostNames, directory, this.#options.listenAddress ?? "")
-        : segmentFiles(segment, directory);
+        ? hostFiles(this.#hostNames, this.#options.listenAddress ?? "")
+        : segmentFiles(segment);
     const bridgeIndex = segment === undefined ? 0 : bridgeOf(segment.vni);
     if (bridgeIndex === undefined) {
       throw new ConsortError("driver_failed", `Cannot serve names on ${segment?.network}: it has no bridge`);
@@ -166,14 +166,13 @@ export class NamingKeeper {
     this.#endings.set(key, ended);
     try {
       await startDnsmasq({
-        configFile: join(directory, "config"),
-        logFile: join(directory, "log"),
+        directory,
         uid: this.#options.uid,
         group,
         ...(namespaceFd === undefined ? {} : { namespaceFd }),
         onEnd: () => {
           if (ended.signal.aborted || this.#runs(key)) return;
-          const said = lastComplaint(join(directory, "log"));
+          const said = lastComplaint(directory);
           this.#log.warn("dnsmasq has ended, and is started again", { key, said });
           const lived = clock.monotonic() - began;
           const count = lived > steadyMs ? 0 : (this.#ends.get(key)?.count ?? 0);
