@@ -334,13 +334,12 @@ export class QemuDriver implements ApplianceDriver {
     return true;
   }
 
-  /** Agents that answered, or are to, are asked again and again. */
+  /** Whether guests answer, and come to boot. */
   async #watch(): Promise<void> {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       await this.#options.clock.sleep(agentLookMs, signal).catch(settle);
-      for (const machine of this.#machines.values())
-        if (machine.agent.expected && machine.running() !== undefined) void machine.lookAtAgent();
+      for (const machine of this.#machines.values()) void machine.watch().catch(settle);
     }
   }
 

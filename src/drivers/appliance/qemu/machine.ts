@@ -6,6 +6,7 @@ import { millis } from "#base/units.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import type { SlotFacts } from "#drivers/appliance/task/extras.ts";
 import { PortAgent } from "./agent.ts";
+import { BootWatch } from "./boot-watch.ts";
 import { insideDirectory, socketNames } from "./command/spec.ts";
 import { describe, isOver } from "./describe.ts";
 import { afterEvent, beforeGuest, panicOn, qemuWords } from "./guest-state.ts";
@@ -56,6 +57,7 @@ export class Machine {
   /** Of the run that what follows belongs to. */
   #run = 0;
   #guest: GuestState = beforeGuest;
+  #boot = new BootWatch();
   #output = "";
   #bringing: Promise<void> | undefined;
   readonly #closing = new AbortController();
@@ -119,7 +121,19 @@ export class Machine {
   async lookAtAgent(): Promise<void> {
     const before = this.agent.answers();
     await this.agent.execute("guest-ping", {}, this.#closing.signal).catch(() => {});
+    if (this.agent.answers()) this.#boot.lives();
     if (this.agent.answers() !== before) this.#parts.onChange();
+  }
+
+  /** From time to time: asks its agent, and resets a guest that does not come to boot. Never rejects. */
+  async watch(): Promise<void> {
+    const vm = this.running();
+    if (vm === undefined || this.#guest.status !== "running") return;
+    const expectsAgent = this.#record.plan.vm.base.features.includes("agent");
+    if (this.agent.expected || expectsAgent) await this.lookAtAgent();
+    if (!expectsAgent || !this.#boot.look(millis(vm.cgroup.cpuUsedUs() / 1000))) return;
+    this.#parts.log.warn(`${this.id} does not come to boot and is reset`, { resets: this.#boot.resets });
+    await vm.qmp.execute("system_reset", {}, this.#closing.signal).catch(() => {});
   }
 
   /** Undefined unless its QEMU answers. */
@@ -172,6 +186,7 @@ export class Machine {
   #forget(run: number): void {
     this.#run = run;
     this.#guest = beforeGuest;
+    this.#boot = new BootWatch();
     this.#output = "";
     this.problem = undefined;
     this.#hangUp();
@@ -279,6 +294,7 @@ export class Machine {
   }
 
   #heard(event: QmpEvent): void {
+    if (event.event === "VSERPORT_CHANGE" && event.data["open"] === true) this.#boot.lives();
     if (event.event === "VSERPORT_CHANGE" && event.data["id"] === "port-agent") {
       this.agent.hangUp();
       if (event.data["open"] === true) void this.lookAtAgent();
