@@ -5,6 +5,7 @@ import { connect, route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
 import type { Command, CommandContext } from "#cli/command.ts";
 import { commandHelp } from "#cli/help-text.ts";
+import type { Outcome, Verb } from "#cli/image-verb.ts";
 import { addImage, addOptions, register, uploadImage } from "#cli/image-add.ts";
 import { describeImage, formatImages } from "#cli/image-text.ts";
 import { count, size } from "#cli/quantities.ts";
@@ -15,15 +16,6 @@ import type { imageSpecSchema } from "#formats/image-manifest.ts";
 import type { ImageStatus } from "#protocol/http/image.ts";
 import type { CollectResult } from "#protocol/topics.ts";
 import type { z } from "zod";
-
-/** What one verb does: a value for programs, and words for people. */
-type Outcome = { readonly value: unknown; readonly text: string };
-
-type Verb = {
-  readonly takes: readonly [least: number, most: number];
-  readonly usage: string;
-  run(client: Client, words: readonly string[], given: Arguments, context: CommandContext): Promise<Outcome>;
-};
 
 const verbs: Readonly<Record<string, Verb>> = {
   ls: {
