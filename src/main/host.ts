@@ -6,6 +6,7 @@ import { processorsOf } from "#control/scheduling/processors.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import type { MachineHooks } from "#drivers/appliance/task/extras.ts";
+import type { BlobStore } from "#drivers/blob/port.ts";
 import { connectLocalBus } from "#drivers/messaging/local-client.ts";
 import type { MonitorDriver } from "#drivers/monitor/port.ts";
 import { noSegments } from "#drivers/network/none.ts";
@@ -19,6 +20,7 @@ import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import { procMeter } from "#drivers/usage/proc-meter.ts";
 import { HostManager } from "#host/manager.ts";
 import type { HostConfig } from "#lab/config.ts";
+import { hostContent } from "#main/host-content.ts";
 import { jobParts } from "#main/job-parts.ts";
 import type { Machines } from "#main/machines.ts";
 import { runManager } from "#main/process.ts";
@@ -41,7 +43,11 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
   const gateway = config.role === "gateway";
   // Never closed: what keeps reservations outlives this process, as the appliances do, and is taken over by the next.
   const scheduler = gateway ? undefined : cpuScheduler(manager);
-  const machines = scheduler === undefined ? undefined : await machinesOf(manager, scheduler);
+  const content = gateway ? undefined : await hostContent(manager);
+  const machines =
+    scheduler === undefined || content === undefined
+      ? undefined
+      : await machinesOf(manager, scheduler, content.store);
   const appliances =
     machines?.driver ?? (scheduler === undefined ? noAppliances : taskDriver(manager, scheduler));
   const network = gateway ? noSegments : await networkDriver(manager);
@@ -74,6 +80,7 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
     network,
     keeper: planFile(join(config.stateDir, "plan.json")),
     ...(gateway ? {} : { jobs: jobParts(manager, appliances, messaging) }),
+    ...(content === undefined ? {} : { content }),
     ...(tunnels === undefined ? {} : { tunnels }),
     ...(monitors === undefined ? {} : { monitors }),
     machine: procMeter({ uplink: uplink.interface, ageMs: limits.countersPeriodMs, clock }),
@@ -100,10 +107,11 @@ function cpuScheduler({ config, log }: Manager<HostConfig>): CpuScheduler {
 async function machinesOf(
   manager: Manager<HostConfig>,
   scheduler: CpuScheduler,
+  blobs: BlobStore,
 ): Promise<Machines | undefined> {
   const { canRunMachines, openMachines } = await import("#main/machines.ts");
   if (!canRunMachines(process.env["PATH"] ?? "")) return undefined;
-  return openMachines(manager, (hooks) => taskDriver(manager, scheduler, hooks));
+  return openMachines(manager, (hooks) => taskDriver(manager, scheduler, hooks), blobs);
 }
 
 function taskDriver(

@@ -3,15 +3,21 @@ import { delimiter, join } from "node:path";
 import { ProbedAcceleration } from "#drivers/appliance/qemu/acceleration.ts";
 import { qemuProgram } from "#drivers/appliance/qemu/command/command.ts";
 import { QemuDriver } from "#drivers/appliance/qemu/driver.ts";
+import { VmMoves } from "#drivers/appliance/qemu/move/moves.ts";
+import { moveStarter } from "#drivers/appliance/qemu/move/starter.ts";
 import { triedOncePerBoot } from "#drivers/appliance/qemu/kvm.ts";
 import { clockKhzOf } from "#drivers/appliance/qemu/spec-of.ts";
+import { WarmPool } from "#drivers/appliance/qemu/warm/pool.ts";
+import { WarmStarter } from "#drivers/appliance/qemu/warm/starter.ts";
 import type { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import type { MachineHooks } from "#drivers/appliance/task/extras.ts";
-import { DiskBlobStore } from "#drivers/blob/disk-store.ts";
+import type { BlobStore } from "#drivers/blob/port.ts";
 import { machineStorage } from "#drivers/image/layers/machine-storage.ts";
 import { layerMaker } from "#drivers/image/layers/make.ts";
 import { spooledLayers } from "#drivers/image/layers/spooled-layers.ts";
+import { systemProcesses } from "#drivers/process/system-processes.ts";
 import { hostKey } from "#drivers/ssh/host-key.ts";
+import { machineLayout } from "#drivers/system/cgroups/group.ts";
 import { probeKvm } from "#drivers/system/doctor/kvm-probe.ts";
 import { systemRandom } from "#drivers/system/random.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
@@ -21,7 +27,6 @@ import type { Manager } from "#main/process.ts";
 /** What runs virtual machines on a host, beside its tasks. */
 export type Machines = {
   readonly driver: QemuDriver;
-  readonly blobs: DiskBlobStore;
   close(): Promise<void>;
 };
 
@@ -37,17 +42,17 @@ export function canRunMachines(path: string): boolean {
   });
 }
 
-/** Recovered as far as the driver needs it; the driver itself is its manager's to recover. */
+/** Recovered as far as the driver needs it; the driver itself, and the blobs, are the host manager's to recover. */
 export async function openMachines(
   { config, clock, log, signal }: Manager<HostConfig>,
   tasks: (hooks: MachineHooks) => TaskDriver,
+  blobs: BlobStore,
 ): Promise<Machines> {
   const { stateDir } = config;
   const [subprocess, random] = [systemSubprocess(), systemRandom()];
-  const blobs = new DiskBlobStore({ directory: join(stateDir, "blobs"), log });
   const make = layerMaker(subprocess);
   const layers = spooledLayers({ directory: join(stateDir, "spool"), make, clock, random, log });
-  await Promise.all([blobs.recover(signal), layers.recover(signal)]);
+  await layers.recover(signal);
   const { publicKey } = await hostKey(join(stateDir, "ssh"), subprocess, signal);
   const acceleration = new ProbedAcceleration(
     triedOncePerBoot(stateDir, readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(), async () => {
@@ -58,8 +63,20 @@ export async function openMachines(
   );
   // In the background, so that it is known and reported before it is asked for.
   acceleration.known().catch((cause: unknown) => log.warn("Cannot try KVM", { cause }));
+  const moves = new VmMoves({
+    address: config.uplink.address,
+    directory: join(stateDir, "moves"),
+    processes: systemProcesses(machineLayout()),
+    clock,
+    log,
+  });
+  moves.recover();
+  const qemuVersion = await subprocess.check(qemuProgram, ["--version"], signal);
+  const warm = new WarmPool({ stateDir, clock, random, subprocess, log });
   const driver = new QemuDriver({
     stateDir,
+    mover: moves,
+    starters: [moveStarter(moves), new WarmStarter({ pool: warm, qemuVersion, clock })],
     tasks,
     blobs,
     storage: machineStorage({ layers, blobs }),
@@ -71,5 +88,11 @@ export async function openMachines(
     clock,
     log,
   });
-  return { driver, blobs, close: () => layers.close() };
+  return {
+    driver,
+    close: async () => {
+      await Promise.all([warm.close(), moves.close()]);
+      await layers.close();
+    },
+  };
 }
