@@ -27,7 +27,7 @@ function build(inputs: string, counted: { times: number }, fail = false): GuestB
         image: {
           name: "tiny",
           role: "base",
-          architecture: "x86_64",
+          architecture: "amd64",
           disk: { ...disk, format: "raw", virtualBytes: disk.sizeBytes },
           features: [],
           registeredAtMs: 0,

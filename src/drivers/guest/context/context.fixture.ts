@@ -10,7 +10,7 @@ const front = networkId(shop, "front");
 const image: Image = {
   name: "tiny",
   role: "base",
-  architecture: "x86_64",
+  architecture: "amd64",
   features: ["context"],
   registeredAtMs: 0,
 };

@@ -18,7 +18,7 @@ import type { Digest, Image } from "#model/image.ts";
 import * as contents from "./contents.ts";
 import { furnishRoot } from "./root.ts";
 
-const recipeVersion = 1;
+const recipeVersion = 2;
 const suiteName = /^[a-z]+$/;
 const packageName = /^[a-z0-9][a-z0-9+.-]+$/;
 
@@ -165,7 +165,7 @@ async function record(
   const image: Image = {
     name: spec.name,
     role: "base",
-    architecture: "x86_64",
+    architecture: "amd64",
     disk: { ...disk, format: "qcow2", virtualBytes: bytes(spec.diskBytes) },
     boot: { kind: "kernel", kernel, initrd: initialDisk, commandLine: contents.debianCommandLine },
     features: ["agent", "context"],

@@ -10,7 +10,7 @@ import type { DebianPackage } from "#drivers/guest/debian-packages.ts";
 import type { BuildProgress, BuiltGuest, SoftwareSpec } from "#drivers/guest/port.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 
-const recipeVersion = 1;
+const recipeVersion = 2;
 const packageName = /^[a-z0-9][a-z0-9+.-]+$/;
 
 /**
@@ -79,7 +79,7 @@ async function make(
     image: {
       name: spec.name,
       role: "software",
-      architecture: "x86_64",
+      architecture: "amd64",
       disk: { ...blob, format: "raw", virtualBytes: blob.sizeBytes },
       features: [],
       registeredAtMs: 0,

@@ -13,7 +13,7 @@ import * as contents from "./contents.ts";
 import { tinyInitrd } from "./initrd.ts";
 
 /** Raised when the way it is put together changes. */
-const recipeVersion = 1;
+const recipeVersion = 2;
 
 /**
  * The tiny guest: Debian's cloud kernel and everything else in an initial RAM disk, from packages that are fetched and
@@ -71,7 +71,7 @@ async function make(
     image: {
       name: "tiny",
       role: "base",
-      architecture: "x86_64",
+      architecture: "amd64",
       boot: {
         kind: "kernel",
         kernel: kernelBlob,

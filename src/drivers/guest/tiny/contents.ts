@@ -68,10 +68,11 @@ export const tinyModules: readonly string[] = [
 /**
  * No random numbers are waited for, memory that is plugged in is used, a panic is seen by the machine rather than
  * waited out, and the console is the serial line. What an emulated processor would spend time on without being any
- * safer for it (mitigations, self-tests, security modules nobody configures here) is left out.
+ * safer for it (mitigations, self-tests, security modules nobody configures here, a kernel moved to a secret place from programs that
+ * are root all the same) is left out.
  */
 export const tinyCommandLine =
-  "console=ttyS0 quiet rdinit=/init net.ifnames=0 panic=-1 random.trust_cpu=on memhp_default_state=online_movable mitigations=off lsm=capability cryptomgr.notests";
+  "console=ttyS0 quiet rdinit=/init net.ifnames=0 panic=-1 random.trust_cpu=on memhp_default_state=online_movable mitigations=off lsm=capability nokaslr cryptomgr.notests";
 
 /** Small files that every Unix program looks for. */
 export const tinyFiles: readonly (readonly [path: string, content: string, mode: number])[] = [

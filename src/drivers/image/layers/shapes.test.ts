@@ -7,7 +7,7 @@ import { shapeKey, shapeOfFile, shapesOf } from "./shapes.ts";
 const inMemory: Image = {
   name: "tiny",
   role: "base",
-  architecture: "x86_64",
+  architecture: "amd64",
   features: [],
   registeredAtMs: 0,
 };

@@ -16,7 +16,7 @@ const vm = {
   base: {
     name: "debian",
     role: "base",
-    architecture: "x86_64",
+    architecture: "amd64",
     features: [],
     registeredAtMs: 0,
     disk: {
