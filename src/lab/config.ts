@@ -33,8 +33,10 @@ export type HostConfig = {
   readonly memoryBytes: Bytes;
   /** Appliances' network namespaces are named this and something. */
   readonly netnsPrefix: string;
-  /** Directories below which jobs may read and write files of this host; absent: /srv/consort. */
+  /** Directories below which jobs and images may read and write files of this host; absent: /srv/consort. */
   readonly stagingDirectories?: readonly string[];
+  /** Path of the network namespace from which servers outside the cloud are reached; absent: the host's own. */
+  readonly outsideNetns?: string;
 };
 
 export type ClusterConfig = {

@@ -108,6 +108,8 @@ function hostConfig(options: ProgramOptions, node: LabNode, layout: LabLayout): 
     cpuMilli: spec?.cpuMilli ?? milliCpu(0),
     memoryBytes: spec?.memoryBytes ?? bytes(0),
     netnsPrefix: `${netnsName(options.name, node.id)}.`,
+    // A lab's networks lead nowhere: to its hosts the machine's own network is the world.
+    outsideNetns: "/proc/1/ns/net",
   };
 }
 

@@ -11,8 +11,8 @@ import type { Manager } from "#main/process.ts";
 
 /** The same on every host, so that others find it again after a restart; any free one where it is taken. */
 const usualPort = 7420;
-/** Where files may be fetched from by their addresses on this host. */
-const fileRoots = ["/var/lib/consort/files"];
+/** Where files may be fetched from by their addresses on a host that says nothing else. */
+const fileRoots = ["/srv/consort"];
 
 /** What a host needs to hold images and checkpoints. Not recovered yet: the host manager does that. */
 export async function hostContent({ config, clock, log }: Manager<HostConfig>): Promise<ContentDrivers> {
@@ -23,7 +23,11 @@ export async function hostContent({ config, clock, log }: Manager<HostConfig>): 
   );
   const images = outsideImages({
     store,
-    transfer: openTransfer({ clock, roots: fileRoots }),
+    transfer: openTransfer({
+      clock,
+      roots: config.stagingDirectories ?? fileRoots,
+      ...(config.outsideNetns === undefined ? {} : { netns: config.outsideNetns }),
+    }),
     subprocess: systemSubprocess(),
     sizeBytesMax: blobLimits.blobBytesMax,
   });

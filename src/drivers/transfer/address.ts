@@ -16,6 +16,8 @@ export type Address = {
   /** With its "?", of http and https. */
   readonly query: string;
   readonly secret: Secret;
+  /** Path of the network namespace it is reached from; absent: this process's own. */
+  readonly netns?: string;
 };
 
 /** @throws bad_input */

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { ConsortError } from "#base/errors.ts";
 import type { ErrorCode } from "#base/errors.ts";
+import type { Address } from "./address.ts";
 import { transferLimits } from "./limits.ts";
 
 /** Options as in curl's configuration files, without the dashes; `true` for one without a value. */
@@ -26,14 +27,23 @@ const told = /^consort-status=(\d*) redirect=(.*)$/m;
  * Runs curl once. What it is to do goes through a pipe, so that no secret shows in the list of processes, and it reads no
  * configuration of a user's. Rejects with the code of what went wrong; `conflict`: this server cannot go on where asked.
  */
-export async function curl(run: CurlRun, signal: AbortSignal): Promise<CurlAnswer> {
+export async function curl(
+  { netns }: Pick<Address, "netns">,
+  run: CurlRun,
+  signal: AbortSignal,
+): Promise<CurlAnswer> {
   signal.throwIfAborted();
   const stop = new AbortController();
-  const child = spawn("curl", ["--disable", "--config", "-"], {
-    stdio: ["pipe", run.outputFd ?? "pipe", "pipe"],
-    signal: AbortSignal.any([signal, stop.signal]),
-    killSignal: "SIGKILL",
-  });
+  const [file, args] = ["curl", ["--disable", "--config", "-"]] as const;
+  const child = spawn(
+    netns === undefined ? file : "nsenter",
+    netns === undefined ? args : [`--net=${netns}`, file, ...args],
+    {
+      stdio: ["pipe", run.outputFd ?? "pipe", "pipe"],
+      signal: AbortSignal.any([signal, stop.signal]),
+      killSignal: "SIGKILL",
+    },
+  );
   const looking = setInterval(() => {
     try {
       if (child.pid !== undefined) run.look?.(child.pid);

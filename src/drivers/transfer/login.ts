@@ -65,15 +65,15 @@ async function logIn(at: Address, run: CurlRun, signal: AbortSignal): Promise<Cu
   if (user === undefined)
     throw new ConsortError("forbidden", `Cannot log in at ${at.authority}: a user's name was wanted`);
   const login: CurlOption[] = [["user", `${user}:${secret["password"] ?? ""}`]];
-  if (scheme === "ftp") return curl({ ...run, options: [...run.options, ...login] }, signal);
+  if (scheme === "ftp") return curl(at, { ...run, options: [...run.options, ...login] }, signal);
   login.push(...hostKey(at));
   const { privateKey } = secret;
-  if (privateKey === undefined) return curl({ ...run, options: [...run.options, ...login] }, signal);
+  if (privateKey === undefined) return curl(at, { ...run, options: [...run.options, ...login] }, signal);
   const directory = await mkdtemp(join(tmpdir(), "consort-key-"));
   try {
     await writeFile(join(directory, "key"), privateKey.trimEnd() + "\n", { mode: 0o600 });
     login.push(["key", join(directory, "key")]);
-    return await curl({ ...run, options: [...run.options, ...login] }, signal);
+    return await curl(at, { ...run, options: [...run.options, ...login] }, signal);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

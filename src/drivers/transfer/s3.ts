@@ -21,11 +21,11 @@ export const s3Server: Server = {
       ["url", url],
       ["head", true],
     ] as const;
-    return described(await curl({ options }, signal));
+    return described(await curl(at, { options }, signal));
   },
   read: async (at, offset, into, signal) => {
     const url = signed(at, { method: "GET", key: keyOf(at) });
-    await curl({ ...into, options: [["url", url], ...continueAt(offset)] }, signal);
+    await curl(at, { ...into, options: [["url", url], ...continueAt(offset)] }, signal);
   },
   write: async (file, at, look, signal) => {
     const md5 = createHash("md5");
@@ -38,7 +38,7 @@ export const s3Server: Server = {
       ["header", `Content-MD5: ${md5.digest("base64")}`],
       ["header", "Expect:"],
     ] as const;
-    await curl({ options, look }, signal);
+    await curl(at, { options, look }, signal);
   },
   list: async (at, signal) => {
     const prefix = at.path === "/" ? "" : `${keyOf(at).replace(/\/*$/, "")}/`;
@@ -53,6 +53,7 @@ export const s3Server: Server = {
         ...(more === undefined ? {} : { "continuation-token": more }),
       };
       const answer = await curl(
+        at,
         { options: [["url", signed(at, { method: "GET", key: "", query })]] },
         signal,
       );
@@ -67,6 +68,7 @@ export const s3Server: Server = {
   remove: async (at, signal) => {
     const url = signed(at, { method: "DELETE", key: keyOf(at) });
     await curl(
+      at,
       {
         options: [
           ["url", url],

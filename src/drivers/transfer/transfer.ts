@@ -32,14 +32,20 @@ export type TransferOptions = {
   readonly clock: Clock;
   /** Directories whose files may be read and written by their addresses. */
   readonly roots: readonly string[];
+  /** Path of the network namespace that servers are reached from; absent: this process's own. */
+  readonly netns?: string;
 };
 
 /** Transfers by curl, a process each, and of files of this host. */
-export function openTransfer({ clock, roots }: TransferOptions): Transfer {
+export function openTransfer({ clock, roots, netns }: TransferOptions): Transfer {
   const files = new LocalFiles(roots);
+  const reach = (place: Place): Address => ({
+    ...parseAddress(place),
+    ...(netns === undefined ? {} : { netns }),
+  });
   return {
     download: async (from, file, expected, onProgress, signal) => {
-      const at = parseAddress(from);
+      const at = reach(from);
       const part = `${file}.part`;
       if (at.scheme === "file") {
         await files.read(at, part, expected.sizeBytesMax ?? Infinity, onProgress, signal);
@@ -49,7 +55,7 @@ export function openTransfer({ clock, roots }: TransferOptions): Transfer {
       return settle(from, part, file, expected, signal);
     },
     upload: async (file, to, onProgress, signal) => {
-      const at = parseAddress(to);
+      const at = reach(to);
       if (at.scheme === "file") return files.write(file, at, onProgress, signal);
       const path = await realpath(file);
       const { size } = await stat(path);
@@ -61,11 +67,11 @@ export function openTransfer({ clock, roots }: TransferOptions): Transfer {
       onProgress({ doneBytes: size, totalBytes: size });
     },
     list: async (place, signal) => {
-      const at = parseAddress(place);
+      const at = reach(place);
       return at.scheme === "file" ? files.list(at) : servers[at.scheme].list(at, signal);
     },
     remove: async (place, signal) => {
-      const at = parseAddress(place);
+      const at = reach(place);
       if (at.scheme === "file") return files.remove(at);
       await servers[at.scheme].remove(at, signal).catch((cause: unknown) => {
         if (codeOf(cause) !== "not_found") throw cause;

@@ -7,14 +7,15 @@ import type { Description, Server } from "./server.ts";
 
 /** http and https: read with ranges, written with PUT. What is secret stays with the first server when it redirects. */
 export const webServer: Server = {
-  describe: async (at, signal) => described(await head(urlOf(at), authentication(at), redirects(at), signal)),
+  describe: async (at, signal) =>
+    described(await head(at, urlOf(at), authentication(at), redirects(at), signal)),
   read: async (at, offset, into, signal) => {
     const options: CurlOption[] = [["url", urlOf(at)], ...authentication(at), ...continueAt(offset)];
-    await curl({ ...into, options, redirectsTo: redirects(at) }, signal);
+    await curl(at, { ...into, options, redirectsTo: redirects(at) }, signal);
   },
   write: async (file, at, look, signal) => {
     const options: CurlOption[] = [["url", urlOf(at)], ["upload-file", file], ...authentication(at)];
-    await curl({ options, look }, signal);
+    await curl(at, { options, look }, signal);
   },
   list: async (at) => {
     throw new ConsortError(
@@ -23,7 +24,7 @@ export const webServer: Server = {
     );
   },
   remove: async (at, signal) => {
-    await curl({ options: [["url", urlOf(at)], ["request", "DELETE"], ...authentication(at)] }, signal);
+    await curl(at, { options: [["url", urlOf(at)], ["request", "DELETE"], ...authentication(at)] }, signal);
   },
 };
 
@@ -44,14 +45,15 @@ export const continueAt = (offset: number): CurlOption[] =>
   offset === 0 ? [] : [["continue-at", String(offset)]];
 
 /** Asks about content without reading it. Undefined when the server answers no such question. */
-export async function head(
+async function head(
+  at: Address,
   url: string,
   options: readonly CurlOption[],
   redirectsTo: readonly string[],
   signal: AbortSignal,
 ): Promise<CurlAnswer | undefined> {
   try {
-    return await curl({ options: [["url", url], ["head", true], ...options], redirectsTo }, signal);
+    return await curl(at, { options: [["url", url], ["head", true], ...options], redirectsTo }, signal);
   } catch (cause) {
     const { status } = (cause instanceof ConsortError ? cause.details : {}) as { status?: number };
     if (status === 405 || status === 501) return undefined;

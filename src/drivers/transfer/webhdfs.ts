@@ -26,11 +26,12 @@ export const webHdfsServer: Server = {
   },
   read: async (at, offset, into, signal) => {
     const options: CurlOption[] = [["url", urlOf(at, "OPEN", { offset: String(offset) })]];
-    await curl({ ...into, options, redirectsTo: schemesOf(at) }, signal);
+    await curl(at, { ...into, options, redirectsTo: schemesOf(at) }, signal);
   },
   write: async (file, at, look, signal) => {
     const create = urlOf(at, "CREATE", { overwrite: "true" });
     const { status, redirect } = await curl(
+      at,
       {
         options: [
           ["url", create],
@@ -49,7 +50,7 @@ export const webHdfsServer: Server = {
       ["upload-file", file],
       ["header", "Content-Type: application/octet-stream"],
     ];
-    await curl({ options, look }, signal);
+    await curl(at, { options, look }, signal);
   },
   list: async (at, signal) => {
     const { FileStatuses } = (await ask(at, "GET", "LISTSTATUS", signal)) as {
@@ -87,7 +88,7 @@ async function ask(at: Address, method: string, operation: string, signal: Abort
     ["url", urlOf(at, operation)],
     ["request", method],
   ];
-  const { text } = await curl({ options }, signal);
+  const { text } = await curl(at, { options }, signal);
   try {
     const answer: unknown = JSON.parse(text);
     if (typeof answer === "object" && answer !== null) return answer;
