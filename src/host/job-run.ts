@@ -97,7 +97,12 @@ export class JobRun {
         await this.#step(this.#entry.phase, signal);
       } catch (cause) {
         signal.throwIfAborted();
-        await this.#held(cause, signal);
+        await this.#held(cause, signal).catch(async (worse: unknown) => {
+          // What cannot even be written down is tried again, as a disk may be full for a while.
+          signal.throwIfAborted();
+          this.#parts.log.warn(`Cannot go on with job ${spoolKey(this.#entry)}: ${messageOf(worse)}`);
+          await this.#parts.clock.sleep(limits.convergeRetryMs, signal);
+        });
       }
     }
   }

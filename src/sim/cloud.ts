@@ -3,6 +3,7 @@ import { seededRandom } from "#base/seeded-random.ts";
 import { keys } from "#cluster/records.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { ClusterService } from "#cluster/service.ts";
+import type { FakeJobMachine } from "#drivers/job/fake.ts";
 import type { FakeHostNetwork } from "#drivers/network/fake.ts";
 import type { FakeGatewayState } from "#drivers/network/tunnels/fake.ts";
 import type { StoreEntry } from "#drivers/store/port.ts";
@@ -174,6 +175,11 @@ export class SimulatedCloud implements Cloud {
   /** Ms since the beginning of the run. */
   get nowMs(): number {
     return this.#time.nowMs;
+  }
+
+  /** What runs for jobs on the hosts, whatever their managers believe. */
+  jobMachines(): ReadonlyMap<HostId, FakeJobMachine> {
+    return new Map([...this.#hosts].map(([id, { jobs }]) => [id, jobs]));
   }
 
   /** The plan that is durable on a host's disk. */

@@ -1,3 +1,6 @@
+import type { ApplianceId } from "#base/ids.ts";
+import { fakeJobMachine, fakeSpoolDisk } from "#drivers/job/fake.ts";
+import type { FakeJobMachine } from "#drivers/job/fake.ts";
 import { FakeHostNetwork } from "#drivers/network/fake.ts";
 import type { FakeGatewayState } from "#drivers/network/tunnels/fake.ts";
 import { noAppliances } from "#drivers/appliance/none.ts";
@@ -12,6 +15,7 @@ import { incarnationClock } from "#sim/drivers/clock.ts";
 import { simulatedDisk, simulatedKeeper } from "#sim/drivers/disk.ts";
 import type { SimulatedDisk } from "#sim/drivers/disk.ts";
 import { SimulatedMachine } from "#sim/drivers/machine.ts";
+import { simulatedJobs } from "#sim/drivers/jobs.ts";
 import { forgetNetwork, simulatedNetwork, simulatedTunnels } from "#sim/drivers/network.ts";
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
 import { tracedLog } from "#sim/kernel/log.ts";
@@ -26,6 +30,8 @@ export class HostSite {
   readonly network = new FakeHostNetwork();
   readonly tunnels: FakeGatewayState | undefined;
   readonly disk: SimulatedDisk = simulatedDisk();
+  readonly jobs: FakeJobMachine;
+  readonly #spool = fakeSpoolDisk();
   readonly clock: PlaceClock;
   readonly process: SimulatedProcess;
   readonly #buses: Buses;
@@ -52,6 +58,10 @@ export class HostSite {
       settings: parts.settings,
       onChange: parts.onChange,
     });
+    this.jobs = fakeJobMachine(
+      (id) => this.#runOf(id),
+      () => this.clock.monotonic(),
+    );
     this.process = new SimulatedProcess({
       name: hostAddress(record.id),
       time,
@@ -62,6 +72,13 @@ export class HostSite {
       program: (life) => this.#manage(life),
       onDead: (life) => parts.buses.died(life, this.#losesPower),
     });
+  }
+
+  /** Of an appliance that executes: another run of it has nothing of the one before. */
+  #runOf(id: ApplianceId): string | undefined {
+    const one = this.machine.present.get(id);
+    if (one === undefined || this.machine.stateOf(one) !== "running") return undefined;
+    return `${one.startedAt} ${one.restarts} ${one.plan.generation}`;
   }
 
   losePower(downForMs: number): void {
@@ -94,6 +111,7 @@ export class HostSite {
         ? {
             appliances: new SimulatedApplianceDriver({ machine: this.machine, life, clock, settings }),
             network: simulatedNetwork(this.network, life, settings),
+            jobs: simulatedJobs({ machine: this.jobs, spool: this.#spool, disk: this.disk }, life, settings),
           }
         : {
             appliances: noAppliances,
