@@ -7,6 +7,7 @@ import type { Command, CommandContext } from "#cli/command.ts";
 import { commandHelp } from "#cli/help-text.ts";
 import type { Outcome, Verb } from "#cli/image-verb.ts";
 import { addImage, addOptions, register, uploadImage } from "#cli/image-add.ts";
+import { build, buildOptions } from "#cli/image-build.ts";
 import { describeImage, formatImages } from "#cli/image-text.ts";
 import { count, size } from "#cli/quantities.ts";
 import { findCommand } from "#cli/run.ts";
@@ -44,6 +45,7 @@ const verbs: Readonly<Record<string, Verb>> = {
     usage: "image upload NAME [FILE]",
     run: async (client, words, given, context) => told(await uploadImage(client, words, given, context)),
   },
+  build,
   rm: {
     takes: [1, 1],
     usage: "image rm NAME",
@@ -76,11 +78,13 @@ export const command: Command = {
   options: {
     ...apiOptions,
     ...addOptions,
+    ...buildOptions,
     add: { about: "discover: register what is found" },
     detach: { about: "add, upload, discover --add: do not wait until it is ready", short: "d" },
   },
   about: [
     "add: a host fetches the disk at an address (file, http, https, ftp, sftp, s3, webhdfs), checks it and looks into it;\nthe name stands for it from then on. What is broken off is gone on with. upload: brings a file from here.\nRegistered again under its name, an image replaces the one before for what is brought up from then on.",
+    "build: makes an image on this machine and uploads it. tiny: Debian's kernel with busybox, SSH and guest agent, all in\nmemory. debian: a Debian system on a disk, with the packages named; wants root. software: a read-only disk of a\ndirectory and of unpacked packages, for /opt/NAME. What was built of the same is found in /var/cache/consort\n(CONSORT_CACHE_DIR).",
     "discover: what is in a directory: each description (NAME.image.json) and each disk beside them. rm: refused while an\nensemble is made from it. gc: has every host remove content that nobody needs now.",
     "Ctrl-C ends the wait only: the manager goes on. An upload is gone on with when it is begun again.",
   ],
@@ -96,6 +100,11 @@ export const command: Command = {
     {
       line: "consort image add tiny --kernel s3://boot/vmlinuz --initrd s3://boot/initrd --credentials boot",
       what: "no disk at all",
+    },
+    { line: "consort image build tiny", what: "boots in two or three seconds without KVM" },
+    {
+      line: "sudo consort image build debian lamp --packages apache2,php,mariadb-server --disk 4GiB",
+      what: "a Debian guest with software of its own",
     },
     {
       line: "consort image discover sftp://store/images --credentials store --add",
