@@ -1,5 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
 import type { OperationId } from "#base/ids.ts";
+import type { CheckpointWish } from "#cluster/checkpoint-requests.ts";
 import type { MigrateRequest } from "#cluster/migrating.ts";
 import type { ResizeRequest } from "#cluster/adjusting.ts";
 import type { ClusterService } from "#cluster/service.ts";
@@ -7,6 +8,7 @@ import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { Digest, ImageSpec } from "#model/image.ts";
 import type { JobSpec } from "#model/job.ts";
+import type { Checkpoints, CheckpointRequestStatus, CheckpointStatus } from "#protocol/http/checkpoint.ts";
 import type { ImageStatus } from "#protocol/http/image.ts";
 import type { JobOutput, JobStatus } from "#protocol/http/job.ts";
 import type { Operation } from "#protocol/http/operation.ts";
@@ -26,6 +28,8 @@ export class FakeService implements ClusterService {
   forgottenCursor = 0;
   /** What `exec` does; tests replace it. */
   onExec: (...call: Exec) => Promise<number> = async () => 0;
+  readonly checkpointRequests: CheckpointRequestStatus[] = [];
+  readonly taken: CheckpointStatus[] = [];
   jobList: JobStatus[] = [];
   readonly declaredJobs = new Map<string, JobSpec>();
   /** What every job wrote. */
@@ -132,6 +136,32 @@ export class FakeService implements ClusterService {
       tunnels: {},
       cpuUsedMilli: {},
     };
+  }
+
+  async takeCheckpoints(ensemble: string, wish: CheckpointWish): Promise<CheckpointRequestStatus> {
+    this.#find(ensemble);
+    this.asked.push({ verb: "checkpoint", name: ensemble, wish });
+    const request: CheckpointRequestStatus = {
+      id: "r-1",
+      ensemble,
+      appliances: wish.appliances.map((name) => `${ensemble}/${name}`),
+      together: wish.together,
+      state: "done",
+      requestedAtMs: 1000,
+    };
+    this.checkpointRequests.push(request);
+    return request;
+  }
+
+  async checkpoints(ensemble: string): Promise<Checkpoints> {
+    this.#find(ensemble);
+    return { checkpoints: this.taken, requests: this.checkpointRequests };
+  }
+
+  async restore(name: string, from: { appliance: string; checkpoint?: string }): Promise<Operation> {
+    this.#find(name);
+    this.asked.push({ verb: "restore", name, from });
+    return this.#begin({ kind: "restore", ensemble: name });
   }
 
   async submitJob(job: JobSpec): Promise<JobStatus> {

@@ -5,6 +5,7 @@ import { ensembleRoutes } from "#api/ensembles.ts";
 import { eventRoutes } from "#api/events.ts";
 import { hostRoutes } from "#api/hosts.ts";
 import { imageRoutes } from "#api/images.ts";
+import { checkpointRoutes } from "#api/checkpoints.ts";
 import { jobRoutes } from "#api/jobs.ts";
 import { metricsRoutes } from "#api/metrics.ts";
 import { operationRoutes } from "#api/operations.ts";
@@ -23,6 +24,7 @@ export const apiRoutes: readonly Route[] = [
   ...hostRoutes,
   ...imageRoutes,
   ...jobRoutes,
+  ...checkpointRoutes,
   ...secretRoutes,
   ...operationRoutes,
   ...snapshotRoutes,

@@ -56,6 +56,8 @@ export const limits = {
   checkpointsAtOnce: 2,
   /** After one by policy failed, and no more often than this. */
   checkpointRetryMs: millis(5000),
+  /** Requests for checkpoints that are over kept for reading. */
+  checkpointRequestsKept: 50,
   /** Events kept for readers that come back. */
   eventsKept: 10_000,
   /** Events written at once; more wait for the next commit. */

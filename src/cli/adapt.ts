@@ -5,7 +5,7 @@ import { conclude, follow } from "#cli/follow.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 
 export type Adaptation = {
-  readonly verb: "resize" | "suspend" | "resume" | "migrate";
+  readonly verb: "resize" | "suspend" | "resume" | "migrate" | "restore";
   readonly ensemble: string;
   readonly body: unknown;
   /** As the user named it. */

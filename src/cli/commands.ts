@@ -78,6 +78,18 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("#cli/migrate.ts"),
   },
   {
+    name: "checkpoint",
+    summary: "Keep the state of virtual machines, on other hosts or in a store",
+    group: "Ensembles",
+    load: () => import("#cli/checkpoint.ts"),
+  },
+  {
+    name: "restore",
+    summary: "Set a virtual machine back to a checkpoint",
+    group: "Ensembles",
+    load: () => import("#cli/restore.ts"),
+  },
+  {
     name: "suspend",
     summary: "Hold appliances where they are",
     group: "Ensembles",

@@ -51,6 +51,8 @@ const places: Readonly<Record<string, readonly Place[]>> = {
   down: [first(ensembles)],
   resize: [first(appliances)],
   migrate: [first(appliances)],
+  checkpoint: [first(appliances), firstWord("ls"), { after: ["ls"], offer: ensembles }],
+  restore: [first(appliances)],
   suspend: [first(appliances)],
   resume: [first(appliances)],
   explain: [first(ensembles)],

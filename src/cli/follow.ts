@@ -105,6 +105,8 @@ function doneText(operation: Operation): string {
       return `${name}: ${done} of ${total} run where they were to go${took}\n`;
     case "suspend":
       return `${name}: ${total === 0 ? "all were held already" : `${done} of ${total} held`}${took}\n`;
+    case "restore":
+      return `${name} is restored: ${done} of ${total} ready${took}\n`;
     case "resume":
       return `${name}: ${total === 0 ? "none was held" : `${done} of ${total} go on`}${took}\n`;
     default:
@@ -130,6 +132,7 @@ const cannot: Readonly<Record<Operation["kind"], string>> = {
   suspend: "suspend",
   migrate: "migrate",
   resume: "resume",
+  restore: "restore",
 };
 
 function whyFailed(operation: Operation): string {

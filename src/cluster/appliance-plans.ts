@@ -1,6 +1,7 @@
 import { digest } from "#base/digest.ts";
 import { applianceId, applianceName, networkId } from "#base/ids.ts";
 import { parseNetwork } from "#base/ipv4.ts";
+import type { RestoreRecord } from "#cluster/checkpoints.ts";
 import { isStillLeaving } from "#cluster/leaving.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { lastingPart, vmPlan } from "#cluster/vm-plans.ts";
@@ -82,10 +83,21 @@ function appliancePlan(
     ...(spec.suspended === undefined ? {} : { suspended: spec.suspended }),
     ...(spec.memoryBytes === undefined ? {} : { memoryBytes: spec.memoryBytes }),
   };
-  const generation = generationOf(plan);
+  const lasting = generationOf(plan);
+  const restore = record.restores?.[id];
+  // Whoever restores it once more wants it made anew.
+  const generation = restore === undefined || restore.again === 0 ? lasting : `${lasting}+${restore.again}`;
+  if (vm !== undefined && restore !== undefined && isOf(restore, lasting)) {
+    const { again: _again, ...from } = restore;
+    plan.vm = { ...vm, restore: from };
+  }
   if (spec.onHostLoss === "elsewhere") plan.leased = true;
   return isStillLeaving(record, id) ? { ...plan, generation, held: true } : { ...plan, generation };
 }
+
+/** A checkpoint of what was declared differently is none of this machine. */
+const isOf = ({ checkpoints: [newest] }: RestoreRecord, lasting: string): boolean =>
+  newest?.generation.split("+")[0] === lasting;
 
 /** What all its traffic is promised; one without networks has none. */
 export function trafficPlan({ id, spec }: Appliance, record: EnsembleRecord): TrafficPlan[] {

@@ -6,6 +6,7 @@ import { held, keepingAdjustments, resized } from "#cluster/adjusting.ts";
 import type { Adjusted, ResizeRequest } from "#cluster/adjusting.ts";
 import { checkHolds, checkMapping, mappingProblem, planResult } from "#cluster/admission.ts";
 import { allocate } from "#cluster/allocation.ts";
+import { restoreOf, withRestore } from "#cluster/checkpoint-requests.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
 import { migrationProblem, namedToMove, newMove } from "#cluster/migrating.ts";
@@ -108,6 +109,7 @@ export class Changes {
         paths: mapping.paths,
         ...allocate(ensemble, before, this.#holders(ensemble.name)),
         ...(Object.keys(images).length === 0 ? {} : { images }),
+        ...(before?.restores === undefined ? {} : { restores: before.restores }),
         unleased: unleasedAfter(before, placed),
         revision: (before?.revision ?? 0) + 1,
       },
@@ -185,6 +187,24 @@ export class Changes {
         return { record: withMoves(before, after, ids, () => newMove(parts)), appliances: ids, destinations };
       });
     });
+  }
+
+  /** Makes a machine anew from a checkpoint of it. */
+  restore(
+    name: string,
+    from: { readonly appliance: string; readonly checkpoint?: string },
+  ): Promise<Operation> {
+    return this.#inOrder(name, () =>
+      this.admitInTurn(async (context) =>
+        this.#accept("restore", () => {
+          const before = knownEnsemble(context, name);
+          if (before.state === "removing") {
+            throw new ConsortError("conflict", `Cannot restore ${name}: it is being removed`);
+          }
+          return { record: withRestore(before, restoreOf(context, before, from)) };
+        }),
+      ),
+    );
   }
 
   /** Holds appliances, or lets them go on. */

@@ -10,6 +10,7 @@ import { Dispatcher } from "#cluster/dispatcher.ts";
 import { EventLog } from "#cluster/event-log.ts";
 import type { DesiredCloud } from "#cluster/host-plans.ts";
 import { contentPlans, lookUpImage } from "#cluster/images.ts";
+import { checkpointContent, checkpointPlans } from "#cluster/checkpoints.ts";
 import { jobPlans } from "#cluster/jobs.ts";
 import { HostsSeen } from "#cluster/hosts-seen.ts";
 import type { ImageLookup } from "#cluster/image-names.ts";
@@ -18,7 +19,7 @@ import { Operations } from "#cluster/operations.ts";
 import type { PaceKeeper } from "#cluster/pace-keeper.ts";
 import type { Observed } from "#cluster/progress.ts";
 import type { HostFates } from "#cluster/recovery.ts";
-import { ClusterState } from "#cluster/state.ts";
+import { ClusterState, placementOf } from "#cluster/state.ts";
 import type { Term } from "#cluster/term.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { SecretStore } from "#drivers/secret/port.ts";
@@ -126,12 +127,16 @@ export class ClusterContext {
       tunnels: this.state.tunnels(),
       topology: this.parts.topology,
       jobs: jobPlans(this.state.jobs().values()),
+      checkpoints: checkpointPlans(this.state.checkpointRequests().values(), (id) =>
+        placementOf(this.state, id),
+      ),
       content: contentPlans({
         images: this.state.images(),
         ensembles: this.state.ensembles(),
         hosts: this.state.hosts(),
         standing: (host) => this.state.standing(host),
         token: this.contentToken,
+        checkpoints: checkpointContent(this.state.checkpoints().values(), this.state.ensembles()),
       }),
     };
   }

@@ -21,6 +21,7 @@ import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Appliance } from "#model/appliances.ts";
 import type { Topology } from "#model/topology.ts";
 import type {
+  CheckpointPlan,
   HostPlan,
   MovePlan,
   SegmentMember,
@@ -39,6 +40,7 @@ export type DesiredCloud = {
   readonly tunnels: ReadonlyMap<string, TunnelRecord>;
   readonly topology: Topology;
   readonly jobs?: ReadonlyMap<HostId, readonly JobPlan[]>;
+  readonly checkpoints?: ReadonlyMap<HostId, readonly CheckpointPlan[]>;
   readonly content?: ReadonlyMap<HostId, ContentPlan>;
 };
 
@@ -66,6 +68,7 @@ export function hostPlanBodies(cloud: DesiredCloud): ReadonlyMap<HostId, HostPla
         pieces.get(id) ?? [],
         tunnels.get(id) ?? noTunnels,
         cloud.jobs?.get(id),
+        cloud.checkpoints?.get(id),
         cloud.content?.get(id),
       ),
     );
@@ -81,6 +84,7 @@ function bodyOf(
   pieces: readonly Piece[],
   tunnels: readonly TunnelPlan[],
   jobs: readonly JobPlan[] | undefined,
+  checkpoints: readonly CheckpointPlan[] | undefined,
   content: ContentPlan | undefined,
 ): HostPlanBody {
   const last = lastOf.get(host);
@@ -91,6 +95,7 @@ function bodyOf(
     last?.tunnels === tunnels &&
     isSameContent &&
     sameItems(last.jobs, jobs ?? []) &&
+    digest(last.checkpoints ?? []) === digest(checkpoints ?? []) &&
     sameItems(madeOf.get(last), pieces)
   ) {
     return last;
@@ -106,6 +111,7 @@ function bodyOf(
     ...(traffic.length === 0 ? {} : { traffic }),
     ...(monitors.length === 0 ? {} : { monitors }),
     ...(jobs === undefined ? {} : { jobs }),
+    ...(checkpoints === undefined ? {} : { checkpoints }),
     ...content,
   };
   madeOf.set(body, pieces);
@@ -135,7 +141,8 @@ export function fingerprintOf(body: HostPlanBody): string {
   const jobs = body.jobs === undefined ? [] : [digest(body.jobs)];
   const content = contentIn(body);
   const held = content.blobs === undefined ? [] : [digest(content)];
-  return [body.host, ...parts, digest(body.tunnels), ...jobs, ...held].join(" ");
+  const checkpoints = body.checkpoints === undefined ? [] : [`c${digest(body.checkpoints)}`];
+  return [body.host, ...parts, digest(body.tunnels), ...jobs, ...held, ...checkpoints].join(" ");
 }
 
 /** What a record's pieces were made from, apart from the record. */

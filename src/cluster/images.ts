@@ -1,6 +1,7 @@
 import { digest } from "#base/digest.ts";
 import type { HostId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
+import type { CheckpointContent } from "#cluster/checkpoints.ts";
 import type { EnsembleRecord, HostRecord, HostStanding } from "#cluster/records.ts";
 import { blobsOf } from "#model/image.ts";
 import type { Image, ImageSpec } from "#model/image.ts";
@@ -74,6 +75,7 @@ type ContentCloud = {
   readonly hosts: ReadonlyMap<HostId, HostRecord>;
   readonly standing: (host: HostId) => HostStanding;
   readonly token: string;
+  readonly checkpoints?: ReadonlyMap<HostId, CheckpointContent>;
 };
 
 /** What content is to be where, apart from what appliances need, which is with them. */
@@ -91,21 +93,34 @@ export function contentPlans(cloud: ContentCloud): ReadonlyMap<HostId, ContentPl
     .filter(({ role, blobPort }) => role === "host" && blobPort !== undefined)
     .sort((a, b) => (a.id < b.id ? -1 : 1));
   const keepers = new Map(records.map((record) => [record, keepersOf(record, holders, cloud.standing)]));
+  const peers = new Map(
+    holders.map(({ id }) => {
+      const { peers: ofCheckpoints = [] } = cloud.checkpoints?.get(id) ?? {};
+      const others = [...ofCheckpoints, ...[...keepers.values()].flat()];
+      return [id, peersOf(id, holders, others, runners.get(id) ?? [])] as const;
+    }),
+  );
+  // Those that may be sent copies of checkpoints have to know the token, too.
+  const told = new Set(
+    [...runners.keys()].flatMap((id) => [id, ...(peers.get(id) ?? []).map(({ host }) => host)]),
+  );
   const plans = new Map<HostId, ContentPlan>();
   for (const { id } of holders) {
+    const keep = cloud.checkpoints?.get(id)?.keep ?? [];
     const images = records.flatMap((record) =>
       record.image !== undefined && keepers.get(record)?.includes(id) === true ? [record.image] : [],
     );
     const imports = records
       .filter(({ state, host }) => state === "importing" && host === id)
       .map((record) => ({ id: record.id, image: record.spec }));
-    if (images.length + imports.length === 0 && !runners.has(id)) continue;
+    if (images.length + imports.length + keep.length === 0 && !told.has(id)) continue;
     plans.set(id, {
       ...(images.length === 0 ? {} : { images }),
       ...(imports.length === 0 ? {} : { imports }),
       blobs: {
-        peers: peersOf(id, holders, [...keepers.values()].flat(), runners.get(id) ?? []),
+        peers: peers.get(id) ?? [],
         token: cloud.token,
+        ...(keep.length === 0 ? {} : { keep }),
       },
     });
   }

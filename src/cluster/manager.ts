@@ -47,6 +47,8 @@ import type { EnsembleRecord } from "#cluster/records.ts";
 import { ConsolidationReconciler } from "#cluster/reconcilers/consolidation.ts";
 import { stepDrains } from "#cluster/reconcilers/drains.ts";
 import { ImageReconciler } from "#cluster/reconcilers/images.ts";
+import { checkpointViews, requestCheckpoints } from "#cluster/checkpoint-requests.ts";
+import { CheckpointReconciler } from "#cluster/reconcilers/checkpoints.ts";
 import { JobReconciler } from "#cluster/reconcilers/jobs.ts";
 import { HostReconciler } from "#cluster/reconcilers/hosts.ts";
 import { stepMoves } from "#cluster/reconcilers/moves.ts";
@@ -67,6 +69,7 @@ import type { ImageSpec } from "#model/image.ts";
 import type { JobSpec } from "#model/job.ts";
 import type { HostReport, Measurements } from "#protocol/host-report.ts";
 import type { ImageStatus } from "#protocol/http/image.ts";
+import type { Checkpoints } from "#protocol/http/checkpoint.ts";
 import type { JobOutput, JobStatus } from "#protocol/http/job.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
@@ -94,6 +97,7 @@ type Charge = {
   readonly strategies: StrategyReconciler;
   readonly jobs: JobReconciler;
   readonly images: ImageReconciler;
+  readonly checkpoints: CheckpointReconciler;
 };
 
 /**
@@ -135,6 +139,7 @@ export class ClusterManager implements ClusterService {
       changes,
       jobs: new JobReconciler(context, changes),
       images: new ImageReconciler(context),
+      checkpoints: new CheckpointReconciler(context),
       hosts: new HostReconciler(context),
       tunnels: new TunnelReconciler(context),
       recovery: new RecoveryReconciler(context),
@@ -237,13 +242,14 @@ export class ClusterManager implements ClusterService {
   }
 
   async #pass(signal: AbortSignal): Promise<void> {
-    const { context, hosts, tunnels, recovery, jobs, images } = this.#inCharge();
+    const { context, hosts, tunnels, recovery, jobs, images, checkpoints } = this.#inCharge();
     const { dispatcher, state, operations } = context;
     await state.settle(signal);
     await hosts.step(signal);
     await tunnels.step(signal);
     await jobs.step(signal);
     await images.step(signal);
+    await checkpoints.step(signal);
     const version = state.version();
     if (context.planned !== version) {
       dispatcher.update(hostPlanBodies(context.desired()), signal);
@@ -261,7 +267,7 @@ export class ClusterManager implements ClusterService {
   }
 
   #hear(report: HostReport): ReportReceipt {
-    const { context, hosts, jobs, images } = this.#inCharge();
+    const { context, hosts, jobs, images, checkpoints } = this.#inCharge();
     const { seen, events, dispatcher, state, leases, term, pace } = context;
     const wasFresh = seen.isFresh(report.host);
     const { changes, news } = seen.take(report);
@@ -279,7 +285,8 @@ export class ClusterManager implements ClusterService {
     if (!isOnRecord) hosts.changed(report.host);
     const jobNews = jobs.hear(report);
     const imageNews = images.hear(report);
-    if (news || jobNews || imageNews || !wasFresh || !isOnRecord) context.wake.now();
+    const checkpointNews = checkpoints.hear(report);
+    if (news || jobNews || imageNews || checkpointNews || !wasFresh || !isOnRecord) context.wake.now();
     return {
       epoch: term.epoch,
       leaseMs: leases.grant(report.host),
@@ -434,6 +441,21 @@ export class ClusterManager implements ClusterService {
 
   log(ensemble: string, appliance: string, maxBytes: number, signal: AbortSignal): Promise<string> {
     return relayLog(this.#parts.messaging, this.#known(ensemble), appliance, maxBytes, signal);
+  }
+
+  takeCheckpoints(
+    ...[name, wish, signal]: Parameters<ClusterService["takeCheckpoints"]>
+  ): ReturnType<ClusterService["takeCheckpoints"]> {
+    return requestCheckpoints(this.#inCharge().context, name, wish, signal);
+  }
+
+  async checkpoints(name: string, _signal: AbortSignal): Promise<Checkpoints> {
+    const { context } = this.#inCharge();
+    return checkpointViews(context, knownEnsemble(context, name).ensemble.name);
+  }
+
+  async restore(name: string, from: Parameters<ClusterService["restore"]>[1]): Promise<Operation> {
+    return this.#changes().restore(name, from);
   }
 
   async submitJob(job: JobSpec, signal: AbortSignal): Promise<JobStatus> {

@@ -380,7 +380,7 @@ export type EnsembleChange = Exclude<Operation["kind"], "drain">;
 
 /** A change by the user that can be taken back before it has its effect. */
 const canGoBack = (kind: EnsembleChange): boolean =>
-  kind !== "down" && kind !== "recover" && kind !== "migrate";
+  kind !== "down" && kind !== "recover" && kind !== "migrate" && kind !== "restore";
 
 /**
  * As it was before, except for where its appliances may still be. What was only adjusted goes back alone: strategies may

@@ -5,6 +5,7 @@ import type { HostCapacity } from "#protocol/host-report.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Leaving } from "#cluster/leaving.ts";
 import type { Moves } from "#cluster/moves.ts";
+import type { RestoreRecord } from "#cluster/checkpoints.ts";
 import type { LinkPath } from "#planner/mapping.ts";
 
 /** What the cluster manager keeps, and under which key. One record holds all of an ensemble, so a change of it is one write. */
@@ -18,6 +19,8 @@ export const keys = {
   operation: (id: string): string => `operation/${id}`,
   tunnel: (pair: string): string => `tunnel/${pair}`,
   job: (id: string): string => `job/${id}`,
+  checkpoints: (appliance: string): string => `checkpoints/${appliance}`,
+  checkpointRequest: (id: string): string => `checkpoint-request/${id}`,
   image: (name: string): string => `image/${name}`,
   /** What hosts ask of each other when they copy content. */
   contentToken: "content-token",
@@ -29,6 +32,8 @@ export const keys = {
     operation: "operation/",
     tunnel: "tunnel/",
     job: "job/",
+    checkpoints: "checkpoints/",
+    checkpointRequest: "checkpoint-request/",
     image: "image/",
     event: "event/",
   },
@@ -53,6 +58,8 @@ export type EnsembleRecord = {
   readonly unleased: Leaving;
   /** Live moves that are under way; see moves.ts. */
   readonly moves?: Moves;
+  /** What virtual machines begin from when they are made; see checkpoints.ts. */
+  readonly restores?: Readonly<Record<ApplianceId, RestoreRecord>>;
   /** Ran on a host that was forgotten, and are not to be run again: no other host is sought for them. */
   readonly over?: readonly ApplianceId[];
   /** The newest operation on it. */

@@ -4,7 +4,9 @@ import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { OperationId } from "#base/ids.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { ImageSpec } from "#model/image.ts";
+import type { CheckpointWish } from "#cluster/checkpoint-requests.ts";
 import type { JobSpec } from "#model/job.ts";
+import type { CheckpointRequestStatus, Checkpoints } from "#protocol/http/checkpoint.ts";
 import type { ImageStatus } from "#protocol/http/image.ts";
 import type { JobOutput, JobStatus, JobStream } from "#protocol/http/job.ts";
 import type { Operation } from "#protocol/http/operation.ts";
@@ -83,6 +85,20 @@ export interface ClusterService {
     onOutput: (stream: "stdout" | "stderr", chunk: Uint8Array) => void,
     signal: AbortSignal,
   ): Promise<number>;
+  /** Takes checkpoints of virtual machines now; its state is in `checkpoints`. Throws `not_found` and `bad_input`. */
+  takeCheckpoints(
+    ensemble: string,
+    wish: CheckpointWish,
+    signal: AbortSignal,
+  ): Promise<CheckpointRequestStatus>;
+  /** Complete ones, and what was requested. Throws `not_found`. */
+  checkpoints(ensemble: string, signal: AbortSignal): Promise<Checkpoints>;
+  /** Sets a machine back to a complete checkpoint, the newest unless one is named. Throws `not_found`. */
+  restore(
+    ensemble: string,
+    from: { readonly appliance: string; readonly checkpoint?: string },
+    signal: AbortSignal,
+  ): Promise<Operation>;
   /** A job, durable when it resolves; its file form is checked. Throws `not_found` without its appliance. */
   submitJob(job: JobSpec, signal: AbortSignal): Promise<JobStatus>;
   /** Newest first. */

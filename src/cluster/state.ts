@@ -1,6 +1,7 @@
 import { ConsortError } from "#base/errors.ts";
-import type { HostId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { ImageRecord } from "#cluster/images.ts";
+import type { CheckpointRequest, CheckpointsRecord } from "#cluster/checkpoints.ts";
 import type { JobRecord } from "#cluster/jobs.ts";
 import { keys } from "#cluster/records.ts";
 import type {
@@ -27,6 +28,8 @@ export class ClusterState {
   readonly #operations = new Map<string, OperationRecord>();
   readonly #tunnels = new Map<string, TunnelRecord>();
   readonly #jobs = new Map<string, JobRecord>();
+  readonly #checkpoints = new Map<string, CheckpointsRecord>();
+  readonly #checkpointRequests = new Map<string, CheckpointRequest>();
   readonly #images = new Map<string, ImageRecord>();
   readonly #standings = new Map<HostId, HostStanding>();
   readonly #revisions = new Map<string, number>();
@@ -100,6 +103,13 @@ export class ClusterState {
 
   jobs(): ReadonlyMap<string, JobRecord> {
     return this.#jobs;
+  }
+  /** By appliance. */
+  checkpoints(): ReadonlyMap<string, CheckpointsRecord> {
+    return this.#checkpoints;
+  }
+  checkpointRequests(): ReadonlyMap<string, CheckpointRequest> {
+    return this.#checkpointRequests;
   }
 
   /** The catalogue, by name. */
@@ -189,9 +199,17 @@ export class ClusterState {
       [keys.prefix.operation, this.#operations],
       [keys.prefix.tunnel, this.#tunnels],
       [keys.prefix.job, this.#jobs],
+      [keys.prefix.checkpoints, this.#checkpoints],
+      [keys.prefix.checkpointRequest, this.#checkpointRequests],
       [keys.prefix.image, this.#images],
     ];
   }
 }
 
 const keyOf = (write: StoreWrite): string => ("put" in write ? write.put : write.delete);
+
+/** Where an appliance of a present ensemble is to be. */
+export function placementOf(state: Pick<ClusterState, "ensemble">, id: ApplianceId): HostId | undefined {
+  const record = state.ensemble(id.slice(0, id.indexOf("/")));
+  return record?.state === "present" ? record.placements[id] : undefined;
+}

@@ -6,7 +6,7 @@ import { processorsOf } from "#control/scheduling/processors.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import type { MachineHooks } from "#drivers/appliance/task/extras.ts";
-import type { BlobStore } from "#drivers/blob/port.ts";
+import type { ContentDrivers } from "#host/content.ts";
 import { connectLocalBus } from "#drivers/messaging/local-client.ts";
 import type { MonitorDriver } from "#drivers/monitor/port.ts";
 import { noSegments } from "#drivers/network/none.ts";
@@ -47,7 +47,7 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
   const machines =
     scheduler === undefined || content === undefined
       ? undefined
-      : await machinesOf(manager, scheduler, content.store);
+      : await machinesOf(manager, scheduler, content);
   const appliances =
     machines?.driver ?? (scheduler === undefined ? noAppliances : taskDriver(manager, scheduler));
   const network = gateway ? noSegments : await networkDriver(manager);
@@ -81,6 +81,9 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
     keeper: planFile(join(config.stateDir, "plan.json")),
     ...(gateway ? {} : { jobs: jobParts(manager, appliances, messaging) }),
     ...(content === undefined ? {} : { content }),
+    ...(machines === undefined
+      ? {}
+      : { checkpoints: { checkpointer: machines.checkpoints, random: systemRandom() } }),
     ...(tunnels === undefined ? {} : { tunnels }),
     ...(monitors === undefined ? {} : { monitors }),
     machine: procMeter({ uplink: uplink.interface, ageMs: limits.countersPeriodMs, clock }),
@@ -107,11 +110,11 @@ function cpuScheduler({ config, log }: Manager<HostConfig>): CpuScheduler {
 async function machinesOf(
   manager: Manager<HostConfig>,
   scheduler: CpuScheduler,
-  blobs: BlobStore,
+  content: ContentDrivers,
 ): Promise<Machines | undefined> {
   const { canRunMachines, openMachines } = await import("#main/machines.ts");
   if (!canRunMachines(process.env["PATH"] ?? "")) return undefined;
-  return openMachines(manager, (hooks) => taskDriver(manager, scheduler, hooks), blobs);
+  return openMachines(manager, (hooks) => taskDriver(manager, scheduler, hooks), content);
 }
 
 function taskDriver(

@@ -11,7 +11,11 @@ import { WarmPool } from "#drivers/appliance/qemu/warm/pool.ts";
 import { WarmStarter } from "#drivers/appliance/qemu/warm/starter.ts";
 import type { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import type { MachineHooks } from "#drivers/appliance/task/extras.ts";
-import type { BlobStore } from "#drivers/blob/port.ts";
+import { MachineCheckpoints } from "#drivers/appliance/qemu/checkpoint/machines.ts";
+import { restoreStarter, restoringStorage } from "#drivers/appliance/qemu/checkpoint/restorer.ts";
+import { checkpointStores } from "#drivers/checkpoint/stores.ts";
+import { openTransfer } from "#drivers/transfer/transfer.ts";
+import type { ContentDrivers } from "#host/content.ts";
 import { machineStorage } from "#drivers/image/layers/machine-storage.ts";
 import { layerMaker } from "#drivers/image/layers/make.ts";
 import { spooledLayers } from "#drivers/image/layers/spooled-layers.ts";
@@ -27,6 +31,7 @@ import type { Manager } from "#main/process.ts";
 /** What runs virtual machines on a host, beside its tasks. */
 export type Machines = {
   readonly driver: QemuDriver;
+  readonly checkpoints: MachineCheckpoints;
   close(): Promise<void>;
 };
 
@@ -46,7 +51,7 @@ export function canRunMachines(path: string): boolean {
 export async function openMachines(
   { config, clock, log, signal }: Manager<HostConfig>,
   tasks: (hooks: MachineHooks) => TaskDriver,
-  blobs: BlobStore,
+  { store: blobs, exchange }: Pick<ContentDrivers, "store" | "exchange">,
 ): Promise<Machines> {
   const { stateDir } = config;
   const [subprocess, random] = [systemSubprocess(), systemRandom()];
@@ -73,13 +78,40 @@ export async function openMachines(
   moves.recover();
   const qemuVersion = await subprocess.check(qemuProgram, ["--version"], signal);
   const warm = new WarmPool({ stateDir, clock, random, subprocess, log });
+  const checkpoints: MachineCheckpoints = new MachineCheckpoints({
+    directory: join(stateDir, "checkpoints"),
+    blobs,
+    exchange,
+    storeFor: checkpointStores({
+      blobs,
+      exchange,
+      transfer: openTransfer({
+        clock,
+        roots: [],
+        ...(config.outsideNetns === undefined ? {} : { netns: config.outsideNetns }),
+      }),
+      secretFor: () => undefined,
+      clock,
+      log,
+    }),
+    subprocess,
+    clock,
+    log,
+    linkBps: config.uplink.bandwidthBps / 8,
+    running: (id) => driver.running(id),
+  });
+  const restorer = { checkpoints, blobs, subprocess, clock };
   const driver = new QemuDriver({
     stateDir,
     mover: moves,
-    starters: [moveStarter(moves), new WarmStarter({ pool: warm, qemuVersion, clock })],
+    starters: [
+      moveStarter(moves),
+      restoreStarter(restorer),
+      new WarmStarter({ pool: warm, qemuVersion, clock }),
+    ],
     tasks,
     blobs,
-    storage: machineStorage({ layers, blobs }),
+    storage: restoringStorage(machineStorage({ layers, blobs }), restorer),
     acceleration,
     hostKeys: [publicKey],
     clockKhz: clockKhzOf(readFileSync("/proc/cpuinfo", "utf8")),
@@ -90,6 +122,7 @@ export async function openMachines(
   });
   return {
     driver,
+    checkpoints,
     close: async () => {
       await Promise.all([warm.close(), moves.close()]);
       await layers.close();

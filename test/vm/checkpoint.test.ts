@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { chainOf } from "#drivers/checkpoint/chain.ts";
-import type { CheckpointChain } from "#drivers/checkpoint/port.ts";
+import { chainOf } from "#model/checkpoint-chain.ts";
+import type { CheckpointChain } from "#model/checkpoint-chain.ts";
 import type { CheckpointReport } from "#protocol/host-report.ts";
 import { CheckpointRig, id } from "./checkpointing.ts";
 import type { CheckpointHost } from "./checkpointing.ts";

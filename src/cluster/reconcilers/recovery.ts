@@ -4,6 +4,7 @@ import { limits } from "#base/limits.ts";
 import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
 import { checkMapping, mappingProblem } from "#cluster/admission.ts";
+import { restorable, withRestores } from "#cluster/checkpoints.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import { newMove, whyNotMovable } from "#cluster/migrating.ts";
 import { withMoves } from "#cluster/moves.ts";
@@ -163,8 +164,11 @@ export class RecoveryReconciler {
       return false;
     }
     const { parts } = this.#context;
-    const after = withMoves(record, replacedRecord(displacement, mapping), this.#movable(moving), () =>
+    const moved = withMoves(record, replacedRecord(displacement, mapping), this.#movable(moving), () =>
       newMove(parts),
+    );
+    const after = withRestores(record, moved, (id) =>
+      restorable(state.checkpoints().get(id), (host) => this.#context.seen.isThere(host)),
     );
     await this.#fence(async (lost) => {
       const draft = (): { record: EnsembleRecord; writes: readonly StoreWrite[] } => {

@@ -3,7 +3,7 @@ import { ConsortError } from "#base/errors.ts";
 import type { Clock } from "#base/runtime.ts";
 import { bytes, millis } from "#base/units.ts";
 import type { Checkpointer, NamedPeer, TakeOrder } from "#drivers/checkpoint/port.ts";
-import { retention } from "#drivers/checkpoint/chain.ts";
+import { retention } from "#model/checkpoint-chain.ts";
 import type { CheckpointReport } from "#protocol/host-report.ts";
 
 /** Checkpoints without machines. `failing`: those of these appliances fail after they were paused. */

@@ -2,9 +2,10 @@ import { ConsortError, messageOf } from "#base/errors.ts";
 import type { HostId } from "#base/ids.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import type { BlobExchange, BlobStore, TransferProgress } from "#drivers/blob/port.ts";
-import { blobsOfAll } from "#drivers/checkpoint/chain.ts";
-import type { CheckpointChain, CheckpointStore, NamedPeer, SavedCopies } from "#drivers/checkpoint/port.ts";
+import { blobsOfAll } from "#model/checkpoint-chain.ts";
+import type { CheckpointStore, NamedPeer, SavedCopies } from "#drivers/checkpoint/port.ts";
 import { Speed } from "#drivers/checkpoint/speed.ts";
+import type { CheckpointChain } from "#model/checkpoint-chain.ts";
 import type { CheckpointCopies } from "#model/checkpoint.ts";
 
 export type HostCopiesParts = {

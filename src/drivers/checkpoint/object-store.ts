@@ -5,10 +5,11 @@ import { ConsortError } from "#base/errors.ts";
 import type { HostId } from "#base/ids.ts";
 import type { Clock } from "#base/runtime.ts";
 import type { BlobStore, TransferProgress } from "#drivers/blob/port.ts";
-import { blobsOfAll } from "#drivers/checkpoint/chain.ts";
-import type { CheckpointChain, CheckpointStore, SavedCopies } from "#drivers/checkpoint/port.ts";
+import { blobsOfAll } from "#model/checkpoint-chain.ts";
+import type { CheckpointStore, SavedCopies } from "#drivers/checkpoint/port.ts";
 import { Speed } from "#drivers/checkpoint/speed.ts";
 import type { Secret, Transfer } from "#drivers/transfer/port.ts";
+import type { CheckpointChain } from "#model/checkpoint-chain.ts";
 import type { Checkpoint, CheckpointCopies } from "#model/checkpoint.ts";
 import type { BlobRef, Digest } from "#model/image.ts";
 

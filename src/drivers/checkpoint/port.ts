@@ -1,11 +1,9 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { BlobPeer, TransferProgress } from "#drivers/blob/port.ts";
+import type { CheckpointChain } from "#model/checkpoint-chain.ts";
 import type { Checkpoint, CheckpointCopies } from "#model/checkpoint.ts";
 import type { CheckpointPolicy } from "#model/vm.ts";
 import type { CheckpointReport } from "#protocol/host-report.ts";
-
-/** A chain of checkpoints, each taken after the one before it: the newest first, a full one last. */
-export type CheckpointChain = readonly Checkpoint[];
 
 /** Where checkpoints of this host's appliances are kept beside their host. */
 export interface CheckpointStore {

@@ -23,7 +23,7 @@ export const operationPhases = [
 
 export const operationSchema = z.strictObject({
   id: z.string(),
-  kind: z.enum(["up", "down", "recover", "drain", "resize", "suspend", "resume", "migrate"]),
+  kind: z.enum(["up", "down", "recover", "drain", "resize", "suspend", "resume", "migrate", "restore"]),
   /** What it changes: an ensemble, or, for a drain, a host. */
   ensemble: z.string().optional(),
   host: z.string().optional(),

@@ -1,8 +1,8 @@
 import { copyFile, constants, chmod, rm } from "node:fs/promises";
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
-import { memoryOf } from "#drivers/checkpoint/chain.ts";
-import type { CheckpointChain } from "#drivers/checkpoint/port.ts";
+import { memoryOf } from "#model/checkpoint-chain.ts";
+import type { CheckpointChain } from "#model/checkpoint-chain.ts";
 import type { Checkpoint } from "#model/checkpoint.ts";
 import type { BlobRef } from "#model/image.ts";
 import type { Subprocess } from "#drivers/system/port.ts";

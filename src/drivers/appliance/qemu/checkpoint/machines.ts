@@ -5,7 +5,7 @@ import { digest } from "#base/digest.ts";
 import type { BlobExchange, BlobStore, TransferProgress } from "#drivers/blob/port.ts";
 import { CheckpointBook } from "#drivers/checkpoint/book.ts";
 import type { ChainRecord, TakenRecord } from "#drivers/checkpoint/book.ts";
-import { chainOf, memoryOf, retention } from "#drivers/checkpoint/chain.ts";
+import { chainOf, memoryOf, retention } from "#model/checkpoint-chain.ts";
 import type { Checkpointer, CheckpointStore, NamedPeer, TakeOrder } from "#drivers/checkpoint/port.ts";
 import type { StoreFor } from "#drivers/checkpoint/stores.ts";
 import type { Subprocess } from "#drivers/system/port.ts";

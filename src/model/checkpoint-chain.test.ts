@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { applianceId, applianceName, ensembleName } from "#base/ids.ts";
 import { bytes, millis } from "#base/units.ts";
-import { blobsOfAll, chainOf, retention } from "#drivers/checkpoint/chain.ts";
+import { blobsOfAll, chainOf, retention } from "#model/checkpoint-chain.ts";
 import type { Checkpoint } from "#model/checkpoint.ts";
 
 const one = (id: string, after?: string): Checkpoint => ({

@@ -1,7 +1,9 @@
 import { ConsortError } from "#base/errors.ts";
-import type { CheckpointChain } from "#drivers/checkpoint/port.ts";
 import type { Checkpoint, CheckpointPart } from "#model/checkpoint.ts";
 import type { BlobRef } from "#model/image.ts";
+
+/** Checkpoints each taken after the one before it: the newest first, a full one last. */
+export type CheckpointChain = readonly Checkpoint[];
 
 /** One checkpoint with all it needs, the newest first; undefined when one of them is not known. */
 export function chainOf(id: string, known: readonly Checkpoint[]): CheckpointChain | undefined {

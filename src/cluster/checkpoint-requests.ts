@@ -1,0 +1,152 @@
+import { ConsortError } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import { knownEnsemble } from "#cluster/changes.ts";
+import { restorable } from "#cluster/checkpoints.ts";
+import type { CheckpointRequest, RestoreRecord } from "#cluster/checkpoints.ts";
+import type { ClusterContext } from "#cluster/context.ts";
+import { keys } from "#cluster/records.ts";
+import type { EnsembleRecord } from "#cluster/records.ts";
+import { appliancesOf } from "#model/appliances.ts";
+import { partsOf } from "#model/checkpoint-chain.ts";
+import type { Checkpoints, CheckpointRequestStatus, CheckpointStatus } from "#protocol/http/checkpoint.ts";
+import type { CheckpointReport } from "#protocol/host-report.ts";
+
+export type CheckpointWish = { readonly appliances: readonly string[]; readonly together: boolean };
+
+/** Durable when it resolves; hosts are told at once. Throws `not_found`, and `bad_input` for what is no machine. */
+export async function requestCheckpoints(
+  context: ClusterContext,
+  ensemble: string,
+  wish: CheckpointWish,
+  signal: AbortSignal,
+): Promise<CheckpointRequestStatus> {
+  const { state, parts, events, wake } = context;
+  const request = await state.change(() => {
+    const record = knownEnsemble(context, ensemble);
+    const appliances = machinesNamed(record, wish.appliances, "take a checkpoint of");
+    const id = `r-${parts.random.hex(4)}`;
+    const asked: CheckpointRequest = {
+      id,
+      ensemble,
+      appliances,
+      state: "taking",
+      requestedAtMs: parts.clock.now(),
+      ...(wish.together ? { group: id } : {}),
+    };
+    return { writes: [{ put: keys.checkpointRequest(id), value: asked }], result: asked };
+  }, signal);
+  events.append("checkpoint.requested", ensemble, `${request.id}: ${request.appliances.join(", ")}`);
+  wake.now();
+  return requestView(request);
+}
+
+/** By their names, of several replicas all unless one is named; none: all machines of the ensemble. */
+function machinesNamed(
+  { ensemble }: EnsembleRecord,
+  names: readonly string[],
+  action: string,
+): readonly ApplianceId[] {
+  const all = appliancesOf(ensemble);
+  const machines = all.filter(({ spec }) => spec.kind === "vm");
+  const cannot = `Cannot ${action} ${ensemble.name}`;
+  if (names.length === 0 && machines.length === 0) {
+    throw new ConsortError("bad_input", `${cannot}: it has no virtual machine`);
+  }
+  const named = names.flatMap((name) => {
+    const found = all.filter(({ id, spec }) => spec.name === name || id === `${ensemble.name}/${name}`);
+    if (found.length === 0) {
+      throw new ConsortError("not_found", `${cannot}: it has no appliance "${name}"`);
+    }
+    if (found.some(({ spec }) => spec.kind !== "vm")) {
+      throw new ConsortError("bad_input", `${cannot}/${name}: it is a task, a virtual machine was wanted`);
+    }
+    return found;
+  });
+  return [...new Set((names.length === 0 ? machines : named).map(({ id }) => id))];
+}
+
+/** What an appliance is to begin from. Throws `not_found` without a complete checkpoint that can be had. */
+export function restoreOf(
+  context: ClusterContext,
+  record: EnsembleRecord,
+  { appliance, checkpoint }: { readonly appliance: string; readonly checkpoint?: string },
+): { readonly id: ApplianceId; readonly restore: RestoreRecord } {
+  const [id, ...others] = machinesNamed(record, [appliance], "restore");
+  if (id === undefined || others.length > 0) {
+    throw new ConsortError(
+      "bad_input",
+      `Cannot restore ${record.ensemble.name}/${appliance}: there are ${others.length + 1} of it, name one such as ${appliance}-1`,
+    );
+  }
+  const taken = context.state.checkpoints().get(id);
+  const found = restorable(taken, (host) => context.seen.isThere(host), checkpoint);
+  if (found === undefined) {
+    const known = taken?.taken.map((one) => one.checkpoint.id) ?? [];
+    const which = checkpoint === undefined ? "a checkpoint" : `the checkpoint "${checkpoint}"`;
+    const those = known.length === 0 ? "none was taken yet" : `there are ${known.join(", ")}`;
+    throw new ConsortError(
+      "not_found",
+      `Cannot restore ${id}: ${which} of which all can be had was wanted, ${those}`,
+    );
+  }
+  return { id, restore: { ...found, again: (record.restores?.[id]?.again ?? 0) + 1 } };
+}
+
+/** The record once it is so. */
+export function withRestore(
+  record: EnsembleRecord,
+  { id, restore }: { readonly id: ApplianceId; readonly restore: RestoreRecord },
+): EnsembleRecord {
+  return { ...record, restores: { ...record.restores, [id]: restore }, revision: record.revision + 1 };
+}
+
+/** Of one ensemble, or of all; the newest first. */
+export function checkpointViews({ state }: ClusterContext, ensemble: string): Checkpoints {
+  const prefix = `${ensemble}/`;
+  const checkpoints = [...state.checkpoints().values()]
+    .filter(({ appliance }) => appliance.startsWith(prefix))
+    .flatMap(({ taken }) => taken.map(checkpointView))
+    .toSorted((a, b) => b.takenAtMs - a.takenAtMs);
+  const requests = [...state.checkpointRequests().values()]
+    .filter((one) => one.ensemble === ensemble)
+    .toSorted((a, b) => b.requestedAtMs - a.requestedAtMs)
+    .map(requestView);
+  return { checkpoints, requests };
+}
+
+function checkpointView({ checkpoint, copies, store }: CheckpointReport): CheckpointStatus {
+  const { id, appliance, takenAtMs, after, group, pauseMs } = checkpoint;
+  const parts = partsOf(checkpoint);
+  return {
+    id,
+    appliance,
+    takenAtMs,
+    storedBytes: parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    contentBytes: parts.reduce((sum, { contentBytes }) => sum + contentBytes, 0),
+    pauseMs,
+    copies: [...copies],
+    ...(after === undefined ? {} : { after }),
+    ...(group === undefined ? {} : { group }),
+    ...(store === undefined ? {} : { store }),
+  };
+}
+
+function requestView({
+  id,
+  ensemble,
+  appliances,
+  group,
+  state,
+  requestedAtMs,
+  message,
+}: CheckpointRequest): CheckpointRequestStatus {
+  return {
+    id,
+    ensemble,
+    appliances: [...appliances],
+    together: group !== undefined,
+    state,
+    requestedAtMs,
+    ...(message === undefined ? {} : { message }),
+  };
+}

@@ -1,0 +1,121 @@
+import type { ApplianceId, HostId } from "#base/ids.ts";
+import { limits } from "#base/limits.ts";
+import { newsOfCheckpoints, nextOfRequest } from "#cluster/checkpoints.ts";
+import type { CheckpointRequest, CheckpointsRecord, CheckpointWorld } from "#cluster/checkpoints.ts";
+import type { ClusterContext } from "#cluster/context.ts";
+import { keys } from "#cluster/records.ts";
+import { placementOf } from "#cluster/state.ts";
+import type { StoreWrite } from "#drivers/store/port.ts";
+import { appliancesOf } from "#model/appliances.ts";
+import type { HostReport } from "#protocol/host-report.ts";
+
+/** Keeps on record what hosts tell of complete checkpoints, and follows requests to their end (checkpoints.ts). */
+export class CheckpointReconciler {
+  readonly #context: ClusterContext;
+  /** What hosts told last, as text. */
+  readonly #told = new Map<HostId, string>();
+
+  constructor(context: ClusterContext) {
+    this.#context = context;
+  }
+
+  /** Whether a host tells anything new. */
+  hear({ host, checkpoints = [], checkpointRequests = [] }: HostReport): boolean {
+    const text = [
+      ...checkpoints.map(
+        ({ checkpoint, copies }) => `${checkpoint.id} ${checkpoint.memory?.digest} ${copies.join()}`,
+      ),
+      ...checkpointRequests.map(({ id, appliance, state }) => `${id} ${appliance} ${state}`),
+    ].join("\n");
+    const isNews = (this.#told.get(host) ?? "") !== text;
+    if (text === "") this.#told.delete(host);
+    else this.#told.set(host, text);
+    return isNews;
+  }
+
+  async step(signal: AbortSignal): Promise<void> {
+    const { state, wake } = this.#context;
+    if (this.#next().writes.length === 0) return;
+    const changed = await state.change(() => {
+      const next = this.#next();
+      return { writes: next.writes, result: next };
+    }, signal);
+    for (const { before, after } of changed.news) this.#tellTaken(before, after);
+    for (const request of changed.requests) this.#tellOver(request);
+    wake.now();
+  }
+
+  #next(): {
+    writes: StoreWrite[];
+    news: { before: CheckpointsRecord | undefined; after: CheckpointsRecord }[];
+    requests: CheckpointRequest[];
+  } {
+    const { state } = this.#context;
+    const world = this.#world();
+    const news = [...this.#told.keys()].flatMap((host) => newsOfCheckpoints(host, world));
+    const fresh = new Map(news.map((record) => [record.appliance, record]));
+    const known = (id: ApplianceId): CheckpointsRecord | undefined => fresh.get(id) ?? world.known(id);
+    const requests = [...state.checkpointRequests().values()].flatMap(
+      (request) => nextOfRequest(request, { ...world, known }) ?? [],
+    );
+    return {
+      writes: [
+        ...news.map((record): StoreWrite => ({ put: keys.checkpoints(record.appliance), value: record })),
+        ...this.#gone().map((id): StoreWrite => ({ delete: keys.checkpoints(id) })),
+        ...requests.map((one): StoreWrite => ({ put: keys.checkpointRequest(one.id), value: one })),
+        ...this.#oldest(),
+      ],
+      news: news.map((after) => ({ before: world.known(after.appliance), after })),
+      requests,
+    };
+  }
+
+  #world(): CheckpointWorld {
+    const { state, seen, parts } = this.#context;
+    return {
+      nowMs: parts.clock.now(),
+      placement: (id) => placementOf(state, id),
+      report: (host) => seen.freshReport(host),
+      known: (id) => state.checkpoints().get(id),
+    };
+  }
+
+  /** Appliances that nobody wants any more. */
+  #gone(): ApplianceId[] {
+    const { state } = this.#context;
+    return [...state.checkpoints().values()]
+      .map(({ appliance }) => appliance)
+      .filter((id) => {
+        const record = state.ensemble(id.slice(0, id.indexOf("/")));
+        return record?.state !== "present" || !appliancesOf(record.ensemble).some((one) => one.id === id);
+      });
+  }
+
+  #oldest(): StoreWrite[] {
+    const ended = [...this.#context.state.checkpointRequests().values()]
+      .filter(({ state }) => state !== "taking")
+      .toSorted((a, b) => b.requestedAtMs - a.requestedAtMs);
+    return ended
+      .slice(limits.checkpointRequestsKept)
+      .map(({ id }) => ({ delete: keys.checkpointRequest(id) }));
+  }
+
+  #tellTaken(before: CheckpointsRecord | undefined, after: CheckpointsRecord): void {
+    const knew = new Set(before?.taken.map(({ checkpoint }) => checkpoint.id));
+    for (const { checkpoint, copies, missing, store } of after.taken) {
+      if (knew.has(checkpoint.id)) continue;
+      const where = store ?? `on ${copies.join(", ")}`;
+      const lacking = missing.length === 0 ? "" : `; ${missing.join(", ")} could not take a copy`;
+      this.#context.events.append(
+        "checkpoint.taken",
+        after.appliance,
+        `${checkpoint.id} is complete, ${where}; it was held for ${Math.round(checkpoint.pauseMs)}ms${lacking}`,
+      );
+    }
+  }
+
+  #tellOver({ id, ensemble, state, message }: CheckpointRequest): void {
+    if (state !== "failed") return;
+    this.#context.events.append("checkpoint.failed", ensemble, `${id}: ${message ?? ""}`);
+  }
+}
