@@ -10,6 +10,7 @@ import { formatAppliances } from "#cli/ps.ts";
 import { age, bandwidth, cpu, size } from "#cli/quantities.ts";
 import { formatFacts, formatTable } from "#cli/table.ts";
 import { changesUnderWay, underWayLines } from "#cli/under-way.ts";
+import { vmFacts } from "#cli/vm-text.ts";
 import { didYouMean } from "#formats/suggestion.ts";
 import type { ApplianceStatus, EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
 
@@ -115,6 +116,7 @@ function formatAppliance(
   const facts = formatFacts([
     ["appliance", `${appliance.ensemble}/${appliance.name}`],
     ["kind", appliance.kind],
+    ...vmFacts(appliance.vm),
     ["state", appliance.state],
     ["message", appliance.message],
     ["host", appliance.host],

@@ -2,6 +2,7 @@ import { trafficText } from "#cli/adaptation-text.ts";
 import { linkName, shortName } from "#cli/names.ts";
 import { bandwidth, reservation } from "#cli/quantities.ts";
 import { formatTable, printable } from "#cli/table.ts";
+import { machineText } from "#cli/vm-text.ts";
 import type { PlanResult } from "#protocol/http/plan.ts";
 
 const signs = {
@@ -41,6 +42,8 @@ const placementTable = (plan: PlanResult, width: number | undefined): string =>
     [
       { heading: "APPLIANCE", cell: (row) => row.appliance },
       { heading: "HOST", cell: (row) => row.host },
+      { heading: "MACHINE", optional: true, cell: (row) => machineText(row.vm) },
+      { heading: "IMAGE", optional: true, cell: (row) => row.vm?.image ?? "-" },
       { heading: "RESERVED", right: true, optional: true, cell: (row) => reservation(row.reservation) },
       { heading: "KEPT BY", optional: true, cell: (row) => row.reservation?.enforcement ?? "-" },
       { heading: "TRAFFIC", optional: true, cell: (row) => trafficText(row) ?? "-" },

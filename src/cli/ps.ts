@@ -5,6 +5,7 @@ import { age, cpu, reservation, size } from "#cli/quantities.ts";
 import { formatTable, printable } from "#cli/table.ts";
 import { changesUnderWay, underWayLines } from "#cli/under-way.ts";
 import { showOrWatch, watchOptions } from "#cli/watch.ts";
+import { machineText } from "#cli/vm-text.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { ApplianceStatus, EnsembleStatus } from "#protocol/http/status.ts";
 
@@ -113,6 +114,7 @@ export function formatAppliances(ensemble: EnsembleStatus, nowMs: number, width?
     [
       { heading: "APPLIANCE", cell: (row) => `${row.ensemble}/${row.name}` },
       { heading: "KIND", cell: (row) => row.kind },
+      { heading: "MACHINE", optional: true, cell: (row) => machineText(row.vm) },
       { heading: "STATE", cell: (row) => row.state },
       { heading: "HOST", cell: (row) => row.host ?? "-" },
       { heading: "AGE", right: true, cell: (row) => age(row.startedAtMs, nowMs) },

@@ -21,6 +21,7 @@ import type {
   UnusableReason,
   Violation,
 } from "#planner/mapping.ts";
+import { vmView } from "#cluster/vm-views.ts";
 import { machineOf } from "#planner/reservations.ts";
 import { abilitiesOf } from "#protocol/capability-names.ts";
 import type { PlanResult } from "#protocol/http/plan.ts";
@@ -239,12 +240,14 @@ function imageChanges(
 function promisesOf(
   spec: ApplianceSpec | undefined,
   id: ApplianceId,
-): Pick<PlanResult["placements"][number], "reservation" | "traffic"> {
+): Pick<PlanResult["placements"][number], "reservation" | "traffic" | "vm"> {
   if (spec === undefined) return {};
   const machine = machineOf({ id, spec });
+  const vm = vmView(spec, undefined);
   return {
     ...(machine === undefined ? {} : { reservation: { ...machine.reservation, enforcement: machine.kind } }),
     ...(spec.traffic === undefined ? {} : { traffic: spec.traffic }),
+    ...(vm === undefined ? {} : { vm }),
   };
 }
 

@@ -11,6 +11,7 @@ import type { Appliance, ApplianceLink } from "#model/appliances.ts";
 import type { CpuRequest, CpuReservation, TeamSpec } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
 import { memoryDemandBytes } from "#planner/demand.ts";
+import { vmView } from "#cluster/vm-views.ts";
 import type { LinkPath } from "#planner/mapping.ts";
 import { promisedOnUplinks } from "#planner/uplinks.ts";
 import type { SchedulingReport } from "#protocol/host-report.ts";
@@ -80,6 +81,7 @@ function applianceView(
   const waits = isLost && spec.onHostLoss === "in-place";
   const message = waits ? `waits for ${host}, which is lost: restart: ${restart}` : report?.message;
   const isThere = !silent && report?.startedAt !== undefined;
+  const vm = vmView(spec, silent ? undefined : report?.vm);
   return {
     ensemble: record.ensemble.name,
     name,
@@ -101,6 +103,7 @@ function applianceView(
       : {}),
     ...(spec.teams === undefined ? {} : { teams: teamsView(spec.teams) }),
     ...(host === undefined ? {} : trafficView(host, id, record, sources.seen)),
+    ...(vm === undefined ? {} : { vm }),
     ...(report?.vm?.guest === undefined ? {} : { guest: report.vm.guest }),
     ...(spec.traffic === undefined ? {} : { traffic: spec.traffic }),
     ...(spec.suspended === true ? { suspended: true as const } : {}),

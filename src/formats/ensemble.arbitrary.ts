@@ -191,13 +191,13 @@ const applianceOf = (own: string, networks: readonly string[]): fc.Arbitrary<App
       optional("traffic", traffic),
       optional("suspended", fc.constant(true as const)),
     )
-    .map(([spec, own, directory, share, memory, reservation, flow, suspended]) => ({
+    .map(([spec, kind, directory, share, memory, reservation, flow, suspended]) => ({
       ...spec,
       ...directory,
       ...share,
       ...memory,
-      ...("vm" in own ? {} : reservation),
-      ...own,
+      ...("vm" in kind ? {} : reservation),
+      ...kind,
       ...flow,
       ...suspended,
     }));

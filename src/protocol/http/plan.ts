@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { trafficSchema } from "./status.ts";
+import { vmStatusSchema } from "./vm-status.ts";
 
 /** What `up` would do, found by the same code as `up` and without doing it. */
 export const planChangeSchema = z.strictObject({
@@ -31,6 +32,8 @@ export const planPlacementSchema = z.strictObject({
     .strictObject({ executionUs: z.number(), periodUs: z.number(), enforcement: z.string() })
     .optional(),
   traffic: trafficSchema.optional(),
+  /** Of a virtual machine, as it is asked for. */
+  vm: vmStatusSchema.optional(),
 });
 
 export const planLinkSchema = z.strictObject({

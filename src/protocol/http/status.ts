@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { vmStatusSchema } from "./vm-status.ts";
 
 /** Promised of all traffic of an appliance with other hosts. */
 export const trafficSchema = z.strictObject({
@@ -65,6 +66,8 @@ export const applianceStatusSchema = z.strictObject({
       outBps: z.number(),
     })
     .optional(),
+  /** Only of a virtual machine. */
+  vm: vmStatusSchema.optional(),
   /** What the guest of a virtual machine does, since its machine started. */
   guest: z
     .strictObject({
