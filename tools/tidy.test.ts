@@ -9,6 +9,8 @@ import { readingLimits } from "#control/monitor/readings.ts";
 import { schedulingLimits } from "#control/scheduling/limits.ts";
 import { blobLimits } from "#drivers/blob/limits.ts";
 import { imageLimits } from "#drivers/image/limits.ts";
+import { contextLimits } from "#drivers/guest/context/limits.ts";
+import { layerLimits } from "#drivers/image/layers/limits.ts";
 import { networkLimits } from "#drivers/network/limits.ts";
 import { messagingLimits } from "#drivers/messaging/limits.ts";
 import { transferLimits } from "#drivers/transfer/limits.ts";
@@ -237,6 +239,8 @@ test("docs/reference/limits.md names every limit and nothing else", () => {
       networkLimits,
       blobLimits,
       imageLimits,
+      contextLimits,
+      layerLimits,
       transferLimits,
       messagingLimits,
       apiLimits,
