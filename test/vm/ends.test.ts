@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { before, test } from "node:test";
 import { millis } from "#base/units.ts";
 import { whenSeen } from "#drivers/appliance/conformance.ts";
@@ -7,8 +6,8 @@ import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import type { QemuDriver } from "#drivers/appliance/qemu/driver.ts";
 import type { BuiltGuest } from "#drivers/guest/port.ts";
 import type { AppliancePlan, VmPlan } from "#protocol/host-plan.ts";
-import { cgroups, signal } from "../task/host.ts";
-import { machineHost, machinePlanOf, tinyGuest } from "./machine-host.ts";
+import { signal } from "../task/host.ts";
+import { killQemu, machineHost, machinePlanOf, tinyGuest } from "./machine-host.ts";
 
 let guest: BuiltGuest;
 before(async () => {
@@ -68,21 +67,10 @@ test("a machine whose QEMU is killed is started again as its policy says, and wh
   await using host = await machineHost(guest);
   const plan = on("microvm", { restart: again });
   await booted(host.driver, plan);
-  killQemu(host.driver);
+  assert.ok(killQemu(host.driver, plan.id));
   await whenSeen(host.driver, plan.id, ({ restarts }) => restarts === 1);
   const seen = await whenSeen(host.driver, plan.id, ({ state, vm }) => {
     return state === "running" && vm?.agent === "answers";
   });
   assert.equal(seen.restarts, 1);
 });
-
-/** As if it had crashed. */
-function killQemu(driver: QemuDriver): void {
-  const [found] = driver.observe();
-  const vm = driver.running(found?.id ?? ("none" as never));
-  assert.ok(vm !== undefined);
-  const pids = cgroups.openForCpu(`${vm.cgroup.path}/main`).pids();
-  const qemu = pids.find((pid) => readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("qemu"));
-  assert.ok(qemu !== undefined);
-  process.kill(qemu, "SIGKILL");
-}

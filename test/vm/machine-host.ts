@@ -1,5 +1,6 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { ApplianceId } from "#base/ids.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import { ProbedAcceleration } from "#drivers/appliance/qemu/acceleration.ts";
 import { QemuDriver } from "#drivers/appliance/qemu/driver.ts";
@@ -11,10 +12,26 @@ import type { BuiltGuest } from "#drivers/guest/port.ts";
 import { buildTinyGuest } from "#drivers/guest/tiny/build.ts";
 import { systemRandom } from "#drivers/system/random.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
-import { readFileSync } from "node:fs";
-import { clearHost, clock, hostOptions, signal } from "../task/host.ts";
+import { cgroups, clearHost, clock, hostOptions, signal } from "../task/host.ts";
 import { guestCache, subprocess } from "./guest-machine.ts";
 import { vmPlan } from "./plans.ts";
+
+/** As if it had crashed. False: none runs. */
+export function killQemu(driver: QemuDriver, id: ApplianceId): boolean {
+  const vm = driver.running(id);
+  if (vm === undefined) return false;
+  const pids = cgroups.openForCpu(`${vm.cgroup.path}/main`).pids();
+  for (const pid of pids) if (isQemu(pid)) process.kill(pid, "SIGKILL");
+  return true;
+}
+
+function isQemu(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("qemu");
+  } catch {
+    return false;
+  }
+}
 
 export type MachineHost = AsyncDisposable & {
   readonly driver: QemuDriver;
