@@ -14,7 +14,7 @@ export interface Acceleration {
 export class ProbedAcceleration implements Acceleration {
   kvm = false;
   readonly #probe: () => Promise<boolean>;
-  #probed: Promise<void> | undefined;
+  #probed: Promise<boolean> | undefined;
 
   constructor(probe: () => Promise<boolean>) {
     this.#probe = probe;
@@ -22,10 +22,8 @@ export class ProbedAcceleration implements Acceleration {
 
   /** Resolves when it is known. */
   async known(): Promise<void> {
-    this.#probed ??= this.#probe().then((runs) => {
-      this.kvm = runs;
-    });
-    await this.#probed;
+    this.#probed ??= this.#probe();
+    this.kvm = await this.#probed;
   }
 
   async choose(id: ApplianceId, wanted: VmSpec["accel"]): Promise<"kvm" | "tcg"> {

@@ -68,14 +68,19 @@ test("an agent that says something else first, and then nonsense, is still under
 });
 
 test("an agent that never answers is given up with its caller, and asked anew the next time", async () => {
-  let asked = 0;
+  const asked = Promise.withResolvers<void>();
+  let times = 0;
   await withGuest(
-    () => (++asked === 1 ? undefined : { return: "second" }),
+    () => {
+      asked.resolve();
+      times += 1;
+      return times === 1 ? undefined : { return: "second" };
+    },
     async (agent) => {
       const reason = new Error("given up");
       const giveUp = new AbortController();
       const first = agent.execute("guest-info", {}, giveUp.signal);
-      while (asked === 0) await new Promise((resolve) => setImmediate(resolve));
+      await asked.promise;
       giveUp.abort(reason);
       await assert.rejects(first, reason);
       assert.equal(await agent.execute("guest-info", {}, signal), "second");

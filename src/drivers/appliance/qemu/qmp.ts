@@ -105,7 +105,7 @@ class QmpLine implements Qmp {
   }
 
   #tell(event: QmpEvent): void {
-    for (const listener of [...this.#listeners]) listener(event);
+    for (const listener of this.#listeners) listener(event);
   }
 
   #end(): void {
