@@ -45,8 +45,8 @@ export function imageRefusals(ensemble: Ensemble, lookup: ImageLookup): PlanResu
 
 const remedyFor = (image: Image | undefined): string =>
   image === undefined
-    ? "Register or build it: consort image --help; what there is: consort image list"
-    : "Name another one: consort image list";
+    ? "Build it (consort image build) or register it (consort image add, upload); what there is: consort image ls"
+    : "Name another one: consort image ls";
 
 const roleWords: Readonly<Record<Image["role"], string>> = {
   base: "a machine to boot from",

@@ -126,7 +126,7 @@ describe("imagesNamed()", () => {
     );
     assert.throws(() => imagesNamed(db({ software: ["mysql"] }), lookup), {
       code: "unsatisfiable",
-      message: /no image "mysql" is in the catalogue; Register or build it/,
+      message: /no image "mysql" is in the catalogue; Build it \(consort image build\)/,
     });
   });
 });
