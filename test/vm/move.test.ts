@@ -2,31 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { runState } from "#drivers/appliance/qemu/move/migration-status.ts";
-import { continueHere } from "#drivers/appliance/qemu/move/receive.ts";
-import { MovingRig } from "./moving.ts";
-
-/** A guest that runs on side a, and what serves its disks. */
-async function begun(withDisk = true): Promise<MovingRig & AsyncDisposable> {
-  const rig = new MovingRig(withDisk);
-  await rig.open();
-  await continueHere((await rig.start("a", { incoming: false, remote: false })).qmp, rig.signal);
-  await rig.untilUp();
-  return Object.assign(rig, { [Symbol.asyncDispose]: () => rig.close() });
-}
-
-/** Both sides as they are before anything is sent. */
-async function prepared(rig: MovingRig, move: string): Promise<ReturnType<MovingRig["plans"]>> {
-  const { leaving, arriving } = rig.plans(move);
-  const serving = await rig.until("a", leaving, ["serving"]);
-  assert.ok(serving.port !== undefined && serving.port > 0);
-  const there = { ...arriving, disksPort: serving.port };
-  const start = await rig.moves.b.beforeStart(rig.place("b"), there, true, rig.signal);
-  assert.deepEqual(start, { incoming: true, remote: true });
-  await rig.start("b", start);
-  const listening = await rig.until("b", there, ["listening"]);
-  assert.ok(listening.port !== undefined && listening.port > 0);
-  return { leaving: { ...leaving, statePort: listening.port }, arriving: there };
-}
+import { begun, prepared } from "./begun-move.ts";
 
 describe("a live move", () => {
   it("keeps what the guest has in memory and on its disk, answers every request, and brings the disk home", async () => {

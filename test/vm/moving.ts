@@ -83,8 +83,10 @@ export class MovingRig {
   }
 
   /** As a host manager that begins anew has it. */
-  manager(side: Side): VmMoves {
+  manager(side: Side, sendBytesPerSecond?: number, copyBytesPerSecond?: number): VmMoves {
     const moves = new VmMoves({
+      ...(sendBytesPerSecond === undefined ? {} : { sendBytesPerSecond }),
+      ...(copyBytesPerSecond === undefined ? {} : { copyBytesPerSecond }),
       address: loopback,
       directory: join(this.directory, `${side}-moves`),
       processes: systemProcesses(machineLayout()),
@@ -276,13 +278,22 @@ export class MovingRig {
     plan: MovePlan,
     phases: readonly MoveReport["phase"][],
     withVm = true,
+    meanwhile: () => Promise<void> = () => Promise.resolve(),
   ): Promise<MoveReport> {
     for (;;) {
+      await meanwhile();
       await this.step(side, plan, withVm);
       const report = this.report(side);
       if (report !== undefined && phases.includes(report.phase)) return report;
       await systemClock().sleep(5 as never, this.signal);
     }
+  }
+
+  /** Its side of a move that came to nothing, as when its appliance is destroyed. */
+  async gone(side: Side, _plan: MovePlan): Promise<void> {
+    await this.kill(side);
+    await this.moves[side].forget(id, this.place(side), this.signal);
+    await this.moves.a.forget(id, this.place("a"), this.signal);
   }
 
   /** What the guest answers to one request. */

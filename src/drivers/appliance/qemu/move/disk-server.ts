@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { ConsortError, codeOf } from "#base/errors.ts";
 import { connectQmp } from "../qmp.ts";
 import type { VmDisk, RunningVm } from "../vm.ts";
-import { socketNames } from "./ports.ts";
+import { servingNames } from "./ports.ts";
 
 const program = "qemu-storage-daemon";
 const qcow2Magic = 0x51_46_49_fb;
@@ -17,9 +17,11 @@ const slackBytes = 16 * 1024 * 1024;
 export async function serveDisks(
   vm: RunningVm,
   disks: readonly VmDisk[],
+  move: string,
   signal: AbortSignal,
 ): Promise<void> {
-  if (await isServing(vm.directory, signal)) return;
+  if (await isServing(vm.directory, move, signal)) return;
+  const names = servingNames(move);
   for (const disk of disks) makeRoom(disk.file);
   const inside = (name: string): string => `${vm.inside}/${name}`;
   const nodes = disks.flatMap(({ name, file }) => [
@@ -41,10 +43,10 @@ export async function serveDisks(
     [
       program,
       "--daemonize",
-      ...["--chardev", `socket,id=control,path=${inside(socketNames.disksControl)},server=on,wait=off`],
+      ...["--chardev", `socket,id=control,path=${inside(names.control)},server=on,wait=off`],
       ...["--monitor", "chardev=control"],
       ...nodes,
-      ...["--nbd-server", `addr.type=unix,addr.path=${inside(socketNames.disks)},max-connections=0`],
+      ...["--nbd-server", `addr.type=unix,addr.path=${inside(names.disks)},max-connections=0`],
       ...exports,
     ],
     signal,
@@ -53,9 +55,9 @@ export async function serveDisks(
   throw new ConsortError("driver_failed", `Cannot serve the disks of ${vm.id}: ${output.trim() || exitCode}`);
 }
 
-export async function isServing(directory: string, signal: AbortSignal): Promise<boolean> {
+async function isServing(directory: string, move: string, signal: AbortSignal): Promise<boolean> {
   try {
-    (await connectQmp(join(directory, socketNames.disksControl), signal)).close();
+    (await connectQmp(join(directory, servingNames(move).control), signal)).close();
     return true;
   } catch (cause) {
     if (codeOf(cause) === "unavailable") return false;
@@ -64,10 +66,10 @@ export async function isServing(directory: string, signal: AbortSignal): Promise
 }
 
 /** Nothing is served any more when this resolves. */
-export async function stopServingDisks(directory: string, signal: AbortSignal): Promise<void> {
+export async function stopServingDisks(directory: string, move: string, signal: AbortSignal): Promise<void> {
   let control;
   try {
-    control = await connectQmp(join(directory, socketNames.disksControl), signal);
+    control = await connectQmp(join(directory, servingNames(move).control), signal);
   } catch (cause) {
     if (codeOf(cause) === "unavailable") return;
     throw cause;

@@ -5,7 +5,7 @@ import { oneAtATime } from "../turns.ts";
 import type { Background } from "./background.ts";
 import { serveDisks, stopServingDisks } from "./disk-server.ts";
 import { queryMigration, runState } from "./migration-status.ts";
-import { socketNames } from "./ports.ts";
+import { servingNames, socketNames } from "./ports.ts";
 import type { MachinePlace, MoveParts } from "./ports.ts";
 import type { MoveRecord, MoveRecords } from "./record.ts";
 import { startRelay } from "./relays.ts";
@@ -54,6 +54,8 @@ export class LeavingSide {
   ): Promise<void> {
     const { id } = place;
     const record = this.#records.get(id) ?? this.#begin(id, plan);
+    if (record.phase === "sent" && plan.back === true && vm !== undefined)
+      return this.#goBack(vm, place, record, signal);
     if (record.phase === "failed" || this.#background.isBusy(id)) {
       if (record.phase === "sending" && plan.cancelled === true && vm !== undefined) {
         await cancelSending(vm.qmp, this.#parts.clock, signal);
@@ -88,14 +90,14 @@ export class LeavingSide {
     signal: AbortSignal,
   ): Promise<MoveRecord> {
     const { processes, address } = this.#parts;
-    if (vm.disks.length > 0) await serveDisks(vm, vm.disks, signal);
+    if (vm.disks.length > 0) await serveDisks(vm, vm.disks, record.move, signal);
     if (record.disksRelay !== undefined && processes.isRunning(record.disksRelay)) return record;
     const port = record.disksRelay?.port ?? 0;
     const disksRelay = await startRelay(
       {
         ...place,
         listen: `tcp:${address}:${port}`,
-        connect: `unix:${socketNames.disks}`,
+        connect: `unix:${servingNames(record.move).disks}`,
         peer: plan.toAddress,
         token: plan.token,
       },
@@ -116,10 +118,12 @@ export class LeavingSide {
     signal: AbortSignal,
   ): Promise<void> {
     const { id } = place;
+    const { sendBytesPerSecond } = this.#parts;
     let now = record;
     const options: SendOptions = {
       uri: `unix:${vm.inside}/${socketNames.outgoing}`,
       postcopy: plan.postcopy === true,
+      ...(sendBytesPerSecond === undefined ? {} : { bytesPerSecond: sendBytesPerSecond }),
       onProgress: (share) => this.#news.progress(id, share),
       onHandedOver: ({ downtimeMs }) => {
         now = { ...now, phase: "sent", ...(downtimeMs === undefined ? {} : { downtimeMs }) };
@@ -151,6 +155,14 @@ export class LeavingSide {
     }
   }
 
+  /** What it sent never ran, so what is here is all there is of it, and nothing has written to its disks since. */
+  async #goBack(vm: RunningVm, place: MachinePlace, record: MoveRecord, signal: AbortSignal): Promise<void> {
+    await this.#background.stop(record.id);
+    await stopServingDisks(place.directory, record.move, signal);
+    await vm.qmp.execute("cont", {}, signal);
+    this.#end(record, "it did not arrive");
+  }
+
   async #relayOut(place: MachinePlace, plan: LeavingPlan, signal: AbortSignal): Promise<Relay> {
     const ends = {
       ...place,
@@ -176,12 +188,15 @@ export class LeavingSide {
         this.#news.sent(record.id, record.move);
         return this.#news.changed();
       }
-      await stopServingDisks(place.directory, signal);
+      await stopServingDisks(place.directory, record.move, signal);
       if ((await runState(vm.qmp, signal)) !== "running") await vm.qmp.execute("cont", {}, signal);
     }
-    this.#stop(record.stateRelay);
-    this.#stop(record.disksRelay);
-    const { id, move } = record;
+    this.#end(record, message);
+  }
+
+  #end({ id, move, stateRelay, disksRelay }: MoveRecord, message: string): void {
+    this.#stop(stateRelay);
+    this.#stop(disksRelay);
     this.#records.save({ id, move, side: "leaving", phase: "failed", message });
     this.#news.changed();
   }
@@ -193,7 +208,7 @@ export class LeavingSide {
   /** The move is not wanted any more, or its machine is gone from here. */
   async clear(record: MoveRecord, place: MachinePlace | undefined, signal: AbortSignal): Promise<void> {
     await this.#background.stop(record.id);
-    if (place !== undefined) await stopServingDisks(place.directory, signal);
+    if (place !== undefined) await stopServingDisks(place.directory, record.move, signal);
     this.#stop(record.stateRelay);
     this.#stop(record.disksRelay);
     this.#records.remove(record.id);

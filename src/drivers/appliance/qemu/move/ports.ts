@@ -15,6 +15,8 @@ export type MoveParts = {
   readonly processes: Processes;
   readonly clock: Clock;
   readonly log: Log;
+  /** Bytes per second at which a machine's state is sent; absent: as fast as it goes. */
+  readonly sendBytesPerSecond?: number;
   /** Bytes per second of background copying, for each machine; absent: as fast as it goes. */
   readonly copyBytesPerSecond?: number;
 };
@@ -25,11 +27,15 @@ export const socketNames = {
   incoming: "incoming",
   /** Leaving: QEMU sends its state there. */
   outgoing: "outgoing",
-  /** Leaving: disks are served there. Arriving: and are read from there. */
-  disks: "disks",
-  disksControl: "disks-qmp",
+  /** Arriving: its disks are read from there. */
   remoteDisks: "remote-disks",
 } as const;
+
+/** Leaving: disks are served there, by a process of each move's own: an earlier one may still be on its way out. */
+export const servingNames = (move: string): { readonly disks: string; readonly control: string } => ({
+  disks: `disks-${move}`,
+  control: `disks-qmp-${move}`,
+});
 
 /** The block node of a disk that is still on the other host; `<disk>` once it is here. */
 export const remoteNode = (disk: string): string => `${disk}-remote`;
