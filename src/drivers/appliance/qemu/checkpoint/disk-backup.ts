@@ -112,7 +112,12 @@ export async function prepareBackups(
           },
         },
       ]);
-      await vm.qmp.execute("transaction", { actions }, stop);
+      await withOpenDisks(
+        vm,
+        disks.map(({ name }) => name),
+        () => vm.qmp.execute("transaction", { actions }, stop),
+        stop,
+      );
     },
     async finished(stop) {
       await outcome.done(stop);
@@ -124,6 +129,31 @@ export async function prepareBackups(
       for (const { file } of disks) await rm(file, { force: true });
     },
   };
+}
+
+/**
+ * QEMU has let go of its disks when all was sent, and opens them anew when the machine goes on: under a backup that had
+ * begun before, it would crash. An export opens them earlier; nobody is ever to connect to it.
+ */
+async function withOpenDisks(
+  vm: RunningVm,
+  disks: readonly string[],
+  work: () => Promise<unknown>,
+  signal: AbortSignal,
+): Promise<void> {
+  const path = join(vm.inside, "ck-open");
+  await rm(join(vm.directory, "ck-open"), { force: true });
+  await vm.qmp.execute("nbd-server-start", { addr: { type: "unix", data: { path } } }, signal);
+  try {
+    for (const disk of disks) {
+      const open = { type: "nbd", id: `ck-open-${disk}`, "node-name": disk, name: disk };
+      await vm.qmp.execute("block-export-add", open, signal);
+    }
+    await work();
+  } finally {
+    await vm.qmp.execute("nbd-server-stop", {}, AbortSignal.timeout(10_000));
+    await rm(join(vm.directory, "ck-open"), { force: true });
+  }
 }
 
 /** Of these jobs, all of which are to complete. */

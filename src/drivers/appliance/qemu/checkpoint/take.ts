@@ -22,8 +22,8 @@ import type { PartTarget } from "./part.ts";
  *           ─ what was taken becomes blobs, the disks' backups end ─► taken
  *
  * QEMU 7.2 sends all of memory each time; only pages whose content changed since the last checkpoint are kept
- * (memory.worker.ts). Backups cannot begin earlier: QEMU lets go of its disks when all was sent, and a backup that
- * runs then makes it fail.
+ * (memory.worker.ts). Backups cannot begin earlier: QEMU lets go of its disks when all was sent, and fails if a backup
+ * runs then; nor right then, as it has to open them first (disk-backup.ts).
  */
 export type TakeRequest = {
   readonly id: string;
