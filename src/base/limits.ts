@@ -80,6 +80,8 @@ export const limits = {
   /** Blobs that one host fetches at the same time, and images that it brings in. */
   blobFetchesAtOnce: 2,
   importsAtOnce: 2,
+  /** How often uploaded content is sought before its image is given up. */
+  importTriesMax: 8,
   /** The pause before content that no host had is asked for again. */
   blobFetchRetryMs: millis(1000),
   /** How far content is on its way is told at most this often. */

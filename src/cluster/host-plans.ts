@@ -13,7 +13,7 @@ import {
   tunnelsNeeded,
 } from "#cluster/tunnels.ts";
 import { moveOf, movePlan, ownerOf, placesOf } from "#cluster/moves.ts";
-import type { ContentPlan } from "#cluster/images.ts";
+import type { ContentPlan } from "#cluster/content-plans.ts";
 import type { EnsembleRecord, HostRecord, TunnelRecord } from "#cluster/records.ts";
 import { namingPlan } from "#cluster/naming.ts";
 import { hostsOf } from "#cluster/whereabouts.ts";

@@ -81,7 +81,10 @@ export class HostContent {
       const { blob, fromByte, dataBase64 } = body as UploadBody;
       const data = Buffer.from(dataBase64, "base64");
       const haveBytes = await images.append(blob, fromByte, data, AbortSignal.any([signal, asked]));
-      return { haveBytes, complete: store.has(blob.digest) };
+      const complete = store.has(blob.digest);
+      // Where it is must be known before it is asked for.
+      if (complete) this.#parts.onChange();
+      return { haveBytes, complete };
     });
     messaging.answer(topics.collect, (_request, asked): Promise<CollectResult> =>
       this.#collector.collect(AbortSignal.any([signal, asked])),

@@ -1,4 +1,4 @@
-import { messageOf } from "#base/errors.ts";
+import { codeOf, messageOf } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import type { BlobExchange, BlobPeer, BlobStore } from "#drivers/blob/port.ts";
@@ -101,9 +101,9 @@ export class ImageImports {
     onProgress: (progress: { doneBytes: number; totalBytes?: number }) => void,
     signal: AbortSignal,
   ): Promise<BlobRef> {
-    const { exchange, images, store, peers, secret } = this.#parts;
+    const { images, store, secret } = this.#parts;
     if (source.kind === "blob") {
-      if (!store.has(source.blob.digest)) await exchange.fetch(source.blob, peers(), onProgress, signal);
+      if (!store.has(source.blob.digest)) await this.#fetch(source.blob, onProgress, signal);
       return source.blob;
     }
     const { url, sha256, credentials } = source;
@@ -113,6 +113,24 @@ export class ImageImports {
       ...(credentials === undefined ? {} : { secret: await secret(credentials, signal) }),
     };
     return images.bring(wanted, onProgress, signal);
+  }
+
+  /** Those that have it may not know yet that this host may, or be about to come back. */
+  async #fetch(
+    blob: BlobRef,
+    onProgress: (progress: { doneBytes: number; totalBytes?: number }) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { exchange, peers, clock } = this.#parts;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await exchange.fetch(blob, peers(), onProgress, signal);
+      } catch (cause) {
+        signal.throwIfAborted();
+        if (codeOf(cause) !== "unavailable" || attempt >= limits.importTriesMax) throw cause;
+      }
+      await clock.sleep(limits.blobFetchRetryMs, signal);
+    }
   }
 
   async #assemble(
