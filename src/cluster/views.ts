@@ -97,7 +97,7 @@ function applianceView(
     ...(message === undefined ? {} : { message }),
     ...(isThere ? { startedAtMs: report.startedAt } : {}),
     ...(spec.cpu === undefined ? {} : { cpuReservedMilli: reservedMilli(spec.cpu) }),
-    ...(spec.memoryBytes === undefined ? {} : { memoryLimitBytes: spec.memoryBytes }),
+    ...(spec.memoryBytes === undefined ? {} : { memoryLimitBytes: memoryDemandBytes(spec) }),
     ...(spec.cpu?.kind === "reservation"
       ? { reservation: reservationView(spec.cpu, silent ? undefined : report?.scheduling) }
       : {}),
