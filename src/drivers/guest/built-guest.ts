@@ -4,7 +4,7 @@ import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { bytes } from "#base/units.ts";
-import type { Subprocess } from "#drivers/system/port.ts";
+import type { RunOptions, Subprocess } from "#drivers/system/port.ts";
 import type { BuiltGuest } from "#drivers/guest/port.ts";
 import type { BlobRef, Digest, Image } from "#model/image.ts";
 
@@ -16,10 +16,13 @@ export type GuestBuild = {
   readonly kind: string;
   /** Of everything that goes into it: another one, another image. 64 hexadecimal digits. */
   readonly inputs: string;
-  /** Makes its content below the directory, and tells the files' names. */
+  /**
+   * Makes its content below the directory, and tells the files' names. A program that gets `held` among its open files
+   * keeps others from beginning the same build while it runs, also when we are killed.
+   */
   readonly make: (
     directory: string,
-    signal: AbortSignal,
+    held: Pick<RunOptions, "inherit">,
   ) => Promise<{ readonly image: Image; readonly names: ReadonlyMap<Digest, string> }>;
 };
 
@@ -46,7 +49,7 @@ export async function buildOnce(
     const unfinished = `${directory}.unfinished`;
     await rm(unfinished, { recursive: true, force: true });
     await mkdir(unfinished, { recursive: true });
-    const { image, names } = await build.make(unfinished, signal);
+    const { image, names } = await build.make(unfinished, { inherit: [lock] });
     await writeDurably(
       join(unfinished, recordFile),
       JSON.stringify({ image, files: Object.fromEntries(names) } satisfies Record),

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, rename } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { ConsortError } from "#base/errors.ts";
@@ -65,18 +65,31 @@ export async function fetchPackages(
   const kept = packages.map((each) => ({ ...each, path: join(directory, `${each.sha256}.deb`) }));
   const wanted: typeof kept = [];
   for (const each of kept) if ((await sha256Of(each.path, signal)) !== each.sha256) wanted.push(each);
-  if (wanted.length > 0) {
+  if (wanted.length > 0) await download(wanted, directory, subprocess, signal);
+  return kept.map(({ path }) => path);
+}
+
+/** Beside what is kept, as others may fetch the same at this moment. */
+async function download(
+  wanted: readonly (DebianPackage & { readonly path: string })[],
+  directory: string,
+  subprocess: Subprocess,
+  signal: AbortSignal,
+): Promise<void> {
+  const cwd = await mkdtemp(join(directory, "fetch-"));
+  try {
     await subprocess.check("apt-get", ["download", "-qq", ...wanted.map(({ name }) => name)], signal, {
-      cwd: directory,
+      cwd,
     });
     for (const { file, path, sha256, name } of wanted) {
-      const downloaded = join(directory, file);
+      const downloaded = join(cwd, file);
       if ((await sha256Of(downloaded, signal)) !== sha256)
         throw new ConsortError("driver_failed", `Cannot use ${name}: ${file} is not what apt told of`);
       await rename(downloaded, path);
     }
+  } finally {
+    await rm(cwd, { recursive: true, force: true });
   }
-  return kept.map(({ path }) => path);
 }
 
 /** Undefined when there is no such file. */

@@ -13,7 +13,7 @@ import { entropyProgram } from "#drivers/guest/entropy-program.ts";
 import type { BuildProgress, BuiltGuest, DebianGuestSpec } from "#drivers/guest/port.ts";
 import { debianInitrdScript, guestScripts } from "#drivers/guest/scripts.ts";
 import { busyboxEntries, kernelRelease, moduleEntries } from "#drivers/guest/unpacked-kernel.ts";
-import type { Subprocess } from "#drivers/system/port.ts";
+import type { RunOptions, Subprocess } from "#drivers/system/port.ts";
 import type { Digest, Image } from "#model/image.ts";
 import * as contents from "./contents.ts";
 import { furnishRoot } from "./root.ts";
@@ -42,10 +42,10 @@ export async function buildDebianGuest(
   const build: GuestBuild = {
     kind: "debian",
     inputs: await inputsDigest(spec, [...fetched, ...installed]),
-    async make(directory) {
+    async make(directory, held) {
       if (geteuid?.() !== 0)
         throw new ConsortError("forbidden", "Cannot build a Debian guest: it takes root, run it with sudo");
-      return make({ cache, directory, spec, fetched, onProgress, subprocess, signal });
+      return make({ cache, directory, held, spec, fetched, onProgress, subprocess, signal });
     },
   };
   return buildOnce(cache, build, subprocess, signal);
@@ -73,6 +73,7 @@ async function inputsDigest(spec: DebianGuestSpec, packages: readonly DebianPack
 type Making = {
   readonly cache: string;
   readonly directory: string;
+  readonly held: Pick<RunOptions, "inherit">;
   readonly spec: DebianGuestSpec;
   readonly fetched: readonly DebianPackage[];
   readonly onProgress: BuildProgress;
@@ -81,11 +82,11 @@ type Making = {
 };
 
 async function make(making: Making): ReturnType<GuestBuild["make"]> {
-  const { cache, directory, spec, fetched, onProgress, subprocess, signal } = making;
+  const { cache, directory, held, spec, fetched, onProgress, subprocess, signal } = making;
   const root = join(directory, "root");
   const unpacked = join(directory, "unpacked");
   onProgress("installing Debian");
-  await installDebian(root, spec, subprocess, signal);
+  await installDebian(root, spec, held, subprocess, signal);
   onProgress("unpacking the kernel");
   await mkdir(unpacked);
   for (const file of await fetchPackages(fetched, join(cache, "packages"), subprocess, signal))
@@ -103,20 +104,25 @@ async function make(making: Making): ReturnType<GuestBuild["make"]> {
   return record(directory, spec, signal);
 }
 
+/**
+ * In a mount namespace of its own, so that what is mounted below the new root is gone when its programs are, however
+ * they end; and they end when we do.
+ */
 async function installDebian(
   root: string,
   spec: DebianGuestSpec,
+  held: Pick<RunOptions, "inherit">,
   subprocess: Subprocess,
   signal: AbortSignal,
 ): Promise<void> {
+  const confined = ["--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "private"];
   const included = [...contents.debianPackages, ...spec.packages].join(",");
   const without = contents.debianLeftOut.map((path) => `--dpkgopt=path-exclude=${path}`);
-  await subprocess.check(
-    "mmdebstrap",
-    ["--quiet", "--variant=minbase", "--mode=root", `--include=${included}`, ...without, spec.suite, root],
-    signal,
-    { env: { SOURCE_DATE_EPOCH: "1", LC_ALL: "C" } },
-  );
+  const options = ["--quiet", "--variant=minbase", "--mode=root", `--include=${included}`, ...without];
+  await subprocess.check("setpriv", [...confined, "mmdebstrap", ...options, spec.suite, root], signal, {
+    ...held,
+    env: { SOURCE_DATE_EPOCH: "1", LC_ALL: "C" },
+  });
 }
 
 async function initrd(
