@@ -28,8 +28,14 @@ start_of() {
   set -- ${line##*) }
   [ "$1" = Z ] && start= || start=${20}
 }
-# A file of what it wrote: sets part, offset and length of the next piece.
+# The next piece of what it wrote, as a copy, since the file may go meanwhile: sets its part, offset and length.
 piece() {
+  find_piece "$@"
+  [ "$length" -eq 0 ] && return 0
+  tail -c "+$((offset + 1))" "$dir/$1.$part" 2>/dev/null | head -c "$length" >"$dir/$1.piece.$$"
+  length=$(size "$dir/$1.piece.$$")
+}
+find_piece() {
   part=$2 offset=$3 length=0
   if [ ! -e "$dir/$1.$part" ]; then
     next=
@@ -49,7 +55,7 @@ piece() {
   length=$((have - offset))
   [ "$length" -le "$4" ] || length=$4
 }
-show() { [ "$4" -eq 0 ] || tail -c "+$(($3 + 1))" "$dir/$1.$2" | head -c "$4"; }
+show() { if [ -e "$dir/$1.piece.$$" ]; then cat "$dir/$1.piece.$$"; rm -f "$dir/$1.piece.$$"; fi; }
 # Processes of the session that run leads, itself left out.
 members() {
   list=
@@ -93,9 +99,8 @@ look)
   first="$part $offset $length"
   piece err "$3" "$4" "$5"
   echo "$state $code $first $part $offset $length"
-  set -- $first
-  show out "$1" "$2" "$3"
-  show err "$part" "$offset" "$length"
+  show out
+  show err
   ;;
 end)
   [ -d "$dir" ] || exit 0
@@ -127,7 +132,7 @@ place)
   enter
   [ ! -e "$dir/placed.$1" ] || exit 0
   at_work "$2"
-  case $3 in */*) mkdir -p "${3%/*}/" ;; esac
+  case $3 in */*) mkdir -p "${3%/*}/" || fail "cannot make ${3%/*}" ;; esac
   [ ! -d "$3" ] || fail "$3 is a directory"
   if [ "$4" = append ] && [ -e "$3" ]; then cat "$dir/in.$1" >>"$3" || fail "cannot append to $3"
   elif [ "$4" != keep ] || [ ! -e "$3" ]; then
@@ -140,6 +145,7 @@ place)
 size)
   at_work "$1"
   [ -f "$2" ] || fail "there is no file $2"
+  [ -r "$2" ] || fail "it may not read $2"
   size "$2"
   ;;
 take)
