@@ -4,7 +4,7 @@ import type { ApplianceObservation, CpuSettings, LiveSettings } from "#drivers/a
 import type { NetworkPlan, PortPlan } from "#drivers/network/port.ts";
 import { fitting } from "#host/room.ts";
 import type { Room } from "#host/room.ts";
-import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
+import type { AppliancePlan, HostPlan, VmPlan } from "#protocol/host-plan.ts";
 
 /** What a host manager does next; every choice is made here, and the executor only carries it out. */
 export type HostSteps = {
@@ -106,7 +106,7 @@ function cpuChange(
 
 /** Which of the other settings of a running appliance differ from the plan. */
 function liveChange(
-  { id, memoryBytes, restart, stopGraceMs, leased = false }: AppliancePlan,
+  { id, memoryBytes, restart, stopGraceMs, leased = false, vm }: AppliancePlan,
   now: ApplianceObservation,
   fits: boolean,
 ): HostSteps["resize"] {
@@ -115,11 +115,22 @@ function liveChange(
     ...(same(restart, now.restart) ? {} : { restart }),
     ...(stopGraceMs === now.stopGraceMs ? {} : { stopGraceMs }),
     ...(leased === (now.leased ?? false) ? {} : { leased }),
+    ...machineChange(vm, now),
   };
   return Object.keys(settings).length === 0 ? [] : [{ id, settings }];
 }
 
+/** Whether it goes through is told by what is observed then: a guest may refuse. */
+function machineChange(wanted: VmPlan | undefined, now: ApplianceObservation): Pick<LiveSettings, "vm"> {
+  if (wanted === undefined || now.vm === undefined) return {};
+  const { vcpus, disk } = wanted;
+  if (vcpus === now.vm.vcpus && same(disk, now.diskLimits)) return {};
+  return { vm: disk === undefined ? { vcpus } : { vcpus, disk } };
+}
+
 const same = (a: unknown, b: unknown): boolean => a === b || digest(a) === digest(b);
+
+const hasCome = new Set<string>(["running-remote-disks", "local"]);
 
 /** The network of a host as its plan wants it, with a port for every wanted interface whose namespace exists. */
 export function decideNetwork(plan: HostPlan, observed: readonly ApplianceObservation[]): NetworkPlan {
@@ -128,12 +139,15 @@ export function decideNetwork(plan: HostPlan, observed: readonly ApplianceObserv
     const observation = present.get(appliance.id);
     if (observation === undefined || observation.generation !== appliance.generation) return [];
     // It goes on elsewhere: frames for it are not to end here.
-    if (observation.vm?.move?.phase === "sent") return [];
+    const move = observation.vm?.move;
+    if (move?.phase === "sent") return [];
+    const isComing = appliance.vm?.move?.side === "arriving" && !hasCome.has(move?.phase ?? "");
     return appliance.interfaces.map((one) => ({
       appliance: appliance.id,
       netns: observation.netns,
       interface: one,
       ...(appliance.kind === "vm" ? { guest: true as const } : {}),
+      ...(isComing ? { coming: true as const } : {}),
     }));
   });
   const { segments, shapedPairs, traffic } = plan;

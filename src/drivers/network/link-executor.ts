@@ -135,9 +135,12 @@ export class LinkExecutor {
     const requests: KernelRequest[] = [links.withoutIpv6({ name, index })];
     if (link.kind === "vxlan" || link.kind === "veth") {
       requests.push(links.setMaster({ name, index, master: bridgeOf(link, indices) }));
-      requests.push(links.bridgePortBehaviour({ name, index, flood: link.kind === "vxlan" }));
+      // Until it has come, frames for it go both there and to where it still is.
+      const isComing = link.kind === "veth" && link.port.coming === true;
+      requests.push(links.bridgePortBehaviour({ name, index, flood: link.kind === "vxlan" || isComing }));
     }
-    if (link.kind === "veth") requests.push(addBridgeEntry({ index, mac: link.mac }));
+    if (link.kind === "veth" && link.port.coming !== true)
+      requests.push(addBridgeEntry({ index, mac: link.mac }));
     if (link.kind === "vxlan") setOffload(this.#route.fd, name, link.offload);
     requests.push(links.finishLink({ name, index, alias }));
     this.#route.do(requests);

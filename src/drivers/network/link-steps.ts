@@ -41,6 +41,9 @@ export type LinkStep =
 /** A link as it is, and for a port whether its other end is in the namespace the plan names now. */
 export type FoundLink = KernelLink & { readonly otherEndElsewhere?: boolean };
 
+/** At the end of the alias of a port whose appliance is still on its way here. */
+const comingMark = " coming";
+
 export type LinkSurroundings = {
   readonly mark: string;
   readonly local: string;
@@ -89,7 +92,7 @@ export function wantedLinks(plan: NetworkPlan, around: LinkSurroundings): readon
       mtu: segment.mtu,
       mac,
       port,
-      alias: `${network} ${port.appliance} ${inside} ${address}/${prefixLength}${port.guest === true ? " of its guest" : ""}`,
+      alias: `${network} ${port.appliance} ${inside} ${address}/${prefixLength}${port.guest === true ? " of its guest" : ""}${port.coming === true ? comingMark : ""}`,
     });
   }
   return wanted;
@@ -137,7 +140,11 @@ function isReusable(wanted: WantedLink, present: FoundLink): boolean {
     case "vxlan":
       return present.alias.replace(" without offload", "") === wanted.alias.replace(" without offload", "");
     case "veth":
-      return present.alias === wanted.alias && present.otherEndElsewhere !== true;
+      return (
+        // Once it has come, its port is finished with what is known only then.
+        present.alias.replace(comingMark, "") === wanted.alias.replace(comingMark, "") &&
+        present.otherEndElsewhere !== true
+      );
     default:
       return wanted satisfies never;
   }

@@ -13,6 +13,8 @@ export type PortPlan = {
    * Whoever makes the bridge puts it in; it is left where it is.
    */
   readonly guest?: true;
+  /** It is on its way here from another host: frames for it go to both. */
+  readonly coming?: true;
 };
 
 /** All the network of one host. */

@@ -86,6 +86,7 @@ function samePort(a: PortPlan, b: PortPlan): boolean {
   const [one, other] = [a.interface, b.interface];
   return (
     one.mac === other.mac &&
+    a.coming === b.coming &&
     a.netns === b.netns &&
     a.appliance === b.appliance &&
     one.network === other.network &&
