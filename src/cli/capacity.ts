@@ -14,6 +14,7 @@ import type { Ensemble } from "#model/ensemble.ts";
 import { promisableTopology } from "#model/wire.ts";
 import { capacityOf, promisesNothing } from "#planner/capacity.ts";
 import type { CapacityAnswer, CapacityOptions } from "#planner/capacity.ts";
+import { describedAbilities } from "#planner/demand.ts";
 import type { PlacedCloud } from "#planner/departure.ts";
 import type { Violation } from "#planner/mapping.ts";
 import { abilitiesOf } from "#protocol/capability-names.ts";
@@ -96,7 +97,8 @@ async function cloudOf(given: Arguments, context: CommandContext): Promise<Place
     );
   if (topologyFile !== undefined) {
     const text = await readTextFile(topologyFile, context);
-    return { topology: parsed(topologyFile, parseTopology(text, { file: topologyFile })), placed: [] };
+    const topology = parsed(topologyFile, parseTopology(text, { file: topologyFile }));
+    return { topology, placed: [], capabilities: describedAbilities(topology) };
   }
   if (snapshotFile !== undefined) {
     const text = await readTextFile(snapshotFile, context);

@@ -1,10 +1,10 @@
-import type { ApplianceId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
 import { bytes } from "#base/units.ts";
 import { appliancesOf, replicaNames } from "#model/appliances.ts";
 import type { ApplianceSpec, Ensemble, PlacementRule } from "#model/ensemble.ts";
 import type { VmSpec } from "#model/vm.ts";
 import { hostMemoryOf } from "#model/vm-memory.ts";
-import type { HostSpec } from "#model/topology.ts";
+import type { HostSpec, Topology } from "#model/topology.ts";
 import type { HostAbility, MappingProblem } from "#planner/mapping.ts";
 
 /** Guaranteed CPU in thousandths of a core; 0 when nothing was asked for. */
@@ -49,6 +49,12 @@ export function abilitiesFor({ kind, vm }: Pick<ApplianceSpec, "kind" | "vm">): 
 }
 
 const onlyTasks: readonly HostAbility[] = ["task"];
+
+/** Of hosts that are only described: they run every kind, and nobody has seen a guest in KVM there. */
+export const describedAbilities = ({
+  hosts,
+}: Pick<Topology, "hosts">): ReadonlyMap<HostId, readonly HostAbility[]> =>
+  new Map(hosts.map(({ id }) => [id, ["task", "vm"]]));
 
 export function hasDriver(
   problem: Pick<MappingProblem, "capabilities">,

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { seededRandom } from "#base/seeded-random.ts";
 import { planOffline } from "#planner/offline.ts";
 import { plantProblem } from "#planner/planted.ts";
+import { sampleVm } from "#model/sample-vm.ts";
 
 const { topology, ensemble } = plantProblem(
   { network: "tree", hosts: 8, sites: 2, appliances: 12, graph: "random3", load: 0.6 },
@@ -67,8 +68,9 @@ describe("planOffline()", () => {
 
   test("says what cannot be placed, and leaves it out of the placement", () => {
     const [first, ...rest] = ensemble.appliances;
-    const vm = { ...first!, kind: "vm" as const };
-    const refused = planOffline(topology, [{ ...ensemble, appliances: [vm, ...rest] }], {
+    const { vm } = sampleVm("any", { accel: "kvm" });
+    const machine = { ...first!, kind: "vm" as const, vm: vm! };
+    const refused = planOffline(topology, [{ ...ensemble, appliances: [machine, ...rest] }], {
       seed: 1,
       elapsedMs: ticking(),
     });

@@ -1,5 +1,6 @@
 import type { Ensemble } from "#model/ensemble.ts";
 import type { ConnectionType, Topology } from "#model/topology.ts";
+import { describedAbilities } from "#planner/demand.ts";
 import { solveMapping } from "#planner/mapper.ts";
 import type { SolveOptions } from "#planner/mapper.ts";
 import type { MappingCost, Violation } from "#planner/mapping.ts";
@@ -35,7 +36,10 @@ export function planOffline(
   options: OfflineOptions,
 ): OfflinePlan {
   const started = options.elapsedMs();
-  const mapping = solveMapping({ topology, ensembles, existing: [] }, options);
+  const mapping = solveMapping(
+    { topology, ensembles, existing: [], capabilities: describedAbilities(topology) },
+    options,
+  );
   return {
     placement: Object.fromEntries(mapping.placements),
     paths: mapping.paths.map(({ link, connection, nodes, wireBps, latencyUs }) => ({
