@@ -184,7 +184,7 @@ test("endless output keeps to its bounds inside, and is read to its end", async 
       void (text += stream === "stdout" ? Buffer.from(chunk).toString() : "");
     await host.driver.exec(
       id,
-      { command: ["sh", "-c", "du -sk /var/tmp/consort-jobs-* | cut -f1"], env: {}, onOutput },
+      { command: ["sh", "-c", "du -sk /var/tmp/consort-jobs-$(id -u) | cut -f1"], env: {}, onOutput },
       signal,
     );
     size = Math.max(size, Number(text));

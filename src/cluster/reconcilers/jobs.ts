@@ -6,6 +6,7 @@ import type { Changes } from "#cluster/changes.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import { applianceOf, machineEnsembleOf, nextOfJob } from "#cluster/jobs.ts";
 import type { JobAppliance, JobRecord, JobWorld } from "#cluster/jobs.ts";
+import { ownerOf, placesOf } from "#cluster/moves.ts";
 import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import type { StoreWrite } from "#drivers/store/port.ts";
@@ -94,7 +95,7 @@ export class JobReconciler {
         if (!state.hosts().has(host)) return false;
         const record = find(id);
         if (record === undefined) return false;
-        return record.placements[id] === host || record.leaving[id]?.includes(host) === true;
+        return placesOf(record, id).includes(host) || record.leaving[id]?.includes(host) === true;
       },
       report: (host, id, attempt) =>
         seen.report(host)?.jobs?.find((one) => one.id === id && one.attempt === attempt),
@@ -105,7 +106,7 @@ export class JobReconciler {
     const declared = appliancesOf(record.ensemble).find((one) => one.id === id);
     if (declared === undefined) return undefined;
     const { kind } = declared.spec;
-    const host = record.placements[id];
+    const host = ownerOf(record, id);
     if (host === undefined) return { kind };
     const seen = this.#context.seen.freshReport(host)?.appliances.find((one) => one.id === id);
     return { kind, host, ...(seen === undefined ? {} : { state: seen.state }) };

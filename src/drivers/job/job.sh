@@ -157,6 +157,7 @@ clear)
   shift
   if [ -d "${at:-$dir/work}" ]; then cd "${at:-$dir/work}" && for path; do rm -f -- "$path"; done; fi
   cd / && rm -rf -- "$dir"
+  rmdir "$top" 2>/dev/null
   ;;
 *) fail "unknown verb $verb" ;;
 esac
