@@ -35,8 +35,8 @@ export type HostConfig = {
   readonly netnsPrefix: string;
   /** Directories below which jobs and images may read and write files of this host; absent: /srv/consort. */
   readonly stagingDirectories?: readonly string[];
-  /** Path of the network namespace from which servers outside the cloud are reached; absent: the host's own. */
-  readonly outsideNetns?: string;
+  /** Open file of the network namespace from which servers outside the cloud are reached; absent: the host's own. */
+  readonly outsideNetnsFd?: number;
 };
 
 export type ClusterConfig = {

@@ -59,6 +59,10 @@ export function preparePrograms(options: ProgramOptions, layout: LabLayout): rea
   return [...relays, prepared(options, "cluster", "cluster.ts", clusterConfig(options)), ...hosts];
 }
 
+/** A lab's networks lead nowhere: to its hosts the machine's own network, held open from the start, is the world. */
+const outsideNetnsFd = 9;
+const holdingOutside = ["sh", "-c", `exec ${outsideNetnsFd}</proc/self/ns/net && exec "$@"`, "sh"];
+
 function prepared(
   options: ProgramOptions,
   name: string,
@@ -69,8 +73,11 @@ function prepared(
   const configFile = `${labPaths(options).configsDir}/${name}.json`;
   const identity = [`${options.sourceRoot}/main/${main}`, "--config", configFile];
   const flags = main === hostMain ? hostFlags : [];
-  const inside = node === undefined ? [] : ["nsenter", `--net=${netnsPath(netnsName(options.name, node))}`];
-  // env and nsenter become the program they start: one process, whose command line ends in `identity`.
+  const inside =
+    node === undefined
+      ? []
+      : [...holdingOutside, "nsenter", `--net=${netnsPath(netnsName(options.name, node))}`];
+  // env, sh and nsenter become the program they start: one process, whose command line ends in `identity`.
   const args = [compileCacheSetting(options.sourceRoot), ...inside, options.nodePath, ...flags, ...identity];
   const program = { name, file: "env", args, identity };
   return { program, configFile, config };
@@ -108,8 +115,7 @@ function hostConfig(options: ProgramOptions, node: LabNode, layout: LabLayout): 
     cpuMilli: spec?.cpuMilli ?? milliCpu(0),
     memoryBytes: spec?.memoryBytes ?? bytes(0),
     netnsPrefix: `${netnsName(options.name, node.id)}.`,
-    // A lab's networks lead nowhere: to its hosts the machine's own network is the world.
-    outsideNetns: "/proc/1/ns/net",
+    outsideNetnsFd,
   };
 }
 

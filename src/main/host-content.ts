@@ -14,6 +14,10 @@ const usualPort = 7420;
 /** Where files may be fetched from by their addresses on a host that says nothing else. */
 const fileRoots = ["/srv/consort"];
 
+/** From where servers outside the cloud are reached. */
+export const outside = ({ outsideNetnsFd }: HostConfig): { readonly netns?: string } =>
+  outsideNetnsFd === undefined ? {} : { netns: `/proc/${process.pid}/fd/${outsideNetnsFd}` };
+
 /** What a host needs to hold images and checkpoints. Not recovered yet: the host manager does that. */
 export async function hostContent({ config, clock, log }: Manager<HostConfig>): Promise<ContentDrivers> {
   const store = new DiskBlobStore({ directory: join(config.stateDir, "blobs"), log });
@@ -26,7 +30,7 @@ export async function hostContent({ config, clock, log }: Manager<HostConfig>): 
     transfer: openTransfer({
       clock,
       roots: config.stagingDirectories ?? fileRoots,
-      ...(config.outsideNetns === undefined ? {} : { netns: config.outsideNetns }),
+      ...outside(config),
     }),
     subprocess: systemSubprocess(),
     sizeBytesMax: blobLimits.blobBytesMax,

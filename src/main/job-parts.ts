@@ -9,6 +9,7 @@ import type { Messaging } from "#drivers/messaging/port.ts";
 import { keyFile } from "#drivers/ssh/host-key.ts";
 import { openTransfer } from "#drivers/transfer/transfer.ts";
 import type { HostConfig } from "#lab/config.ts";
+import { outside } from "#main/host-content.ts";
 import type { Manager } from "#main/process.ts";
 import { clusterAddress, topics } from "#protocol/topics.ts";
 import type { SecretBody, SecretResult } from "#protocol/topics.ts";
@@ -31,7 +32,11 @@ export function jobParts(
       privateKeyFile: keyFile(sshDirectory(config)),
       directory: join(config.runDir, "ssh"),
     }),
-    transfer: openTransfer({ clock, roots: config.stagingDirectories ?? stagingDirectories }),
+    transfer: openTransfer({
+      clock,
+      roots: config.stagingDirectories ?? stagingDirectories,
+      ...outside(config),
+    }),
     secret: async (name, signal) => {
       const body: SecretBody = { host: config.host, name };
       const answer = await messaging.request(clusterAddress, topics.secret, body, signal);

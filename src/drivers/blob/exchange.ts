@@ -169,7 +169,7 @@ class HttpBlobExchange implements BlobExchange {
     for (let waiting = pieces.missing(); waiting.length > 0; waiting = pieces.missing()) {
       const asked = peers.slice(0, blobLimits.blobPeersAtOnce);
       if (asked.length === 0)
-        throw new ConsortError("unavailable", `Cannot fetch ${blob.digest}: ${messageOf(lastWords)}`, {
+        throw new ConsortError("unavailable", `Cannot fetch ${blob.digest}: ${whyNot(lastWords)}`, {
           cause: lastWords,
         });
       const failed = new Set<BlobPeer>();
@@ -222,6 +222,10 @@ class HttpBlobExchange implements BlobExchange {
     return undefined;
   }
 }
+
+/** The last peer's words speak of that peer alone: that it has no such content, others had told before. */
+const whyNot = (lastWords: unknown): string =>
+  codeOf(lastWords) === "not_found" ? "none of the hosts asked has it" : messageOf(lastWords);
 
 /** No peer is to blame for it. */
 function diskFailure(cause: unknown): never {
