@@ -1,5 +1,10 @@
 import { openApiDocument } from "#api/openapi.ts";
-import { ensembleJsonSchema, scenarioJsonSchema, topologyJsonSchema } from "#formats/json-schema.ts";
+import {
+  ensembleJsonSchema,
+  jobJsonSchema,
+  scenarioJsonSchema,
+  topologyJsonSchema,
+} from "#formats/json-schema.ts";
 
 /** A file that is made from the code: `path` from the project's root, `content` its whole text. */
 export type Generator = { readonly path: string; readonly content: () => string };
@@ -11,5 +16,6 @@ export const generators: readonly Generator[] = [
   { path: "docs/reference/ensemble.schema.json", content: () => json(ensembleJsonSchema()) },
   { path: "docs/reference/topology.schema.json", content: () => json(topologyJsonSchema()) },
   { path: "docs/reference/scenario.schema.json", content: () => json(scenarioJsonSchema()) },
+  { path: "docs/reference/job.schema.json", content: () => json(jobJsonSchema()) },
   { path: "docs/reference/openapi.json", content: () => json(openApiDocument()) },
 ];

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { ensembleSchema } from "#formats/ensemble-schema.ts";
+import { jobSchema } from "#formats/job-schema.ts";
 import { scenarioSchema } from "#formats/scenario-schema.ts";
 import { topologySchema } from "#formats/topology-schema.ts";
 
@@ -18,6 +19,11 @@ export function topologyJsonSchema(): Record<string, unknown> {
     "Consort topology",
     "Hosts, devices and cables; docs/reference/topology.md.",
   );
+}
+
+/** JSON Schema of job files. */
+export function jobJsonSchema(): Record<string, unknown> {
+  return jsonSchema(jobSchema, "Consort job", "A program to run in an appliance; docs/reference/jobs.md.");
 }
 
 /** JSON Schema of scenario files. */
