@@ -100,9 +100,13 @@ export class GuestMachine implements AsyncDisposable {
         `virtio-blk-${bus},drive=${serial},serial=${serial}`,
       ]),
     ];
-    const child = spawn("nice", ["-n", "-5", "qemu-system-x86_64", ...args], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    const child = spawn(
+      "setpriv",
+      ["--pdeathsig", "KILL", "nice", "-n", "-5", "qemu-system-x86_64", ...args],
+      {
+        stdio: ["ignore", "pipe", "pipe"],
+      },
+    );
     this.#process = child;
     const take = (chunk: Buffer): void => {
       this.console += chunk.toString("latin1");

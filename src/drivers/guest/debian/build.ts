@@ -7,9 +7,10 @@ import { bytes } from "#base/units.ts";
 import { treeArchive } from "#drivers/guest/archive-tree.ts";
 import { blobOf, buildOnce } from "#drivers/guest/built-guest.ts";
 import type { GuestBuild } from "#drivers/guest/built-guest.ts";
-import { fetchPackages, findPackages, kernelPackage } from "#drivers/guest/debian-packages.ts";
+import { fetchPackages } from "#drivers/guest/debian-packages.ts";
 import type { DebianPackage } from "#drivers/guest/debian-packages.ts";
 import { entropyProgram } from "#drivers/guest/entropy-program.ts";
+import { knownPackages } from "#drivers/guest/known-packages.ts";
 import type { BuildProgress, BuiltGuest, DebianGuestSpec } from "#drivers/guest/port.ts";
 import { debianInitrdScript, guestScripts } from "#drivers/guest/scripts.ts";
 import { busyboxEntries, kernelRelease, moduleEntries } from "#drivers/guest/unpacked-kernel.ts";
@@ -36,9 +37,10 @@ export async function buildDebianGuest(
 ): Promise<BuiltGuest> {
   checkSpec(spec);
   onProgress("looking up packages");
-  const kernel = await kernelPackage(contents.debianKernel, subprocess, signal);
-  const fetched = await findPackages([kernel, ...contents.debianInitrdPackages], subprocess, signal);
-  const installed = await findPackages([...contents.debianPackages, ...spec.packages], subprocess, signal);
+  const handed = { kernel: contents.debianKernel, names: contents.debianInitrdPackages };
+  const fetched = await knownPackages(cache, handed, subprocess, signal);
+  const chosen = { names: [...contents.debianPackages, ...spec.packages] };
+  const installed = await knownPackages(cache, chosen, subprocess, signal);
   const build: GuestBuild = {
     kind: "debian",
     inputs: await inputsDigest(spec, [...fetched, ...installed]),

@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { ConsortError } from "#base/errors.ts";
 import { blobOf, buildOnce } from "#drivers/guest/built-guest.ts";
 import type { GuestBuild } from "#drivers/guest/built-guest.ts";
-import { fetchPackages, findPackages } from "#drivers/guest/debian-packages.ts";
+import { fetchPackages } from "#drivers/guest/debian-packages.ts";
 import type { DebianPackage } from "#drivers/guest/debian-packages.ts";
+import { knownPackages } from "#drivers/guest/known-packages.ts";
 import type { BuildProgress, BuiltGuest, SoftwareSpec } from "#drivers/guest/port.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 
@@ -26,7 +27,10 @@ export async function buildSoftware(
 ): Promise<BuiltGuest> {
   checkSpec(spec);
   onProgress("looking at its content");
-  const packages = spec.packages.length === 0 ? [] : await findPackages(spec.packages, subprocess, signal);
+  const packages =
+    spec.packages.length === 0
+      ? []
+      : await knownPackages(cache, { names: spec.packages }, subprocess, signal);
   const hash = createHash("sha256").update(JSON.stringify([recipeVersion, spec.name, packages]));
   if (spec.directory !== undefined) await addTree(hash, spec.directory, signal);
   const build: GuestBuild = {

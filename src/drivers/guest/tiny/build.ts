@@ -2,9 +2,10 @@ import { createHash } from "node:crypto";
 import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { blobOf, buildOnce } from "#drivers/guest/built-guest.ts";
-import { fetchPackages, findPackages, kernelPackage } from "#drivers/guest/debian-packages.ts";
+import { fetchPackages } from "#drivers/guest/debian-packages.ts";
 import type { DebianPackage } from "#drivers/guest/debian-packages.ts";
 import { entropyProgram } from "#drivers/guest/entropy-program.ts";
+import { knownPackages } from "#drivers/guest/known-packages.ts";
 import type { BuildProgress, BuiltGuest } from "#drivers/guest/port.ts";
 import { guestScripts } from "#drivers/guest/scripts.ts";
 import { kernelRelease } from "#drivers/guest/unpacked-kernel.ts";
@@ -27,8 +28,8 @@ export async function buildTinyGuest(
   signal: AbortSignal,
 ): Promise<BuiltGuest> {
   onProgress("looking up packages");
-  const kernel = await kernelPackage(contents.tinyKernel, subprocess, signal);
-  const packages = await findPackages([kernel, ...contents.tinyPackages], subprocess, signal);
+  const wish = { kernel: contents.tinyKernel, names: contents.tinyPackages };
+  const packages = await knownPackages(cache, wish, subprocess, signal);
   const build = {
     kind: "tiny",
     inputs: await inputsDigest(packages),
