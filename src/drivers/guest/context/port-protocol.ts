@@ -24,8 +24,6 @@ export type GuestMessage =
   | { readonly kind: "applied" | "failed"; readonly instance: string }
   | { readonly kind: "exited"; readonly code: number };
 
-export const contextPortName = "consort.context";
-
 export const helloMessage: Uint8Array = Buffer.from("hello\n");
 
 export function contextMessage({ archive }: GuestContext): Uint8Array {
