@@ -1,7 +1,5 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { chainOf } from "#model/checkpoint-chain.ts";
-import type { CheckpointChain } from "#model/checkpoint-chain.ts";
 import type { CheckpointReport } from "#protocol/host-report.ts";
 import { CheckpointRig, id } from "./checkpointing.ts";
 import type { CheckpointHost } from "./checkpointing.ts";
@@ -24,10 +22,6 @@ const newest = (host: CheckpointHost): CheckpointReport => {
   const report = host.checkpoints.observe().at(-1);
   if (report === undefined) throw new Error("there is no checkpoint");
   return report;
-};
-const chain = (host: CheckpointHost): CheckpointChain => {
-  const all = host.checkpoints.observe().map(({ checkpoint }) => checkpoint);
-  return chainOf(all.at(-1)?.id ?? "", all) ?? [];
 };
 const bytesOf = ({ checkpoint }: CheckpointReport): number =>
   [checkpoint.memory, ...checkpoint.disks.map(({ content }) => content)].reduce(
@@ -64,7 +58,7 @@ test("on another host the same machine goes on: its memory, its disk, its progra
   const ticks = Number(await machine.shell("cat /data/ticks"));
   await a.checkpoints.take({ appliance: id, id: "c3", generation: "1", policy }, signal);
   await machine.shell("echo gone > /data/base; dd if=/dev/zero of=/dev/vda bs=1M count=8; sync");
-  const restored = await rig.restored(b, chain(a), newest(a).copies);
+  const restored = await rig.restored(b, rig.chain(a), newest(a).copies);
   assert.equal(await restored.shell(sums), sum);
   const now = Number(await restored.shell("cat /data/ticks"));
   assert.ok(now >= ticks && now < ticks + 200, `${now} after ${ticks}`);
@@ -78,6 +72,6 @@ test("what was restored has its next checkpoint taken after the one it began fro
   assert.equal(newest(b).checkpoint.after, "c3");
   const sum = await machine.shell("head -c 12m /dev/vda | md5sum");
   await machine.kill();
-  const again = await rig.restored(a, chain(b), newest(b).copies);
+  const again = await rig.restored(a, rig.chain(b), newest(b).copies);
   assert.equal(await again.shell("cat /data/later; head -c 12m /dev/vda | md5sum"), `later\n${sum}`);
 });

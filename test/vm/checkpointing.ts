@@ -16,7 +16,7 @@ import type { RunningVm } from "#drivers/appliance/qemu/vm.ts";
 import { DiskBlobStore } from "#drivers/blob/disk-store.ts";
 import { openBlobExchange } from "#drivers/blob/exchange.ts";
 import type { BlobExchange } from "#drivers/blob/port.ts";
-import { memoryOf } from "#model/checkpoint-chain.ts";
+import { chainOf, memoryOf } from "#model/checkpoint-chain.ts";
 import type { NamedPeer } from "#drivers/checkpoint/port.ts";
 import type { CheckpointChain } from "#model/checkpoint-chain.ts";
 import { checkpointStores } from "#drivers/checkpoint/stores.ts";
@@ -164,6 +164,8 @@ export class CheckpointRig implements AsyncDisposable {
   readonly #initrd: string;
   readonly #commandLine: string;
   #machines = 0;
+  /** What the newest one that booted is like. */
+  #like: Pick<MachineOptions, "machine" | "memoryMib"> = {};
 
   private constructor(guest: BuiltGuest) {
     const { boot } = guest.image;
@@ -211,6 +213,7 @@ export class CheckpointRig implements AsyncDisposable {
     const file = join(directory, "root.qcow2");
     execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", file, "256M"]);
     const { below = [], machine = "q35", memoryMib = 128 } = options;
+    this.#like = { machine, memoryMib };
     const isPc = machine === "q35";
     const pairs: readonly (readonly [string, string])[] = [
       ["-display", "none"],
@@ -259,6 +262,12 @@ export class CheckpointRig implements AsyncDisposable {
     return started;
   }
 
+  /** The newest checkpoint of a host with all it needs. */
+  chain(host: CheckpointHost): CheckpointChain {
+    const all = host.checkpoints.observe().map(({ checkpoint }) => checkpoint);
+    return chainOf(all.at(-1)?.id ?? "", all) ?? [];
+  }
+
   /** A machine that goes on from what the host has of the chain, after bringing it there. */
   async restored(
     host: CheckpointHost,
@@ -272,7 +281,7 @@ export class CheckpointRig implements AsyncDisposable {
     const restore = { checkpoints: chain, copies };
     const layers = await host.checkpoints.layers({ ...plan, vm: { ...plan.vm, restore } }, () => {}, signal);
     const below = (layers.get("root") ?? []).map(({ digest }) => host.blobs.path(digest));
-    const machine = await this.start(host, { below, incoming: true });
+    const machine = await this.start(host, { ...this.#like, below, incoming: true });
     await restoreMemory(machine.vm, memoryOf(chain), host.blobs, signal);
     return machine;
   }
