@@ -49,11 +49,11 @@ export function whyNotMovable(context: ClusterContext, id: ApplianceId): string 
 export function namedToMove(
   context: ClusterContext,
   record: EnsembleRecord,
-  { appliances }: MigrateRequest,
+  request: MigrateRequest,
 ): readonly ApplianceId[] {
   const { name } = record.ensemble;
   const all = appliancesOf(record.ensemble);
-  const ids = appliances.flatMap((wanted) => {
+  const ids = request.appliances.flatMap((wanted) => {
     const exact = all.filter(({ id }) => id === applianceId(name, applianceName(wanted)));
     const found = exact.length > 0 ? exact : all.filter(({ spec }) => spec.name === wanted);
     if (found.length === 0) {
@@ -62,6 +62,9 @@ export function namedToMove(
     return found.map(({ id }) => id);
   });
   context.moveEnds.clear();
+  const [there] = ids.filter((id) => request.to !== undefined && record.placements[id] === request.to);
+  if (there !== undefined)
+    throw new ConsortError("conflict", `Cannot migrate ${there}: it is on ${request.to} already`);
   for (const id of ids) {
     const why = whyNotMovable(context, id);
     if (why === undefined) continue;

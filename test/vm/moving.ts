@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { codeOf } from "#base/errors.ts";
 import { applianceId, applianceName, ensembleName, hostId, ipv4Address } from "#base/ids.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { systemClock } from "#drivers/system/clock.ts";
@@ -202,7 +203,15 @@ export class MovingRig {
       if (qemu.exitCode !== null) throw new Error(`QEMU ended with code ${qemu.exitCode}`);
       await systemClock().sleep(5 as never, this.signal);
     }
-    return this.adopt(side);
+    for (;;) {
+      try {
+        return await this.adopt(side);
+      } catch (cause) {
+        // Its socket is there a moment before it is listened to.
+        if (codeOf(cause) !== "unavailable" || qemu.exitCode !== null) throw cause;
+        await systemClock().sleep(5 as never, this.signal);
+      }
+    }
   }
 
   /** A line of its own to the QEMU that runs there. */

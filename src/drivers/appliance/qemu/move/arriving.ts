@@ -222,13 +222,15 @@ export class ArrivingSide {
     this.#waiting.add(resolve);
     const abort = (): void => reject(signal.reason);
     signal.addEventListener("abort", abort, { once: true });
-    promise.catch(() => {});
-    return promise.finally(() => {
+    const look = promise.finally(() => {
       callOff();
       stop();
       this.#waiting.delete(resolve);
       signal.removeEventListener("abort", abort);
     });
+    // Who asked may have failed before it waits for this.
+    look.catch(() => {});
+    return look;
   }
 
   async clear(record: MoveRecord): Promise<void> {

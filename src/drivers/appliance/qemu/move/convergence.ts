@@ -23,8 +23,8 @@ export type ConvergenceSettings = {
 export const convergence: ConvergenceSettings = {
   downtimeMs: millis(20),
   downtimeMsMax: millis(300),
-  passesMax: 8,
-  passingMsMax: millis(10_000),
+  passesMax: 5,
+  passingMsMax: millis(2_000),
 };
 
 /** downtime: allow more; postcopy: go on there and bring the rest after; stop: stand still until all is there. */

@@ -83,9 +83,8 @@ export async function followSending(
 }
 
 /** At the next word of QEMU's, or after a while. */
-async function nextLook(qmp: Qmp, clock: Clock, signal: AbortSignal): Promise<void> {
+function nextLook(qmp: Qmp, clock: Clock, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  promise.catch(() => {});
   const callOff = clock.timer(lookMs, resolve);
   const end = qmp.onEvent(({ event }) => {
     if (event === "MIGRATION") resolve();
@@ -97,14 +96,15 @@ async function nextLook(qmp: Qmp, clock: Clock, signal: AbortSignal): Promise<vo
   signal.addEventListener("abort", abort, { once: true });
   if (qmp.closed.aborted) lost();
   if (signal.aborted) abort();
-  try {
-    await promise;
-  } finally {
+  const look = promise.finally(() => {
     callOff();
     end();
     qmp.closed.removeEventListener("abort", lost);
     signal.removeEventListener("abort", abort);
-  }
+  });
+  // Who asked may have failed before it waits for this.
+  look.catch(() => {});
+  return look;
 }
 
 /** Resolves when nothing is sent any more: cancelled, or, too late, completed. */
