@@ -1,4 +1,5 @@
 import { ConsortError } from "#base/errors.ts";
+import { FakeJobs } from "#api/fake-jobs.ts";
 import type { OperationId } from "#base/ids.ts";
 import type { CheckpointWish } from "#cluster/checkpoint-requests.ts";
 import type { MigrateRequest } from "#cluster/migrating.ts";
@@ -7,10 +8,8 @@ import type { ClusterService } from "#cluster/service.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { Digest, ImageSpec } from "#model/image.ts";
-import type { JobSpec } from "#model/job.ts";
 import type { Checkpoints, CheckpointRequestStatus, CheckpointStatus } from "#protocol/http/checkpoint.ts";
 import type { ImageStatus } from "#protocol/http/image.ts";
-import type { JobOutput, JobStatus } from "#protocol/http/job.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
 import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
@@ -30,11 +29,7 @@ export class FakeService implements ClusterService {
   onExec: (...call: Exec) => Promise<number> = async () => 0;
   readonly checkpointRequests: CheckpointRequestStatus[] = [];
   readonly taken: CheckpointStatus[] = [];
-  jobList: JobStatus[] = [];
-  readonly declaredJobs = new Map<string, JobSpec>();
-  /** What every job wrote. */
-  readonly written = { stdout: "", stderr: "" };
-  readonly secretFields = new Map<string, Readonly<Record<string, string>>>();
+  readonly jobs = new FakeJobs();
   readonly #operations = new Map<string, Operation>();
   readonly #events: Event[] = [];
   #wake = Promise.withResolvers<void>();
@@ -164,25 +159,6 @@ export class FakeService implements ClusterService {
     return this.#begin({ kind: "restore", ensemble: name });
   }
 
-  async submitJob(job: JobSpec): Promise<JobStatus> {
-    const id = `${job.name}-${String(this.jobList.length + 1).padStart(8, "0")}`;
-    this.declaredJobs.set(id, job);
-    const status: JobStatus = {
-      id,
-      name: job.name,
-      state: "queued",
-      appliance: job.runsIn.kind === "appliance" ? job.runsIn.appliance : `job-${id}/machine`,
-      ownMachine: job.runsIn.kind === "machine",
-      attempt: 0,
-      attemptsMax: job.retry.attemptsMax,
-      cancelled: false,
-      submittedAtMs: 0,
-      failedAttempts: [],
-    };
-    this.jobList = [status, ...this.jobList];
-    return status;
-  }
-
   readonly imageSpecs = new Map<string, ImageSpec>();
   readonly uploads = new Map<Digest, Uint8Array>();
 
@@ -221,66 +197,6 @@ export class FakeService implements ClusterService {
 
   async collectContent(): Promise<CollectResult> {
     return { removed: 2, freedBytes: 5 * 1024 * 1024 };
-  }
-
-  async jobs(): Promise<JobStatus[]> {
-    return this.jobList;
-  }
-
-  async job(id: string): Promise<JobStatus> {
-    const found = this.jobList.find((one) => one.id === id);
-    if (found === undefined)
-      throw new ConsortError("not_found", `Cannot find job "${id}": no such job is kept`);
-    return found;
-  }
-
-  async declaredJob(id: string): Promise<JobSpec> {
-    await this.job(id);
-    const job = this.declaredJobs.get(id);
-    if (job === undefined)
-      throw new ConsortError("not_found", `Cannot find job "${id}": it was never declared`);
-    return job;
-  }
-
-  async cancelJob(id: string): Promise<JobStatus> {
-    const cancelled: JobStatus = { ...(await this.job(id)), state: "cancelled", cancelled: true };
-    this.jobList = this.jobList.map((one) => (one.id === id ? cancelled : one));
-    return cancelled;
-  }
-
-  async removeJob(id: string): Promise<void> {
-    await this.job(id);
-    this.jobList = this.jobList.filter((one) => one.id !== id);
-  }
-
-  async jobOutput(
-    id: string,
-    { stream, fromByte, maxBytes }: Parameters<ClusterService["jobOutput"]>[1],
-  ): Promise<JobOutput> {
-    const { attempt } = await this.job(id);
-    const all = Buffer.from(this.written[stream]);
-    const piece = all.subarray(fromByte, fromByte + maxBytes);
-    const nextByte = fromByte + piece.length;
-    return {
-      attempt,
-      dataBase64: piece.toString("base64"),
-      fromByte,
-      nextByte,
-      isOver: nextByte >= all.length,
-    };
-  }
-
-  async secrets(): Promise<string[]> {
-    return [...this.secretFields.keys()].sort();
-  }
-
-  async setSecret(name: string, fields: Readonly<Record<string, string>>): Promise<void> {
-    this.secretFields.set(name, fields);
-  }
-
-  async removeSecret(name: string): Promise<void> {
-    if (!this.secretFields.delete(name))
-      throw new ConsortError("not_found", `Cannot find the secret ${name}`);
   }
 
   async operations(): Promise<Operation[]> {

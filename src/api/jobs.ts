@@ -30,7 +30,7 @@ export const jobRoutes: readonly Route[] = [
     id: "listJobs",
     summary: "All jobs, newest first",
     answer: jsonAnswer("Every job that is kept.", z.array(jobStatusSchema)),
-    handle: async ({ signal }, { service }) => ok(await service.jobs(signal)),
+    handle: async ({ signal }, { service }) => ok(await service.jobs.list(signal)),
   }),
   route({
     method: "POST",
@@ -40,7 +40,7 @@ export const jobRoutes: readonly Route[] = [
     body: jobSchema,
     rawBody: true,
     answer: jsonAnswer("The job, durable and queued.", jobStatusSchema),
-    handle: async ({ body, signal }, { service }) => ok(await service.submitJob(jobIn(body), signal)),
+    handle: async ({ body, signal }, { service }) => ok(await service.jobs.submit(jobIn(body), signal)),
   }),
   route({
     method: "GET",
@@ -49,7 +49,7 @@ export const jobRoutes: readonly Route[] = [
     summary: "One job as it is now",
     params: withId,
     answer: jsonAnswer("The job.", jobStatusSchema),
-    handle: async ({ params, signal }, { service }) => ok(await service.job(params.id, signal)),
+    handle: async ({ params, signal }, { service }) => ok(await service.jobs.get(params.id, signal)),
   }),
   route({
     method: "GET",
@@ -59,7 +59,7 @@ export const jobRoutes: readonly Route[] = [
     params: withId,
     answer: jsonAnswer("The job's file.", jobSchema),
     handle: async ({ params, signal }, { service }) =>
-      ok(jobDocument(await service.declaredJob(params.id, signal))),
+      ok(jobDocument(await service.jobs.declared(params.id, signal))),
   }),
   route({
     method: "POST",
@@ -68,7 +68,7 @@ export const jobRoutes: readonly Route[] = [
     summary: "End a job; 409 when it is over",
     params: withId,
     answer: jsonAnswer("The job, which is to end.", jobStatusSchema),
-    handle: async ({ params, signal }, { service }) => ok(await service.cancelJob(params.id, signal)),
+    handle: async ({ params, signal }, { service }) => ok(await service.jobs.cancel(params.id, signal)),
   }),
   route({
     method: "DELETE",
@@ -78,7 +78,7 @@ export const jobRoutes: readonly Route[] = [
     params: withId,
     answer: { status: 204, about: "Forgotten." },
     handle: async ({ params, signal }, { service }) => {
-      await service.removeJob(params.id, signal);
+      await service.jobs.remove(params.id, signal);
       return done;
     },
   }),
@@ -101,6 +101,6 @@ export const jobRoutes: readonly Route[] = [
     }),
     answer: jsonAnswer("The piece, and where to go on.", jobOutputSchema),
     handle: async ({ params, query, signal }, { service }) =>
-      ok(await service.jobOutput(params.id, query, signal)),
+      ok(await service.jobs.output(params.id, query, signal)),
   }),
 ];

@@ -21,7 +21,7 @@ export const secretRoutes: readonly Route[] = [
     id: "listSecrets",
     summary: "Names of all secrets",
     answer: jsonAnswer("Names only: what is in them is never told.", z.array(z.string())),
-    handle: async ({ signal }, { service }) => ok(await service.secrets(signal)),
+    handle: async ({ signal }, { service }) => ok(await service.jobs.secrets(signal)),
   }),
   route({
     method: "PUT",
@@ -32,7 +32,7 @@ export const secretRoutes: readonly Route[] = [
     body: secretSchema,
     answer: { status: 204, about: "Kept." },
     handle: async ({ params, body, signal }, { service }) => {
-      await service.setSecret(params.name, body, signal);
+      await service.jobs.setSecret(params.name, body, signal);
       return done;
     },
   }),
@@ -44,7 +44,7 @@ export const secretRoutes: readonly Route[] = [
     params: named,
     answer: { status: 204, about: "Forgotten." },
     handle: async ({ params, signal }, { service }) => {
-      await service.removeSecret(params.name, signal);
+      await service.jobs.removeSecret(params.name, signal);
       return done;
     },
   }),

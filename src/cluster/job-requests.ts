@@ -3,12 +3,13 @@ import { limits } from "#base/limits.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import { applianceOf, machineEnsembleOf } from "#cluster/jobs.ts";
 import type { JobRecord } from "#cluster/jobs.ts";
+import type { JobOutputRange } from "#cluster/job-service.ts";
 import { keys } from "#cluster/records.ts";
 import type { StoreWrite } from "#drivers/store/port.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import { isOver } from "#model/job.ts";
 import type { JobSpec } from "#model/job.ts";
-import type { JobOutput, JobStatus, JobStream } from "#protocol/http/job.ts";
+import type { JobOutput, JobStatus } from "#protocol/http/job.ts";
 import { hostAddress, topics } from "#protocol/topics.ts";
 import type { JobOutputBody, SecretBody } from "#protocol/topics.ts";
 
@@ -106,7 +107,7 @@ export async function removeJob(context: ClusterContext, id: string, signal: Abo
 export async function jobOutput(
   context: ClusterContext,
   id: string,
-  asked: { readonly stream: JobStream; readonly fromByte: number; readonly maxBytes: number },
+  asked: JobOutputRange,
   signal: AbortSignal,
 ): Promise<JobOutput> {
   const record = knownJob(context, id);

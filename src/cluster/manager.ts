@@ -13,16 +13,8 @@ import { Changes, knownEnsemble } from "#cluster/changes.ts";
 import { ClusterContext } from "#cluster/context.ts";
 import type { ClusterManagerParts } from "#cluster/context.ts";
 import { explanationOf, placementReasons } from "#cluster/explanation.ts";
-import {
-  cancelJob,
-  checkSecretIsNamed,
-  jobOutput,
-  jobView,
-  jobViews,
-  knownJob,
-  removeJob,
-  submitJob,
-} from "#cluster/job-requests.ts";
+import { checkSecretIsNamed } from "#cluster/job-requests.ts";
+import { ClusterJobs } from "#cluster/cluster-jobs.ts";
 import {
   collectContent,
   contentToken,
@@ -63,14 +55,11 @@ import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import { noteEpoch, Term } from "#cluster/term.ts";
 import { unguardedPairs } from "#cluster/tunnels.ts";
 import { ensembleView, hostViews } from "#cluster/views.ts";
-import type { SecretStore } from "#drivers/secret/port.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { ImageSpec } from "#model/image.ts";
-import type { JobSpec } from "#model/job.ts";
 import type { HostReport, Measurements } from "#protocol/host-report.ts";
 import type { ImageStatus } from "#protocol/http/image.ts";
 import type { Checkpoints } from "#protocol/http/checkpoint.ts";
-import type { JobOutput, JobStatus } from "#protocol/http/job.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
 import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
@@ -113,6 +102,7 @@ type Charge = {
  * therefore needs no repair: it loads, raises the epoch, and reconciles.
  */
 export class ClusterManager implements ClusterService {
+  readonly jobs: ClusterJobs;
   readonly #parts: ClusterManagerParts;
   #charge: Charge | undefined;
   #life: AbortSignal = AbortSignal.abort(
@@ -121,6 +111,7 @@ export class ClusterManager implements ClusterService {
 
   constructor(parts: ClusterManagerParts) {
     this.#parts = parts;
+    this.jobs = new ClusterJobs(() => this.#inCharge(), parts.secrets);
   }
 
   /** Loads what is desired and takes a new epoch; the service answers from then on. */
@@ -155,7 +146,7 @@ export class ClusterManager implements ClusterService {
     messaging.answer(topics.secret, async ({ body }): Promise<SecretResult> => {
       const asked = body as SecretBody;
       if (!isNamedByImport(context, asked)) checkSecretIsNamed(context, asked);
-      return { fields: await this.#secrets().get(asked.name, signal) };
+      return { fields: await this.jobs.secret(asked.name, signal) };
     });
     messaging.onPresence(({ address, present }) => {
       context.events.append(
@@ -456,61 +447,6 @@ export class ClusterManager implements ClusterService {
 
   async restore(name: string, from: Parameters<ClusterService["restore"]>[1]): Promise<Operation> {
     return this.#changes().restore(name, from);
-  }
-
-  async submitJob(job: JobSpec, signal: AbortSignal): Promise<JobStatus> {
-    const { context, jobs } = this.#inCharge();
-    const submitted = await submitJob(context, job, signal);
-    jobs.now();
-    return submitted;
-  }
-
-  jobs(_signal: AbortSignal): Promise<JobStatus[]> {
-    return Promise.resolve(jobViews(this.#inCharge().context));
-  }
-
-  job(id: string, _signal: AbortSignal): Promise<JobStatus> {
-    return Promise.resolve(jobView(knownJob(this.#inCharge().context, id)));
-  }
-
-  declaredJob(id: string, _signal: AbortSignal): Promise<JobSpec> {
-    return Promise.resolve(knownJob(this.#inCharge().context, id).job);
-  }
-
-  async cancelJob(id: string, signal: AbortSignal): Promise<JobStatus> {
-    const { context, jobs } = this.#inCharge();
-    const cancelled = await cancelJob(context, id, signal);
-    jobs.now();
-    return cancelled;
-  }
-
-  async removeJob(id: string, signal: AbortSignal): Promise<void> {
-    const { context, jobs } = this.#inCharge();
-    await removeJob(context, id, signal);
-    jobs.now();
-  }
-
-  jobOutput(...[id, asked, signal]: Parameters<ClusterService["jobOutput"]>): Promise<JobOutput> {
-    return jobOutput(this.#inCharge().context, id, asked, signal);
-  }
-
-  secrets(signal: AbortSignal): Promise<string[]> {
-    return this.#secrets().names(signal);
-  }
-
-  setSecret(...[name, fields, signal]: Parameters<ClusterService["setSecret"]>): Promise<void> {
-    return this.#secrets().set(name, fields, signal);
-  }
-
-  removeSecret(name: string, signal: AbortSignal): Promise<void> {
-    return this.#secrets().remove(name, signal);
-  }
-
-  #secrets(): SecretStore {
-    this.#inCharge();
-    const { secrets } = this.#parts;
-    if (secrets !== undefined) return secrets;
-    throw new ConsortError("unsupported", "Cannot keep secrets: this manager has no place for them");
   }
 
   async #admitInTurn<Result>(work: (context: ClusterContext) => Promise<Result>): Promise<Result> {

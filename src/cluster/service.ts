@@ -1,14 +1,13 @@
 import type { ResizeRequest } from "#cluster/adjusting.ts";
 import type { MigrateRequest } from "#cluster/migrating.ts";
+import type { JobService } from "#cluster/job-service.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { OperationId } from "#base/ids.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { ImageSpec } from "#model/image.ts";
 import type { CheckpointWish } from "#cluster/checkpoint-requests.ts";
-import type { JobSpec } from "#model/job.ts";
 import type { CheckpointRequestStatus, Checkpoints } from "#protocol/http/checkpoint.ts";
 import type { ImageStatus } from "#protocol/http/image.ts";
-import type { JobOutput, JobStatus, JobStream } from "#protocol/http/job.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
 import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
@@ -99,27 +98,7 @@ export interface ClusterService {
     from: { readonly appliance: string; readonly checkpoint?: string },
     signal: AbortSignal,
   ): Promise<Operation>;
-  /** A job, durable when it resolves; its file form is checked. Throws `not_found` without its appliance. */
-  submitJob(job: JobSpec, signal: AbortSignal): Promise<JobStatus>;
-  /** Newest first. */
-  jobs(signal: AbortSignal): Promise<JobStatus[]>;
-  job(id: string, signal: AbortSignal): Promise<JobStatus>;
-  /** As it was submitted. */
-  declaredJob(id: string, signal: AbortSignal): Promise<JobSpec>;
-  /** Throws `conflict` when it is over. */
-  cancelJob(id: string, signal: AbortSignal): Promise<JobStatus>;
-  /** Throws `conflict` unless it is over. */
-  removeJob(id: string, signal: AbortSignal): Promise<void>;
-  /** From the host of its newest attempt. Throws `unavailable` when that cannot be reached. */
-  jobOutput(
-    id: string,
-    asked: { readonly stream: JobStream; readonly fromByte: number; readonly maxBytes: number },
-    signal: AbortSignal,
-  ): Promise<JobOutput>;
-  /** Names only: what is in secrets is told to nobody but the hosts that use them. */
-  secrets(signal: AbortSignal): Promise<string[]>;
-  setSecret(name: string, fields: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void>;
-  removeSecret(name: string, signal: AbortSignal): Promise<void>;
+  readonly jobs: JobService;
   /** The end of an appliance's output. */
   log(ensemble: string, appliance: string, maxBytes: number, signal: AbortSignal): Promise<string>;
 }

@@ -113,7 +113,7 @@ describe("jobs in a simulated cloud", () => {
       const jobs = Array.from({ length: 8 }, (_, index) => someJob(random, index));
       for (const job of jobs) {
         cloud.at(3000 + random.integer(10_000), () => {
-          cloud.client.ask("submit", job.name, (service, signal) => service.submitJob(job, signal));
+          cloud.client.ask("submit", job.name, (service, signal) => service.jobs.submit(job, signal));
         });
       }
       await cloud.runUntil(calmMs);
