@@ -183,9 +183,11 @@ class HostNetwork implements NetworkDriver {
   async #serveNames(
     plan: NetworkPlan,
     indices: ReadonlyMap<string, number>,
+    found?: ReadonlyMap<string, FoundLink>,
   ): Promise<readonly ConsortError[]> {
     const bridgeOf = (vni: number): number | undefined => indices.get(bridgeName(this.#options.mark, vni));
-    return (await this.#naming?.converge(plan.segments, bridgeOf)) ?? [];
+    const seen = found === undefined ? { bridgeOf } : { bridgeOf, found };
+    return (await this.#naming?.converge(plan.segments, seen)) ?? [];
   }
 
   async #apply(plan: NetworkPlan, known: Known): Promise<readonly ConsortError[]> {
@@ -194,7 +196,8 @@ class HostNetwork implements NetworkDriver {
     const sortsArrivals = shaping.arrivals !== undefined;
     const wanted = wantedLinks(plan, { mark, local: uplink.address, isFar: known.isFar, sortsArrivals });
     const ports = new Map(wanted.flatMap((link) => (link.kind === "veth" ? [[link.name, link.port]] : [])));
-    const found = this.#withoutNaming(this.#links.observe(ports));
+    const present = this.#links.observe(ports);
+    const found = this.#withoutNaming(present);
     const steps = linkSteps(wanted, found);
 
     // Classes before frames are directed to them, permissions before links that use them; and the other way round.
@@ -207,7 +210,7 @@ class HostNetwork implements NetworkDriver {
     drops.push(...this.#setOtherClasses(shaping, indices, known));
     problems.push(...(await known.arrivals.change(shaping.arrivals, indices)));
     this.#route.do(drops);
-    problems.push(...(await this.#serveNames(plan, indices)));
+    problems.push(...(await this.#serveNames(plan, indices, present)));
     if (plan.segments.length === 0) await this.#removeRules(known);
     if (problems.length === 0) known.settled = { plan, indices };
     else delete known.settled;

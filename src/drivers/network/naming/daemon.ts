@@ -5,9 +5,13 @@ import { ConsortError } from "#base/errors.ts";
 import type { Cgroup } from "#drivers/system/cgroups/port.ts";
 import { filesInside } from "./files.ts";
 
-/** Joins the groups, then becomes the program: nothing of it ever runs outside of them. */
+/**
+ * Joins the groups, then becomes the program, if it is still its turn: nothing of it ever runs outside of them, and one
+ * whose manager was killed before it had joined does not come beside another.
+ */
 const joinThenRun =
-  'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ > "$1" || exit 125; shift; n=$((n - 1)); done; exec "$@"';
+  'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ > "$1" || exit 125; shift; n=$((n - 1)); done; ' +
+  'read -r turn < "$1" && [ "$turn" = "$2" ] || exit 125; shift 2; exec "$@"';
 
 /** In a mount namespace of its own, where it sees its files at a place that anyone may reach, and cannot change them. */
 const mountThenRun =
@@ -21,6 +25,8 @@ const namespaceFdInChild = 3;
 export type DaemonStart = {
   /** Of its files, "config" among them. Its complaints go there when it does not start; it says nothing later. */
   readonly directory: string;
+  /** What its file "turn" must say when it has joined its group. */
+  readonly turn: string;
   readonly uid: number;
   readonly group: Pick<Cgroup, "procsFiles" | "attach">;
   /** Absent: it listens in the caller's own network namespace. */
@@ -31,12 +37,19 @@ export type DaemonStart = {
 
 /** Starts dnsmasq as a user of its own, which nothing else is. It outlives this process. Rejects with `driver_failed`. */
 export async function startDnsmasq(start: DaemonStart): Promise<void> {
-  const { directory, uid, group, namespaceFd, onEnd } = start;
+  const { directory, turn, uid, group, namespaceFd, onEnd } = start;
   const groupFiles = group.procsFiles();
   const capabilities = namespaceFd === undefined ? hostCapabilities : segmentCapabilities;
   const command = [
     ...(namespaceFd === undefined ? [] : ["nsenter", `--net=/proc/self/fd/${namespaceFdInChild}`]),
-    ...["unshare", "--mount", "sh", "-c", mountThenRun, "sh", directory, filesInside],
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    mountThenRun,
+    "sh",
+    directory,
+    filesInside,
     "setpriv",
     `--reuid=${uid}`,
     `--regid=${uid}`,
@@ -50,7 +63,16 @@ export async function startDnsmasq(start: DaemonStart): Promise<void> {
   try {
     const child = spawn(
       "/bin/sh",
-      ["-c", joinThenRun, "sh", String(groupFiles.length), ...groupFiles, ...command],
+      [
+        "-c",
+        joinThenRun,
+        "sh",
+        String(groupFiles.length),
+        ...groupFiles,
+        join(directory, "turn"),
+        turn,
+        ...command,
+      ],
       {
         cwd: "/",
         detached: true,

@@ -29,9 +29,10 @@ export class NamingLinks {
     closeSync(this.#home);
   }
 
-  /** Whether it is there as the segment wants it. */
-  isComplete(segment: NamedSegment, bridgeIndex: number): boolean {
-    const link = this.#find(this.#route, namingName(this.#mark, segment.vni));
+  /** Whether it is there as the segment wants it. `found`: all links with our mark, where they were looked at. */
+  isComplete(segment: NamedSegment, bridgeIndex: number, found?: ReadonlyMap<string, KernelLink>): boolean {
+    const name = namingName(this.#mark, segment.vni);
+    const link = found === undefined ? this.#find(this.#route, name) : found.get(name);
     return (
       link?.up === true &&
       !link.leaving &&

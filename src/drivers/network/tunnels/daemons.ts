@@ -84,7 +84,7 @@ function send(mark: ProcessMark, name: "SIGTERM" | "SIGKILL"): void {
 }
 
 /** In the kernel's ticks since boot; undefined for none or a zombie. The name before it may hold anything. */
-function startTimeOf(pid: number): string | undefined {
+export function startTimeOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
