@@ -19,6 +19,7 @@ type Exec = Parameters<ClusterService["exec"]>;
 
 /** A cluster manager in memory that places nothing: for tests of what is on top of it. */
 export class FakeService implements ClusterService {
+  #typed: (chunk: Uint8Array) => void = () => {};
   readonly declaredEnsembles = new Map<string, Ensemble>();
   hostList: HostStatus[] = [];
   /** Changes of what runs, as they were asked for. */
@@ -253,6 +254,25 @@ export class FakeService implements ClusterService {
 
   async exec(...call: Exec): Promise<number> {
     return this.onExec(...call);
+  }
+
+  /** Echoes what is typed, until "exit". */
+  async console(
+    ...[name, , { onOpen, onOutput }, signal]: Parameters<ClusterService["console"]>
+  ): Promise<void> {
+    this.#find(name);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+    this.#typed = (chunk) => {
+      onOutput(chunk);
+      if (Buffer.from(chunk).toString().includes("exit")) resolve();
+    };
+    onOpen("0".repeat(32));
+    await promise;
+  }
+
+  typeIntoConsole(_session: string, chunk: Uint8Array): void {
+    this.#typed(chunk);
   }
 
   async log(name: string, appliance: string, maxBytes: number): Promise<string> {

@@ -1,6 +1,7 @@
 import { aboutRoutes } from "#api/about.ts";
 import { adaptationRoutes } from "#api/adaptation.ts";
 import { applianceRoutes } from "#api/appliances.ts";
+import { consoleRoutes } from "#api/console.ts";
 import { ensembleRoutes } from "#api/ensembles.ts";
 import { eventRoutes } from "#api/events.ts";
 import { hostRoutes } from "#api/hosts.ts";
@@ -21,6 +22,7 @@ export const apiRoutes: readonly Route[] = [
   ...adaptationRoutes,
   ...planRoutes,
   ...applianceRoutes,
+  ...consoleRoutes,
   ...hostRoutes,
   ...imageRoutes,
   ...jobRoutes,

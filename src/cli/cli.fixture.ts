@@ -86,6 +86,9 @@ export async function consort(
       errIsTerminal: false,
       columns: () => 100,
       rows: () => 24,
+      async *keys() {
+        yield new TextEncoder().encode(options.input ?? "");
+      },
       readInput: () => Promise.resolve(new TextEncoder().encode(options.input ?? "")),
     },
     surroundings: {

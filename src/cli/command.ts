@@ -14,6 +14,8 @@ export type Terminal = {
   readonly columns: () => number;
   readonly rows: () => number;
   readonly readInput: () => Promise<Uint8Array>;
+  /** What is typed, as it is typed, without an echo; of anything but a terminal what comes. Until the signal aborts. */
+  readonly keys: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
 };
 
 /** Room for a line of text: what is not for a terminal has no end. */

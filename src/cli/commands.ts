@@ -156,6 +156,12 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("#cli/exec.ts"),
   },
   {
+    name: "console",
+    summary: "Look at the console of a virtual machine, and type into it",
+    group: "Look",
+    load: () => import("#cli/console.ts"),
+  },
+  {
     name: "hosts",
     summary: "List hosts with what they have and what is promised of it",
     group: "Machine",

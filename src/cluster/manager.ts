@@ -48,7 +48,7 @@ import { stepLeaving } from "#cluster/reconcilers/leaving.ts";
 import { RecoveryReconciler } from "#cluster/reconcilers/recovery.ts";
 import { StrategyReconciler } from "#cluster/reconcilers/strategies.ts";
 import { TunnelReconciler } from "#cluster/reconcilers/tunnels.ts";
-import { relayExec, relayLog } from "#cluster/relay.ts";
+import { relayConsole, relayExec, relayLog } from "#cluster/relay.ts";
 import type { ClusterService } from "#cluster/service.ts";
 import { snapshotOf } from "#cluster/snapshot.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
@@ -63,7 +63,7 @@ import type { Checkpoints } from "#protocol/http/checkpoint.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
 import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
-import { topics } from "#protocol/topics.ts";
+import { consoleRooms, topics } from "#protocol/topics.ts";
 import type {
   CollectResult,
   ReportReceipt,
@@ -88,6 +88,9 @@ type Charge = {
   readonly images: ImageReconciler;
   readonly checkpoints: CheckpointReconciler;
 };
+
+/** Nobody guesses it: who knows it may type. */
+const consoleSessionBytes = 16;
 
 /**
  * Keeps the cloud as its users declared it.
@@ -428,6 +431,21 @@ export class ClusterManager implements ClusterService {
   ): Promise<number> {
     const record = this.#known(ensemble);
     return relayExec(this.#parts, record, appliance, request, onOutput, signal);
+  }
+
+  console(
+    ...[ensemble, appliance, { onOpen, onOutput }, signal]: Parameters<ClusterService["console"]>
+  ): Promise<void> {
+    const record = this.#known(ensemble);
+    const session = this.#parts.random.hex(consoleSessionBytes);
+    const open = relayConsole(this.#parts.messaging, record, appliance, { session, onOutput }, signal);
+    onOpen(session);
+    return open;
+  }
+
+  typeIntoConsole(session: string, chunk: Uint8Array): void {
+    const dataBase64 = Buffer.from(chunk).toString("base64");
+    this.#parts.messaging.publish(consoleRooms(session).input, { dataBase64 });
   }
 
   log(ensemble: string, appliance: string, maxBytes: number, signal: AbortSignal): Promise<string> {

@@ -5,8 +5,16 @@ import type { Random } from "#base/runtime.ts";
 import { ownerOf } from "#cluster/moves.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
-import { hostAddress, topics } from "#protocol/topics.ts";
-import type { ExecBody, ExecChunk, ExecResult, LogBody, LogResult } from "#protocol/topics.ts";
+import { consoleRooms, hostAddress, topics } from "#protocol/topics.ts";
+import type {
+  ConsoleBody,
+  ConsoleChunk,
+  ExecBody,
+  ExecChunk,
+  ExecResult,
+  LogBody,
+  LogResult,
+} from "#protocol/topics.ts";
 
 /** What concerns one appliance is asked of the host it is on. */
 export async function relayExec(
@@ -32,6 +40,27 @@ export async function relayExec(
       signal,
     )) as ExecResult;
     return result.exitCode;
+  } finally {
+    unsubscribe();
+  }
+}
+
+/** Until the asker goes, or the machine. `session` names it for what is typed. */
+export async function relayConsole(
+  messaging: Messaging,
+  record: EnsembleRecord,
+  appliance: string,
+  asked: { readonly session: string; readonly onOutput: (chunk: Uint8Array) => void },
+  signal: AbortSignal,
+): Promise<void> {
+  const { id, host } = locate(record, appliance, "open the console of");
+  const { session, onOutput } = asked;
+  const unsubscribe = messaging.subscribe(consoleRooms(session).output, (_from, body) =>
+    onOutput(Buffer.from((body as ConsoleChunk).dataBase64, "base64")),
+  );
+  try {
+    const body: ConsoleBody = { appliance: id, session };
+    await messaging.request(hostAddress(host), topics.console, body, signal);
   } finally {
     unsubscribe();
   }

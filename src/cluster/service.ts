@@ -84,6 +84,15 @@ export interface ClusterService {
     onOutput: (stream: "stdout" | "stderr", chunk: Uint8Array) => void,
     signal: AbortSignal,
   ): Promise<number>;
+  /** The console of a virtual machine, until the signal aborts or the machine ends. `onOpen` tells what it is typed into by. */
+  console(
+    ensemble: string,
+    appliance: string,
+    listener: { onOpen(session: string): void; onOutput(chunk: Uint8Array): void },
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** Nobody tells whether such a session is open. */
+  typeIntoConsole(session: string, chunk: Uint8Array): void;
   /** Takes checkpoints of virtual machines now; its state is in `checkpoints`. Throws `not_found` and `bad_input`. */
   takeCheckpoints(
     ensemble: string,

@@ -10,6 +10,7 @@ import type { JobSpool } from "#drivers/job/spool.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { MonitorDriver } from "#drivers/monitor/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
+import { serveConsole } from "#host/consoles.ts";
 import { Converger } from "#host/converge.ts";
 import type { PlanKeeper } from "#drivers/store/port.ts";
 import type { Checkpointer } from "#drivers/checkpoint/port.ts";
@@ -27,6 +28,7 @@ import type { JobOutput } from "#protocol/http/job.ts";
 import { clusterAddress, hostAddress, movesRoom, topics } from "#protocol/topics.ts";
 import type { MachineMeter } from "#drivers/usage/port.ts";
 import type {
+  ConsoleBody,
   ExecBody,
   ExecResult,
   JobOutputBody,
@@ -222,6 +224,9 @@ export class HostManager {
       return Promise.reject(new ConsortError("not_found", "Cannot read a job's output: none run here"));
     });
     this.#answerMoves();
+    messaging.answer(topics.console, ({ body }, asked) =>
+      serveConsole(body as ConsoleBody, this.#parts, AbortSignal.any([signal, asked])),
+    );
     messaging.answer(topics.log, async ({ body }, asked): Promise<LogResult> => {
       const { appliance, maxBytes } = body as LogBody;
       return { text: await appliances.readLog(appliance, Math.min(maxBytes, limits.logBytesMax), asked) };

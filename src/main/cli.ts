@@ -33,6 +33,19 @@ function terminal(): Terminal {
       for await (const chunk of stdin) chunks.push(Buffer.from(chunk as Uint8Array));
       return Buffer.concat(chunks);
     },
+    async *keys(signal) {
+      const raw = stdin.isTTY;
+      if (raw) stdin.setRawMode(true);
+      const stop = (): void => void stdin.destroy();
+      signal.addEventListener("abort", stop, { once: true });
+      try {
+        for await (const chunk of stdin) yield Buffer.from(chunk as Uint8Array);
+      } catch (cause) {
+        if (!signal.aborted) throw cause;
+      } finally {
+        if (raw) stdin.setRawMode(false);
+      }
+    },
   };
 }
 

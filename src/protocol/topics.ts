@@ -15,6 +15,8 @@ export const topics = {
   measurements: "measurements",
   /** cluster → host: ExecBody; output goes to the room, then the answer is ExecResult. */
   exec: "exec",
+  /** cluster → host: ConsoleBody; output and input go through the session's rooms, the answer is its end. */
+  console: "console",
   /** cluster → host: LogBody; answered with LogResult. */
   log: "log",
   /** cluster → host: JobOutputBody; answered with JobOutput. */
@@ -59,6 +61,12 @@ export const movesRoom = (host: string): string => `moves/${host}`;
 /** It says no more than the next host plan would, but sooner. */
 export type MoveWord = { readonly appliance: ApplianceId; readonly move: string };
 export type ExecChunk = { readonly stream: "stdout" | "stderr"; readonly dataBase64: string };
+export type ConsoleBody = { readonly appliance: ApplianceId; readonly session: string };
+export type ConsoleChunk = { readonly dataBase64: string };
+export const consoleRooms = (session: string): { readonly input: string; readonly output: string } => ({
+  input: `console/${session}/input`,
+  output: `console/${session}/output`,
+});
 export type ExecResult = { readonly exitCode: number };
 
 export type JobOutputBody = {

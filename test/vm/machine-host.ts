@@ -64,8 +64,9 @@ export function machineOptions(tasks: TaskDriverOptions, guest: BuiltGuest): Qem
 export async function machineHost(
   guest: BuiltGuest,
   change: Partial<QemuDriverOptions> = {},
+  tasksChange: Partial<TaskDriverOptions> = {},
 ): Promise<MachineHost> {
-  const tasks = hostOptions();
+  const tasks = hostOptions(tasksChange);
   const options = { ...machineOptions(tasks, guest), ...change };
   let driver = new QemuDriver(options);
   await driver.recover(signal);

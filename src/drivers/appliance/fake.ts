@@ -119,7 +119,7 @@ export class FakeApplianceDriver implements ApplianceDriver {
   }
 
   async adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, _signal: AbortSignal): Promise<void> {
-    const changed = [...changes].map(([id, settings]) => {
+    const changed = [...changes].map(([id, { vm: _vm, ...settings }]) => {
       const one = this.#known("adapt", id);
       return { one, plan: { ...one.plan, ...settings } };
     });

@@ -1,7 +1,8 @@
 import type { ApplianceId, Ipv4Address } from "#base/ids.ts";
 import type { Bytes, Millis } from "#base/units.ts";
 import type { ApplianceKind, CpuRequest, Enforcement, RestartPolicy, TeamSpec } from "#model/ensemble.ts";
-import type { AppliancePlan, SegmentPlan } from "#protocol/host-plan.ts";
+import type { DiskLimits } from "#model/vm.ts";
+import type { AppliancePlan, SegmentPlan, VmPlan } from "#protocol/host-plan.ts";
 import type { ApplianceState, SchedulingReport, VmReport } from "#protocol/host-report.ts";
 
 /** What a driver may lack; a plan that needs it is refused before anything is changed. kvm: a guest has really run in it. */
@@ -35,6 +36,8 @@ export type ApplianceObservation = {
   /** Only of a reservation that is kept. */
   readonly scheduling?: SchedulingReport;
   readonly memoryLimitBytes?: Bytes;
+  /** Only of machines; absent: their disks are as fast as they can be. */
+  readonly diskLimits?: DiskLimits;
   readonly restart: RestartPolicy;
   readonly stopGraceMs: Millis;
   readonly leased?: boolean;
@@ -54,10 +57,19 @@ export type SshPlace = {
 
 /** What may change while it runs, except being suspended. Of `teams`, all but their names, jobs and order. */
 export type LiveSettings = CpuSettings &
-  Partial<Pick<AppliancePlan, "memoryBytes" | "restart" | "stopGraceMs" | "leased">>;
+  Partial<Pick<AppliancePlan, "memoryBytes" | "restart" | "stopGraceMs" | "leased">> & {
+    /** Only of machines: all of it, as far as there is any. */
+    readonly vm?: Pick<VmPlan, "vcpus" | "disk">;
+  };
 
 /** The part of it that touches what others are promised, too. */
 export type CpuSettings = Partial<Pick<AppliancePlan, "cpu" | "enforcement" | "teams">>;
+
+export type ConsoleLine = {
+  /** As if it were typed. */
+  write(chunk: Uint8Array): void;
+  readonly ended: Promise<void>;
+};
 
 export type ExecRequest = {
   readonly command: readonly string[];
@@ -117,6 +129,11 @@ export interface ApplianceDriver {
   setNames(id: ApplianceId, names: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
   /** Run one more program inside it; resolves with its exit code. */
   exec(id: ApplianceId, request: ExecRequest, signal: AbortSignal): Promise<number>;
+  /**
+   * The serial console of a machine, until `signal` aborts or the machine ends. Several may have it open.
+   * Rejects with `unsupported` for what has none, and with `unavailable` when it does not run.
+   */
+  console?(id: ApplianceId, onOutput: (chunk: Uint8Array) => void, signal: AbortSignal): Promise<ConsoleLine>;
   /** Up to `maxBytes` from the end of its output, oldest first. */
   readLog(id: ApplianceId, maxBytes: number, signal: AbortSignal): Promise<string>;
   /** Called whenever an observation may have changed by itself (a process ended, was restarted). */

@@ -120,7 +120,9 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
   }
 
   adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, _signal: AbortSignal): Promise<void> {
-    return this.#life.call("appliances, adapt", this.#settings.callMs, () => this.#machine.adapt(changes));
+    // Of virtual machines only what every appliance has is simulated.
+    const settings = new Map([...changes].map(([id, { vm: _vm, ...others }]) => [id, others]));
+    return this.#life.call("appliances, adapt", this.#settings.callMs, () => this.#machine.adapt(settings));
   }
 
   suspend(id: ApplianceId, _signal: AbortSignal): Promise<void> {

@@ -13,7 +13,7 @@ import type { GuestAgent } from "./vm.ts";
 const lineBytesMax = 24 * 1024 * 1024;
 const answerMsMax = millis(10_000);
 /** Between two looks whether it answers. */
-export const agentLookMs = millis(10_000);
+export const agentLookMs = millis(5_000);
 /** Ends what an agent has half read. */
 const delimiter = 0xff;
 

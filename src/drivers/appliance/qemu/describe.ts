@@ -39,6 +39,7 @@ export function describe(slot: ApplianceObservation, facts: MachineFacts): Appli
     vm: reportOf(facts),
     ...(ssh === undefined || state !== "running" ? {} : { ssh }),
     memoryLimitBytes: record.plan.memoryBytes,
+    ...(record.plan.vm.disk === undefined ? {} : { diskLimits: record.plan.vm.disk }),
     ...(message === undefined ? {} : { message }),
   };
 }

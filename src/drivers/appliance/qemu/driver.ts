@@ -11,12 +11,12 @@ import type {
   ApplianceCapability,
   ApplianceDriver,
   ApplianceObservation,
+  ConsoleLine,
   ExecRequest,
   LiveSettings,
 } from "#drivers/appliance/port.ts";
 import type { MachineHooks, SlotExtras } from "#drivers/appliance/task/extras.ts";
 import type { TaskDriver } from "#drivers/appliance/task/driver.ts";
-import { hostMemoryOf } from "#model/vm-memory.ts";
 import type { Acceleration } from "./acceleration.ts";
 import { agentLookMs } from "./agent.ts";
 import { machineOf } from "./command/choice.ts";
@@ -26,6 +26,7 @@ import { machinePlan, slotPlan } from "./inner-plan.ts";
 import { Machine } from "./machine.ts";
 import type { Mover } from "./mover.ts";
 import { MachinePlace, machinesIn } from "./place.ts";
+import { MachineResizes } from "./resize/machine-resizes.ts";
 import { abortable } from "./qmp.ts";
 import { readMachineRecord, writeMachineRecord } from "./record.ts";
 import type { MachineRecord } from "./record.ts";
@@ -67,6 +68,7 @@ export class QemuDriver implements ApplianceDriver {
   readonly #start: MachineStart;
   readonly #directory: string;
   readonly #machines = new Map<ApplianceId, Machine>();
+  readonly #resizes: MachineResizes;
   readonly #queues = new Map<ApplianceId, Promise<void>>();
   readonly #closing = new AbortController();
   #onChange: () => void = settle;
@@ -80,6 +82,12 @@ export class QemuDriver implements ApplianceDriver {
       askToEnd: (id) => this.#askToEnd(id),
     });
     this.#start = new MachineStart(options, this.#tasks, () => this.#onChange());
+    this.#resizes = new MachineResizes({
+      machine: (id) => this.#machines.get(id),
+      slotState: (id) => this.#tasks.slotOf(id)?.state,
+      adaptSlots: (slots, stop) => this.#tasks.adapt(slots, stop),
+      clock: options.clock,
+    });
     this.#tasks.onChange(() => this.#look());
     options.mover?.onChange(() => this.#onChange());
   }
@@ -205,19 +213,8 @@ export class QemuDriver implements ApplianceDriver {
     });
   }
 
-  async adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, signal: AbortSignal): Promise<void> {
-    const slots = [...changes].map(([id, settings]) => {
-      const machine = this.#machines.get(id);
-      const { memoryBytes } = settings;
-      if (machine === undefined || memoryBytes === undefined) return [id, settings] as const;
-      const { vcpusMax } = machine.record.plan.vm;
-      return [id, { ...settings, memoryBytes: hostMemoryOf({ memoryBytes, vcpusMax }) }] as const;
-    });
-    await this.#tasks.adapt(new Map(slots), signal);
-    for (const [id, settings] of changes) {
-      const machine = this.#machines.get(id);
-      if (machine !== undefined) machine.save({ plan: { ...machine.record.plan, ...settings } });
-    }
+  adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, signal: AbortSignal): Promise<void> {
+    return this.#resizes.adapt(changes, signal).finally(() => this.#onChange());
   }
 
   /** One pass of a machine's move; of every machine that is here, also without one. */
@@ -269,6 +266,16 @@ export class QemuDriver implements ApplianceDriver {
       );
     }
     return execInGuest(machine.agent, request, this.#options.clock, signal);
+  }
+
+  async console(
+    id: ApplianceId,
+    onOutput: (chunk: Uint8Array) => void,
+    signal: AbortSignal,
+  ): Promise<ConsoleLine> {
+    const machine = this.#machines.get(id);
+    if (machine !== undefined) return machine.console.open(onOutput, signal);
+    throw new ConsortError("unsupported", `Cannot open the console of ${id}: only a virtual machine has one`);
   }
 
   readLog(id: ApplianceId, maxBytes: number, signal: AbortSignal): Promise<string> {

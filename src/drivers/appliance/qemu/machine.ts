@@ -8,6 +8,7 @@ import type { SlotFacts } from "#drivers/appliance/task/extras.ts";
 import { PortAgent } from "./agent.ts";
 import { BootWatch } from "./boot-watch.ts";
 import { insideDirectory, socketNames } from "./command/spec.ts";
+import { GuestConsole } from "./console.ts";
 import { describe, isOver } from "./describe.ts";
 import { afterEvent, beforeGuest, panicOn, qemuWords } from "./guest-state.ts";
 import type { GuestState } from "./guest-state.ts";
@@ -16,6 +17,7 @@ import { abortable, connectQmp, isJson } from "./qmp.ts";
 import { writeMachineRecord } from "./record.ts";
 import type { MachineRecord } from "./record.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
+import { limitDisks } from "./resize/disk-limits.ts";
 import type { StartWay } from "./starter.ts";
 import type { Qmp, QmpEvent, RunningVm } from "./vm.ts";
 
@@ -51,6 +53,7 @@ export class Machine {
   readonly id: ApplianceId;
   readonly place: MachinePlace;
   readonly agent: PortAgent;
+  readonly console: GuestConsole;
   readonly #parts: MachineParts;
   #record: MachineRecord;
   #qmp: Qmp | undefined;
@@ -72,6 +75,7 @@ export class Machine {
     this.#record = record;
     this.#parts = parts;
     this.agent = new PortAgent(join(place.directory, socketNames.agent), parts.clock);
+    this.console = new GuestConsole(join(place.directory, socketNames.console));
   }
 
   get record(): MachineRecord {
@@ -181,6 +185,7 @@ export class Machine {
     this.#closing.abort();
     this.#hangUp();
     this.agent.close();
+    this.console.close();
   }
 
   #forget(run: number): void {
@@ -208,6 +213,7 @@ export class Machine {
       const way = this.way;
       this.way = undefined;
       if (this.#guest.status === "running") return this.#isUp(run);
+      await this.#limitDisks();
       if (way !== undefined) return await this.#goOn(run, way);
       const { record } = this;
       const begun = record.run?.number === run ? record.run : undefined;
@@ -225,6 +231,13 @@ export class Machine {
       if (signal.aborted || codeOf(cause) === "unavailable") return;
       this.#failed(cause);
     }
+  }
+
+  /** Before its guest can use them. */
+  async #limitDisks(): Promise<void> {
+    const vm = this.running();
+    const { disk } = this.#record.plan.vm;
+    if (vm !== undefined && disk !== undefined) await limitDisks(vm, disk, this.#closing.signal);
   }
 
   async #goOn(run: number, way: StartWay): Promise<void> {

@@ -49,10 +49,19 @@ function bootOf({ plan, machine, accel }: MachineRecord, at: MachineSurroundings
   const insideOf = (blob: BlobRef): string => at.inside(at.blobFile(blob));
   // An emulated microvm has no clock to measure its processor's with, but that is the host's.
   const clock = machine === "microvm" && accel === "tcg" && at.clockKhz !== undefined;
+  // A kernel that memory could be plugged into would keep 64 MiB for devices that reach the low 4 GiB only: none is here.
+  const grows = machine === "q35" && plan.vm.memoryBytesMax > plan.memoryBytes;
+  const words = [
+    commandLine,
+    // Without PCI or a keyboard to ask for a reset, which a kernel else tries for long.
+    ...(machine === "microvm" ? ["pci=off", "reboot=t"] : []),
+    ...(clock ? [`tsc_early_khz=${at.clockKhz}`] : []),
+    ...(grows ? ["swiotlb=noforce"] : []),
+  ];
   return {
     kind: "kernel",
     kernel: insideOf(kernel),
-    commandLine: clock ? `${commandLine} tsc_early_khz=${at.clockKhz}` : commandLine,
+    commandLine: words.join(" "),
     ...(initrd === undefined ? {} : { initrd: insideOf(initrd) }),
   };
 }

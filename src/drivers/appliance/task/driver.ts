@@ -257,7 +257,7 @@ export class TaskDriver implements ApplianceDriver {
   }
 
   async adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, _signal: AbortSignal): Promise<void> {
-    const changed = [...changes].map(([id, { leased, ...settings }]) => {
+    const changed = [...changes].map(([id, { leased, vm: _vm, ...settings }]) => {
       const task = this.#task("adapt", id);
       const before = task.record.plan;
       const plan = { ...before, ...settings };

@@ -92,7 +92,7 @@ describe("qemuArguments()", () => {
 
   it("leaves room for memory to be plugged in, and processors", () => {
     assert.deepEqual(valuesOf("-m", { machine: "q35", memoryBytesMax: mebibytes(512) }), [
-      "128M,slots=8,maxmem=512M",
+      "128M,slots=1,maxmem=512M",
     ]);
     assert.deepEqual(valuesOf("-smp", { vcpus: 2, vcpusMax: 4 }), ["cpus=2,maxcpus=4"]);
   });

@@ -8,6 +8,7 @@ import {
   nicArguments,
   portArguments,
   q35Arguments,
+  roomBytes,
 } from "./devices.ts";
 import { diskArguments } from "./disks.ts";
 import type { BootSpec, MachineSpec } from "./spec.ts";
@@ -46,10 +47,11 @@ export function qemuArguments(spec: MachineSpec): readonly string[] {
 }
 
 function machineArguments(spec: MachineSpec): readonly string[] {
-  const { vcpus, vcpusMax, memoryBytes, memoryBytesMax } = spec;
+  const { vcpus, vcpusMax, memoryBytes } = spec;
   const options =
     spec.machine === "microvm" ? "microvm,x-option-roms=off,rtc=on,isa-serial=on" : "q35,usb=off,vmport=off";
-  const room = memoryBytesMax <= memoryBytes ? "" : `,slots=8,maxmem=${megabytes(memoryBytesMax)}M`;
+  const mostBytes = megabytes(memoryBytes) + megabytes(roomBytes(spec));
+  const room = spec.machine === "microvm" || roomBytes(spec) === 0 ? "" : `,slots=1,maxmem=${mostBytes}M`;
   const translated = megabytes(translationBytes(memoryBytes, vcpusMax));
   return [
     ...["-machine", `${options},memory-backend=ram,dump-guest-core=off`],

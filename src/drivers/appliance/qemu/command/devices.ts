@@ -1,3 +1,4 @@
+import { mebibytes } from "#base/units.ts";
 import { insideDirectory, portNames, socketNames } from "./spec.ts";
 import type { MachineSpec, NicSpec } from "./spec.ts";
 
@@ -70,5 +71,21 @@ export function commonArguments(bus: Bus): readonly string[] {
 export function q35Arguments(spec: MachineSpec): readonly string[] {
   const display =
     spec.boot.kind === "disk" ? ["-device", "VGA", "-vnc", `unix:${inside(socketNames.display)}`] : [];
-  return ["-device", "pvpanic", ...display];
+  return ["-device", "pvpanic", ...display, ...roomArguments(spec)];
+}
+
+/** Of the device through which memory is plugged in. */
+export const roomName = "room";
+
+/** Guests add memory in blocks of their own: less than one could not be used. */
+export const roomBytes = ({ memoryBytes, memoryBytesMax }: MachineSpec): number =>
+  Math.ceil(Math.max(0, memoryBytesMax - memoryBytes) / mebibytes(128)) * mebibytes(128);
+
+/** Memory up to the greatest size, none of it there until it is asked for. */
+function roomArguments(spec: MachineSpec): readonly string[] {
+  const size = roomBytes(spec);
+  if (size === 0) return [];
+  const backend = { "qom-type": "memory-backend-ram", id: `${roomName}-memory`, size };
+  const device = `virtio-mem-pci,id=${roomName},memdev=${roomName}-memory,requested-size=0`;
+  return ["-object", JSON.stringify(backend), "-device", device];
 }

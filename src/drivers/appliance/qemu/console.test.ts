@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import type { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { GuestConsole } from "./console.ts";
+
+test("GuestConsole shares one line among all who look at it, and gives it back when the last one leaves", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "console-"));
+  const path = join(directory, "console");
+  const callers: Socket[] = [];
+  const typed = Promise.withResolvers<string>();
+  const gone = Promise.withResolvers<void>();
+  const server = createServer((socket) => {
+    callers.push(socket);
+    socket.on("data", (chunk) => typed.resolve(String(chunk)));
+    socket.once("close", () => gone.resolve());
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  const line = new GuestConsole(path);
+  const heard = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
+  const [first, second] = [new AbortController(), new AbortController()];
+  try {
+    const one = await line.open((chunk) => heard[0]?.resolve(String(chunk)), first.signal);
+    const two = await line.open((chunk) => heard[1]?.resolve(String(chunk)), second.signal);
+    two.write(Buffer.from("ls\n"));
+    assert.equal(await typed.promise, "ls\n");
+    callers[0]?.write("login: ");
+    const words = await Promise.all(heard.map(({ promise }) => promise));
+    assert.deepEqual(words.map(String), ["login: ", "login: "]);
+    assert.equal(callers.length, 1);
+    first.abort();
+    await one.ended;
+    second.abort();
+    await gone.promise;
+  } finally {
+    for (const caller of callers) caller.destroy();
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(directory, { recursive: true });
+  }
+  await assert.rejects(
+    line.open(() => {}, new AbortController().signal),
+    { code: "unavailable" },
+  );
+});

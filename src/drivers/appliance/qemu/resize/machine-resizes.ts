@@ -1,0 +1,139 @@
+import { ConsortError } from "#base/errors.ts";
+import { digest } from "#base/digest.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import type { Clock } from "#base/runtime.ts";
+import { millis } from "#base/units.ts";
+import type { Bytes, Millis } from "#base/units.ts";
+import type { LiveSettings } from "#drivers/appliance/port.ts";
+import { hostMemoryOf } from "#model/vm-memory.ts";
+import type { ApplianceState } from "#protocol/host-report.ts";
+import type { Machine } from "../machine.ts";
+import { abortable } from "../qmp.ts";
+import type { MachinePlan } from "../storage.ts";
+import { resizeMachine } from "./resize.ts";
+import type { MachineSize } from "./size.ts";
+
+type Changes = ReadonlyMap<ApplianceId, LiveSettings>;
+
+export type ResizeParts = {
+  /** Undefined: it is no machine, but a task. */
+  readonly machine: (id: ApplianceId) => Machine | undefined;
+  readonly slotState: (id: ApplianceId) => ApplianceState | undefined;
+  readonly adaptSlots: (changes: Changes, signal: AbortSignal) => Promise<void>;
+  readonly clock: Clock;
+};
+
+/** A resize that takes longer goes on by itself: a guest that takes its time must not hold up others. */
+const waitMs = 2_000;
+/** What a guest refused is not asked of it again for so long. */
+const refusedMs = millis(60_000);
+
+type Change = { readonly from: MachineSize; readonly to: MachineSize };
+type Refusal = { readonly to: string; readonly atMs: Millis; readonly cause: unknown };
+
+/**
+ * Changes machines and tasks while they run. First what their slots have, all of them at one moment, with the memory of
+ * machines that grow; then the machines themselves; last what the slots of those that shrank need no more. So at no
+ * moment is a machine larger than its slot.
+ */
+export class MachineResizes {
+  readonly #parts: ResizeParts;
+  readonly #under = new Map<ApplianceId, { readonly to: string; readonly work: Promise<void> }>();
+  readonly #refused = new WeakMap<Machine, Refusal>();
+
+  constructor(parts: ResizeParts) {
+    this.#parts = parts;
+  }
+
+  /** Rejects with the reason why one could not be changed, or with `unavailable` while that takes its time. */
+  async adapt(changes: Changes, signal: AbortSignal): Promise<void> {
+    const { machine: machineOf, adaptSlots } = this.#parts;
+    const slots = new Map<ApplianceId, LiveSettings>();
+    for (const [id, { vm: _vm, memoryBytes, ...settings }] of changes) {
+      const plan = machineOf(id)?.record.plan;
+      const slotBytes =
+        plan === undefined || memoryBytes === undefined
+          ? memoryBytes
+          : hostMemory(plan, larger(memoryBytes, plan.memoryBytes));
+      slots.set(id, { ...settings, ...(slotBytes === undefined ? {} : { memoryBytes: slotBytes }) });
+    }
+    await adaptSlots(slots, signal);
+    for (const [id, { vm, memoryBytes, ...settings }] of changes) {
+      const machine = machineOf(id);
+      if (machine === undefined) continue;
+      machine.save({ plan: { ...machine.record.plan, ...settings } });
+      const from = sizeOf(machine.record.plan);
+      const disk = vm === undefined ? from.disk : vm.disk;
+      const to: MachineSize = {
+        vcpus: vm?.vcpus ?? from.vcpus,
+        memoryBytes: memoryBytes ?? from.memoryBytes,
+        ...(disk === undefined ? {} : { disk }),
+      };
+      if (digest(from) !== digest(to)) await this.#resize(machine, { from, to }, signal);
+    }
+  }
+
+  async #resize(machine: Machine, change: Change, signal: AbortSignal): Promise<void> {
+    const { id } = machine;
+    const to = digest(change.to);
+    const refused = this.#refused.get(machine);
+    if (refused?.to === to && this.#parts.clock.monotonic() - refused.atMs < refusedMs) throw refused.cause;
+    const under = this.#under.get(id) ?? { to, work: this.#carryOut(machine, change) };
+    this.#under.set(id, under);
+    const limit = AbortSignal.timeout(waitMs);
+    try {
+      await abortable(under.work, AbortSignal.any([signal, limit]));
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (!limit.aborted) throw cause;
+    }
+    if (limit.aborted || under.to !== to)
+      throw new ConsortError("unavailable", `Cannot resize ${id} yet: its guest is still at it`);
+  }
+
+  async #carryOut(machine: Machine, change: Change): Promise<void> {
+    const { adaptSlots, clock } = this.#parts;
+    const { id, closing } = machine;
+    try {
+      await this.#resizeGuest(machine, change);
+      this.#refused.delete(machine);
+    } catch (cause) {
+      this.#refused.set(machine, { to: digest(change.to), atMs: clock.monotonic(), cause });
+      throw cause;
+    } finally {
+      this.#under.delete(id);
+      if (change.from.memoryBytes !== change.to.memoryBytes && !closing.aborted) {
+        const { plan } = machine.record;
+        await adaptSlots(new Map([[id, { memoryBytes: hostMemory(plan, plan.memoryBytes) }]]), closing);
+      }
+    }
+  }
+
+  async #resizeGuest(machine: Machine, change: Change): Promise<void> {
+    const { clock, slotState } = this.#parts;
+    const reached = (size: MachineSize): void => {
+      const { plan } = machine.record;
+      const { disk: _disk, ...vm } = plan.vm;
+      const disk = size.disk === undefined ? {} : { disk: size.disk };
+      const { memoryBytes, vcpus } = size;
+      machine.save({ plan: { ...plan, memoryBytes, vm: { ...vm, ...disk, vcpus } } });
+    };
+    const vm = machine.running();
+    // Its next run begins with that.
+    if (vm === undefined) return reached(change.to);
+    if (slotState(machine.id) !== "running" || machine.guest.status !== "running")
+      throw new ConsortError("conflict", `Cannot resize ${machine.id}: its guest is held, it has to run`);
+    await resizeMachine(vm, change, reached, clock, machine.closing);
+  }
+}
+
+const sizeOf = ({ memoryBytes, vm: { vcpus, disk } }: MachinePlan): MachineSize => ({
+  memoryBytes,
+  vcpus,
+  ...(disk === undefined ? {} : { disk }),
+});
+
+const larger = (a: Bytes, b: Bytes): Bytes => (a > b ? a : b);
+
+const hostMemory = ({ vm: { vcpusMax } }: MachinePlan, memoryBytes: Bytes): Bytes =>
+  hostMemoryOf({ memoryBytes, vcpusMax });

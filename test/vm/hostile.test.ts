@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { before, test } from "node:test";
+import { mebibytes, millis } from "#base/units.ts";
+import { whenSeen } from "#drivers/appliance/conformance.ts";
+import type { QemuDriver } from "#drivers/appliance/qemu/driver.ts";
+import type { BuiltGuest } from "#drivers/guest/port.ts";
+import type { AppliancePlan } from "#protocol/host-plan.ts";
+import { clock, signal } from "../task/host.ts";
+import { machineHost, machinePlanOf, tinyGuest } from "./machine-host.ts";
+
+let guest: BuiltGuest;
+before(async () => {
+  guest = await tinyGuest();
+});
+
+async function booted(driver: QemuDriver, plan: AppliancePlan): Promise<void> {
+  await driver.create(plan, new Map(), signal);
+  await driver.start(plan.id, signal);
+  await whenSeen(driver, plan.id, ({ vm }) => vm?.agent === "answers");
+}
+
+async function does(driver: QemuDriver, plan: AppliancePlan, script: string): Promise<[number, string]> {
+  let output = "";
+  const onOutput = (_stream: string, chunk: Uint8Array): void => {
+    output += Buffer.from(chunk).toString();
+  };
+  const code = await driver.exec(plan.id, { command: ["sh", "-c", script], env: {}, onOutput }, signal);
+  return [code, output];
+}
+
+const keptMax = mebibytes(1);
+
+test("a guest that writes to its console for ever is heard, and takes no more disk than it may", async () => {
+  await using host = await machineHost(guest, {}, { outputBytesMax: keptMax });
+  const plan = machinePlanOf(guest);
+  await booted(host.driver, plan);
+  const look = new AbortController();
+  const heard = Promise.withResolvers<string>();
+  await host.driver.console(plan.id, (chunk) => heard.resolve(String(chunk)), look.signal);
+  await does(
+    host.driver,
+    plan,
+    "(while :; do echo 0123456789abcdef0123456789abcdef; done) > /dev/ttyS0 2>&1 < /dev/null &",
+  );
+  assert.match(await heard.promise, /\S/);
+  look.abort();
+  const log = join(host.tasks.stateDir, "slots/0/log");
+  let most = 0;
+  for (let looked = 0; looked < 40; looked += 1) {
+    most = Math.max(most, statSync(log).size);
+    await clock.sleep(millis(100), signal);
+  }
+  assert.ok(most < 8 * keptMax, `${most} bytes`);
+});
+
+test("a guest that writes without end to a program's caller is cut off, and its agent answers again", async () => {
+  await using host = await machineHost(guest);
+  const plan = machinePlanOf(guest);
+  await booted(host.driver, plan);
+  const [, output] = await does(host.driver, plan, "yes | head -c 100000");
+  assert.equal(output.length, 100_000);
+});
+
+test("a guest whose agent is gone is told of as silent, and its programs are refused in time", async () => {
+  await using host = await machineHost(guest);
+  const plan = machinePlanOf(guest);
+  await booted(host.driver, plan);
+  await assert.rejects(does(host.driver, plan, "kill -STOP $(pidof qemu-ga)"), { code: "unavailable" });
+  const seen = await whenSeen(host.driver, plan.id, ({ vm }) => vm?.agent === "silent");
+  assert.equal(seen.state, "running");
+  assert.equal(seen.message, "Its guest does not answer");
+});
