@@ -146,8 +146,8 @@ async function withOpenDisks(
   await vm.qmp.execute("nbd-server-start", { addr: { type: "unix", data: { path } } }, signal);
   try {
     for (const disk of disks) {
-      const open = { type: "nbd", id: `ck-open-${disk}`, "node-name": disk, name: disk };
-      await vm.qmp.execute("block-export-add", open, signal);
+      const opening = { type: "nbd", id: `ck-open-${disk}`, "node-name": disk, name: disk };
+      await vm.qmp.execute("block-export-add", opening, signal);
     }
     await work();
   } finally {

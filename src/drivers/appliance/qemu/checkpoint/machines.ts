@@ -11,12 +11,13 @@ import type { StoreFor } from "#drivers/checkpoint/stores.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 import type { Checkpoint } from "#model/checkpoint.ts";
 import type { BlobRef } from "#model/image.ts";
-import type { AppliancePlan } from "#protocol/host-plan.ts";
+import type { Bytes } from "#base/units.ts";
+import type { AppliancePlan, VmPlan } from "#protocol/host-plan.ts";
 import type { CheckpointReport } from "#protocol/host-report.ts";
 import type { RunningVm } from "../vm.ts";
 import { folded } from "./fold.ts";
 import { restoredLayers } from "./layers.ts";
-import { restoreMemory } from "./restore.ts";
+import { mainMemoryOf, restoreMemory } from "./restore.ts";
 import { goOnAfterCutOff, take } from "./take.ts";
 import type { Taken } from "./take.ts";
 
@@ -98,6 +99,11 @@ export class MachineCheckpoints implements Checkpointer {
       throw new ConsortError("conflict", `Cannot take a checkpoint of ${appliance}: it does not run here`);
     }
     const store = this.#store(policy);
+    // It came from another host while it ran: what it began from is not known here yet.
+    const began = vm.plan.vm?.restore;
+    if (began !== undefined && this.#book.chain(appliance).taken.length === 0) {
+      await this.#begin(appliance, began, () => {}, signal);
+    }
     const { underWay: _before, ...record } = this.#book.chain(appliance);
     await this.#book.write({ ...record, underWay: id });
     try {
@@ -259,13 +265,20 @@ export class MachineCheckpoints implements Checkpointer {
     const restore = plan.vm?.restore;
     const newest = restore?.checkpoints[0];
     if (restore === undefined || newest === undefined) return new Map();
-    if (newest.machine !== machineOf(plan)) {
-      throw new ConsortError(
-        "conflict",
-        `Cannot restore ${plan.id} from the checkpoint ${newest.id}: it is of a machine of another size or kind`,
-      );
-    }
-    const { checkpoints, copies } = restore;
+    const { checkpoints } = restore;
+    await this.#begin(plan.id, restore, onProgress, signal);
+    return restoredLayers(checkpoints, this.#parts.blobs, signal);
+  }
+
+  /** What this machine began from comes here, and is what its checkpoints are taken after. */
+  async #begin(
+    appliance: ApplianceId,
+    { checkpoints, copies }: NonNullable<VmPlan["restore"]>,
+    onProgress: (progress: TransferProgress) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const [newest] = checkpoints;
+    if (newest === undefined) return;
     await this.#store({ copies: 0, ...(copies.store === undefined ? {} : { store: copies.store }) }).fetch(
       checkpoints,
       copies,
@@ -278,8 +291,15 @@ export class MachineCheckpoints implements Checkpointer {
       missing: [],
       ...(copies.store === undefined ? {} : { store: copies.store }),
     }));
-    await this.#book.write({ appliance: plan.id, taken, beganFrom: newest.id });
-    return restoredLayers(checkpoints, this.#parts.blobs, signal);
+    await this.#book.write({ appliance, taken, beganFrom: newest.id });
+  }
+
+  /** How much memory it was started with; undefined: its machine is laid out otherwise, so its memory is of no use. */
+  async memoryBytes(plan: AppliancePlan, signal: AbortSignal): Promise<Bytes | undefined> {
+    const checkpoints = plan.vm?.restore?.checkpoints ?? [];
+    if (checkpoints[0]?.machine !== machineOf(plan)) return undefined;
+    const [memory] = memoryOf(checkpoints);
+    return memory === undefined ? undefined : mainMemoryOf(memory, this.#parts.blobs, signal);
   }
 
   /** One that waits for its memory goes on where it was. */
@@ -305,8 +325,8 @@ export class MachineCheckpoints implements Checkpointer {
   };
 }
 
-/** What continues one must have the same of: all that QEMU lays its machine out by. */
-export function machineOf({ vm, memoryBytes }: AppliancePlan): string {
+/** What continues one must have the same of: all that QEMU lays its machine out by, but how much memory it began with. */
+export function machineOf({ vm }: AppliancePlan): string {
   if (vm === undefined) return "";
   const { machine, vcpus, vcpusMax, memoryBytesMax, software, homeBytes, swapBytes, base } = vm;
   const names = software.map(({ name }) => name);
@@ -314,7 +334,6 @@ export function machineOf({ vm, memoryBytes }: AppliancePlan): string {
     machine,
     vcpus,
     vcpusMax,
-    memoryBytes,
     memoryBytesMax,
     names,
     homeBytes,

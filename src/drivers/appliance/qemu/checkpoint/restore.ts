@@ -2,13 +2,17 @@ import { rm } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import { ConsortError } from "#base/errors.ts";
+import { bytes } from "#base/units.ts";
+import type { Bytes } from "#base/units.ts";
 import type { BlobStore } from "#drivers/blob/port.ts";
 import type { CheckpointPart } from "#model/checkpoint.ts";
 import { oneAtATime, setCapabilities } from "../turns.ts";
 import { connectUnix } from "../unix-path.ts";
 import type { Qmp, RunningVm } from "../vm.ts";
 import { mergedMemory } from "./merge.ts";
-import { RamStreamWriter } from "./ram-stream.ts";
+import { readMemoryPart } from "./memory-part.ts";
+import { partContent } from "./part.ts";
+import { pageBytes, RamStreamWriter } from "./ram-stream.ts";
 
 /** What QEMU is to read of a machine whose parts these are, the newest first. */
 export async function* memoryStream(
@@ -37,6 +41,24 @@ export async function* memoryStream(
   if (writer === undefined) throw new ConsortError("bad_input", "Cannot restore a machine: it has no memory");
   yield Buffer.concat([writer.end(), ...devices]);
 }
+
+/** Of the machine a part was taken of: the memory it was started with, without what was plugged in later. */
+export async function mainMemoryOf(
+  part: CheckpointPart,
+  blobs: Pick<BlobStore, "path">,
+  signal: AbortSignal,
+): Promise<Bytes> {
+  for await (const records of readMemoryPart(partContent(part, blobs, signal))) {
+    const head = records.find((record) => record.kind === "head");
+    if (head === undefined) continue;
+    const main = head.blocks.find(({ name }) => mainBlocks.has(name.slice(name.lastIndexOf("/") + 1)));
+    if (main !== undefined) return bytes(main.pages * pageBytes);
+  }
+  throw new ConsortError("bad_input", "Cannot restore a machine: its checkpoint has no memory");
+}
+
+/** As the memory object of our command lines is called, and the one QEMU makes by itself. */
+const mainBlocks = new Set(["ram", "pc.ram", "microvm.ram"]);
 
 /** One that waits for its memory (`-incoming defer`) gets it and goes on where it was. `parts`: the newest first. */
 export function restoreMemory(
@@ -68,9 +90,9 @@ async function send(socket: Socket, content: AsyncIterable<Buffer>, signal: Abor
   const abort = (): void => void socket.destroy();
   signal.addEventListener("abort", abort, { once: true });
   try {
-    for await (const bytes of content) {
+    for await (const piece of content) {
       if (socket.destroyed) throw new ConsortError("driver_failed", "Cannot restore a machine: QEMU hung up");
-      if (!socket.write(bytes)) await drained(socket);
+      if (!socket.write(piece)) await drained(socket);
     }
     socket.end();
     socket.resume();

@@ -67,15 +67,19 @@ async function makeTop(
   await rename(draft, file);
 }
 
-/** At its first run here, its memory is read from its checkpoint; should QEMU end later, it boots from its disks. */
+/**
+ * At its first run here, its memory is read from its checkpoint; should QEMU end later, it boots from its disks, as it
+ * does when the machine was declared otherwise since and cannot go on with that memory.
+ */
 export function restoreStarter({ checkpoints }: Pick<RestorerParts, "checkpoints">): Starter {
   return {
-    async begin({ record: { plan }, spec }: Beginning): Promise<StartWay | undefined> {
-      if (plan.vm.restore === undefined) return undefined;
+    async begin({ record: { plan }, spec }: Beginning, signal): Promise<StartWay | undefined> {
+      const memoryBytes = await checkpoints.memoryBytes(plan, signal);
+      if (memoryBytes === undefined) return undefined;
       return {
         start: "restored",
-        spec: { ...spec, incoming: true },
-        bringUp: (vm, signal) => checkpoints.restore(vm, signal),
+        spec: { ...spec, memoryBytes, incoming: true },
+        bringUp: (vm, stop) => checkpoints.restore(vm, stop),
       };
     },
   };
