@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hostId } from "#base/ids.ts";
 import { mebibytes, micros, milliCpu, millis } from "#base/units.ts";
+import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import { decideNetwork, decideSteps } from "#host/decide.ts";
+import type { HostSteps } from "#host/decide.ts";
 import { applianceIn as id, planned as wanted, seen } from "#host/sample.ts";
 import type { CpuRequest } from "#model/ensemble.ts";
-import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
-import type { ApplianceState } from "#protocol/host-report.ts";
+import type { AppliancePlan, HostPlan, VmPlan } from "#protocol/host-plan.ts";
+import type { ApplianceState, VmReport } from "#protocol/host-report.ts";
 
 const plan = (...appliances: AppliancePlan[]): HostPlan => ({
   host: hostId("a1"),
@@ -27,6 +29,7 @@ const nothing = {
   resume: [],
   waiting: [],
 };
+const samplePlan = { vcpusMax: 4 } as VmPlan;
 const plenty = { cpuMilli: milliCpu(64_000), memoryBytes: mebibytes(64_000) };
 
 describe("decideSteps()", () => {
@@ -66,6 +69,26 @@ describe("decideSteps()", () => {
       plenty,
     );
     assert.deepEqual(steps, { ...nothing, adapt: new Map([[id("web"), { cpu }]]) });
+  });
+
+  it("resizes a machine whose processors or disk limits are others than it has, all of it", () => {
+    const disk = { writesPerSecond: 100 };
+    const machine = (vcpus: number): Pick<AppliancePlan, "kind" | "vm"> => ({
+      kind: "vm",
+      vm: { ...samplePlan, vcpus, disk },
+    });
+    const report = { vcpus: 2 } as VmReport;
+    const resizeTo = (vcpus: number, limits: Partial<ApplianceObservation>): HostSteps["resize"] =>
+      decideSteps(
+        plan(wanted("web", machine(vcpus))),
+        [seen("web", { vm: report, ...limits })],
+        new Set(),
+        plenty,
+      ).resize;
+    assert.deepEqual(resizeTo(2, { diskLimits: disk }), []);
+    const settings = { vm: { vcpus: 3, disk } };
+    assert.deepEqual(resizeTo(3, { diskLimits: disk }), [{ id: id("web"), settings }]);
+    assert.deepEqual(resizeTo(2, {}), [{ id: id("web"), settings: { vm: { vcpus: 2, disk } } }]);
   });
 });
 
