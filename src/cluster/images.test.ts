@@ -42,7 +42,11 @@ const record = (name: string, change: Partial<ImageRecord> = {}): ImageRecord =>
 const ready = (name: string, letter: string, host: HostId = a1): ImageRecord => {
   const { spec } = record(name);
   const image: Image = {
-    ...{ name, role: "base", architecture: "amd64", features: [], registeredAtMs: 0 },
+    name,
+    role: "base",
+    architecture: "amd64",
+    features: [],
+    registeredAtMs: 0,
     disk: disk(letter),
     ...(spec.origin === undefined ? {} : { origin: spec.origin }),
   };
@@ -89,7 +93,7 @@ describe("nextOfImage()", () => {
     assert.equal(done?.image?.registeredAtMs, 1000);
     const failed = nextOfImage(given, world({ report: told({ state: "failed", message: "it is VMDK" }) }));
     assert.deepEqual([failed?.state, failed?.message], ["failed", "it is VMDK"]);
-    assert.equal(nextOfImage(done!, world({ isLost: () => true })), undefined);
+    assert.equal(nextOfImage(done, world({ isLost: () => true })), undefined);
   });
 
   it("leaves what had the name before in its place until the new one is ready, also when that fails", () => {
