@@ -5,10 +5,16 @@ import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import { Wake } from "#base/wake.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
-import { jobStart } from "#drivers/job/port.ts";
-import type { JobDriver, JobLook, JobPlace, JobProgram } from "#drivers/job/port.ts";
-import { spoolKey } from "#drivers/job/spool.ts";
-import type { JobEntry, JobPhase, JobSpool } from "#drivers/job/spool.ts";
+import { jobStart, spoolKey } from "#drivers/job/port.ts";
+import type {
+  JobDriver,
+  JobEntry,
+  JobLook,
+  JobPhase,
+  JobPlace,
+  JobProgram,
+  JobSpool,
+} from "#drivers/job/port.ts";
 import type { JobPlan } from "#protocol/host-plan.ts";
 import type { JobReport } from "#protocol/host-report.ts";
 

@@ -1,10 +1,9 @@
 import { join } from "node:path";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
-import type { JobDriver } from "#drivers/job/port.ts";
+import type { JobDriver, JobSpool } from "#drivers/job/port.ts";
 import { runInside } from "#drivers/job/run-inside.ts";
-import { shellJobs } from "#drivers/job/shell-jobs.ts";
+import { ShellJobs } from "#drivers/job/shell-jobs.ts";
 import { spoolFiles } from "#drivers/job/spool-files.ts";
-import type { JobSpool } from "#drivers/job/spool.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import { keyFile } from "#drivers/ssh/host-key.ts";
 import { openTransfer } from "#drivers/transfer/transfer.ts";
@@ -27,7 +26,7 @@ export function jobParts(
   messaging: Messaging,
 ): { readonly driver: JobDriver; readonly spool: JobSpool } {
   const directory = join(config.stateDir, "jobs");
-  const driver = shellJobs({
+  const driver = new ShellJobs({
     run: runInside(appliances, {
       privateKeyFile: keyFile(sshDirectory(config)),
       directory: join(config.runDir, "ssh"),

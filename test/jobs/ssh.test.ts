@@ -7,7 +7,7 @@ import type { ApplianceId } from "#base/ids.ts";
 import { millis } from "#base/units.ts";
 import { jobStart } from "#drivers/job/port.ts";
 import type { JobPlace } from "#drivers/job/port.ts";
-import { shellJobs } from "#drivers/job/shell-jobs.ts";
+import { ShellJobs } from "#drivers/job/shell-jobs.ts";
 import { runOverSsh } from "#drivers/ssh/run-over-ssh.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { openTransfer } from "#drivers/transfer/transfer.ts";
@@ -62,7 +62,7 @@ test("what was begun over SSH goes on when its connection, and whoever made it, 
   const own = directory();
   await using host = await sshHost(own);
   const ssh = { ...host.key, directory: join(own, "lines") };
-  const jobs = shellJobs({
+  const jobs = new ShellJobs({
     run: (one, request, stop) => runOverSsh(ssh, one, host.place, request, stop),
     transfer: openTransfer({ clock, roots: [] }),
     secret: async () => ({}),
@@ -72,7 +72,7 @@ test("what was begun over SSH goes on when its connection, and whoever made it, 
   await jobs.begin(place, { command: ["sh", "-c", "echo one; sleep 0.5; echo two"], env: {} }, signal);
   // The next call is over a connection of its own.
   const again = { ...ssh, directory: join(own, "others") };
-  const later = shellJobs({
+  const later = new ShellJobs({
     run: (one, request, stop) => runOverSsh(again, one, host.place, request, stop),
     transfer: openTransfer({ clock, roots: [] }),
     secret: async () => ({}),

@@ -19,7 +19,7 @@ import { whenSeen } from "#drivers/appliance/conformance.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import { jobStart } from "#drivers/job/port.ts";
 import type { JobDriver, JobPlace, JobStanding } from "#drivers/job/port.ts";
-import { shellJobs } from "#drivers/job/shell-jobs.ts";
+import { ShellJobs } from "#drivers/job/shell-jobs.ts";
 import { openTransfer } from "#drivers/transfer/transfer.ts";
 import type { Secret } from "#drivers/transfer/port.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
@@ -62,7 +62,7 @@ async function bench(t: TestContext): Promise<Bench> {
   await driver.start(id, signal);
   await whenSeen(driver, id, ({ state }) => state === "running");
   const on = (one: TaskDriver): JobDriver =>
-    shellJobs({
+    new ShellJobs({
       run: (appliance, request, stop) => one.exec(appliance, request, stop),
       transfer: openTransfer({ clock, roots: [join(directory, "open")] }),
       secret: async (name) => secrets.get(name) ?? assert.fail(name),

@@ -1,8 +1,15 @@
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
-import type { JobCursor, JobDriver, JobLook, JobPlace, JobProgram } from "#drivers/job/port.ts";
-import { spoolKey } from "#drivers/job/spool.ts";
-import type { JobEntry, JobSpool } from "#drivers/job/spool.ts";
+import { spoolKey } from "#drivers/job/port.ts";
+import type {
+  JobCursor,
+  JobDriver,
+  JobEntry,
+  JobLook,
+  JobPlace,
+  JobProgram,
+  JobSpool,
+} from "#drivers/job/port.ts";
 
 /** Passes an effect on, now or later, or never: where a process may be killed. */
 export type Gate = <Result>(label: string, effect: () => Result) => Promise<Result>;

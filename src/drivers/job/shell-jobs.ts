@@ -3,11 +3,12 @@ import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
+import type { Millis } from "#base/units.ts";
 import type { ExecRequest } from "#drivers/appliance/port.ts";
-import type { JobCursor, JobDriver, JobLook, JobPlace, JobStanding } from "#drivers/job/port.ts";
+import type { JobCursor, JobDriver, JobLook, JobPlace, JobProgram, JobStanding } from "#drivers/job/port.ts";
 import { runScript } from "#drivers/job/run-script.ts";
 import type { Place, Transfer } from "#drivers/transfer/port.ts";
-import type { StagingAddress } from "#model/job.ts";
+import type { StageIn, StageOut, StagingAddress } from "#model/job.ts";
 
 /** Runs a program inside an appliance: `ApplianceDriver.exec`, or what comes to the same over SSH. */
 export type RunInside = (id: ApplianceId, request: ExecRequest, signal: AbortSignal) => Promise<number>;
@@ -38,15 +39,92 @@ const stagedBytesMax = 64 * 1024 ** 3;
  * Jobs by a POSIX shell inside their appliances (job.sh): the same in a task machine and in a guest. Nothing of an
  * appliance's files is opened from out here, so no path in it can lead anywhere else.
  */
-export function shellJobs(parts: ShellJobsParts): JobDriver {
-  const ask = async (
-    place: JobPlace,
+export class ShellJobs implements JobDriver {
+  readonly #parts: ShellJobsParts;
+
+  constructor(parts: ShellJobsParts) {
+    this.#parts = parts;
+  }
+
+  async stageIn(place: JobPlace, index: number, file: StageIn, signal: AbortSignal): Promise<void> {
+    const local = await this.#onWay(place.key, `in.${index}`);
+    const from = await this.#addressed(file, signal);
+    await this.#parts.transfer.download(from, local, { sizeBytesMax: stagedBytesMax }, () => {}, signal);
+    let offset = 0;
+    for await (const chunk of createReadStream(local, { highWaterMark: pieceBytes })) {
+      const piece = chunk as Buffer;
+      await this.#ask(place, ["put", String(index), String(offset)], signal, piece);
+      offset += piece.length;
+    }
+    if (offset === 0) await this.#ask(place, ["put", String(index), "0"], signal, new Uint8Array());
+    const words = ["place", String(index), place.directory ?? "", file.path, file.ifThere];
+    await this.#ask(place, words, signal);
+    await rm(local, { force: true });
+  }
+
+  async begin(place: JobPlace, program: JobProgram, signal: AbortSignal): Promise<void> {
+    await this.#ask(place, ["begin"], signal, Buffer.from(runScript(place, program)));
+  }
+
+  async look(place: JobPlace, { stdout, stderr }: JobCursor, signal: AbortSignal): Promise<JobLook> {
+    const words = [stdout.part, stdout.offset, stderr.part, stderr.offset, outputPieceBytes].map(String);
+    const bytesMax = 2 * outputPieceBytes + 1024;
+    return readLook(place, await this.#ask(place, ["look", ...words], signal, undefined, bytesMax));
+  }
+
+  async end(place: JobPlace, graceMs: Millis, signal: AbortSignal): Promise<void> {
+    await this.#ask(place, ["end", String(Math.ceil(graceMs / 100))], signal);
+  }
+
+  async stageOut(place: JobPlace, index: number, file: StageOut, signal: AbortSignal): Promise<void> {
+    const local = await this.#onWay(place.key, `out.${index}`);
+    const work = place.directory ?? "";
+    const size = Number((await this.#ask(place, ["size", work, file.path], signal)).toString());
+    const handle = await open(local, "w", 0o600);
+    try {
+      for (let offset = 0; offset < size;) {
+        const most = Math.min(pieceBytes, size - offset);
+        const words = ["take", work, file.path, String(offset), String(most)];
+        const piece = await this.#ask(place, words, signal, undefined, most);
+        if (piece.length === 0)
+          throw new ConsortError("conflict", `Cannot take ${file.path} away: it is shorter than it was`);
+        await handle.write(piece);
+        offset += piece.length;
+      }
+    } finally {
+      await handle.close();
+    }
+    await this.#parts.transfer.upload(local, await this.#addressed(file, signal), () => {}, signal);
+    await rm(local, { force: true });
+  }
+
+  async clear(place: JobPlace, paths: readonly string[], signal: AbortSignal): Promise<void> {
+    await rm(this.#directoryOf(place.key), { recursive: true, force: true });
+    await this.#ask(place, ["clear", place.directory ?? "", ...paths], signal);
+  }
+
+  async #addressed({ url, credentials }: StagingAddress, signal: AbortSignal): Promise<Place> {
+    if (credentials === undefined) return { url };
+    return { url, secret: await this.#parts.secret(credentials, signal) };
+  }
+
+  #directoryOf(key: string): string {
+    return join(this.#parts.directory, encodeURIComponent(key));
+  }
+
+  async #onWay(key: string, name: string): Promise<string> {
+    await mkdir(this.#directoryOf(key), { recursive: true, mode: 0o700 });
+    return join(this.#directoryOf(key), name);
+  }
+
+  /** What the script writes, up to so many bytes. */
+  async #ask(
+    { appliance, key }: JobPlace,
     words: readonly string[],
     signal: AbortSignal,
     stdin?: Uint8Array,
     bytesMax = complaintBytesMax,
-  ): Promise<Buffer> => {
-    const { appliance, key } = place;
+  ): Promise<Buffer> {
     const out = collector(bytesMax);
     const err = collector(complaintBytesMax);
     const request: ExecRequest = {
@@ -55,82 +133,14 @@ export function shellJobs(parts: ShellJobsParts): JobDriver {
       onOutput: (stream, chunk) => (stream === "stdout" ? out : err).put(chunk),
       ...(stdin === undefined ? {} : { stdin }),
     };
-    const code = await parts.run(appliance, request, signal);
+    const code = await this.#parts.run(appliance, request, signal);
     if (code === 0) return out.all();
     const why = err.all().toString().trim().replaceAll(/\s+/g, " ").slice(0, 300);
     throw new ConsortError(
       "driver_failed",
       `Cannot work for a job in ${appliance}: ${why === "" ? `its shell ended with ${code}` : why}`,
     );
-  };
-
-  const addressed = async ({ url, credentials }: StagingAddress, signal: AbortSignal): Promise<Place> =>
-    credentials === undefined ? { url } : { url, secret: await parts.secret(credentials, signal) };
-
-  const onWay = async (key: string, name: string): Promise<string> => {
-    const own = join(parts.directory, encodeURIComponent(key));
-    await mkdir(own, { recursive: true, mode: 0o700 });
-    return join(own, name);
-  };
-
-  return {
-    async stageIn(place, index, file, signal) {
-      const local = await onWay(place.key, `in.${index}`);
-      await parts.transfer.download(
-        await addressed(file, signal),
-        local,
-        { sizeBytesMax: stagedBytesMax },
-        () => {},
-        signal,
-      );
-      let offset = 0;
-      for await (const chunk of createReadStream(local, { highWaterMark: pieceBytes })) {
-        const piece = chunk as Buffer;
-        await ask(place, ["put", String(index), String(offset)], signal, piece);
-        offset += piece.length;
-      }
-      if (offset === 0) await ask(place, ["put", String(index), "0"], signal, new Uint8Array());
-      await ask(place, ["place", String(index), place.directory ?? "", file.path, file.ifThere], signal);
-      await rm(local, { force: true });
-    },
-    async begin(place, program, signal) {
-      await ask(place, ["begin"], signal, Buffer.from(runScript(place, program)));
-    },
-    async look(place, cursor, signal) {
-      const { stdout, stderr } = cursor;
-      const words = [stdout.part, stdout.offset, stderr.part, stderr.offset, outputPieceBytes].map(String);
-      const told = await ask(place, ["look", ...words], signal, undefined, 2 * outputPieceBytes + 1024);
-      return readLook(place, told);
-    },
-    async end(place, graceMs, signal) {
-      await ask(place, ["end", String(Math.ceil(graceMs / 100))], signal);
-    },
-    async stageOut(place, index, file, signal) {
-      const local = await onWay(place.key, `out.${index}`);
-      const work = place.directory ?? "";
-      const size = Number((await ask(place, ["size", work, file.path], signal)).toString());
-      const handle = await open(local, "w", 0o600);
-      try {
-        for (let offset = 0; offset < size;) {
-          const most = Math.min(pieceBytes, size - offset);
-          const words = ["take", work, file.path, String(offset), String(most)];
-          const piece = await ask(place, words, signal, undefined, most);
-          if (piece.length === 0)
-            throw new ConsortError("conflict", `Cannot take ${file.path} away: it is shorter than it was`);
-          await handle.write(piece);
-          offset += piece.length;
-        }
-      } finally {
-        await handle.close();
-      }
-      await parts.transfer.upload(local, await addressed(file, signal), () => {}, signal);
-      await rm(local, { force: true });
-    },
-    async clear(place, paths, signal) {
-      await rm(join(parts.directory, encodeURIComponent(place.key)), { recursive: true, force: true });
-      await ask(place, ["clear", place.directory ?? "", ...paths], signal);
-    },
-  };
+  }
 }
 
 /** Up to so many bytes of what a program writes; the rest is let go, however much it is. */

@@ -5,10 +5,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import type { ApplianceId } from "#base/ids.ts";
-import { jobStart } from "#drivers/job/port.ts";
+import { jobStart, spoolKey } from "#drivers/job/port.ts";
+import type { JobEntry } from "#drivers/job/port.ts";
 import { spoolFiles } from "#drivers/job/spool-files.ts";
-import { spoolKey } from "#drivers/job/spool.ts";
-import type { JobEntry } from "#drivers/job/spool.ts";
 
 const { signal } = new AbortController();
 const entry: JobEntry = {

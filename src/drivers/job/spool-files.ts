@@ -2,8 +2,8 @@ import { mkdir, open, readdir, readFile, rename, rm, stat, truncate } from "node
 import { join } from "node:path";
 import { limits } from "#base/limits.ts";
 import { isNumber, isText, shape } from "#base/shape.ts";
-import { spoolKey } from "#drivers/job/spool.ts";
-import type { JobEntry, JobSpool } from "#drivers/job/spool.ts";
+import { spoolKey } from "#drivers/job/port.ts";
+import type { JobEntry, JobSpool } from "#drivers/job/port.ts";
 
 type Stream = "stdout" | "stderr";
 const streams: readonly Stream[] = ["stdout", "stderr"];

@@ -31,31 +31,6 @@ export function runOverSsh(
   signal: AbortSignal,
 ): Promise<number> {
   if (signal.aborted) return Promise.reject(signal.reason);
-  // All guests answer at one address, each in a namespace of its own.
-  const name = createHash("sha256").update(`${place.netns} ${place.hostKey}`).digest("hex").slice(0, 16);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const known = join(directory, `${name}.known`);
-  writeFileSync(
-    known,
-    `${place.port === 22 ? place.address : `[${place.address}]:${place.port}`} ${place.hostKey}\n`,
-  );
-  const options = {
-    BatchMode: "yes",
-    StrictHostKeyChecking: "yes",
-    UserKnownHostsFile: known,
-    GlobalKnownHostsFile: "/dev/null",
-    IdentitiesOnly: "yes",
-    ConnectTimeout: 5,
-    ServerAliveInterval: 5,
-    ServerAliveCountMax: 3,
-    ControlMaster: "auto",
-    ControlPath: join(directory, `${name}.line`),
-    ControlPersist: keptSeconds,
-    LogLevel: "ERROR",
-    ForwardAgent: "no",
-    ForwardX11: "no",
-    PermitLocalCommand: "no",
-  };
   const words = Object.entries(request.env).map(([key, value]) => `${key}=${quoted(value)}`);
   const line = [...(words.length === 0 ? [] : ["env", ...words]), ...request.command.map(quoted)].join(" ");
   const child = spawn(
@@ -69,7 +44,7 @@ export function runOverSsh(
       privateKeyFile,
       "-p",
       String(place.port),
-      ...Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]),
+      ...optionsFor(directory, place),
       `${place.user}@${place.address}`,
       "--",
       line,
@@ -103,4 +78,33 @@ export function runOverSsh(
   });
   child.stdin.end(request.stdin ?? "");
   return promise;
+}
+
+/** Options of ssh for one guest; what it may be known by is written down for it. */
+function optionsFor(directory: string, place: SshPlace): readonly string[] {
+  // All guests answer at one address, each in a namespace of its own.
+  const name = createHash("sha256").update(`${place.netns} ${place.hostKey}`).digest("hex").slice(0, 16);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const known = join(directory, `${name}.known`);
+  writeFileSync(
+    known,
+    `${place.port === 22 ? place.address : `[${place.address}]:${place.port}`} ${place.hostKey}\n`,
+  );
+  return Object.entries({
+    BatchMode: "yes",
+    StrictHostKeyChecking: "yes",
+    UserKnownHostsFile: known,
+    GlobalKnownHostsFile: "/dev/null",
+    IdentitiesOnly: "yes",
+    ConnectTimeout: 5,
+    ServerAliveInterval: 5,
+    ServerAliveCountMax: 3,
+    ControlMaster: "auto",
+    ControlPath: join(directory, `${name}.line`),
+    ControlPersist: keptSeconds,
+    LogLevel: "ERROR",
+    ForwardAgent: "no",
+    ForwardX11: "no",
+    PermitLocalCommand: "no",
+  }).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
 }

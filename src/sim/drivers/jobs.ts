@@ -1,7 +1,6 @@
 import { FakeJobDriver, fakeSpool } from "#drivers/job/fake.ts";
 import type { FakeJobMachine, FakeSpoolDisk, Gate } from "#drivers/job/fake.ts";
-import type { JobDriver } from "#drivers/job/port.ts";
-import type { JobSpool } from "#drivers/job/spool.ts";
+import type { JobDriver, JobSpool } from "#drivers/job/port.ts";
 import { diskFull, slowed } from "#sim/drivers/disk.ts";
 import type { DiskState } from "#sim/drivers/disk.ts";
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
