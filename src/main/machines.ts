@@ -26,6 +26,7 @@ import { probeKvm } from "#drivers/system/doctor/kvm-probe.ts";
 import { systemRandom } from "#drivers/system/random.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import type { HostConfig } from "#lab/config.ts";
+import { outside } from "#main/host-content.ts";
 import type { Manager } from "#main/process.ts";
 
 /** What runs virtual machines on a host, beside its tasks. */
@@ -49,10 +50,11 @@ export function canRunMachines(path: string): boolean {
 
 /** Recovered as far as the driver needs it; the driver itself, and the blobs, are the host manager's to recover. */
 export async function openMachines(
-  { config, clock, log, signal }: Manager<HostConfig>,
+  manager: Manager<HostConfig>,
   tasks: (hooks: MachineHooks) => TaskDriver,
   { store: blobs, exchange }: Pick<ContentDrivers, "store" | "exchange">,
 ): Promise<Machines> {
+  const { config, clock, log, signal } = manager;
   const { stateDir } = config;
   const [subprocess, random] = [systemSubprocess(), systemRandom()];
   const make = layerMaker(subprocess);
@@ -68,14 +70,7 @@ export async function openMachines(
   );
   // In the background, so that it is known and reported before it is asked for.
   acceleration.known().catch((cause: unknown) => log.warn("Cannot try KVM", { cause }));
-  const moves = new VmMoves({
-    address: config.uplink.address,
-    directory: join(stateDir, "moves"),
-    processes: systemProcesses(machineLayout()),
-    clock,
-    log,
-  });
-  moves.recover();
+  const moves = openMoves(manager);
   const qemuVersion = await subprocess.check(qemuProgram, ["--version"], signal);
   const warm = new WarmPool({ stateDir, clock, random, subprocess, log });
   const checkpoints: MachineCheckpoints = new MachineCheckpoints({
@@ -88,7 +83,7 @@ export async function openMachines(
       transfer: openTransfer({
         clock,
         roots: [],
-        ...(config.outsideNetns === undefined ? {} : { netns: config.outsideNetns }),
+        ...outside(config),
       }),
       secretFor: () => undefined,
       clock,
@@ -128,4 +123,16 @@ export async function openMachines(
       await layers.close();
     },
   };
+}
+
+function openMoves({ config, clock, log }: Manager<HostConfig>): VmMoves {
+  const moves = new VmMoves({
+    address: config.uplink.address,
+    directory: join(config.stateDir, "moves"),
+    processes: systemProcesses(machineLayout()),
+    clock,
+    log,
+  });
+  moves.recover();
+  return moves;
 }

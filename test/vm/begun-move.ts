@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { continueHere } from "#drivers/appliance/qemu/move/receive.ts";
+import { runState } from "#drivers/appliance/qemu/move/migration-status.ts";
 import { MovingRig } from "./moving.ts";
+import type { Side } from "./moving.ts";
 
 /** A guest that runs on side a, and what serves its disks. */
 export async function begun(withDisk = true): Promise<MovingRig & AsyncDisposable> {
@@ -23,4 +27,18 @@ export async function prepared(rig: MovingRig, move: string): Promise<ReturnType
   const listening = await rig.until("b", there, ["listening"]);
   assert.ok(listening.port !== undefined && listening.port > 0);
   return { leaving: { ...leaving, statePort: listening.port }, arriving: there };
+}
+
+/** Whether its processors run, as QEMU says. */
+export async function isRunning(rig: MovingRig, side: Side): Promise<boolean> {
+  return (await runState(rig.vm(side).qmp, rig.signal)) === "running";
+}
+
+/** The relays of one side, as its record has them. */
+export function relays(
+  rig: MovingRig,
+  side: Side,
+): { stateRelay?: { pid: number }; disksRelay?: { pid: number } } {
+  const file = join(rig.directory, `${side}-moves`, `${encodeURIComponent(rig.place(side).id)}.json`);
+  return JSON.parse(readFileSync(file, "utf8")) as ReturnType<typeof relays>;
 }

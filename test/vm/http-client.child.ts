@@ -8,7 +8,8 @@ const url = process.argv[2] ?? "";
 const betweenMs = 2;
 const patienceMs = 10_000;
 const agents = [new Agent({ keepAlive: true, maxSockets: 1 }), new Agent({ keepAlive: false })];
-let [sent, lost, longestMs, over] = [0, 0, 0, false];
+let [sent, lost, longestMs] = [0, 0, 0];
+const over = new AbortController();
 const reasons: string[] = [];
 
 const ask = (agent: Agent): Promise<void> =>
@@ -34,7 +35,7 @@ const ask = (agent: Agent): Promise<void> =>
 const pause = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, betweenMs));
 
 async function run(agent: Agent): Promise<void> {
-  while (!over) {
+  while (!over.signal.aborted) {
     sent += 1;
     await ask(agent);
     await pause();
@@ -42,7 +43,7 @@ async function run(agent: Agent): Promise<void> {
 }
 
 process.stdin.resume();
-process.stdin.once("end", () => (over = true));
+process.stdin.once("end", () => over.abort());
 await Promise.all(agents.map(run));
 process.stdout.write(JSON.stringify({ sent, lost, longestMs, reasons }));
 process.exit(0);

@@ -218,7 +218,7 @@ export class ArrivingSide {
   #next(qmp: RunningVm["qmp"], signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const callOff = this.#parts.clock.timer(lookMs, resolve);
-    const stop = qmp.onEvent(resolve as () => void);
+    const stop = qmp.onEvent(() => resolve());
     this.#waiting.add(resolve);
     const abort = (): void => reject(signal.reason);
     signal.addEventListener("abort", abort, { once: true });

@@ -37,7 +37,7 @@ export async function startRelay(ends: RelayEnds, processes: Processes, signal: 
   signal.addEventListener("abort", abort, { once: true });
   try {
     let words = "";
-    child.stderr.on("data", (chunk: Buffer) => (words = `${words}${chunk}`.slice(0, answerBytesMax)));
+    child.stderr.on("data", (chunk: Buffer) => (words = (words + String(chunk)).slice(0, answerBytesMax)));
     child.stdin.on("error", () => {});
     child.stdin.end(`${ends.cgroup.procsFiles().join(",")}\n${ends.token}\n`);
     const [line] = await Promise.race([

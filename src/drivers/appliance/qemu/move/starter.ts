@@ -20,7 +20,9 @@ export function moveStarter(moves: Pick<VmMoves, "beforeStart">): Starter {
         start: record.start,
         spec: arrivingSpec(spec, { incoming, remote }),
         // It goes on when the other side's word has come, which its mover waits for.
-        bringUp: (vm) => (incoming ? Promise.resolve() : vm.qmp.execute("cont", {}, signal).then(() => {})),
+        async bringUp(vm, stop) {
+          if (!incoming) await vm.qmp.execute("cont", {}, stop);
+        },
       };
     },
   };
