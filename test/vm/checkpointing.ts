@@ -21,6 +21,7 @@ import type { NamedPeer } from "#drivers/checkpoint/port.ts";
 import type { CheckpointChain } from "#model/checkpoint-chain.ts";
 import { checkpointStores } from "#drivers/checkpoint/stores.ts";
 import type { BuiltGuest } from "#drivers/guest/port.ts";
+import type { Image } from "#model/image.ts";
 import { cpioArchive } from "#drivers/guest/cpio.ts";
 import { buildTinyGuest } from "#drivers/guest/tiny/build.ts";
 import { systemClock } from "#drivers/system/clock.ts";
@@ -50,7 +51,7 @@ export PS1=; exec sh < /dev/ttyS0 > /dev/ttyS0 2>&1
 /** A bare QEMU without the driver around it: what is tested is checkpoints. */
 export class BareMachine implements AsyncDisposable {
   readonly directory: string;
-  readonly vm: RunningVm;
+  vm: RunningVm;
   readonly #process: ChildProcess;
   readonly #console: Socket;
   #text = "";
@@ -132,9 +133,12 @@ export class CheckpointHost implements AsyncDisposable {
       clock,
       log: silentLog,
       linkBps: options.linkBps ?? 125e6,
-      running: (asked) => (asked === id ? this.machine?.vm : undefined),
+      running: (asked) => (asked === id ? (this.machine?.vm ?? this.vm) : undefined),
     });
   }
+
+  /** What runs here; without a machine of the rig, what another process started. */
+  vm: RunningVm | undefined;
 
   get peer(): NamedPeer {
     return { host: this.host, address: loopback, port: this.#exchange.port };
@@ -144,6 +148,43 @@ export class CheckpointHost implements AsyncDisposable {
     await this.machine?.[Symbol.asyncDispose]();
     await this.#exchange.close();
   }
+}
+
+/** As a host manager that begins, or begins anew, has it. */
+export async function openHost(
+  name: string,
+  directory: string,
+  options: HostOptions = {},
+): Promise<CheckpointHost> {
+  mkdirSync(directory, { recursive: true });
+  const signal = AbortSignal.timeout(60_000);
+  const blobs = new DiskBlobStore({ directory: join(directory, "blobs"), log: silentLog });
+  await blobs.recover(signal);
+  const exchange = await openBlobExchange({ store: blobs, address: loopback, log: silentLog });
+  const host = new CheckpointHost(name, directory, blobs, exchange, options);
+  await host.checkpoints.recover(signal);
+  return host;
+}
+
+/** The machine whose QEMU runs with this directory, by a line of its own to it. */
+export async function bareVm(
+  directory: string,
+  image: Image,
+  below: readonly string[] = [],
+): Promise<RunningVm> {
+  const qmp = await connectQmp(join(directory, "qmp"), AbortSignal.timeout(30_000));
+  return {
+    id,
+    plan: vmPlan(image),
+    directory,
+    inside: directory,
+    netns: "",
+    cgroup: undefined as never,
+    disks: [{ name: "root", file: join(directory, "root.qcow2"), below }],
+    qmp,
+    agent: { execute: () => Promise.reject(new Error("no agent")), answers: () => false },
+    run: () => Promise.reject(new Error("nothing runs beside it")),
+  };
 }
 
 export type HostOptions = { readonly secret?: Secret; readonly linkBps?: number };
@@ -183,19 +224,16 @@ export class CheckpointRig implements AsyncDisposable {
     );
   }
 
+  get image(): Image {
+    return this.#guest.image;
+  }
+
   static async open(signal: AbortSignal): Promise<CheckpointRig> {
     return new CheckpointRig(await buildTinyGuest("/var/cache/consort/guests", () => {}, subprocess, signal));
   }
 
   async host(name: string, options: HostOptions = {}): Promise<CheckpointHost> {
-    const directory = join(this.directory, name);
-    mkdirSync(directory, { recursive: true });
-    const signal = AbortSignal.timeout(60_000);
-    const blobs = new DiskBlobStore({ directory: join(directory, "blobs"), log: silentLog });
-    await blobs.recover(signal);
-    const exchange = await openBlobExchange({ store: blobs, address: loopback, log: silentLog });
-    const host = new CheckpointHost(name, directory, blobs, exchange, options);
-    await host.checkpoints.recover(signal);
+    const host = await openHost(name, join(this.directory, name), options);
     this.hosts.push(host);
     for (const one of this.hosts) {
       one.checkpoints.usePeers(
@@ -239,24 +277,11 @@ export class CheckpointRig implements AsyncDisposable {
     }
     const console = connect(join(directory, "console"));
     await once(console, "connect");
-    const qmp = await connectQmp(join(directory, "qmp"), AbortSignal.timeout(30_000));
-    const plan = vmPlan(this.#guest.image);
-    const vm = {
-      id,
-      plan,
-      directory,
-      inside: directory,
-      netns: "",
-      cgroup: undefined as never,
-      disks: [{ name: "root", file, below }],
-      qmp,
-      agent: { execute: () => Promise.reject(new Error("no agent")), answers: () => false },
-      run: () => Promise.reject(new Error("nothing runs beside it")),
-    } satisfies RunningVm;
+    const vm = await bareVm(directory, this.#guest.image, below);
     const started = new BareMachine(directory, vm, child, console);
     host.machine = started;
     if (options.incoming !== true) {
-      await qmp.execute("cont", {}, AbortSignal.timeout(30_000));
+      await vm.qmp.execute("cont", {}, AbortSignal.timeout(30_000));
       await started.until("READY");
     }
     return started;
