@@ -75,8 +75,7 @@ function checkExtensions(view: Buffer): void {
     if (at + 8 > view.length) return;
     const [kind, length] = [view.readUInt32BE(at), view.readUInt32BE(at + 4)];
     if (kind === 0) return;
-    if (kind === externalData)
-      throw refused("it names another file; one that stands alone was wanted");
+    if (kind === externalData) throw refused("it names another file; one that stands alone was wanted");
     at += 8 + Math.ceil(length / 8) * 8;
   }
 }
