@@ -23,6 +23,7 @@ import { systemProcesses } from "#drivers/process/system-processes.ts";
 import { hostKey } from "#drivers/ssh/host-key.ts";
 import { machineLayout } from "#drivers/system/cgroups/group.ts";
 import { probeKvm } from "#drivers/system/doctor/kvm-probe.ts";
+import type { Subprocess } from "#drivers/system/port.ts";
 import { systemRandom } from "#drivers/system/random.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import type { HostConfig } from "#lab/config.ts";
@@ -61,15 +62,7 @@ export async function openMachines(
   const layers = spooledLayers({ directory: join(stateDir, "spool"), make, clock, random, log });
   await layers.recover(signal);
   const { publicKey } = await hostKey(join(stateDir, "ssh"), subprocess, signal);
-  const acceleration = new ProbedAcceleration(
-    triedOncePerBoot(stateDir, readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(), async () => {
-      const finding = await probeKvm(subprocess, process.execPath, process.arch, signal);
-      log.info(`KVM ${finding.found}`, { status: finding.status });
-      return finding.status === "ok";
-    }),
-  );
-  // In the background, so that it is known and reported before it is asked for.
-  acceleration.known().catch((cause: unknown) => log.warn("Cannot try KVM", { cause }));
+  const acceleration = tryKvm(manager, subprocess);
   const moves = openMoves(manager);
   const qemuVersion = await subprocess.check(qemuProgram, ["--version"], signal);
   const warm = new WarmPool({ stateDir, clock, random, subprocess, log });
@@ -135,4 +128,17 @@ function openMoves({ config, clock, log }: Manager<HostConfig>): VmMoves {
   });
   moves.recover();
   return moves;
+}
+
+/** In the background, so that it is known and reported before it is asked for. */
+function tryKvm({ config, log, signal }: Manager<HostConfig>, subprocess: Subprocess): ProbedAcceleration {
+  const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  const trial = triedOncePerBoot(config.stateDir, boot, async () => {
+    const finding = await probeKvm(subprocess, process.execPath, process.arch, signal);
+    log.info(`KVM ${finding.found}`, { status: finding.status });
+    return finding.status === "ok";
+  });
+  const acceleration = new ProbedAcceleration(trial);
+  acceleration.known().catch((cause: unknown) => log.warn("Cannot try KVM", { cause }));
+  return acceleration;
 }
