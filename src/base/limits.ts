@@ -40,8 +40,9 @@ export const limits = {
   jobsMax: 1000,
   /** Jobs that are over kept for reading, with what they wrote. */
   jobsKept: 200,
-  /** A host looks at what runs for a job this often. */
+  /** A host looks at what runs for a job this often at first, and later at least this often. */
   jobLookMs: millis(250),
+  jobLookMsMax: millis(2000),
   /** An appliance must let itself be worked in within this time, or the attempt fails. */
   jobReachMsMax: millis(120_000),
   /** Between the polite and the final signal to a job that is to end. */

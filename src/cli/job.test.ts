@@ -55,7 +55,8 @@ test("job submit sends the file as JSON, from YAML or JSDL, and prints its id", 
     command: ["./render", "--scene", "12"],
   });
   assert.equal((await consort(["job", "submit", yaml, "--in", "shop/other"], api)).exit, 0);
-  assert.equal((api.asked[1]?.body as { appliance: string }).appliance, "shop/other");
+  const again = api.asked[1]?.body as { readonly appliance: string } | undefined;
+  assert.equal(again?.appliance, "shop/other");
 });
 
 test("job submit tells what is wrong with a file with place and remedy, and asks nobody", async () => {

@@ -124,8 +124,7 @@ function left(record: JobRecord, world: JobWorld): JobRecord | undefined {
   if (appliance?.kind === "vm") {
     return appliance.host === undefined ? undefined : { ...record, host: appliance.host, adopted: true };
   }
-  const { host: _host, ...rest } = record;
-  return failed(rest, world.nowMs, { message: `${id} has left ${record.host} under it` });
+  return failed(record, world.nowMs, { message: `${id} has left ${record.host} under it` });
 }
 
 function ended(record: JobRecord, told: JobReport, nowMs: number): JobRecord {

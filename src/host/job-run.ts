@@ -3,6 +3,7 @@ import { codeOf, ConsortError, messageOf } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
 import { Wake } from "#base/wake.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import { jobStart, spoolKey } from "#drivers/job/port.ts";
@@ -28,6 +29,8 @@ export type JobRunParts = {
   readonly onChange: () => void;
 };
 
+/** What has run for so many pauses is looked at again after one. */
+const looksPerAge = 20;
 /** One call into an appliance, other than moving files. */
 const callMsMax = millis(30_000);
 
@@ -66,6 +69,11 @@ export class JobRun {
     return this.#entry;
   }
 
+  /** Something of it may still come. */
+  get isFollowed(): boolean {
+    return this.#entry.phase !== "over" && this.#plan.over !== true;
+  }
+
   /** False of one that was only ever told to be over: there is nothing to tell of it. */
   get isHere(): boolean {
     return this.#entry.phase === "over" || this.#plan.over !== true;
@@ -98,7 +106,7 @@ export class JobRun {
 
   /** Until it is over or the signal aborts; its program runs on then. */
   async run(signal: AbortSignal): Promise<void> {
-    while (this.#entry.phase !== "over" && this.#plan.over !== true) {
+    while (this.isFollowed) {
       try {
         await this.#step(this.#entry.phase, signal);
       } catch (cause) {
@@ -183,8 +191,7 @@ export class JobRun {
     // All it wrote is here before its end is told.
     if (wrote) return;
     if (look.standing.state === "running") {
-      const left = this.#timeLeft(clock.now());
-      await this.#wake.wait(millis(Math.max(1, Math.min(limits.jobLookMs, left))), signal);
+      await this.#wake.wait(this.#pauseMs(clock.now()), signal);
       return;
     }
     await this.#ended(look, ending, signal);
@@ -274,6 +281,13 @@ export class JobRun {
   #endingDue(): JobEntry["ending"] {
     if (this.#plan.cancelled === true) return "cancelled";
     return this.#timeLeft(this.#parts.clock.now()) <= 0 ? "timeout" : undefined;
+  }
+
+  /** The longer it has run, the less often it is looked at, but in time for its end when it takes too long. */
+  #pauseMs(nowMs: number): Millis {
+    const ranMs = nowMs - (this.#entry.beganAtMs ?? nowMs);
+    const wantedMs = Math.min(Math.max(limits.jobLookMs, ranMs / looksPerAge), limits.jobLookMsMax);
+    return millis(Math.max(1, Math.min(wantedMs, this.#timeLeft(nowMs))));
   }
 
   #timeLeft(nowMs: number): number {

@@ -86,7 +86,7 @@ export class HostJobs {
     const maxBytes = Math.min(asked.maxBytes, limits.jobOutputBytesPerAnswer);
     const written = run?.entry.written[stream] ?? 0;
     // Asked before it is read: what is written in between is not missed.
-    const isOver = run === undefined || run.entry.phase === "over";
+    const isOver = run === undefined || !run.isFollowed;
     const piece = await this.#parts.spool.read(key, stream, fromByte, maxBytes, signal);
     return {
       attempt,

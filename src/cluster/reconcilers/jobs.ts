@@ -1,4 +1,4 @@
-import { codeOf, messageOf } from "#base/errors.ts";
+import { messageOf } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import { Wake } from "#base/wake.ts";
@@ -149,7 +149,6 @@ export class JobReconciler {
       this.#later.delete(id);
     } catch (cause) {
       signal.throwIfAborted();
-      if (codeOf(cause) !== "unsatisfiable" && codeOf(cause) !== "not_found") throw cause;
       this.#later.set(id, clock.monotonic() + limits.recoveryRetryMs);
       await this.#note(id, `waits for ${applianceOf(record)}: ${messageOf(cause)}`, signal);
     }
