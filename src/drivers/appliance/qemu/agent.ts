@@ -56,6 +56,18 @@ export class PortAgent implements GuestAgent {
     return this.#heardAt !== undefined || this.#asked;
   }
 
+  /** It answered since its machine began. */
+  get answered(): boolean {
+    return this.#heardAt !== undefined;
+  }
+
+  /** Its machine begins anew. */
+  forget(): void {
+    this.hangUp();
+    this.#heardAt = undefined;
+    this.#asked = false;
+  }
+
   hangUp(): void {
     this.#line?.socket.destroy();
     this.#line = undefined;
