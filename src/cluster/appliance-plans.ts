@@ -89,7 +89,9 @@ function appliancePlan(
   const generation = restore === undefined || restore.again === 0 ? lasting : `${lasting}+${restore.again}`;
   if (vm !== undefined && restore !== undefined && isOf(restore, lasting)) {
     const { again: _again, ...from } = restore;
-    plan.vm = { ...vm, restore: from };
+    const credentials = vm.checkpoint?.credentials;
+    const copies = { ...from.copies, ...(credentials === undefined ? {} : { credentials }) };
+    plan.vm = { ...vm, restore: { ...from, copies } };
   }
   if (spec.onHostLoss === "elsewhere") plan.leased = true;
   return isStillLeaving(record, id) ? { ...plan, generation, held: true } : { ...plan, generation };

@@ -125,7 +125,7 @@ export async function jobOutput(
   return { ...output, isOver: output.isOver && isOver(record.state) };
 }
 
-/** A host is told only what a job of its own plan names. */
+/** A host is told only what a job of its own plan names, or where a machine on it keeps its checkpoints. */
 export function checkSecretIsNamed({ state }: ClusterContext, { host, name }: SecretBody): void {
   const isNamed = [...state.jobs().values()].some(
     ({ host: where, job, state: at }) =>
@@ -133,8 +133,18 @@ export function checkSecretIsNamed({ state }: ClusterContext, { host, name }: Se
       !isOver(at) &&
       [...job.stageIn, ...job.stageOut].some(({ credentials }) => credentials === name),
   );
-  if (isNamed) return;
-  throw new ConsortError("forbidden", `Cannot hand out the secret ${name}: no job on ${host} names it`);
+  const isStore = state
+    .ensembles()
+    .some(({ ensemble, placements }) =>
+      appliancesOf(ensemble).some(
+        ({ id, spec }) => placements[id] === host && spec.vm?.checkpoint?.credentials === name,
+      ),
+    );
+  if (isNamed || isStore) return;
+  throw new ConsortError(
+    "forbidden",
+    `Cannot hand out the secret ${name}: no job on ${host}, and no machine's checkpoints there, name it`,
+  );
 }
 
 export function jobView(record: JobRecord): JobStatus {

@@ -28,6 +28,7 @@ export const vmModelSchema = leaf.shape({
       everyMs: leaf.millis,
       copies: leaf.whole,
       store: leaf.text.exactOptional(),
+      credentials: leaf.text.exactOptional(),
       keep: leaf.whole,
     })
     .exactOptional(),

@@ -52,11 +52,13 @@ function diskOf(disk: NonNullable<VmDocument["disk"]>): DiskLimits {
 }
 
 function checkpointOf(checkpoint: NonNullable<VmDocument["checkpoint"]>): CheckpointPolicy {
-  const { every, copies, store, keep } = typeof checkpoint === "object" ? checkpoint : { every: checkpoint };
+  const policy = typeof checkpoint === "object" ? checkpoint : { every: checkpoint };
+  const { every, copies, store, credentials, keep } = policy;
   return {
     everyMs: durationOf(every) ?? millis(0),
     copies: copies ?? vmDefaults.checkpointCopies,
     ...given("store", store),
+    ...given("credentials", credentials),
     keep: keep ?? vmDefaults.checkpointsKept,
   };
 }

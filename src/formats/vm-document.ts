@@ -47,11 +47,12 @@ function diskDocument(disk: DiskLimits): NonNullable<VmDocument["disk"]> {
 }
 
 function checkpointDocument(policy: CheckpointPolicy): NonNullable<VmDocument["checkpoint"]> {
-  const { copies, store, keep } = policy;
+  const { copies, store, credentials, keep } = policy;
   const every = durationText(policy.everyMs);
   const rest = {
     ...(copies === vmDefaults.checkpointCopies ? {} : { copies }),
     ...(store === undefined ? {} : { store }),
+    ...(credentials === undefined ? {} : { credentials }),
     ...(keep === vmDefaults.checkpointsKept ? {} : { keep }),
   };
   return Object.keys(rest).length === 0 ? every : { every, ...rest };

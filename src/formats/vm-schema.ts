@@ -43,12 +43,17 @@ const checkpointSchema = z.union(
         .regex(/^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:\/[^\s?#]*)?$/, { error: storeExpected })
         .optional()
         .describe("Kept there, instead of on other hosts."),
+      credentials: z
+        .string()
+        .regex(/^[a-z][a-z0-9-]{0,39}$/, "the name of a secret, such as backups")
+        .optional()
+        .describe("A secret with the store's keys: consort secret set NAME."),
       keep: wholeNumber(1, formatLimits.checkpointsKept)
         .optional()
         .describe("Complete ones that are kept; 2 unless told."),
     }),
   ],
-  { error: "how often, such as 30s, or {every, copies, keep} or {every, store, keep}" },
+  { error: "how often, such as 30s, or {every, copies, keep} or {every, store, credentials, keep}" },
 );
 
 const keyExpected = "a public key as in ~/.ssh/id_ed25519.pub, such as ssh-ed25519 AAAA… me@home";

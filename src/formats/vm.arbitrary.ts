@@ -31,6 +31,7 @@ const vmFields = fc
           everyMs: fc.integer({ min: 1000, max: 1e7 }).map(millis),
           copies: fc.integer({ min: 1, max: 7 }),
           store: fc.constantFrom("s3://backups", "s3://backups/a/b"),
+          credentials: fc.constantFrom("backups", "keys-2"),
           keep: fc.integer({ min: 1, max: 100 }),
         },
         { noNullPrototype: true, requiredKeys: ["everyMs", "copies", "keep"] },

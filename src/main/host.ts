@@ -26,7 +26,8 @@ import type { Machines } from "#main/machines.ts";
 import { runManager } from "#main/process.ts";
 import type { Manager } from "#main/process.ts";
 import { namesAddress } from "#protocol/naming-address.ts";
-import { clusterAddress, hostAddress } from "#protocol/topics.ts";
+import { clusterAddress, hostAddress, topics } from "#protocol/topics.ts";
+import type { SecretBody, SecretResult } from "#protocol/topics.ts";
 
 /** Begins the name of every link and table of ours inside a host's network namespace. */
 const linkMark = "cst";
@@ -61,6 +62,12 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
     random: systemRandom(),
     log,
   });
+  if (machines !== undefined) {
+    machines.secrets.ask = async (name, stop) => {
+      const body: SecretBody = { host: config.host, name };
+      return ((await messaging.request(clusterAddress, topics.secret, body, stop)) as SecretResult).fields;
+    };
+  }
   const { cpuMilli, memoryBytes, uplink } = config;
   const host = new HostManager({
     identity: {

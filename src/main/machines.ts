@@ -15,6 +15,8 @@ import { MachineCheckpoints } from "#drivers/appliance/qemu/checkpoint/machines.
 import { restoreStarter, restoringStorage } from "#drivers/appliance/qemu/checkpoint/restorer.ts";
 import { checkpointStores } from "#drivers/checkpoint/stores.ts";
 import { openTransfer } from "#drivers/transfer/transfer.ts";
+import { ConsortError } from "#base/errors.ts";
+import type { Secret } from "#drivers/transfer/port.ts";
 import type { ContentDrivers } from "#host/content.ts";
 import { machineStorage } from "#drivers/image/layers/machine-storage.ts";
 import { layerMaker } from "#drivers/image/layers/make.ts";
@@ -34,6 +36,8 @@ import type { Manager } from "#main/process.ts";
 export type Machines = {
   readonly driver: QemuDriver;
   readonly checkpoints: MachineCheckpoints;
+  /** Whom it asks for them, once there is somebody. */
+  readonly secrets: { ask: (name: string, signal: AbortSignal) => Promise<Secret> };
   close(): Promise<void>;
 };
 
@@ -66,6 +70,9 @@ export async function openMachines(
   const moves = openMoves(manager);
   const qemuVersion = await subprocess.check(qemuProgram, ["--version"], signal);
   const warm = new WarmPool({ stateDir, clock, random, subprocess, log });
+  const secrets: Machines["secrets"] = {
+    ask: () => Promise.reject(new ConsortError("unavailable", "Cannot ask for a secret: not connected yet")),
+  };
   const checkpoints: MachineCheckpoints = new MachineCheckpoints({
     directory: join(stateDir, "checkpoints"),
     blobs,
@@ -78,7 +85,7 @@ export async function openMachines(
         roots: [],
         ...outside(config),
       }),
-      secretFor: () => undefined,
+      secretFor: (name, stop) => secrets.ask(name, stop),
       clock,
       log,
     }),
@@ -111,6 +118,7 @@ export async function openMachines(
   return {
     driver,
     checkpoints,
+    secrets,
     close: async () => {
       await Promise.all([warm.close(), moves.close()]);
       await layers.close();

@@ -33,4 +33,6 @@ export type CheckpointPart = BlobRef & {
 export type CheckpointCopies = {
   readonly hosts: readonly HostId[];
   readonly store?: string;
+  /** Name of the secret with the store's keys. */
+  readonly credentials?: string;
 };

@@ -39,6 +39,8 @@ export type CheckpointPolicy = {
   readonly copies: number;
   /** "s3://bucket/prefix": kept there instead. */
   readonly store?: string;
+  /** Name of the secret with the store's keys. */
+  readonly credentials?: string;
   /** Complete ones that are kept. */
   readonly keep: number;
 };

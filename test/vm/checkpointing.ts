@@ -125,7 +125,7 @@ export class CheckpointHost implements AsyncDisposable {
         blobs,
         exchange,
         transfer,
-        secretFor: () => options.secret,
+        secretFor: () => Promise.resolve(options.secret ?? {}),
         clock,
         log: silentLog,
       }),
@@ -302,7 +302,7 @@ export class CheckpointRig implements AsyncDisposable {
   ): Promise<BareMachine> {
     const signal = AbortSignal.timeout(60_000);
     const plan = vmPlan(this.#guest.image);
-    const copies = { hosts, ...(store === undefined ? {} : { store }) };
+    const copies = { hosts, ...(store === undefined ? {} : { store, credentials: "store" }) };
     const restore = { checkpoints: chain, copies };
     const layers = await host.checkpoints.layers({ ...plan, vm: { ...plan.vm, restore } }, () => {}, signal);
     const below = (layers.get("root") ?? []).map(({ digest }) => host.blobs.path(digest));

@@ -1,5 +1,4 @@
-import { rm } from "node:fs/promises";
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConsortError } from "#base/errors.ts";
 import type { HostId } from "#base/ids.ts";
@@ -8,7 +7,7 @@ import type { BlobStore, TransferProgress } from "#drivers/blob/port.ts";
 import { blobsOfAll } from "#model/checkpoint-chain.ts";
 import type { CheckpointStore, SavedCopies } from "#drivers/checkpoint/port.ts";
 import { Speed } from "#drivers/checkpoint/speed.ts";
-import type { Secret, Transfer } from "#drivers/transfer/port.ts";
+import type { Place, Secret, Transfer } from "#drivers/transfer/port.ts";
 import type { CheckpointChain } from "#model/checkpoint-chain.ts";
 import type { Checkpoint, CheckpointCopies } from "#model/checkpoint.ts";
 import type { BlobRef, Digest } from "#model/image.ts";
@@ -16,7 +15,8 @@ import type { BlobRef, Digest } from "#model/image.ts";
 export type ObjectStoreParts = {
   /** "s3://bucket/prefix". */
   readonly url: string;
-  readonly secret?: Secret;
+  /** Asked for each time: it may have been changed. */
+  readonly secret: (signal: AbortSignal) => Promise<Secret | undefined>;
   readonly transfer: Transfer;
   readonly blobs: BlobStore;
   readonly clock: Clock;
@@ -45,13 +45,13 @@ export class ObjectStore implements CheckpointStore {
     const { transfer, blobs, clock } = this.#parts;
     const [newest] = chain;
     if (newest === undefined) return { copies: [], missing: [] };
-    const present = new Set(await transfer.list(this.#at(newest, "parts"), signal));
+    const present = new Set(await transfer.list(await this.#at(newest, "parts", signal), signal));
     for (const { digest, sizeBytes } of blobsOfAll(chain)) {
       if (this.#there.has(digest) && present.has(nameOf(digest))) continue;
       const began = clock.monotonic();
       await transfer.upload(
         blobs.path(digest),
-        this.#at(newest, `parts/${nameOf(digest)}`),
+        await this.#at(newest, `parts/${nameOf(digest)}`, signal),
         () => {},
         signal,
       );
@@ -61,7 +61,7 @@ export class ObjectStore implements CheckpointStore {
     const draft = join(blobs.workshop, `${newest.id}.json`);
     try {
       await writeFile(draft, JSON.stringify(newest));
-      await transfer.upload(draft, this.#at(newest, `${newest.id}.json`), () => {}, signal);
+      await transfer.upload(draft, await this.#at(newest, `${newest.id}.json`, signal), () => {}, signal);
     } finally {
       await rm(draft, { force: true });
     }
@@ -91,7 +91,13 @@ export class ObjectStore implements CheckpointStore {
     const file = join(blobs.workshop, `part-${nameOf(digest)}`);
     try {
       const expected = { sha256: nameOf(digest), sizeBytesMax: sizeBytes };
-      await transfer.download(this.#at(newest, `parts/${nameOf(digest)}`), file, expected, () => {}, signal);
+      await transfer.download(
+        await this.#at(newest, `parts/${nameOf(digest)}`, signal),
+        file,
+        expected,
+        () => {},
+        signal,
+      );
       const kept = await blobs.adopt(file, signal);
       if (kept.digest !== digest) {
         throw new ConsortError("bad_input", `Cannot restore from ${newest.id}: ${digest} is ${kept.digest}`);
@@ -105,21 +111,19 @@ export class ObjectStore implements CheckpointStore {
     const { transfer } = this.#parts;
     const isKept = new Set(blobsOfAll(kept).map(({ digest }) => digest));
     if (!kept.some(({ id }) => id === checkpoint.id)) {
-      await transfer.remove(this.#at(checkpoint, `${checkpoint.id}.json`), signal);
+      await transfer.remove(await this.#at(checkpoint, `${checkpoint.id}.json`, signal), signal);
     }
     for (const { digest } of blobsOfAll([checkpoint])) {
       if (isKept.has(digest)) continue;
-      await transfer.remove(this.#at(checkpoint, `parts/${nameOf(digest)}`), signal);
+      await transfer.remove(await this.#at(checkpoint, `parts/${nameOf(digest)}`, signal), signal);
       this.#there.delete(digest);
     }
   }
 
-  #at({ appliance }: Checkpoint, path: string): { url: string; secret?: Secret } {
-    const { url, secret } = this.#parts;
-    return {
-      url: `${url.replace(/\/+$/, "")}/${appliance}/${path}`,
-      ...(secret === undefined ? {} : { secret }),
-    };
+  async #at({ appliance }: Checkpoint, path: string, signal: AbortSignal): Promise<Place> {
+    const secret = await this.#parts.secret(signal);
+    const url = `${this.#parts.url.replace(/\/+$/, "")}/${appliance}/${path}`;
+    return { url, ...(secret === undefined ? {} : { secret }) };
   }
 }
 

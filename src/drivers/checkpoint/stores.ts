@@ -5,10 +5,11 @@ import { HostCopies } from "#drivers/checkpoint/host-copies.ts";
 import { ObjectStore } from "#drivers/checkpoint/object-store.ts";
 import type { CheckpointStore, NamedPeer } from "#drivers/checkpoint/port.ts";
 import { Speed } from "#drivers/checkpoint/speed.ts";
+import type { CheckpointPolicy } from "#model/vm.ts";
 import type { Secret, Transfer } from "#drivers/transfer/port.ts";
 
 export type StoreFor = (
-  policy: { readonly copies: number; readonly store?: string },
+  policy: Pick<CheckpointPolicy, "copies" | "store" | "credentials">,
   own: HostId,
   peers: () => readonly NamedPeer[],
 ) => CheckpointStore;
@@ -17,8 +18,8 @@ export type StoresParts = {
   readonly blobs: BlobStore;
   readonly exchange: BlobExchange;
   readonly transfer: Transfer;
-  /** What an address asks of those who write there; undefined: nothing is known of it. */
-  readonly secretFor: (url: string) => Secret | undefined;
+  /** By its name. */
+  readonly secretFor: (name: string, signal: AbortSignal) => Promise<Secret>;
   readonly clock: Clock;
   readonly log: Log;
 };
@@ -27,11 +28,12 @@ export type StoresParts = {
 export function checkpointStores(parts: StoresParts): StoreFor {
   const toHosts = new Speed();
   const toStores = new Map<string, Speed>();
-  return ({ copies, store }, own, peers) => {
+  return ({ copies, store, credentials }, own, peers) => {
     if (store === undefined) return new HostCopies({ ...parts, own, peers, copies }, toHosts);
     const speed = toStores.get(store) ?? new Speed();
     toStores.set(store, speed);
-    const secret = parts.secretFor(store);
-    return new ObjectStore({ ...parts, url: store, ...(secret === undefined ? {} : { secret }) }, speed);
+    const secret = (signal: AbortSignal): Promise<Secret | undefined> =>
+      credentials === undefined ? Promise.resolve(undefined) : parts.secretFor(credentials, signal);
+    return new ObjectStore({ ...parts, url: store, secret }, speed);
   };
 }

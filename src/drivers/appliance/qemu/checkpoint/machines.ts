@@ -279,12 +279,8 @@ export class MachineCheckpoints implements Checkpointer {
   ): Promise<void> {
     const [newest] = checkpoints;
     if (newest === undefined) return;
-    await this.#store({ copies: 0, ...(copies.store === undefined ? {} : { store: copies.store }) }).fetch(
-      checkpoints,
-      copies,
-      onProgress,
-      signal,
-    );
+    const { hosts: _hosts, ...where } = copies;
+    await this.#store({ copies: 0, ...where }).fetch(checkpoints, copies, onProgress, signal);
     const taken = checkpoints.toReversed().map((checkpoint) => ({
       checkpoint,
       copies: copies.hosts,
@@ -312,7 +308,7 @@ export class MachineCheckpoints implements Checkpointer {
     await this.#book.remove(appliance);
   }
 
-  #store(policy: { readonly copies: number; readonly store?: string }): CheckpointStore {
+  #store(policy: Parameters<StoreFor>[0]): CheckpointStore {
     return this.#parts.storeFor(policy, this.#own, () => this.#peers);
   }
 
