@@ -43,6 +43,15 @@ test("resize --from moves, CPU time and bandwidth in one change", async () => {
   assert.deepEqual(told.body, { moves: ["move 8ms from db to web", "move 1Mbit/s from db to web"] });
 });
 
+test("migrate names one appliance, and the host it goes to", async () => {
+  const to = await asked("migrate", "shop/db", "--to", "a2");
+  assert.deepEqual(to.body, { appliances: ["db"], to: "a2" });
+  assert.equal(to.out, "shop: 2 of 2 run where they were to go in 0.03 s\n");
+  assert.deepEqual((await asked("migrate", "shop/db")).body, { appliances: ["db"] });
+  const whole = await consort(["migrate", "shop"], { url: "http://127.0.0.1:9" });
+  assert.match(whole.err, /an appliance such as shop\/web was wanted/);
+});
+
 test("suspend and resume name one appliance, all its replicas, or all of an ensemble", async () => {
   const one = await asked("suspend", "shop/web-2");
   assert.deepEqual([one.body, one.out], [{ appliances: ["web-2"] }, "shop: 2 of 2 held in 0.03 s\n"]);

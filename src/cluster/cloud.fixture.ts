@@ -2,7 +2,8 @@ import { hostId, operationId } from "#base/ids.ts";
 import { ClusterManager } from "#cluster/manager.ts";
 import { sampleHosts, sampleTopology } from "#cluster/sample.ts";
 import { sampleImage } from "#model/sample-vm.ts";
-import { FakeApplianceDriver, fakeMachine } from "#drivers/appliance/fake.ts";
+import { fakeMoves, MovingFakeDriver } from "#drivers/appliance/fake-moves.ts";
+import { fakeMachine } from "#drivers/appliance/fake.ts";
 import type { FakeMachine } from "#drivers/appliance/fake.ts";
 import { noAppliances } from "#drivers/appliance/none.ts";
 import { fakeBus } from "#drivers/messaging/fake.ts";
@@ -30,6 +31,7 @@ export class Cloud {
   readonly store = fakeStore({ clock, random, log: silentLog });
   readonly topology = sampleTopology("vxlan");
   readonly machines = new Map<string, FakeMachine>();
+  readonly moves = fakeMoves();
   readonly networks = new Map<string, NetworkPlan>();
   readonly plans = new Map<string, HostPlan>();
   readonly #lives = new Map<string, AbortController>();
@@ -69,7 +71,7 @@ export class Cloud {
       clock,
       log: silentLog,
       messaging: this.bus.connect(hostAddress(id)),
-      appliances: record.role === "gateway" ? noAppliances : new FakeApplianceDriver(clock, machine),
+      appliances: record.role === "gateway" ? noAppliances : new MovingFakeDriver(clock, machine, this.moves),
       network: { ...noSegments, converge: async (plan) => void this.networks.set(id, plan) },
       keeper,
     });

@@ -5,6 +5,7 @@ import { bytes, micros, millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
 import { noLease } from "#drivers/appliance/no-lease.ts";
 import type {
+  ApplianceCapability,
   ApplianceDriver,
   ApplianceObservation,
   ExecRequest,
@@ -59,7 +60,7 @@ export const fakePrograms = {
 /** Appliances without processes. `crash` ends one's command as if by itself. */
 export class FakeApplianceDriver implements ApplianceDriver {
   readonly kinds = ["task", "vm"] as const;
-  readonly capabilities = new Set(["exec", "resize", "suspend"] as const);
+  readonly capabilities: ReadonlySet<ApplianceCapability> = new Set(["exec", "resize", "suspend"] as const);
   readonly #machine: FakeMachine;
   readonly #clock: Clock;
   readonly #closing = new AbortController();
