@@ -335,3 +335,22 @@ test("with its segment all of it is gone: process, link, group and files", async
     assert.deepEqual(readdirSync(join(directory, String(host))), []);
   }
 });
+
+test("that names cannot be served is told, and keeps members from nothing else", async () => {
+  const group = `${parent}/broken`;
+  await using broken = await Fabric.make(1, megabitsPerSecond(1000), {
+    naming: () => ({ directory: "/dev/null/naming", uid, cgroupParent: group }),
+  });
+  const [one, other] = [guest(1, 1), guest(2, 1)];
+  await broken.addGuests([one, other]);
+  const [host] = broken.hosts;
+  const wanted = broken.plan(host!, [one, other], { naming: true });
+  await until("it is told", async () => {
+    const refused = await host!.converge(wanted).then(
+      () => "",
+      (cause: unknown) => String(cause),
+    );
+    return /Cannot serve names of shop\/lan: .*\/dev\/null\/naming/.test(refused);
+  });
+  assert.ok(await broken.reaches(one, other));
+});

@@ -1,6 +1,7 @@
 import { ConsortError } from "#base/errors.ts";
 import type { NetworkId } from "#base/ids.ts";
 import type { Log } from "#base/runtime.ts";
+import { millis } from "#base/units.ts";
 import type { BitsPerSecond } from "#base/units.ts";
 import type { PairCounter } from "#protocol/host-report.ts";
 import { forwardingChange, wantedEntries } from "./forwarding-change.ts";
@@ -35,6 +36,8 @@ import { wantedShaping } from "./shaping.ts";
 import type { Shaping } from "./shaping.ts";
 
 const routeProtocol = 0;
+/** Long enough for what was waiting for the network to be sent on its way. */
+const namesDelayMs = millis(2);
 
 export type HostNetworkOptions = {
   /** Three letters that begin the name of every link this driver makes. */
@@ -88,6 +91,8 @@ class HostNetwork implements NetworkDriver {
   readonly #nft = new Nftables();
   readonly #links: LinkExecutor;
   readonly #naming: NamingKeeper | undefined;
+  #namesFailed = false;
+  #callOffNames: (() => void) | undefined;
   #known: Known | undefined;
   #segments: readonly NetworkId[] = [];
   #turn: Promise<void> = Promise.resolve();
@@ -149,6 +154,7 @@ class HostNetwork implements NetworkDriver {
   }
 
   async close(): Promise<void> {
+    this.#callOffNames?.();
     await this.#turn.catch(() => {});
     this.#naming?.close();
     this.#route.close();
@@ -171,13 +177,32 @@ class HostNetwork implements NetworkDriver {
 
   /** Where nothing else has changed since. A converge that is due does it, too. */
   #repairNaming(): void {
+    const settled = this.#known?.settled;
+    if (settled !== undefined) this.#serveNamesInTurn(settled.plan, settled.indices);
+  }
+
+  /** What is new can wait until those who will ask have been started; what ends, or has failed before, cannot. */
+  async #serveNamesInTime(
+    plan: NetworkPlan,
+    indices: ReadonlyMap<string, number>,
+    found: ReadonlyMap<string, FoundLink>,
+  ): Promise<readonly ConsortError[]> {
+    const { naming } = this.#options;
+    this.#callOffNames?.();
+    if (naming === undefined) return [];
+    if (this.#namesFailed || this.#naming?.hasMoreThan(plan.segments) === true)
+      return this.#serveNames(plan, indices, found);
+    this.#callOffNames = naming.clock.timer(namesDelayMs, () => this.#serveNamesInTurn(plan, indices));
+    return [];
+  }
+
+  /** What fails is told by the next converge, which tries again. */
+  #serveNamesInTurn(plan: NetworkPlan, indices: ReadonlyMap<string, number>): void {
     const unending = new AbortController().signal;
     this.#inTurn(unending, async () => {
-      const settled = this.#known?.settled;
-      if (settled === undefined) return;
-      const problems = await this.#serveNames(settled.plan, settled.indices);
+      const problems = await this.#serveNames(plan, indices);
       if (problems.length > 0 && this.#known !== undefined) delete this.#known.settled;
-    }).catch((cause: unknown) => this.#options.log.error("names cannot be served again", { cause }));
+    }).catch((cause: unknown) => this.#options.log.error("names cannot be served", { cause }));
   }
 
   async #serveNames(
@@ -187,7 +212,9 @@ class HostNetwork implements NetworkDriver {
   ): Promise<readonly ConsortError[]> {
     const bridgeOf = (vni: number): number | undefined => indices.get(bridgeName(this.#options.mark, vni));
     const seen = found === undefined ? { bridgeOf } : { bridgeOf, found };
-    return (await this.#naming?.converge(plan.segments, seen)) ?? [];
+    const problems = (await this.#naming?.converge(plan.segments, seen)) ?? [];
+    this.#namesFailed = problems.length > 0;
+    return problems;
   }
 
   async #apply(plan: NetworkPlan, known: Known): Promise<readonly ConsortError[]> {
@@ -210,7 +237,7 @@ class HostNetwork implements NetworkDriver {
     drops.push(...this.#setOtherClasses(shaping, indices, known));
     problems.push(...(await known.arrivals.change(shaping.arrivals, indices)));
     this.#route.do(drops);
-    problems.push(...(await this.#serveNames(plan, indices, present)));
+    problems.push(...(await this.#serveNamesInTime(plan, indices, present)));
     if (plan.segments.length === 0) await this.#removeRules(known);
     if (problems.length === 0) known.settled = { plan, indices };
     else delete known.settled;

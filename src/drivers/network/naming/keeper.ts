@@ -74,6 +74,12 @@ export class NamingKeeper {
     this.#links.close();
   }
 
+  /** Something is there, or left, that these segments do not want. */
+  hasMoreThan(segments: readonly SegmentPlan[]): boolean {
+    const named = new Set(segments.filter(isNamed).map(({ vni }) => vni.toString(16)));
+    return [...this.#servers.keys()].some((key) => !named.has(key) && (key !== hostKey || named.size === 0));
+  }
+
   /** What cannot be served keeps the others from nothing. */
   async converge(segments: readonly SegmentPlan[], seen: LinksSeen): Promise<readonly ConsortError[]> {
     const named = new Map(segments.filter(isNamed).map((segment) => [segment.vni.toString(16), segment]));
