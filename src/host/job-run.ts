@@ -137,8 +137,13 @@ export class JobRun {
     const now = clock.monotonic();
     this.#heldSinceMs ??= now;
     const code = codeOf(cause);
+    const heldMs = now - this.#heldSinceMs;
+    if (this.#plan.cancelled === true && (code === "unavailable" || heldMs > limits.jobReachMsMax)) {
+      const message = `cancelled, but what runs may go on: ${messageOf(cause)}`;
+      return this.#over({ state: "cancelled", message }, signal);
+    }
     const mayPass = code === "conflict" || code === "timeout" || phase === "running";
-    if (!mayPass || (phase !== "running" && now - this.#heldSinceMs > limits.jobReachMsMax)) {
+    if (!mayPass || (phase !== "running" && heldMs > limits.jobReachMsMax)) {
       const message = `${phase.replace("-", " ")}: ${messageOf(cause)}`;
       return this.#over(
         { state: "failed", message, ...(exitCode === undefined ? {} : { exitCode }) },
@@ -229,10 +234,6 @@ export class JobRun {
     const either = AbortSignal.any([signal, this.#cancel.signal]);
     for (const [index, file] of files) await driver.stageOut(this.#place(), index, file, either);
     const goes = [...stageIn, ...stageOut].filter((file) => file.deleteAfter === true);
-    await this.#clear(
-      goes.map(({ path }) => path),
-      signal,
-    );
     await this.#over(
       {
         state: isGood ? "done" : "failed",
@@ -240,6 +241,7 @@ export class JobRun {
         ...(message === undefined ? {} : { message }),
       },
       signal,
+      goes.map(({ path }) => path),
     );
   }
 
@@ -253,8 +255,9 @@ export class JobRun {
     }
   }
 
-  async #over(ending: Ending, signal: AbortSignal): Promise<void> {
-    if (this.#entry.phase !== "staging-out") await this.#clear([], signal);
+  /** `paths`: files of its own that go with it. */
+  async #over(ending: Ending, signal: AbortSignal, paths: readonly string[] = []): Promise<void> {
+    await this.#clear(paths, signal);
     const { message: _before, ...entry } = this.#entry;
     this.#entry = entry;
     await this.#save({ phase: "over", endedAtMs: this.#parts.clock.now(), ...ending }, signal);
@@ -303,11 +306,11 @@ export class JobRun {
     const id = this.#plan.appliance;
     const since = clock.monotonic();
     while (appliances.observe().find((one) => one.id === id)?.state !== "running") {
-      if (this.#entry.phase !== "running") {
-        this.#cancel.signal.throwIfAborted();
-        if (clock.monotonic() - since > limits.jobReachMsMax)
-          throw new ConsortError("unavailable", `Cannot work in ${id}: it has not run for long`);
-      }
+      const isRunning = this.#entry.phase === "running";
+      if (!isRunning) this.#cancel.signal.throwIfAborted();
+      const isLong = clock.monotonic() - since > limits.jobReachMsMax;
+      if (isLong && (!isRunning || this.#plan.cancelled === true))
+        throw new ConsortError("unavailable", `Cannot work in ${id}: it has not run for long`);
       await this.#wake.wait(limits.convergeRetryMs, signal);
     }
   }

@@ -208,6 +208,19 @@ describe("HostJobs", () => {
     assert.equal(host.machine.begins.size, 0);
   });
 
+  it("ends a cancelled one at last whose appliance is held for ever, and tells that it may go on", async () => {
+    const host = new Host();
+    const one = attempt(job(fakeJobs.stays()));
+    await host.follow(one);
+    host.run = undefined;
+    await host.follow({ ...one, cancelled: true });
+    await host.pass(limits.jobReachMsMax / 2);
+    assert.equal(host.report?.state, "running");
+    await host.pass(limits.jobReachMsMax);
+    assert.equal(host.report?.state, "cancelled");
+    assert.match(host.report?.message ?? "", /what runs may go on: .*has not run for long/);
+  });
+
   it("never begins what has begun elsewhere, nor what is told to be over", async () => {
     const adopting = new Host();
     await adopting.follow(attempt(job(fakeJobs.ends(0, 0)), { adopt: true }));
