@@ -1,4 +1,3 @@
-import type { ApplianceId } from "#base/ids.ts";
 import { blobsOf } from "#model/image.ts";
 import type { BlobRef, Digest, Image } from "#model/image.ts";
 import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
@@ -45,6 +44,3 @@ const digestsOf = ({ disk, boot }: Pick<Image, "disk" | "boot">): Digest[] => [
     ? [boot.kernel.digest, ...(boot.initrd === undefined ? [] : [boot.initrd.digest])]
     : []),
 ];
-
-/** What an appliance still waits for. */
-export type Lack = { readonly appliance: ApplianceId; readonly message: string };
