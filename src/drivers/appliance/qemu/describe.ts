@@ -4,15 +4,19 @@ import { endWords, qemuWords } from "./guest-state.ts";
 import type { GuestState } from "./guest-state.ts";
 import type { MachineRecord } from "./record.ts";
 
+/** What a guest said last of its context and of the command it was given. */
+export type GuestWords = { readonly context?: "applied" | "failed"; readonly exitCode?: number };
+
 /** All that is known of a machine besides what its slot shows. */
 export type MachineFacts = {
   readonly record: MachineRecord;
   /** Number of the run that `guest` and `output` belong to. */
   readonly run: number;
   readonly guest: GuestState;
-  readonly agent: { readonly expected: boolean; answers(): boolean };
+  readonly agent: { readonly expected: boolean; readonly answered: boolean; answers(): boolean };
   /** The end of what it wrote, of a run that is over. */
   readonly output: string;
+  readonly told: GuestWords;
   /** Why its guest does not run yet. */
   readonly problem: string | undefined;
   readonly move: MoveReport | undefined;
@@ -72,8 +76,15 @@ function messageFor(
   if (guest.status === "io-error") return `Its guest is held: ${guest.ioError ?? "its disk failed"}`;
   if (guest.status === "internal-error") return "Its guest is held: its processor cannot go on";
   if (guest.panic !== undefined) return `Its guest panicked (${guest.panic}) and began anew`;
-  if (state === "running" && agent.expected && !agent.answers()) return "Its guest does not answer";
-  return slot.message;
+  if (state === "running" && agent.answered && !agent.answers()) return "Its guest does not answer";
+  return (state === "running" ? wordsOf(facts.told) : undefined) ?? slot.message;
+}
+
+/** What a guest says of itself while it runs: its machine goes on, whatever became of its command. */
+function wordsOf({ context, exitCode }: GuestWords): string | undefined {
+  if (context === "failed") return "Its guest could not take on all of its context; its console tells what";
+  if (exitCode === undefined) return undefined;
+  return `Its command ended with exit code ${exitCode}; its machine runs on`;
 }
 
 function endMessage({ message, exitCode }: ApplianceObservation, facts: MachineFacts): string | undefined {

@@ -9,7 +9,9 @@ import { PortAgent } from "./agent.ts";
 import { BootWatch } from "./boot-watch.ts";
 import { insideDirectory, socketNames } from "./command/spec.ts";
 import { GuestConsole } from "./console.ts";
+import { ContextLine } from "./context-line.ts";
 import { describe, isOver } from "./describe.ts";
+import type { GuestWords } from "./describe.ts";
 import { afterEvent, beforeGuest, panicOn, qemuWords } from "./guest-state.ts";
 import type { GuestState } from "./guest-state.ts";
 import type { MachinePlace } from "./place.ts";
@@ -62,6 +64,8 @@ export class Machine {
   #guest: GuestState = beforeGuest;
   #boot = new BootWatch();
   #output = "";
+  readonly #line: ContextLine;
+  #told: GuestWords = {};
   #bringing: Promise<void> | undefined;
   readonly #closing = new AbortController();
   /** For the next run, if it is not to boot. */
@@ -74,6 +78,14 @@ export class Machine {
     this.place = place;
     this.#record = record;
     this.#parts = parts;
+    this.#line = new ContextLine(place.directory, (message) => {
+      if (message.kind === "hello") return;
+      this.#told =
+        message.kind === "exited"
+          ? { ...this.#told, exitCode: message.code }
+          : { ...this.#told, context: message.kind };
+      this.#parts.onChange();
+    });
     this.agent = new PortAgent(join(place.directory, socketNames.agent), parts.clock);
     this.console = new GuestConsole(join(place.directory, socketNames.console));
   }
@@ -177,6 +189,7 @@ export class Machine {
       guest: this.#guest,
       agent: this.agent,
       output: this.#output,
+      told: this.#told,
       problem: this.problem,
     });
   }
@@ -193,14 +206,17 @@ export class Machine {
     this.#guest = beforeGuest;
     this.#boot = new BootWatch();
     this.#output = "";
+    this.#told = {};
     this.problem = undefined;
     this.#hangUp();
+    this.agent.forget();
   }
 
   #hangUp(): void {
     this.#qmp?.close();
     this.#qmp = undefined;
     this.agent.hangUp();
+    this.#line.hangUp();
   }
 
   /** Until its guest runs or its run is over; never rejects. */
@@ -328,7 +344,9 @@ export class Machine {
       this.save({ run: { number: run, way, up: true } });
     this.#parts.onUp(this);
     this.#parts.onChange();
-    if (this.#record.plan.vm.base.features.includes("agent")) void this.lookAtAgent();
+    const { features } = this.#record.plan.vm.base;
+    if (features.includes("context")) this.#line.listen();
+    if (features.includes("agent")) void this.lookAtAgent();
   }
 
   /** A machine without a panic device tells of a panic on its console alone, and resets. */
