@@ -21,7 +21,6 @@ import { procMeter } from "#drivers/usage/proc-meter.ts";
 import { HostManager } from "#host/manager.ts";
 import type { HostConfig } from "#lab/config.ts";
 import { hostContent } from "#main/host-content.ts";
-import { jobParts } from "#main/job-parts.ts";
 import type { Machines } from "#main/machines.ts";
 import { runManager } from "#main/process.ts";
 import type { Manager } from "#main/process.ts";
@@ -86,7 +85,9 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
     appliances,
     network,
     keeper: planFile(join(config.stateDir, "plan.json")),
-    ...(gateway ? {} : { jobs: jobParts(manager, appliances, messaging) }),
+    ...(gateway
+      ? {}
+      : { jobs: (await import("#main/job-parts.ts")).jobParts(manager, appliances, messaging) }),
     ...(content === undefined ? {} : { content }),
     ...(machines === undefined
       ? {}
