@@ -80,11 +80,7 @@ export async function openMachines(
     storeFor: checkpointStores({
       blobs,
       exchange,
-      transfer: openTransfer({
-        clock,
-        roots: [],
-        ...outside(config),
-      }),
+      transfer: openTransfer({ clock, roots: [], ...outside(config) }),
       secretFor: (name, stop) => secrets.ask(name, stop),
       clock,
       log,
