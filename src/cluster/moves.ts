@@ -1,4 +1,5 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { Bytes } from "#base/units.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
 import type { EnsembleRecord, HostRecord } from "#cluster/records.ts";
 import type { LinkPath } from "#planner/mapping.ts";
@@ -34,6 +35,7 @@ export type Move = {
   readonly disksPort?: number;
   readonly statePort?: number;
   readonly postcopy?: true;
+  readonly bootMemoryBytes?: Bytes;
   /** Of the links it had from where it was. */
   readonly pathsBefore: readonly LinkPath[];
 };
@@ -75,7 +77,7 @@ export function movePlan(
   host: HostId,
   hosts: ReadonlyMap<HostId, HostRecord>,
 ): MovePlan | undefined {
-  const { from, to, token, disksPort, statePort, postcopy, state } = move;
+  const { from, to, token, disksPort, statePort, postcopy, bootMemoryBytes, state } = move;
   const [fromAddress, toAddress] = [hosts.get(from)?.address, hosts.get(to)?.address];
   if (fromAddress === undefined || toAddress === undefined) return undefined;
   if (host === to) {
@@ -86,6 +88,7 @@ export function movePlan(
       from,
       fromAddress,
       ...(disksPort === undefined ? {} : { disksPort }),
+      ...(bootMemoryBytes === undefined ? {} : { bootMemoryBytes }),
       ...(state === "sent" ? { go: true } : {}),
     };
   }
@@ -139,11 +142,13 @@ export function nextStep(move: Move, seen: MoveSeen): MoveStep {
   const disksPort = move.disksPort ?? leaving?.port;
   const statePort = move.statePort ?? arriving?.port;
   const postcopy = move.postcopy ?? arriving?.postcopy;
+  const bootMemoryBytes = move.bootMemoryBytes ?? leaving?.bootMemoryBytes;
   if (disksPort === move.disksPort && statePort === move.statePort) return { kind: "goes on", move };
   return becomes({
     ...(disksPort === undefined ? {} : { disksPort }),
     ...(statePort === undefined ? {} : { statePort }),
     ...(postcopy === undefined ? {} : { postcopy }),
+    ...(bootMemoryBytes === undefined ? {} : { bootMemoryBytes }),
   });
 }
 

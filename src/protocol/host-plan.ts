@@ -127,6 +127,8 @@ export type MovePlan =
       readonly fromAddress: Ipv4Address;
       /** Where the leaving side serves its disks, once it has told. */
       readonly disksPort?: number;
+      /** The memory the leaving side's QEMU was started with, once it has told. */
+      readonly bootMemoryBytes?: Bytes;
       /** The leaving side never continues: it has said so, or is fenced. */
       readonly go?: true;
     }

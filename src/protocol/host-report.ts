@@ -148,6 +148,8 @@ export type MoveReport = {
   readonly port?: number;
   /** Arriving: it can begin before it has all of the memory. */
   readonly postcopy?: true;
+  /** Leaving: the memory its QEMU was started with, which the other side's has to have too. */
+  readonly bootMemoryBytes?: Bytes;
   /** Of this phase, 0 to 1. */
   readonly progress?: number;
   readonly downtimeMs?: Millis;

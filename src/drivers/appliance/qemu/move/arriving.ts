@@ -65,7 +65,7 @@ export class ArrivingSide {
   }
 
   /**
-   * Before its QEMU is started. Rejects with `unavailable` while the other side does not serve its disks yet, and with
+   * Before its QEMU is started. Rejects with `unavailable` while the other side is not ready, and with
    * `conflict` when its QEMU has ended before it ran: what it was to get is lost.
    */
   async beforeStart(
@@ -77,11 +77,9 @@ export class ArrivingSide {
     const { id } = place;
     const record = this.#records.get(id);
     if (record === undefined) {
-      if (hasDisks && plan.disksPort === undefined) {
-        throw new ConsortError(
-          "unavailable",
-          `Cannot start ${id}: ${plan.from} does not serve its disks yet`,
-        );
+      // With its disks' port it tells how large its memory was when it began.
+      if (plan.disksPort === undefined) {
+        throw new ConsortError("unavailable", `Cannot start ${id}: ${plan.from} is not ready to send it yet`);
       }
       const disks = hasDisks ? { disksRelay: await this.#relayDisks(place, plan, signal) } : {};
       this.#records.save({ id, move: plan.move, side: "arriving", phase: "listening", ...disks });

@@ -1,6 +1,7 @@
 import { codeOf, messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { MovePlan } from "#protocol/host-plan.ts";
+import { bootMemoryBytes } from "../resize/memory.ts";
 import { oneAtATime } from "../turns.ts";
 import type { Background } from "./background.ts";
 import { serveDisks, stopServingDisks } from "./disk-server.ts";
@@ -104,7 +105,11 @@ export class LeavingSide {
       processes,
       signal,
     );
-    const after: MoveRecord = { ...record, disksRelay };
+    const after: MoveRecord = {
+      ...record,
+      disksRelay,
+      bootMemoryBytes: await bootMemoryBytes(vm.qmp, signal),
+    };
     this.#records.save(after);
     this.#news.changed();
     return after;

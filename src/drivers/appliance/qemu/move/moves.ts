@@ -1,5 +1,5 @@
 import type { ApplianceId } from "#base/ids.ts";
-import { millis } from "#base/units.ts";
+import { bytes, millis } from "#base/units.ts";
 import type { MovePlan } from "#protocol/host-plan.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 import { ArrivingSide } from "./arriving.ts";
@@ -103,7 +103,7 @@ export class VmMoves {
     const record = this.#records.get(id);
     if (record === undefined) return undefined;
     const live = this.#live.get(id);
-    const { move, side, message, downtimeMs, postcopy } = record;
+    const { move, side, message, downtimeMs, postcopy, bootMemoryBytes } = record;
     const isEarly = record.phase === "listening";
     const phase = isEarly ? (live?.phase ?? record.phase) : record.phase;
     const port = side === "leaving" ? record.disksRelay?.port : record.stateRelay?.port;
@@ -115,6 +115,7 @@ export class VmMoves {
       ...(postcopy === undefined ? {} : { postcopy }),
       ...(live?.progress === undefined ? {} : { progress: live.progress }),
       ...(downtimeMs === undefined ? {} : { downtimeMs: millis(downtimeMs) }),
+      ...(bootMemoryBytes === undefined ? {} : { bootMemoryBytes: bytes(bootMemoryBytes) }),
       ...(message === undefined ? {} : { message }),
     };
   }

@@ -32,6 +32,8 @@ export type MoveRecord = {
   /** Arriving: it can begin before all of its memory is there. */
   readonly postcopy?: true;
   readonly downtimeMs?: number;
+  /** Leaving: what its QEMU was started with. */
+  readonly bootMemoryBytes?: number;
   readonly message?: string;
 };
 
@@ -55,6 +57,7 @@ const isRecord = exactly({
   disksRelay: optional(isRelay),
   postcopy: optional(isFlag),
   downtimeMs: optional(isNumber),
+  bootMemoryBytes: optional(isNumber),
   message: optional(isText),
 });
 

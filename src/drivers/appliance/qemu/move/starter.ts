@@ -16,9 +16,10 @@ export function moveStarter(moves: Pick<VmMoves, "beforeStart">): Starter {
       const hasDisks = spec.disks.some(({ readOnly }) => !readOnly);
       const { incoming, remote } = await moves.beforeStart(placeOf(beginning), move, hasDisks, signal);
       if (!incoming && !remote) return undefined;
+      const { bootMemoryBytes = spec.memoryBytes } = move;
       return {
         start: record.start,
-        spec: arrivingSpec(spec, { incoming, remote }),
+        spec: { ...arrivingSpec(spec, { incoming, remote }), memoryBytes: bootMemoryBytes },
         // It goes on when the other side's word has come, which its mover waits for.
         async bringUp(vm, stop) {
           if (!incoming) await vm.qmp.execute("cont", {}, stop);
