@@ -58,7 +58,7 @@ export class ObjectStore implements CheckpointStore {
       this.#speed.note(sizeBytes, clock.monotonic() - began);
       this.#there.add(digest);
     }
-    const draft = join(blobs.workshop, `${newest.id}.json`);
+    const draft = join(blobs.workshop, `${encodeURIComponent(newest.appliance)}-${newest.id}.json`);
     try {
       await writeFile(draft, JSON.stringify(newest));
       await transfer.upload(draft, await this.#at(newest, `${newest.id}.json`, signal), () => {}, signal);
@@ -88,7 +88,7 @@ export class ObjectStore implements CheckpointStore {
 
   async #bring(newest: Checkpoint, { digest, sizeBytes }: BlobRef, signal: AbortSignal): Promise<void> {
     const { blobs, transfer } = this.#parts;
-    const file = join(blobs.workshop, `part-${nameOf(digest)}`);
+    const file = join(blobs.workshop, `part-${encodeURIComponent(newest.appliance)}-${nameOf(digest)}`);
     try {
       const expected = { sha256: nameOf(digest), sizeBytesMax: sizeBytes };
       await transfer.download(

@@ -1,4 +1,4 @@
-import { chmod, constants, open, rm } from "node:fs/promises";
+import { chmod, constants, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ConsortError } from "#base/errors.ts";
 import type { Qmp, QmpEvent, RunningVm } from "../vm.ts";
@@ -33,6 +33,7 @@ export type CreateDisk = (file: string, sizeBytes: number, signal: AbortSignal) 
 
 const bitmapOf = (checkpoint: string): string => `ck-${checkpoint}`;
 const targetOf = (disk: string): string => `ck-target-${disk}`;
+const fileOf = (disk: string): string => `ck-${disk}.qcow2`;
 const jobOf = (disk: string): string => `ck-job-${disk}`;
 /** What differs is told in pieces of this size. */
 const granularity = 65_536;
@@ -51,84 +52,91 @@ async function blockNodes(qmp: Qmp, signal: AbortSignal): Promise<readonly Block
   return (await qmp.execute("query-named-block-nodes", { flat: true }, signal)) as readonly BlockNode[];
 }
 
-/** The files that `begin` needs, made before the machine is paused. */
+type BackedDisk = { readonly name: string; readonly node: BlockNode; readonly file: string };
+
+export type BackupParts = {
+  readonly createDisk: CreateDisk;
+  /** Nobody else may write here; of the same file system as the machine's directory. */
+  readonly workshop: string;
+};
+
+/** Makes the files that `begin` needs, before the machine is paused. */
 export async function prepareBackups(
   vm: RunningVm,
   { id, after }: { readonly id: string; readonly after?: string },
-  createDisk: CreateDisk,
+  parts: BackupParts,
   signal: AbortSignal,
 ): Promise<DiskBackups> {
   const nodes = await blockNodes(vm.qmp, signal);
-  const disks = vm.disks.map(({ name }) => {
-    const node = nodes.find((one) => one["node-name"] === name);
-    if (node === undefined) {
-      throw new ConsortError(
-        "driver_failed",
-        `Cannot copy the disk ${name} of ${vm.id}: QEMU has no such disk`,
-      );
-    }
-    return { name, node, file: join(vm.directory, `ck-${name}.qcow2`) };
-  });
-  const isIncremental =
-    after !== undefined &&
-    disks.every(({ node }) =>
-      node["dirty-bitmaps"]?.some(
-        (one) => one.name === bitmapOf(after) && one.recording && one.inconsistent !== true,
-      ),
-    );
+  const disks = vm.disks.map(({ name }) => backedDisk(vm, name, nodes));
+  const base = after !== undefined && disks.every((disk) => hasBitmap(disk, after)) ? after : undefined;
   await clearLeftovers(vm, nodes, signal);
-  for (const { node, file } of disks) {
-    await rm(file, { force: true });
-    await createDisk(file, node.image["virtual-size"], signal);
-    // Written by QEMU, which is a user of its own.
-    await chmod(file, 0o666);
-  }
-  const outcome = watchJobs(
-    vm.qmp,
-    disks.map(({ name }) => jobOf(name)),
-  );
+  const mark = `${encodeURIComponent(vm.id)}-${id}`;
+  for (const disk of disks) await makeTarget(disk, mark, parts, signal);
+  const names = disks.map(({ name }) => name);
+  const outcome = watchJobs(vm.qmp, names.map(jobOf));
   return {
     files: disks.map(({ name, file }) => ({ disk: name, file })),
-    isIncremental,
+    isIncremental: base !== undefined,
     async begin(stop) {
       if (disks.length === 0) return;
       // Not before: what QEMU has open when it lets go of its disks it may not write to until it goes on.
-      for (const { name } of disks) {
-        const file = { driver: "file", filename: join(vm.inside, `ck-${name}.qcow2`) };
+      for (const name of names) {
+        const file = { driver: "file", filename: join(vm.inside, fileOf(name)) };
         const node = { driver: "qcow2", "node-name": targetOf(name), file };
         await vm.qmp.execute("blockdev-add", node, stop);
       }
-      const actions = disks.flatMap(({ name }) => [
-        { type: "block-dirty-bitmap-add", data: { node: name, name: bitmapOf(id), granularity } },
-        {
-          type: "blockdev-backup",
-          data: {
-            device: name,
-            "job-id": jobOf(name),
-            target: targetOf(name),
-            ...(isIncremental
-              ? { sync: "bitmap", bitmap: bitmapOf(after), "bitmap-mode": "never" }
-              : { sync: "top" }),
-          },
-        },
-      ]);
-      await withOpenDisks(
-        vm,
-        disks.map(({ name }) => name),
-        () => vm.qmp.execute("transaction", { actions }, stop),
-        stop,
-      );
+      const actions = names.flatMap((name) => actionsOf(name, id, base));
+      await withOpenDisks(vm, names, () => vm.qmp.execute("transaction", { actions }, stop), stop);
     },
     async finished(stop) {
       await outcome.done(stop);
-      for (const { name } of disks)
-        await vm.qmp.execute("blockdev-del", { "node-name": targetOf(name) }, stop);
+      for (const name of names) await vm.qmp.execute("blockdev-del", { "node-name": targetOf(name) }, stop);
     },
     async close() {
       outcome.stop();
       for (const { file } of disks) await rm(file, { force: true });
     },
   };
+}
+
+function backedDisk(vm: RunningVm, name: string, nodes: readonly BlockNode[]): BackedDisk {
+  const node = nodes.find((one) => one["node-name"] === name);
+  if (node !== undefined) return { name, node, file: join(vm.directory, fileOf(name)) };
+  throw new ConsortError("driver_failed", `Cannot copy the disk ${name} of ${vm.id}: QEMU has no such disk`);
+}
+
+const hasBitmap = ({ node }: BackedDisk, checkpoint: string): boolean =>
+  node["dirty-bitmaps"]?.some(
+    (one) => one.name === bitmapOf(checkpoint) && one.recording && one.inconsistent !== true,
+  ) === true;
+
+/** Made elsewhere and moved: whatever a machine may have put in its directory, nothing of ours follows it. */
+async function makeTarget(
+  { node, file }: BackedDisk,
+  mark: string,
+  { createDisk, workshop }: BackupParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const draft = join(workshop, `target-${mark}-${node["node-name"]}.qcow2`);
+  await rm(draft, { force: true });
+  await createDisk(draft, node.image["virtual-size"], signal);
+  // Written by QEMU, which is a user of its own.
+  await chmod(draft, 0o666);
+  await rename(draft, file);
+}
+
+/** What was written since `base`, or all that the disk's own layer has. */
+function actionsOf(name: string, id: string, base: string | undefined): readonly object[] {
+  const part =
+    base === undefined ? { sync: "top" } : { sync: "bitmap", bitmap: bitmapOf(base), "bitmap-mode": "never" };
+  return [
+    { type: "block-dirty-bitmap-add", data: { node: name, name: bitmapOf(id), granularity } },
+    {
+      type: "blockdev-backup",
+      data: { device: name, "job-id": jobOf(name), target: targetOf(name), ...part },
+    },
+  ];
 }
 
 /**

@@ -27,7 +27,12 @@ export async function folded(
   const layers = await restoredLayers(chain, parts.blobs, signal);
   const disks: Checkpoint["disks"][number][] = [];
   for (const { disk } of newest.disks) {
-    const file = await foldLayers(layers.get(disk) ?? [], `${newest.id}-${disk}`, parts, signal);
+    const file = await foldLayers(
+      layers.get(disk) ?? [],
+      `${encodeURIComponent(newest.appliance)}-${newest.id}-${disk}`,
+      parts,
+      signal,
+    );
     try {
       disks.push({ disk, content: await keepPart(createReadStream(file), parts, signal) });
     } finally {

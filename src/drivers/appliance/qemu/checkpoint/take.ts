@@ -74,7 +74,12 @@ async function takeNow(
   const stopping = new AbortController();
   const stop = AbortSignal.any([signal, stopping.signal, vm.qmp.closed]);
   const asked = { id, ...(after === undefined ? {} : { after: after.id }) };
-  const backups = await prepareBackups(vm, asked, parts.createDisk, stop);
+  const backups = await prepareBackups(
+    vm,
+    asked,
+    { createDisk: parts.createDisk, workshop: parts.blobs.workshop },
+    stop,
+  );
   const comparable = backups.isIncremental ? after : undefined;
   const directory = openSync(vm.directory, constants.O_RDONLY | constants.O_DIRECTORY);
   await using taker = new MemoryTaker({
