@@ -67,7 +67,8 @@ describe("a cloud of real managers on fake drivers", () => {
       sampleEnsemble("other", { appliances: [{ ...db, ...fields }] });
     await assert.rejects(cloud.cluster.up(other({ image: "debian" }), never), {
       code: "unsatisfiable",
-      message: /^Cannot make other\/db: no image "debian" is in the catalogue; Build it \(consort image build\)/,
+      message:
+        /^Cannot make other\/db: no image "debian" is in the catalogue; Build it \(consort image build\)/,
     });
     const kvm = other({ vm: { ...db.vm!, accel: "kvm" } });
     await assert.rejects(cloud.cluster.up(kvm, never), {
