@@ -10,8 +10,8 @@ import type { ClusterService } from "#cluster/service.ts";
 /** What one reader got is given to the next for so long: readers cannot overload the manager. */
 const ageMs = millis(1000);
 const readersMax = 64;
-/** One that does not read what it asked for is let go. */
-const readMsMax = 10_000;
+/** One that has not read by then what it asked for is let go. */
+const readMsMax = millis(10_000);
 
 export type GangliaServer = { readonly address: string; close(): Promise<void> };
 
@@ -54,7 +54,8 @@ export async function startGanglia(options: {
   };
   const server = createServer((socket) => {
     socket.on("error", () => socket.destroy());
-    socket.setTimeout(readMsMax, () => socket.destroy());
+    const callOff = clock.timer(readMsMax, () => socket.destroy());
+    socket.once("close", callOff);
     socket.resume();
     text().then(
       (xml) => socket.end(xml),

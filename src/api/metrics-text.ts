@@ -138,78 +138,71 @@ function machineFamilies(hosts: readonly HostStatus[]): string[] {
   ];
 }
 
+type One = EnsembleStatus["appliances"][number];
+
 function applianceFamilies(ensembles: readonly EnsembleStatus[]): string[] {
   const appliances = ensembles.flatMap((ensemble) => ensemble.appliances);
-  type Appliance = (typeof appliances)[number];
-  const some = (value: (appliance: Appliance) => number | undefined): Sample[] =>
-    appliances.flatMap((one) => {
-      const measured = value(one);
-      const labels = { ensemble: one.ensemble, appliance: one.name, host: one.host ?? "" };
-      return measured === undefined ? [] : [{ labels, value: measured }];
-    });
+  const of = (
+    name: string,
+    type: "gauge" | "counter",
+    about: string,
+    value: (appliance: One) => number | undefined,
+  ): string =>
+    family(
+      name,
+      type,
+      about,
+      appliances.flatMap((one) => {
+        const measured = value(one);
+        const labels = { ensemble: one.ensemble, appliance: one.name, host: one.host ?? "" };
+        return measured === undefined ? [] : [{ labels, value: measured }];
+      }),
+    );
+  const byState = counts(appliances, ({ ensemble, state }) => ({ ensemble, state }));
+  const fenced = ensembles.map(({ name, appliances: own }) => ({
+    labels: { ensemble: name },
+    value: own.filter(({ state }) => state === "fenced").length,
+  }));
   return [
-    family(
-      "consort_appliance_received_bytes_total",
-      "counter",
-      "Over all its interfaces.",
-      some(({ network }) => network?.inBytes),
-    ),
-    family(
-      "consort_appliance_sent_bytes_total",
-      "counter",
-      "Over all its interfaces.",
-      some(({ network }) => network?.outBytes),
-    ),
-    family(
-      "consort_guest_memory_available_bytes",
-      "gauge",
-      "Memory that programs in the guest could get, as it tells itself.",
-      some(({ guest }) => guest?.memoryAvailableBytes),
-    ),
-    family(
-      "consort_guest_disk_read_bytes_total",
-      "counter",
-      "Read from the disks of the virtual machine.",
-      some(({ guest }) => guest?.readBytes),
-    ),
-    family(
-      "consort_guest_disk_written_bytes_total",
-      "counter",
-      "Written to the disks of the virtual machine.",
-      some(({ guest }) => guest?.writtenBytes),
-    ),
-    family(
-      "consort_appliances",
-      "gauge",
-      "Appliances by state.",
-      counts(appliances, ({ ensemble, state }) => ({ ensemble, state })),
-    ),
+    family("consort_appliances", "gauge", "Appliances by state.", byState),
     family(
       "consort_appliances_fenced",
       "gauge",
       "Appliances held because their host's lease has run out.",
-      ensembles.map(({ name, appliances: own }) => ({
-        labels: { ensemble: name },
-        value: own.filter(({ state }) => state === "fenced").length,
-      })),
+      fenced,
     ),
-    family(
-      "consort_appliance_cpu_used_cores",
-      "gauge",
-      "Cores in use.",
-      some((one) => one.cpuUsedMilli / 1000),
-    ),
-    family(
-      "consort_appliance_memory_used_bytes",
-      "gauge",
-      "Memory in use.",
-      some((one) => one.memoryUsedBytes),
-    ),
-    family(
-      "consort_appliance_restarts_total",
+    of("consort_appliance_cpu_used_cores", "gauge", "Cores in use.", (one) => one.cpuUsedMilli / 1000),
+    of("consort_appliance_memory_used_bytes", "gauge", "Memory in use.", (one) => one.memoryUsedBytes),
+    of("consort_appliance_restarts_total", "counter", "Restarts on its host.", (one) => one.restarts),
+    of(
+      "consort_appliance_received_bytes_total",
       "counter",
-      "Restarts on its host.",
-      some((one) => one.restarts),
+      "Over all its interfaces.",
+      (one) => one.network?.inBytes,
+    ),
+    of(
+      "consort_appliance_sent_bytes_total",
+      "counter",
+      "Over all its interfaces.",
+      (one) => one.network?.outBytes,
+    ),
+    of(
+      "consort_guest_memory_available_bytes",
+      "gauge",
+      "Memory that programs in the guest could get, as it tells itself.",
+      (one) => one.guest?.memoryAvailableBytes,
+    ),
+    of(
+      "consort_guest_disk_read_bytes_total",
+      "counter",
+      "Read from the disks of the virtual machine.",
+      (one) => one.guest?.readBytes,
+    ),
+    of(
+      "consort_guest_disk_written_bytes_total",
+      "counter",
+      "Written to the disks of the virtual machine.",
+      (one) => one.guest?.writtenBytes,
     ),
   ];
 }

@@ -88,7 +88,7 @@ export interface ClusterService {
   console(
     ensemble: string,
     appliance: string,
-    listener: { onOpen(session: string): void; onOutput(chunk: Uint8Array): void },
+    listener: { onOpen: (session: string) => void; onOutput: (chunk: Uint8Array) => void },
     signal: AbortSignal,
   ): Promise<void>;
   /** Nobody tells whether such a session is open. */
