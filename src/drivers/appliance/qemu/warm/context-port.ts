@@ -8,8 +8,8 @@ import { socketNames } from "../command/spec.ts";
 import { abortable } from "../qmp.ts";
 import { connectUnix } from "../unix-path.ts";
 
-/** Guests take a context within half a second; one that has not by then never will. */
-const answerMsMax = 20_000;
+/** Guests take a context within half a second, many at once on a busy host within many; one that has not by then never will. */
+const answerMsMax = 90_000;
 
 /** The host's end of the port at which a guest is told who it is. */
 export class ContextPort implements Disposable {

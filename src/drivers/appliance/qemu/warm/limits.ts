@@ -12,6 +12,8 @@ export const warmLimits = {
   bootMsMax: millis(120_000),
   /** A guest has told that it is up: what begins after that gets so long before it is stopped. */
   settleMs: millis(1500),
+  /** A snapshot is forgotten once so many machines in a row did not come to run from it. */
+  failuresMost: 3,
   /** After a snapshot could not be made, none of that kind is tried for so long. */
   retryMs: millis(60_000),
 } as const;

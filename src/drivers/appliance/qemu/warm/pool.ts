@@ -31,6 +31,8 @@ export class WarmPool {
   readonly #parts: PoolParts;
   readonly #snapshots: Snapshots;
   readonly #demand = new Map<string, number>();
+  /** In a row, of machines that went on from it. */
+  readonly #failures = new Map<string, number>();
   readonly #failedAtMs = new Map<string, number>();
   readonly #making = new Set<string>();
   readonly #closing = new AbortController();
@@ -52,8 +54,12 @@ export class WarmPool {
     return snapshot;
   }
 
-  /** What was resumed from it did not come to run. */
-  spoiled(key: string): void {
+  /** Whether what was resumed from it came to run. One that never does is forgotten: the next machines boot. */
+  tried(key: string, cameToRun: boolean): void {
+    const failures = cameToRun ? 0 : (this.#failures.get(key) ?? 0) + 1;
+    this.#failures.set(key, failures);
+    if (failures < warmLimits.failuresMost) return;
+    this.#failures.delete(key);
     this.#snapshots.forget(key);
   }
 

@@ -69,8 +69,9 @@ export class WarmStarter implements Starter {
         watch("QEMU started");
         try {
           await this.#resume(vm, machine, snapshot, watch, signal);
+          this.#parts.pool.tried(snapshot.key, true);
         } catch (cause) {
-          if (!signal.aborted) this.#parts.pool.spoiled(snapshot.key);
+          if (!signal.aborted) this.#parts.pool.tried(snapshot.key, false);
           throw cause;
         }
       },
