@@ -54,9 +54,7 @@ test("a machine moves between hosts while managers of both are killed, and nothi
       process.kill(pid, "SIGKILL");
       await rig.repair(signal);
       await eventually("the end of its move", signal, async () => {
-        const operations = (await rig.client().request("GET", "/v1/operations", signal)) as {
-          state: string;
-        }[];
+        const operations = await rig.client().request<{ state: string }[]>("GET", "/v1/operations", signal);
         return operations.every(({ state }) => state !== "running");
       });
       // Whichever way it went, it is what it was, and in one place.
