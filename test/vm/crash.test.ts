@@ -81,7 +81,7 @@ async function checkHost(
     for (const { id, state } of observed) {
       if (state !== "running") continue;
       assert.ok(driver.running(id) !== undefined, `${id} runs, but its QEMU does not answer; ${context}`);
-      const qemus = qemusIn(`${cgroups.open(options.cgroupParent).path}`);
+      const qemus = qemusIn(options.cgroupParent);
       assert.ok(qemus <= count, `${qemus} QEMUs for ${count} machines; ${context}`);
     }
   } finally {

@@ -121,8 +121,8 @@ export class PortAgent implements GuestAgent {
     socket.pause();
     socket.on("data", (chunk: Buffer) => {
       const whole = lines.push(chunk);
-      if (whole === "too long") return void socket.destroy();
-      for (const text of whole) hear(line, text);
+      if (whole === "too long") socket.destroy();
+      else for (const text of whole) hear(line, text);
     });
     socket.once("close", () => {
       if (this.#line === line) this.#line = undefined;

@@ -123,9 +123,9 @@ export class QemuDriver implements ApplianceDriver {
     this.#look();
     void this.#watch();
     await Promise.all(
-      [...this.#machines.values()].map((machine) =>
-        this.#tasks.slotOf(machine.id)?.state === "running" ? machine.up(signal).catch(settle) : undefined,
-      ),
+      [...this.#machines.values()]
+        .filter(({ id }) => this.#tasks.slotOf(id)?.state === "running")
+        .map((machine) => machine.up(signal).catch(settle)),
     );
   }
 

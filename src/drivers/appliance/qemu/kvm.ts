@@ -25,7 +25,7 @@ export function triedOncePerBoot(directory: string, boot: string, trial: KvmTria
 function read(file: string): Answer | undefined {
   try {
     const value: unknown = JSON.parse(readFileSync(file, "utf8"));
-    return isAnswer(value) ? (value as unknown as Answer) : undefined;
+    return isAnswer(value) ? value : undefined;
   } catch {
     return undefined;
   }

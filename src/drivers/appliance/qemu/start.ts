@@ -60,8 +60,8 @@ export class MachineStart {
 
   /** Resolves when nothing is being made for it, or for anybody. */
   async settled(id?: ApplianceId): Promise<void> {
-    const all = id === undefined ? [...this.#preparing.values()] : [this.#preparing.get(id)];
-    await Promise.allSettled(all);
+    const all = [...this.#preparing].filter(([one]) => id === undefined || one === id);
+    await Promise.allSettled(all.map(([, work]) => work));
   }
 
   /** Its slot runs QEMU then; its guest does not go on yet. */

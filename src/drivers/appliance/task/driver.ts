@@ -372,8 +372,8 @@ export class TaskDriver implements ApplianceDriver {
       reservations: this.#reservations,
       onChange: () => this.#onChange(),
       inTurn: (task, work) => this.#inTurn(task.id, work),
-      askToEnd: ({ id, record }) =>
-        this.#isMachine(record.plan) && this.#options.machines?.askToEnd(id) === true,
+      askToEnd: (task) =>
+        this.#isMachine(task.record.plan) && this.#options.machines?.askToEnd(task.id) === true,
       remake: (task) => this.#make(task.slot, task.record.plan, task),
     });
   }

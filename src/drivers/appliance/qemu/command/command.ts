@@ -28,10 +28,16 @@ const uefiFirmware = "/usr/share/OVMF/OVMF_CODE.fd";
 export function qemuArguments(spec: MachineSpec): readonly string[] {
   const bus = busOf(spec.machine);
   return [
-    ...["-name", `guest=${spec.name},debug-threads=on`],
-    ...["-nodefaults", "-no-user-config", "-display", "none"],
-    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
-    ...["-action", "reboot=reset,shutdown=poweroff,panic=exit-failure"],
+    "-name",
+    `guest=${spec.name},debug-threads=on`,
+    "-nodefaults",
+    "-no-user-config",
+    "-display",
+    "none",
+    "-sandbox",
+    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+    "-action",
+    "reboot=reset,shutdown=poweroff,panic=exit-failure",
     "-S",
     ...machineArguments(spec),
     ...bootArguments(spec.boot),
@@ -54,12 +60,18 @@ function machineArguments(spec: MachineSpec): readonly string[] {
   const room = spec.machine === "microvm" || roomBytes(spec) === 0 ? "" : `,slots=1,maxmem=${mostBytes}M`;
   const translated = megabytes(translationBytes(memoryBytes, vcpusMax));
   return [
-    ...["-machine", `${options},memory-backend=ram,dump-guest-core=off`],
-    ...["-accel", spec.accel === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${translated}`],
-    ...["-cpu", "max"],
-    ...["-smp", `cpus=${vcpus},maxcpus=${vcpusMax}`],
-    ...["-m", `${megabytes(memoryBytes)}M${room}`],
-    ...["-object", JSON.stringify(memoryObject(spec))],
+    "-machine",
+    `${options},memory-backend=ram,dump-guest-core=off`,
+    "-accel",
+    spec.accel === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${translated}`,
+    "-cpu",
+    "max",
+    "-smp",
+    `cpus=${vcpus},maxcpus=${vcpusMax}`,
+    "-m",
+    `${megabytes(memoryBytes)}M${room}`,
+    "-object",
+    JSON.stringify(memoryObject(spec)),
   ];
 }
 
