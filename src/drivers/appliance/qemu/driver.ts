@@ -322,7 +322,9 @@ export class QemuDriver implements ApplianceDriver {
   #extras(id: ApplianceId, uid: number): SlotExtras {
     const place = new MachinePlace(this.#directory, id);
     place.giveTo(uid);
-    const kvm = this.#options.acceleration.kvm ? [kvmDevice] : [];
+    // One that was begun in KVM goes on so, also before it is tried again whether guests run in it.
+    const accelerated = this.#machines.get(id)?.record.accel === "kvm" || this.#options.acceleration.kvm;
+    const kvm = accelerated ? [kvmDevice] : [];
     return {
       binds: [{ source: place.directory, target: insideDirectory }],
       devices: [tunDevice, ...kvm],
