@@ -3,7 +3,6 @@ import { basename, join } from "node:path";
 import { codeOf } from "#base/errors.ts";
 import { applianceId, applianceName, ensembleName, ipv4Address, macAddress } from "#base/ids.ts";
 import { millis } from "#base/units.ts";
-import { whenSeen } from "#drivers/appliance/conformance.ts";
 import type { QemuDriver } from "#drivers/appliance/qemu/driver.ts";
 import type { Starter } from "#drivers/appliance/qemu/starter.ts";
 import type { MachineStorage } from "#drivers/appliance/qemu/storage.ts";
@@ -116,12 +115,11 @@ async function startAgain(driver: QemuDriver, { id }: AppliancePlan, signal: Abo
   for (;;) {
     try {
       await driver.start(id, signal);
-      await whenSeen(driver, id, ({ state }) => state === "running");
-      return;
+      if (driver.observe().some((one) => one.id === id && one.state === "running")) return;
     } catch (cause) {
       if (codeOf(cause) !== "unavailable") throw cause;
-      await clock.sleep(retryMs, signal);
     }
+    await clock.sleep(retryMs, signal);
   }
 }
 

@@ -6,7 +6,6 @@ import { codeOf } from "#base/errors.ts";
 import { applianceId, applianceName, ensembleName, ipv4Address, macAddress } from "#base/ids.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import { millis } from "#base/units.ts";
-import { whenSeen } from "#drivers/appliance/conformance.ts";
 import type { QemuDriver, QemuDriverOptions } from "#drivers/appliance/qemu/driver.ts";
 import type { Starter } from "#drivers/appliance/qemu/starter.ts";
 import { WarmPool } from "#drivers/appliance/qemu/warm/pool.ts";
@@ -98,17 +97,15 @@ async function create(driver: QemuDriver, plan: AppliancePlan): Promise<void> {
 }
 
 /** As a host manager does: again until it runs. */
-async function start(driver: QemuDriver, id: ApplianceId): Promise<number> {
+async function start(driver: QemuDriver, id: ApplianceId): Promise<void> {
   for (;;) {
-    const beganAt = performance.now();
     try {
       await driver.start(id, signal);
-      await whenSeen(driver, id, ({ state }) => state === "running");
-      return performance.now() - beganAt;
+      if (driver.observe().some((one) => one.id === id && one.state === "running")) return;
     } catch (cause) {
       if (codeOf(cause) !== "unavailable") throw cause;
-      await clock.sleep(millis(100), signal);
     }
+    await clock.sleep(millis(100), signal);
   }
 }
 
