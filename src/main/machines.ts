@@ -89,7 +89,7 @@ export async function openMachines(
     clock,
     log,
     linkBps: config.uplink.bandwidthBps / 8,
-    running: (id) => driver.running(id),
+    running: (id) => (moves.isHandedOver(id) ? undefined : driver.running(id)),
   });
   const restorer = { checkpoints, blobs, subprocess, clock };
   const driver = new QemuDriver({

@@ -17,6 +17,12 @@ import type { RunningVm } from "../vm.ts";
 
 type LeavingPlan = Extract<MovePlan, { side: "leaving" }>;
 
+/**
+ * Run states of a machine whose state was sent. QEMU tells of the last migration there was, and checkpoints are such,
+ * too: one that was completed is this move's only if the machine has not gone on since.
+ */
+const afterSending = new Set(["finish-migrate", "postmigrate"]);
+
 /** What is known of a move in this process only. */
 export type LeavingNews = {
   readonly changed: () => void;
@@ -140,15 +146,20 @@ export class LeavingSide {
     try {
       const end = await oneAtATime(vm.qmp, async () => {
         const { status } = await queryMigration(vm.qmp, signal);
+        const state = await runState(vm.qmp, signal);
         if (now.phase === "serving") {
+          // For a checkpoint: who took that decides when it goes on.
+          if (afterSending.has(state)) return "stands still";
           const stateRelay = await this.#relayOut(place, plan, signal);
           now = { ...now, phase: "sending", stateRelay };
           this.#records.save(now);
           this.#news.changed();
           await beginSending(vm.qmp, options, signal);
-        } else if (status === "none") return undefined;
+        } else if (status === "none" || (status === "completed" && !afterSending.has(state)))
+          return undefined;
         return followSending(vm.qmp, this.#parts.clock, options, signal);
       });
+      if (end === "stands still") return;
       this.#stop(now.stateRelay);
       if (now.phase === "sent") return;
       await this.#fail(vm, place, now, end?.error ?? end?.status ?? "it was not begun", signal);
@@ -188,13 +199,16 @@ export class LeavingSide {
   ): Promise<void> {
     if (vm !== undefined) {
       const end = await cancelSending(vm.qmp, this.#parts.clock, signal);
-      if (end.status === "completed" && record.phase === "sending") {
+      const isSent = end.status === "completed" && afterSending.has(await runState(vm.qmp, signal));
+      if (isSent && record.phase === "sending") {
         this.#records.save({ ...record, phase: "sent" });
         this.#news.sent(record.id, record.move);
         return this.#news.changed();
       }
       await stopServingDisks(place.directory, record.move, signal);
-      if ((await runState(vm.qmp, signal)) !== "running") await vm.qmp.execute("cont", {}, signal);
+      // Not for this move, if it was not being sent.
+      if (record.phase === "sending" && (await runState(vm.qmp, signal)) !== "running")
+        await vm.qmp.execute("cont", {}, signal);
     }
     this.#end(record, message);
   }

@@ -99,6 +99,12 @@ export class VmMoves {
     return (record?.side === "leaving" && record.phase === "sent") || this.#arriving.isBeforeRun(id);
   }
 
+  /** Whether it runs here is its move's to say: it stands still for that, or does not run here at all. */
+  isHandedOver(id: ApplianceId): boolean {
+    const record = this.#records.get(id);
+    return (record?.side === "leaving" && record.phase === "sending") || this.isElsewhere(id);
+  }
+
   report(id: ApplianceId): MoveReport | undefined {
     const record = this.#records.get(id);
     if (record === undefined) return undefined;
