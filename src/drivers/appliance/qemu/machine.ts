@@ -67,6 +67,7 @@ export class Machine {
   readonly #line: ContextLine;
   #told: GuestWords = {};
   #bringing: Promise<void> | undefined;
+  #looking: Promise<void> | undefined;
   readonly #closing = new AbortController();
   /** For the next run, if it is not to boot. */
   way: StartWay | undefined;
@@ -133,8 +134,15 @@ export class Machine {
     throw new ConsortError("unavailable", `Cannot start ${this.id}: ${words}`);
   }
 
-  /** Whether its agent answers; never rejects. */
-  async lookAtAgent(): Promise<void> {
+  /** Whether its agent answers; never rejects. One look at a time: a guest that is silent takes long, and programs wait. */
+  lookAtAgent(): Promise<void> {
+    this.#looking ??= this.#pingAgent().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #pingAgent(): Promise<void> {
     const before = this.agent.answers();
     await this.agent.execute("guest-ping", {}, this.#closing.signal).catch(() => {});
     if (this.agent.answers()) this.#boot.lives();
@@ -239,6 +247,8 @@ export class Machine {
         return;
       }
       if (this.#parts.isElsewhere(this.id)) return;
+      // It waits for a state that nobody is left to give it: a manager, or a QEMU before it, ended too early.
+      if (this.#guest.status === "inmigrate") return this.#parts.giveUp(this);
       if (this.#guest.status !== "prelaunch") return this.#isUp(run);
       await qmp.execute("cont", {}, signal);
       await this.#askStatus(qmp);

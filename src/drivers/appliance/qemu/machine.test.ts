@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import type { Server, Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import type { ApplianceId } from "#base/ids.ts";
+import { systemClock } from "#drivers/system/clock.ts";
+import { silentLog } from "#drivers/system/log.ts";
+import { Machine } from "./machine.ts";
+import type { MachineParts } from "./machine.ts";
+import { MachinePlace } from "./place.ts";
+import type { MachineRecord } from "./record.ts";
+
+const id = "shop/db" as ApplianceId;
+const record = {
+  plan: { id, generation: "1", restart: { when: "always" }, vm: { base: { features: ["agent"] } } },
+  stages: [],
+} as unknown as MachineRecord;
+
+type Asked = {
+  readonly execute: string;
+  readonly id?: number;
+  readonly arguments?: { readonly id?: number };
+};
+
+describe("Machine", () => {
+  let directory: string;
+  let place: MachinePlace;
+  let machine: Machine | undefined;
+  const servers: Server[] = [];
+  const sockets: Socket[] = [];
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "m-"));
+    place = new MachinePlace(directory, id);
+    place.make();
+  });
+  afterEach(async () => {
+    machine?.close();
+    for (const socket of sockets.splice(0)) socket.destroy();
+    for (const server of servers.splice(0)) await new Promise((resolve) => server.close(resolve));
+    rmSync(directory, { recursive: true });
+  });
+
+  /** Serves a socket in its directory; each line asked is handed on with a way to answer. */
+  async function serve(
+    name: string,
+    greeting: string,
+    hear: (asked: Asked, tell: (answer: object) => void) => void,
+  ): Promise<void> {
+    const server = createServer((socket) => {
+      sockets.push(socket);
+      socket.on("error", () => {});
+      socket.write(greeting);
+      createInterface({ input: socket }).on("line", (line) => {
+        const asked = JSON.parse(line.replace(/^\ufffd+/, "")) as Asked;
+        hear(asked, (answer) => socket.write(`${JSON.stringify(answer)}\n`));
+      });
+    });
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(join(place.directory, name), resolve));
+  }
+
+  function made(parts: Partial<MachineParts>): Machine {
+    machine = new Machine(place, record, {
+      clock: systemClock(),
+      log: silentLog,
+      slot: () => undefined,
+      readOutput: () => Promise.resolve(""),
+      run: () => Promise.reject(new Error("not asked for")),
+      isElsewhere: () => false,
+      giveUp() {},
+      onUp() {},
+      onChange() {},
+      ...parts,
+    });
+    return machine;
+  }
+
+  it("asks a silent agent once, however often it is looked at: programs do not wait behind that", async () => {
+    const silent = Promise.withResolvers<() => void>();
+    let pings = 0;
+    await serve("agent", "", (asked, tell) => {
+      if (asked.execute === "guest-sync") return tell({ return: asked.arguments?.id });
+      pings += 1;
+      silent.resolve(() => tell({ return: {} }));
+    });
+    const one = made({});
+    const looks = Array.from({ length: 50 }, () => one.lookAtAgent());
+    (await silent.promise)();
+    await Promise.all(looks);
+    assert.equal(pings, 1);
+    assert.ok(one.agent.answers());
+  });
+
+  it("gives up a QEMU that waits for a state which nobody is left to give it", async () => {
+    const answers: Readonly<Record<string, unknown>> = { "query-status": { status: "inmigrate" } };
+    await serve("qmp", `${JSON.stringify({ QMP: {} })}\n`, (asked, tell) =>
+      tell({ return: answers[asked.execute] ?? {}, id: asked.id }),
+    );
+    const ended = Promise.withResolvers<void>();
+    const slot = { uid: 1, netns: "n", cgroup: {}, run: 1, state: "running" };
+    const one = made({
+      slot: () => slot as unknown as ReturnType<MachineParts["slot"]>,
+      giveUp: () => ended.resolve(),
+    });
+    one.look();
+    await ended.promise;
+    assert.equal(one.record.run, undefined, "it was told to be up");
+  });
+});
