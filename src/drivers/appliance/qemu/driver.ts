@@ -1,5 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { withDeadline } from "#base/deadline.ts";
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { Clock, Log } from "#base/runtime.ts";
@@ -48,6 +49,9 @@ export type QemuDriverOptions = StartParts & {
 
 /** A start that takes longer goes on by itself. */
 const startWaitMs = 3_000;
+const recoverWaitMs = 10_000;
+/** A step of a move that has not ended by then is cut off, and taken again. */
+const moveStepMsMax = millis(60_000);
 const noGraceMs = millis(0);
 const tunDevice = { name: "net/tun", major: 10, minor: 200 } as const;
 const kvmDevice = { name: "kvm", major: 10, minor: 232 } as const;
@@ -86,6 +90,7 @@ export class QemuDriver implements ApplianceDriver {
       machine: (id) => this.#machines.get(id),
       slotState: (id) => this.#tasks.slotOf(id)?.state,
       adaptSlots: (slots, stop) => this.#tasks.adapt(slots, stop),
+      onChange: () => this.#onChange(),
       clock: options.clock,
     });
     this.#tasks.onChange(() => this.#look());
@@ -122,10 +127,12 @@ export class QemuDriver implements ApplianceDriver {
     }
     this.#look();
     void this.#watch();
+    // One that stands still meanwhile says nothing: without its manager its host's lease would end, and it would stay so.
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(recoverWaitMs)]);
     await Promise.all(
       [...this.#machines.values()]
         .filter(({ id }) => this.#tasks.slotOf(id)?.state === "running")
-        .map((machine) => machine.up(signal).catch(settle)),
+        .map((machine) => machine.up(limit).catch(settle)),
     );
   }
 
@@ -213,8 +220,9 @@ export class QemuDriver implements ApplianceDriver {
     });
   }
 
-  adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, signal: AbortSignal): Promise<void> {
-    return this.#resizes.adapt(changes, signal).finally(() => this.#onChange());
+  async adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, signal: AbortSignal): Promise<void> {
+    await this.#resizes.adapt(changes, signal);
+    this.#onChange();
   }
 
   /** One pass of a machine's move; of every machine that is here, also without one. */
@@ -229,7 +237,11 @@ export class QemuDriver implements ApplianceDriver {
       machine.save({
         plan: { ...machine.record.plan, vm: move === undefined ? vm : { ...vm, move } },
       });
-    await mover.step(machine.running(), place, move, signal);
+    // Held, it says nothing, and what waits for it would never come to let it go on.
+    const state = this.#tasks.slotOf(plan.id)?.state;
+    if (state === "suspended" || state === "fenced") return;
+    const step = (stop: AbortSignal): Promise<void> => mover.step(machine.running(), place, move, stop);
+    await withDeadline(this.#options.clock, moveStepMsMax, step, signal);
   }
 
   onSent(listener: (id: ApplianceId, move: string) => void): void {

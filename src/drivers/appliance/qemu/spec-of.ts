@@ -47,7 +47,8 @@ function bootOf({ plan, machine, accel }: MachineRecord, at: MachineSurroundings
   if (boot?.kind !== "kernel") return boot ?? { kind: "disk", firmware: "bios" };
   const { kernel, initrd, commandLine } = boot;
   const insideOf = (blob: BlobRef): string => at.inside(at.blobFile(blob));
-  // An emulated microvm has no clock to measure its processor's with, but that is the host's.
+  // An emulated microvm has no clock to measure its processor's with, but that is the host's. To be reliable keeps its
+  // kernel from comparing it with ticks that come late, and from going on by those: its time would run a fifth too fast.
   const clock = machine === "microvm" && accel === "tcg" && at.clockKhz !== undefined;
   // A kernel that memory could be plugged into would keep 64 MiB for devices that reach the low 4 GiB only: none is here.
   const grows = machine === "q35" && plan.vm.memoryBytesMax > plan.memoryBytes;
@@ -55,7 +56,7 @@ function bootOf({ plan, machine, accel }: MachineRecord, at: MachineSurroundings
     commandLine,
     // Without PCI or a keyboard to ask for a reset, which a kernel else tries for long.
     ...(machine === "microvm" ? ["pci=off", "reboot=t"] : []),
-    ...(clock ? [`tsc_early_khz=${at.clockKhz}`] : []),
+    ...(clock ? [`tsc_early_khz=${at.clockKhz}`, "tsc=reliable"] : []),
     ...(grows ? ["swiotlb=noforce"] : []),
   ];
   return {

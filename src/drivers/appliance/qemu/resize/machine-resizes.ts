@@ -17,11 +17,15 @@ type Changes = ReadonlyMap<ApplianceId, LiveSettings>;
 
 export type ResizeParts = {
   /** Undefined: it is no machine, but a task. */
-  readonly machine: (id: ApplianceId) => Machine | undefined;
+  readonly machine: (id: ApplianceId) => ResizedMachine | undefined;
   readonly slotState: (id: ApplianceId) => ApplianceState | undefined;
   readonly adaptSlots: (changes: Changes, signal: AbortSignal) => Promise<void>;
+  /** A machine has another size now, or refused it. Not told when it is refused again unasked: nothing changed then. */
+  readonly onChange: () => void;
   readonly clock: Clock;
 };
+
+type ResizedMachine = Pick<Machine, "id" | "record" | "save" | "running" | "guest" | "closing">;
 
 /** A resize that takes longer goes on by itself: a guest that takes its time must not hold up others. */
 const waitMs = 2_000;
@@ -39,7 +43,7 @@ type Refusal = { readonly to: string; readonly atMs: Millis; readonly cause: unk
 export class MachineResizes {
   readonly #parts: ResizeParts;
   readonly #under = new Map<ApplianceId, { readonly to: string; readonly work: Promise<void> }>();
-  readonly #refused = new WeakMap<Machine, Refusal>();
+  readonly #refused = new WeakMap<ResizedMachine, Refusal>();
 
   constructor(parts: ResizeParts) {
     this.#parts = parts;
@@ -73,7 +77,7 @@ export class MachineResizes {
     }
   }
 
-  async #resize(machine: Machine, change: Change, signal: AbortSignal): Promise<void> {
+  async #resize(machine: ResizedMachine, change: Change, signal: AbortSignal): Promise<void> {
     const { id } = machine;
     const to = digest(change.to);
     const refused = this.#refused.get(machine);
@@ -91,8 +95,8 @@ export class MachineResizes {
       throw new ConsortError("unavailable", `Cannot resize ${id} yet: its guest is still at it`);
   }
 
-  async #carryOut(machine: Machine, change: Change): Promise<void> {
-    const { adaptSlots, clock } = this.#parts;
+  async #carryOut(machine: ResizedMachine, change: Change): Promise<void> {
+    const { adaptSlots, clock, onChange } = this.#parts;
     const { id, closing } = machine;
     try {
       await this.#resizeGuest(machine, change);
@@ -106,10 +110,11 @@ export class MachineResizes {
         const { plan } = machine.record;
         await adaptSlots(new Map([[id, { memoryBytes: hostMemory(plan, plan.memoryBytes) }]]), closing);
       }
+      onChange();
     }
   }
 
-  async #resizeGuest(machine: Machine, change: Change): Promise<void> {
+  async #resizeGuest(machine: ResizedMachine, change: Change): Promise<void> {
     const { clock, slotState } = this.#parts;
     const reached = (size: MachineSize): void => {
       const { plan } = machine.record;

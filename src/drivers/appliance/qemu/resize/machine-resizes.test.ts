@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { applianceId, applianceName, ensembleName } from "#base/ids.ts";
+import { mebibytes, millis } from "#base/units.ts";
+import type { AppliancePlan } from "#protocol/host-plan.ts";
+import type { GuestState } from "../guest-state.ts";
+import type { MachineRecord } from "../record.ts";
+import type { RunningVm } from "../vm.ts";
+import { MachineResizes } from "./machine-resizes.ts";
+
+const db = applianceId(ensembleName("shop"), applianceName("db"));
+const running = { status: "running" } as unknown as GuestState;
+
+/** A machine whose slot is held, so that its guest cannot do its part, and what was told of it. */
+function held(): { resizes: MachineResizes; told: () => number; pass: (ms: number) => void } {
+  let [changes, nowMs] = [0, 0];
+  const plan = {
+    id: db,
+    memoryBytes: mebibytes(128),
+    vm: { vcpus: 1, vcpusMax: 1 },
+  } as unknown as AppliancePlan;
+  const machine = {
+    id: db,
+    record: { plan } as unknown as MachineRecord,
+    save: () => {},
+    running: () => ({}) as unknown as RunningVm,
+    guest: running,
+    closing: new AbortController().signal,
+  };
+  const resizes = new MachineResizes({
+    machine: () => machine,
+    slotState: () => "suspended",
+    adaptSlots: () => Promise.resolve(),
+    onChange: () => changes++,
+    clock: {
+      monotonic: () => millis(nowMs),
+      now: () => millis(0),
+      timer: () => () => {},
+      sleep: () => Promise.resolve(),
+    },
+  });
+  return { resizes, told: () => changes, pass: (ms) => (nowMs += ms) };
+}
+
+const smaller = new Map([[db, { memoryBytes: mebibytes(64) }]]);
+const signal = new AbortController().signal;
+
+test("a size that a guest refused is told of once, so that nobody is woken to ask again at once and for ever", async () => {
+  const { resizes, told } = held();
+  for (let asked = 0; asked < 5; asked++) {
+    await assert.rejects(resizes.adapt(smaller, signal), /Cannot resize shop\/db: its guest is held/);
+  }
+  assert.equal(told(), 1);
+});
+
+test("a size that a guest refused is asked of it again after a minute", async () => {
+  const { resizes, told, pass } = held();
+  await assert.rejects(resizes.adapt(smaller, signal));
+  pass(60_001);
+  await assert.rejects(resizes.adapt(smaller, signal));
+  assert.equal(told(), 2);
+});
