@@ -88,6 +88,10 @@ test("a machine moves from one driver to another with its memory and its disk, a
   const leaving = { side: "leaving", move, token, to: hostId("b"), toAddress: loopback } as const;
   const arriving = { side: "arriving", move, token, from: hostId("a"), fromAddress: loopback } as const;
   const { port: disksPort = 0 } = await until(a, withMove(leaving), ["serving"]);
+  // Held, nothing of it answers, which must keep nobody else waiting.
+  await a.driver.suspend(plan.id, signal);
+  await a.driver.move(withMove({ ...leaving, statePort: 1 }), signal);
+  await a.driver.resume(plan.id, signal);
   const there = withMove({ ...arriving, disksPort });
   await b.driver.create(there, new Map(), signal);
   await b.driver.start(plan.id, signal);
