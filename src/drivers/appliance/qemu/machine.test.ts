@@ -110,4 +110,21 @@ describe("Machine", () => {
     await ended.promise;
     assert.equal(one.record.run, undefined, "it was told to be up");
   });
+
+  it("is up also when its next run cannot be made ready", async () => {
+    const answers: Readonly<Record<string, unknown>> = { "query-status": { status: "running" } };
+    await serve("qmp", `${JSON.stringify({ QMP: {} })}\n`, (asked, tell) =>
+      tell({ return: answers[asked.execute] ?? {}, id: asked.id }),
+    );
+    const slot = { uid: 1, netns: "n", cgroup: {}, run: 1, state: "running" };
+    const one = made({
+      slot: () => slot as unknown as ReturnType<MachineParts["slot"]>,
+      onUp: () => {
+        throw new Error("something is in the way");
+      },
+    });
+    await one.up(new AbortController().signal);
+    assert.deepEqual(one.record.run, { number: 1, way: "boot", up: true });
+    assert.equal(one.problem, undefined);
+  });
 });

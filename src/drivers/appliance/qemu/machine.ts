@@ -352,7 +352,12 @@ export class Machine {
     const way = this.#record.run?.number === run ? this.#record.run.way : "boot";
     if (this.#record.run?.number !== run || !this.#record.run.up)
       this.save({ run: { number: run, way, up: true } });
-    this.#parts.onUp(this);
+    try {
+      this.#parts.onUp(this);
+    } catch (cause) {
+      // QEMU is heard here, and whoever broke out of its guest may be in the way of files: that ends nobody's manager.
+      this.#parts.log.warn(`Cannot make ${this.id} ready for its next run: ${messageOf(cause)}`, { cause });
+    }
     this.#parts.onChange();
     const { features } = this.#record.plan.vm.base;
     if (features.includes("context")) this.#line.listen();
