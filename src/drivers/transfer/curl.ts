@@ -34,16 +34,14 @@ export async function curl(
 ): Promise<CurlAnswer> {
   signal.throwIfAborted();
   const stop = new AbortController();
-  const [file, args] = ["curl", ["--disable", "--config", "-"]] as const;
-  const child = spawn(
-    netns === undefined ? file : "nsenter",
-    netns === undefined ? args : [`--net=${netns}`, file, ...args],
-    {
-      stdio: ["pipe", run.outputFd ?? "pipe", "pipe"],
-      signal: AbortSignal.any([signal, stop.signal]),
-      killSignal: "SIGKILL",
-    },
-  );
+  const enter = netns === undefined ? [] : ["nsenter", `--net=${netns}`];
+  // Whoever goes on after this process has died must not find another curl at the same file.
+  const args = ["--pdeathsig", "KILL", ...enter, "curl", "--disable", "--config", "-"];
+  const child = spawn("setpriv", args, {
+    stdio: ["pipe", run.outputFd ?? "pipe", "pipe"],
+    signal: AbortSignal.any([signal, stop.signal]),
+    killSignal: "SIGKILL",
+  });
   const looking = setInterval(() => {
     try {
       if (child.pid !== undefined) run.look?.(child.pid);

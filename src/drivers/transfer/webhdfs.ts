@@ -40,7 +40,7 @@ export const webHdfsServer: Server = {
       },
       signal,
     );
-    if (status !== 307 || !/^https?:\/\//.test(redirect))
+    if (status !== 307 || !schemesOf(at).some((scheme) => redirect.startsWith(`${scheme}://`)))
       throw new ConsortError(
         "driver_failed",
         `Cannot write to webhdfs://${at.authority}${at.path}: it answered ${status}, an address to write to was wanted`,
