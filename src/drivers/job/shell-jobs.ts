@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { Millis } from "#base/units.ts";
+import { freeBytes } from "#drivers/blob/disk-file.ts";
+import { blobLimits } from "#drivers/blob/limits.ts";
 import type { ExecRequest } from "#drivers/appliance/port.ts";
 import type { JobCursor, JobDriver, JobLook, JobPlace, JobProgram, JobStanding } from "#drivers/job/port.ts";
 import { runScript } from "#drivers/job/run-script.ts";
@@ -49,7 +51,8 @@ export class ShellJobs implements JobDriver {
   async stageIn(place: JobPlace, index: number, file: StageIn, signal: AbortSignal): Promise<void> {
     const local = await this.#onWay(place.key, `in.${index}`);
     const from = await this.#addressed(file, signal);
-    await this.#parts.transfer.download(from, local, { sizeBytesMax: stagedBytesMax }, () => {}, signal);
+    const sizeBytesMax = Math.min(stagedBytesMax, await this.#roomBytes());
+    await this.#parts.transfer.download(from, local, { sizeBytesMax }, () => {}, signal);
     let offset = 0;
     for await (const chunk of createReadStream(local, { highWaterMark: pieceBytes })) {
       const piece = chunk as Buffer;
@@ -79,7 +82,15 @@ export class ShellJobs implements JobDriver {
   async stageOut(place: JobPlace, index: number, file: StageOut, signal: AbortSignal): Promise<void> {
     const local = await this.#onWay(place.key, `out.${index}`);
     const work = place.directory ?? "";
-    const size = Number((await this.#ask(place, ["size", work, file.path], signal)).toString());
+    const told = (await this.#ask(place, ["size", work, file.path], signal)).toString().trim();
+    const [size, sizeMax] = [Number(told), Math.min(stagedBytesMax, await this.#roomBytes())];
+    if (!/^\d+$/.test(told))
+      throw new ConsortError("driver_failed", `Cannot take ${file.path} away: its size is told as nonsense`);
+    if (size > sizeMax)
+      throw new ConsortError(
+        "limit_exceeded",
+        `Cannot take ${file.path} away: it has ${size} bytes, at most ${sizeMax} were wanted`,
+      );
     const handle = await open(local, "w", 0o600);
     try {
       for (let offset = 0; offset < size;) {
@@ -106,6 +117,11 @@ export class ShellJobs implements JobDriver {
   async #addressed({ url, credentials }: StagingAddress, signal: AbortSignal): Promise<Place> {
     if (credentials === undefined) return { url };
     return { url, secret: await this.#parts.secret(credentials, signal) };
+  }
+
+  /** For files on their way: what they leave of the disk is everything else's. */
+  async #roomBytes(): Promise<number> {
+    return Math.max(0, (await freeBytes(this.#parts.directory)) - blobLimits.diskReserveBytes);
   }
 
   #directoryOf(key: string): string {
