@@ -44,12 +44,18 @@ describe("adapting over the API", () => {
     assert.deepEqual(service.asked, [{ verb: "resize", name: "shop", request: { sizes, moves } }]);
   });
 
-  it("holds and lets go appliances by name, or all", async () => {
+  it("holds and lets go appliances by name, or all, in memory or on disk", async () => {
+    const disk = { appliances: ["web"], toDisk: true };
     assert.equal((await post("/v1/ensembles/shop/suspend", { appliances: ["web"] })).statusCode, 202);
     assert.equal((await post("/v1/ensembles/shop/resume", {})).statusCode, 202);
+    assert.equal((await post("/v1/ensembles/shop/suspend", disk)).statusCode, 202);
+    const resumed = await post("/v1/ensembles/shop/resume", { appliances: ["web"], to: "a2" });
+    assert.equal(resumed.statusCode, 202);
     assert.deepEqual(service.asked, [
       { verb: "suspend", name: "shop", appliances: ["web"] },
       { verb: "resume", name: "shop", appliances: [] },
+      { verb: "suspend to disk", name: "shop", appliances: ["web"] },
+      { verb: "resume", name: "shop", host: "a2", appliances: ["web"] },
     ]);
   });
 

@@ -16,6 +16,17 @@ const held = z.strictObject({
     .describe("Their names, or those of all replicas; absent or empty: all of the ensemble."),
 });
 
+const suspension = held.extend({
+  toDisk: z
+    .literal(true)
+    .optional()
+    .describe("Virtual machines only: with their memory on disk, and nothing reserved for them any more."),
+});
+
+const resumption = held.extend({
+  to: z.string().optional().describe("The host that machines on disk go on at; absent: theirs if they fit."),
+});
+
 const migration = z.strictObject({
   appliances: z
     .array(z.string())
@@ -64,22 +75,35 @@ export const adaptationRoutes: readonly Route[] = [
     method: "POST",
     path: "/v1/ensembles/{name}/suspend",
     id: "suspendAppliances",
-    summary: "Hold appliances where they are, with all that is reserved for them",
+    summary:
+      "Hold appliances where they are, with all that is reserved for them, or suspend virtual machines to disk",
     params: named,
-    body: held,
+    body: suspension,
     answer: accepted,
-    handle: async ({ params, body, signal }, { service }) =>
-      accept(await service.suspend(params.name, body.appliances ?? [], signal)),
+    handle: async ({ params, body, signal }, { service }) => {
+      const { appliances = [], toDisk } = body;
+      const asked =
+        toDisk === true
+          ? service.suspendToDisk(params.name, appliances, signal)
+          : service.suspend(params.name, appliances, signal);
+      return accept(await asked);
+    },
   }),
   route({
     method: "POST",
     path: "/v1/ensembles/{name}/resume",
     id: "resumeAppliances",
-    summary: "Let held appliances go on",
+    summary: "Let held appliances go on, and virtual machines that are on disk",
     params: named,
-    body: held,
+    body: resumption,
     answer: accepted,
-    handle: async ({ params, body, signal }, { service }) =>
-      accept(await service.resume(params.name, body.appliances ?? [], signal)),
+    handle: async ({ params, body, signal }, { service }) => {
+      const { appliances = [], to } = body;
+      const asked =
+        to === undefined
+          ? service.resume(params.name, appliances, signal)
+          : service.resumeOn(params.name, to, appliances, signal);
+      return accept(await asked);
+    },
   }),
 ];

@@ -64,6 +64,18 @@ export class FakeService implements ClusterService {
     return this.#begin({ kind: "suspend", ensemble: name });
   }
 
+  async suspendToDisk(name: string, appliances: readonly string[]): Promise<Operation> {
+    this.#find(name);
+    this.asked.push({ verb: "suspend to disk", name, appliances });
+    return this.#begin({ kind: "suspend", ensemble: name });
+  }
+
+  async resumeOn(name: string, host: string, appliances: readonly string[]): Promise<Operation> {
+    this.#find(name);
+    this.asked.push({ verb: "resume", name, host, appliances });
+    return this.#begin({ kind: "resume", ensemble: name });
+  }
+
   async resume(name: string, appliances: readonly string[]): Promise<Operation> {
     this.#find(name);
     this.asked.push({ verb: "resume", name, appliances });

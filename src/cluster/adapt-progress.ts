@@ -1,4 +1,5 @@
 import type { ApplianceId } from "#base/ids.ts";
+import { isStillLeaving } from "#cluster/leaving.ts";
 import { byId, describeBehind, shortList } from "#cluster/progress.ts";
 import type { Observed, Progress } from "#cluster/progress.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
@@ -12,7 +13,17 @@ export function adaptProgress(
   observed: Observed,
 ): Progress {
   const specs = new Map(appliancesOf(record.ensemble).map(({ id, spec }) => [id, spec]));
+  const failed = about.flatMap((id) => {
+    const parked = record.parked?.[id];
+    return parked?.state === "failed" ? [`${id} runs on: ${parked.why}`] : [];
+  });
   const waiting = about.flatMap((id): string[] => {
+    const parked = record.parked?.[id];
+    if (parked?.state === "saving") return [`${id} to be saved`];
+    if (parked?.state === "on-disk") {
+      return isStillLeaving(record, id) ? [`${id} to be gone from ${parked.host}`] : [];
+    }
+    if (parked?.state === "failed") return [];
     const host = record.placements[id];
     const spec = specs.get(id);
     // Meanwhile it may have been declared away.
@@ -27,12 +38,16 @@ export function adaptProgress(
       ? []
       : [`${id} on ${host} (${state ?? "pending"})`];
   });
-  const complete = waiting.length === 0;
+  const complete = waiting.length === 0 && failed.length === 0;
   return {
-    done: about.length - waiting.length,
+    done: about.length - waiting.length - failed.length,
     total: about.length,
     complete,
-    failed: false,
-    message: complete ? "in force" : `waiting for ${shortList(waiting)}`,
+    failed: waiting.length === 0 && failed.length > 0,
+    message: complete
+      ? "in force"
+      : waiting.length === 0
+        ? shortList(failed)
+        : `waiting for ${shortList(waiting)}`,
   };
 }

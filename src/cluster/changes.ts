@@ -11,10 +11,13 @@ import type { ClusterContext } from "#cluster/context.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
 import { migrationProblem, namedToMove, newMove } from "#cluster/migrating.ts";
 import type { MigrateRequest } from "#cluster/migrating.ts";
-import { withMoves } from "#cluster/moves.ts";
+import { checkNotParked, parkedIds, withoutAttempts } from "#cluster/parking.ts";
+import { checkNotMoving, withMoves } from "#cluster/moves.ts";
 import { imagesNamed } from "#cluster/image-names.ts";
 import type { EnsembleChange, Operations } from "#cluster/operations.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
+import { namedOnDisk, parking, unparked } from "#cluster/unparking.ts";
+import type { ResumeRequest } from "#cluster/unparking.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { Mapping } from "#planner/mapping.ts";
 import type { Operation } from "#protocol/http/operation.ts";
@@ -76,6 +79,7 @@ export class Changes {
         `Cannot bring up ${ensemble.name}: it is being removed, wait until it is gone`,
       );
     }
+    if (before !== undefined) checkNotParked(before, parkedIds(before), `bring up ${ensemble.name}`);
     imagesNamed(ensemble, facts().image);
     const problem = mappingProblem(ensemble, facts());
     const mapping = await this.#context.parts.solve(problem, signal);
@@ -87,12 +91,8 @@ export class Changes {
       });
     }
     checkMapping(problem, mapping);
-    const [moving] = Object.keys(before?.moves ?? {});
-    if (moving !== undefined) {
-      throw new ConsortError(
-        "conflict",
-        `Cannot bring up ${ensemble.name}: ${moving} is being moved, wait until it is settled`,
-      );
+    if (before !== undefined) {
+      checkNotMoving(before, Object.keys(before.moves ?? {}) as ApplianceId[], `bring up ${ensemble.name}`);
     }
     return mapping;
   }
@@ -201,15 +201,65 @@ export class Changes {
           if (before.state === "removing") {
             throw new ConsortError("conflict", `Cannot restore ${name}: it is being removed`);
           }
-          return { record: withRestore(before, restoreOf(context, before, from)) };
+          const restore = restoreOf(context, before, from);
+          checkNotParked(before, [restore.id], `restore ${restore.id}`);
+          return { record: withRestore(before, restore) };
         }),
       ),
     );
   }
 
-  /** Holds appliances, or lets them go on. */
-  hold(name: string, kind: "suspend" | "resume", appliances: readonly string[]): Promise<Operation> {
-    return this.#inOrder(name, () => this.#adjust(name, kind, (before) => held(before, kind, appliances)));
+  /** Holds appliances in memory. */
+  suspend(name: string, appliances: readonly string[]): Promise<Operation> {
+    return this.#inOrder(name, () =>
+      this.#adjust(name, "suspend", (before) => held(before, "suspend", appliances)),
+    );
+  }
+
+  /** Saves machines, and frees all that they have of their hosts. */
+  park(name: string, appliances: readonly string[]): Promise<Operation> {
+    return this.#inOrder(name, () =>
+      this.admitInTurn(async (context) =>
+        this.#accept("suspend", () => {
+          const before = knownEnsemble(context, name);
+          const { record, ids } = parking(context, before, appliances);
+          return { record, undo: before, appliances: ids };
+        }),
+      ),
+    );
+  }
+
+  /** Lets what is held go on, and machines that are on disk, there or where else they fit. */
+  resume(name: string, request: ResumeRequest, signal: AbortSignal): Promise<Operation> {
+    return this.#inOrder(name, () => {
+      const ids = namedOnDisk(knownEnsemble(this.#context, name), request);
+      if (ids.length > 0) return this.#unpark(name, ids, request.to, signal);
+      return this.#adjust(name, "resume", (before) => held(before, "resume", request.appliances));
+    });
+  }
+
+  #unpark(
+    name: string,
+    ids: readonly ApplianceId[],
+    to: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Operation> {
+    return this.admitInTurn(async (context) => {
+      const before = knownEnsemble(context, name);
+      if (before.state === "removing") {
+        throw new ConsortError("conflict", `Cannot resume ${name}: it is being removed`);
+      }
+      const record = await unparked(context, before, ids, to, signal);
+      const destinations = Object.fromEntries(ids.map((id) => [id, record.placements[id]])) as Readonly<
+        Record<ApplianceId, HostId>
+      >;
+      return this.#accept("resume", () => {
+        if (knownEnsemble(context, name) !== before) {
+          throw new ConsortError("conflict", `Cannot resume ${name}: it has changed in between, try again`);
+        }
+        return { record, undo: before, appliances: ids, destinations };
+      });
+    });
   }
 
   #adjust(
@@ -227,10 +277,14 @@ export class Changes {
         const adjusted = adjust(before.ensemble);
         checkFits(before, adjusted.ensemble, kind, facts());
         summary = adjusted.summary;
+        const ids = adjusted.changed.map((one) => applianceId(before.ensemble.name, one));
+        checkNotParked(before, ids, `${kind} ${name}`);
+        checkNotMoving(before, ids, `${kind} ${name}`);
+        const clear = withoutAttempts(before, ids);
         return {
-          record: { ...before, ensemble: adjusted.ensemble, revision: before.revision + 1 },
+          record: { ...clear, ensemble: adjusted.ensemble, revision: before.revision + 1 },
           undo: before,
-          appliances: adjusted.changed.map((one) => applianceId(before.ensemble.name, one)),
+          appliances: ids,
         };
       };
       return this.#accept(kind, draft, () => summary);

@@ -27,6 +27,8 @@ export type CheckpointRequest = {
   readonly group?: string;
   readonly state: "taking" | "done" | "failed";
   readonly goOn?: true;
+  /** They do not go on after it; see parking.ts. */
+  readonly stays?: true;
   readonly requestedAtMs: number;
   readonly message?: string;
 };
@@ -85,7 +87,8 @@ export function nextOfRequest(
     : undefined;
 }
 
-function toldOf(
+/** How far a host is that has it. */
+export function toldOf(
   id: string,
   appliance: ApplianceId,
   { placement, report }: CheckpointWorld,
@@ -116,7 +119,7 @@ export function checkpointPlans(
   placement: CheckpointWorld["placement"],
 ): ReadonlyMap<HostId, readonly CheckpointPlan[]> {
   const plans = new Map<HostId, CheckpointPlan[]>();
-  for (const { id, group, goOn, appliances, state } of requests) {
+  for (const { id, group, goOn, stays, appliances, state } of requests) {
     if (state !== "taking") continue;
     const byHost = Map.groupBy(appliances, placement);
     for (const [host, here] of byHost) {
@@ -127,6 +130,7 @@ export function checkpointPlans(
         ...(group === undefined ? {} : { group }),
         ...(byHost.size === 1 ? { isWhole: true } : {}),
         ...(goOn === undefined ? {} : { goOn }),
+        ...(stays === undefined ? {} : { stays }),
       };
       plans.set(host, [...(plans.get(host) ?? []), plan]);
     }

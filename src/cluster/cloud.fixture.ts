@@ -6,6 +6,7 @@ import { fakeMoves, MovingFakeDriver } from "#drivers/appliance/fake-moves.ts";
 import { fakeMachine } from "#drivers/appliance/fake.ts";
 import type { FakeMachine } from "#drivers/appliance/fake.ts";
 import { noAppliances } from "#drivers/appliance/none.ts";
+import { FakeCheckpointer } from "#drivers/checkpoint/fake.ts";
 import { fakeBus } from "#drivers/messaging/fake.ts";
 import { noSegments } from "#drivers/network/none.ts";
 import type { NetworkPlan } from "#drivers/network/port.ts";
@@ -32,6 +33,7 @@ export class Cloud {
   readonly topology = sampleTopology("vxlan");
   readonly machines = new Map<string, FakeMachine>();
   readonly moves = fakeMoves();
+  readonly checkpointers = new Map<string, FakeCheckpointer>();
   readonly networks = new Map<string, NetworkPlan>();
   readonly plans = new Map<string, HostPlan>();
   readonly #lives = new Map<string, AbortController>();
@@ -61,6 +63,8 @@ export class Cloud {
     if (record === undefined) throw new RangeError(`Cannot start ${id}: no such host in the sample`);
     const machine = this.machines.get(id) ?? fakeMachine();
     this.machines.set(id, machine);
+    const checkpointer = this.checkpointers.get(id) ?? new FakeCheckpointer(clock);
+    this.checkpointers.set(id, checkpointer);
     const keeper: PlanKeeper = {
       load: async () => this.plans.get(id),
       save: async (plan) => void this.plans.set(id, plan),
@@ -74,6 +78,7 @@ export class Cloud {
       appliances: record.role === "gateway" ? noAppliances : new MovingFakeDriver(clock, machine, this.moves),
       network: { ...noSegments, converge: async (plan) => void this.networks.set(id, plan) },
       keeper,
+      checkpoints: { checkpointer, random },
     });
     void manager.run(life.signal).catch(() => {});
   }

@@ -11,6 +11,7 @@ import { EventLog } from "#cluster/event-log.ts";
 import type { DesiredCloud } from "#cluster/host-plans.ts";
 import { contentPlans } from "#cluster/content-plans.ts";
 import { lookUpImage } from "#cluster/images.ts";
+import { parkRequests } from "#cluster/parking.ts";
 import { checkpointContent, checkpointPlans } from "#cluster/checkpoints.ts";
 import { jobPlans } from "#cluster/jobs.ts";
 import { HostsSeen } from "#cluster/hosts-seen.ts";
@@ -128,8 +129,9 @@ export class ClusterContext {
       tunnels: this.state.tunnels(),
       topology: this.parts.topology,
       jobs: jobPlans(this.state.jobs().values()),
-      checkpoints: checkpointPlans(this.state.checkpointRequests().values(), (id) =>
-        placementOf(this.state, id),
+      checkpoints: checkpointPlans(
+        [...this.state.checkpointRequests().values(), ...parkRequests(this.state.ensembles())],
+        (id) => placementOf(this.state, id),
       ),
       content: contentPlans({
         images: this.state.images(),

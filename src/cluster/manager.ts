@@ -301,15 +301,25 @@ export class ClusterManager implements ClusterService {
   }
 
   async suspend(name: string, appliances: readonly string[], _signal: AbortSignal): Promise<Operation> {
-    return this.#changes().hold(name, "suspend", appliances);
+    return this.#changes().suspend(name, appliances);
+  }
+
+  async suspendToDisk(name: string, appliances: readonly string[], _signal: AbortSignal): Promise<Operation> {
+    return this.#changes().park(name, appliances);
   }
 
   async migrate(name: string, request: MigrateRequest, signal: AbortSignal): Promise<Operation> {
     return this.#changes().migrate(name, request, signal);
   }
 
-  async resume(name: string, appliances: readonly string[], _signal: AbortSignal): Promise<Operation> {
-    return this.#changes().hold(name, "resume", appliances);
+  async resume(name: string, appliances: readonly string[], signal: AbortSignal): Promise<Operation> {
+    return this.#changes().resume(name, { appliances }, signal);
+  }
+
+  async resumeOn(
+    ...[name, to, appliances, signal]: Parameters<ClusterService["resumeOn"]>
+  ): Promise<Operation> {
+    return this.#changes().resume(name, { appliances, to }, signal);
   }
 
   async plan(declared: Ensemble, signal: AbortSignal): Promise<PlanResult> {

@@ -8,6 +8,7 @@ import type { ClusterContext } from "#cluster/context.ts";
 import { moveOf, ownerOf } from "#cluster/moves.ts";
 import type { Move } from "#cluster/moves.ts";
 import { moveReport } from "#cluster/reconcilers/moves.ts";
+import { whyParked } from "#cluster/parking.ts";
 import type { Progress } from "#cluster/progress.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { appliancesOf } from "#model/appliances.ts";
@@ -34,6 +35,8 @@ export function whyNotMovable(context: ClusterContext, id: ApplianceId): string 
   if (spec.kind !== "vm") return "is no virtual machine";
   if (record.moves?.[id] !== undefined) return "is being moved already";
   if (spec.suspended === true) return "is suspended";
+  const parked = whyParked(record, id);
+  if (parked !== undefined) return parked;
   const host = ownerOf(record, id);
   const report = host === undefined ? undefined : seen.freshReport(host);
   const machine = report?.appliances.find((one) => one.id === id);

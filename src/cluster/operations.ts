@@ -7,8 +7,9 @@ import type { Millis } from "#base/units.ts";
 import { readjusted } from "#cluster/adjusting.ts";
 import type { EventLog } from "#cluster/event-log.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
-import { withCancelledMoves } from "#cluster/moves.ts";
+import { checkNotMoving, withCancelledMoves } from "#cluster/moves.ts";
 import type { Progress } from "#cluster/progress.ts";
+import { withoutAttempts } from "#cluster/parking.ts";
 import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord, HostStanding, OperationRecord } from "#cluster/records.ts";
 import type { ClusterState } from "#cluster/state.ts";
@@ -265,6 +266,7 @@ export class Operations {
       if (operation.kind === "migrate" && current !== undefined) {
         writes.push({ put: keys.ensemble(name), value: withCancelledMoves(current, appliances ?? []) });
       } else if (undo !== undefined && current?.operation === id) {
+        checkNotMoving(current, appliances ?? [], `cancel operation ${id}`);
         const before = undo === null ? undefined : goneBack(current, undo, appliances);
         if (before !== undefined) holds(before);
         const back: EnsembleRecord =
@@ -393,7 +395,8 @@ function goneBack(
 ): EnsembleRecord {
   if (adjusted !== undefined) {
     const names = adjusted.map((id) => id.slice(current.ensemble.name.length + 1));
-    return { ...current, ensemble: readjusted(current.ensemble, undo.ensemble, names) };
+    const back = { ...current, ensemble: readjusted(current.ensemble, undo.ensemble, names) };
+    return withoutAttempts(back, adjusted);
   }
   const leaving = leavingAfter(current, undo.placements);
   return { ...undo, leaving, unleased: unleasedAfter(current, { ...undo, leaving }) };

@@ -5,6 +5,7 @@ import type { HostCapacity } from "#protocol/host-report.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Leaving } from "#cluster/leaving.ts";
 import type { Moves } from "#cluster/moves.ts";
+import type { AllParked } from "#cluster/parking.ts";
 import type { RestoreRecord } from "#cluster/checkpoints.ts";
 import type { LinkPath } from "#planner/mapping.ts";
 
@@ -60,7 +61,9 @@ export type EnsembleRecord = {
   readonly moves?: Moves;
   /** What virtual machines begin from when they are made; see checkpoints.ts. */
   readonly restores?: Readonly<Record<ApplianceId, RestoreRecord>>;
-  /** Ran on a host that was forgotten, and are not to be run again: no other host is sought for them. */
+  /** Suspended to disk, or about to be; see parking.ts. */
+  readonly parked?: AllParked;
+  /** Ran on a host that was forgotten and are not to be run again, or are on disk: no other host is sought for them. */
   readonly over?: readonly ApplianceId[];
   /** The newest operation on it. */
   readonly operation: string;

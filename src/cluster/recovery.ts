@@ -1,6 +1,7 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { isBoundByLease, leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
 import { moveOf, withoutMove } from "#cluster/moves.ts";
+import { parkedOf } from "#cluster/parking.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { Mapping, MappingProblem, Placements } from "#planner/mapping.ts";
@@ -49,6 +50,8 @@ function ofRecord(record: EnsembleRecord, fates: HostFates): Displacement[] {
     const move = moveOf(record, id);
     if (move !== undefined && (move.state !== "sent" || !fates.isLost(host))) return false;
     if (fates.hasEnded(id, host)) return false;
+    // It leaves for the disk, and is not begun anew before.
+    if (parkedOf(record, id) !== undefined && !fates.isLost(host)) return false;
     if (!fates.isLost(host)) return fates.isDraining(host);
     return spec.onHostLoss === "elsewhere" && isBoundByLease(record, id, host);
   });

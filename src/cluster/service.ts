@@ -26,7 +26,20 @@ export interface ClusterService {
   resize(ensemble: string, request: ResizeRequest, signal: AbortSignal): Promise<Operation>;
   /** Holds appliances where they are, with all that is reserved for them; no names: all. Throws `not_found`. */
   suspend(ensemble: string, appliances: readonly string[], signal: AbortSignal): Promise<Operation>;
+  /** Saves virtual machines and frees what they have of their hosts. Throws `bad_input` for tasks, `conflict` for what does not run. */
+  suspendToDisk(ensemble: string, appliances: readonly string[], signal: AbortSignal): Promise<Operation>;
+  /**
+   * Lets them go on where they were; those on disk there if they fit, else on another host. Throws `unsatisfiable` when
+   * none has room: they stay on disk.
+   */
   resume(ensemble: string, appliances: readonly string[], signal: AbortSignal): Promise<Operation>;
+  /** Those on disk, on this host. Throws `conflict` for what is not. */
+  resumeOn(
+    ensemble: string,
+    host: string,
+    appliances: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Operation>;
   /**
    * Moves appliances to other hosts while they run; without a host, to the best one. Throws `unsatisfiable` when none
    * has room, `unsupported` for what cannot be moved running, changing nothing.

@@ -79,14 +79,25 @@ function applianceView(
   const restart =
     restartWord(spec.restart.when, spec.onHostLoss) ?? `${spec.restart.when}, ${spec.onHostLoss}`;
   const waits = isLost && spec.onHostLoss === "in-place";
-  const message = waits ? `waits for ${host}, which is lost: restart: ${restart}` : report?.message;
+  const parked = record.parked?.[id]?.state === "on-disk";
+  const message = parked
+    ? "on disk"
+    : waits
+      ? `waits for ${host}, which is lost: restart: ${restart}`
+      : report?.message;
   const isThere = !silent && report?.startedAt !== undefined;
   const vm = vmView(spec, silent ? undefined : report?.vm);
   return {
     ensemble: record.ensemble.name,
     name,
     kind: spec.kind,
-    state: record.over?.includes(id) === true ? "gone" : silent ? "lost" : (report?.state ?? "pending"),
+    state: parked
+      ? "suspended"
+      : record.over?.includes(id) === true
+        ? "gone"
+        : silent
+          ? "lost"
+          : (report?.state ?? "pending"),
     restart,
     restarts: report?.restarts ?? 0,
     addresses: (record.interfaces[id] ?? []).map(({ network, address, mac }) => ({ network, address, mac })),
@@ -106,7 +117,7 @@ function applianceView(
     ...(vm === undefined ? {} : { vm }),
     ...(report?.vm?.guest === undefined ? {} : { guest: report.vm.guest }),
     ...(spec.traffic === undefined ? {} : { traffic: spec.traffic }),
-    ...(spec.suspended === true ? { suspended: true as const } : {}),
+    ...(parked || spec.suspended === true ? { suspended: true as const } : {}),
     ...(record.ensemble.adjustments?.some((one) => one.appliance === name) === true
       ? { adjusted: true as const }
       : {}),

@@ -126,6 +126,27 @@ test("what is requested is taken once, whoever asks again or restarted", async (
   assert.ok(checkpointer.observe().length === 1);
 });
 
+test("a machine that is to stay stands still until nobody asks for that any more", async () => {
+  const { host, plan, pass, checkpointer, states } = rig();
+  const stays: CheckpointPlan = { id: "s", appliances: [db], isWhole: true, stays: true };
+  host.follow(plan(undefined, [stays]), signal);
+  await pass(100);
+  assert.deepEqual([states(), [...checkpointer.standing()]], [["taken"], [[db, "s"]]]);
+  host.follow({ ...plan(undefined), appliances: [] }, signal);
+  assert.equal(checkpointer.standing().size, 1, "what is to leave does not go on first");
+  host.follow(plan(undefined), signal);
+  assert.equal(checkpointer.standing().size, 0);
+});
+
+test("a machine that is called back while it is being saved does not stay", async () => {
+  const { host, plan, pass, checkpointer } = rig();
+  const stays: CheckpointPlan = { id: "s", appliances: [db], isWhole: true, stays: true };
+  host.follow(plan(undefined, [stays]), signal);
+  host.follow(plan(undefined), signal);
+  await pass(100);
+  assert.deepEqual([[...checkpointer.standing()], checkpointer.observe().length], [[], 1]);
+});
+
 test("a group that is all here goes on when all are paused", async () => {
   const { host, plan, states, checkpointer } = rig();
   host.follow(plan(undefined, [{ id: "g1", group: "noon", appliances: [db, web], isWhole: true }]), signal);

@@ -1,4 +1,4 @@
-import { messageOf } from "#base/errors.ts";
+import { codeOf, messageOf } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log, Random } from "#base/runtime.ts";
@@ -66,6 +66,7 @@ export class HostCheckpoints {
     this.#plans = new Map(plan.appliances.map((one) => [one.id, one]));
     this.#followSeries(signal);
     this.#followRequests(plan.checkpoints ?? [], signal);
+    this.#release(signal);
     this.#forgetGone(signal);
   }
 
@@ -174,7 +175,11 @@ export class HostCheckpoints {
         return over;
       };
       const order = { id: plan.id, ...(plan.group === undefined ? {} : { whilePaused: held }) };
-      this.#take(appliance, order, signal).then(
+      const taken =
+        plan.stays === true
+          ? this.#takeToStay(appliance, request, plan.id, signal)
+          : this.#take(appliance, order, signal);
+      taken.then(
         () => tell("taken"),
         (cause: unknown) => {
           group.giveUp();
@@ -184,9 +189,40 @@ export class HostCheckpoints {
     }
   }
 
+  /** What does not run at this moment is waited for, as long as this is asked for. */
+  async #takeToStay(
+    appliance: ApplianceId,
+    request: Request,
+    id: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (;;) {
+      try {
+        await this.#take(appliance, { id, stays: true }, signal);
+        return;
+      } catch (cause) {
+        signal.throwIfAborted();
+        if (codeOf(cause) !== "conflict") throw cause;
+        await this.#parts.clock.sleep(limits.convergeRetryMs, signal);
+        if (this.#requests.get(id) !== request) throw cause;
+      } finally {
+        this.#release(signal);
+      }
+    }
+  }
+
+  /** Those that stand still at a checkpoint though nobody asks for that any more. What is to leave is not let go. */
+  #release(signal: AbortSignal): void {
+    for (const [appliance, id] of this.#parts.checkpointer.standing()) {
+      if (this.#plans.has(appliance) && !this.#requests.has(id)) {
+        this.#parts.checkpointer.release(appliance, signal);
+      }
+    }
+  }
+
   #take(
     appliance: ApplianceId,
-    order: Pick<TakeOrder, "id" | "whilePaused">,
+    order: Pick<TakeOrder, "id" | "whilePaused" | "stays">,
     signal: AbortSignal,
   ): Promise<void> {
     const before = this.#turns.get(appliance) ?? Promise.resolve();
@@ -201,7 +237,7 @@ export class HostCheckpoints {
   async #takeAfter(
     before: Promise<void>,
     appliance: ApplianceId,
-    order: Pick<TakeOrder, "id" | "whilePaused">,
+    order: Pick<TakeOrder, "id" | "whilePaused" | "stays">,
     signal: AbortSignal,
   ): Promise<void> {
     await before;

@@ -97,6 +97,8 @@ export type CheckpointPlan = {
   readonly isWhole?: true;
   /** All of the group are paused. */
   readonly goOn?: true;
+  /** Once paused for it they do not go on, as long as this is asked for: they are to go on from it later. */
+  readonly stays?: true;
 };
 
 /** What a `vm` needs beside the rest; the images' content is on this host before it is created. */

@@ -3,7 +3,10 @@ import { limits } from "#base/limits.ts";
 import { newsOfCheckpoints, nextOfRequest } from "#cluster/checkpoints.ts";
 import type { CheckpointRequest, CheckpointsRecord, CheckpointWorld } from "#cluster/checkpoints.ts";
 import type { ClusterContext } from "#cluster/context.ts";
+import { nextParked } from "#cluster/parking.ts";
+import type { Parked } from "#cluster/parking.ts";
 import { keys } from "#cluster/records.ts";
+import type { EnsembleRecord } from "#cluster/records.ts";
 import { placementOf } from "#cluster/state.ts";
 import type { StoreWrite } from "#drivers/store/port.ts";
 import { appliancesOf } from "#model/appliances.ts";
@@ -42,6 +45,7 @@ export class CheckpointReconciler {
     }, signal);
     for (const { before, after } of changed.news) this.#tellTaken(before, after);
     for (const request of changed.requests) this.#tellOver(request);
+    for (const { before, after } of changed.parked) this.#tellParked(before, after);
     wake.now();
   }
 
@@ -49,6 +53,7 @@ export class CheckpointReconciler {
     writes: StoreWrite[];
     news: { before: CheckpointsRecord | undefined; after: CheckpointsRecord }[];
     requests: CheckpointRequest[];
+    parked: { before: EnsembleRecord; after: EnsembleRecord }[];
   } {
     const { state } = this.#context;
     const world = this.#world();
@@ -58,15 +63,22 @@ export class CheckpointReconciler {
     const requests = [...state.checkpointRequests().values()].flatMap(
       (request) => nextOfRequest(request, { ...world, known }) ?? [],
     );
+    // In one write with what was told: the machine is on disk from the moment its checkpoint is known.
+    const parked = state.ensembles().flatMap((before) => {
+      const after = nextParked(before, { ...world, known });
+      return after === before ? [] : [{ before, after }];
+    });
     return {
       writes: [
         ...news.map((record): StoreWrite => ({ put: keys.checkpoints(record.appliance), value: record })),
         ...this.#gone().map((id): StoreWrite => ({ delete: keys.checkpoints(id) })),
         ...requests.map((one): StoreWrite => ({ put: keys.checkpointRequest(one.id), value: one })),
+        ...parked.map(({ after }): StoreWrite => ({ put: keys.ensemble(after.ensemble.name), value: after })),
         ...this.#oldest(),
       ],
       news: news.map((after) => ({ before: world.known(after.appliance), after })),
       requests,
+      parked,
     };
   }
 
@@ -111,6 +123,15 @@ export class CheckpointReconciler {
         after.appliance,
         `${checkpoint.id} is complete, ${where}; it was held for ${Math.round(checkpoint.pauseMs)}ms${lacking}`,
       );
+    }
+  }
+
+  #tellParked(before: EnsembleRecord, after: EnsembleRecord): void {
+    for (const [id, parked] of Object.entries<Parked>(after.parked ?? {})) {
+      if (before.parked?.[id as ApplianceId] === parked) continue;
+      if (parked.state === "on-disk")
+        this.#context.events.append("appliance.parked", id, `on disk as ${parked.checkpoint}`);
+      if (parked.state === "failed") this.#context.events.append("appliance.resumed", id, parked.why);
     }
   }
 

@@ -11,6 +11,8 @@ export type ChainRecord = {
   readonly beganFrom?: string;
   /** One is under way: the machine may be paused for it. */
   readonly underWay?: string;
+  /** The machine stands still at this one, which is complete. */
+  readonly standing?: string;
 };
 
 export type TakenRecord = {

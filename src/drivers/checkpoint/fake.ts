@@ -11,6 +11,7 @@ export class FakeCheckpointer implements Checkpointer {
   readonly failing = new Set<ApplianceId>();
   /** Who is paused now. */
   readonly paused = new Set<ApplianceId>();
+  readonly #standing = new Map<ApplianceId, string>();
   readonly #clock: Clock;
   #reports: readonly CheckpointReport[] = [];
   #own = "" as HostId;
@@ -25,7 +26,7 @@ export class FakeCheckpointer implements Checkpointer {
   look(_signal: AbortSignal): void {}
 
   async take(
-    { appliance, id, generation, policy, whilePaused }: TakeOrder,
+    { appliance, id, generation, policy, whilePaused, stays }: TakeOrder,
     signal: AbortSignal,
   ): Promise<void> {
     signal.throwIfAborted();
@@ -70,6 +71,15 @@ export class FakeCheckpointer implements Checkpointer {
     );
     const kept = all.filter((one) => needed.includes(one.checkpoint));
     this.#reports = [...this.#reports.filter((one) => one.checkpoint.appliance !== appliance), ...kept];
+    if (stays === true) this.#standing.set(appliance, id);
+  }
+
+  standing(): ReadonlyMap<ApplianceId, string> {
+    return this.#standing;
+  }
+
+  release(appliance: ApplianceId, _signal: AbortSignal): void {
+    this.#standing.delete(appliance);
   }
 
   observe(): readonly CheckpointReport[] {
@@ -82,6 +92,7 @@ export class FakeCheckpointer implements Checkpointer {
   }
 
   async forget(appliance: ApplianceId, _signal: AbortSignal): Promise<void> {
+    this.#standing.delete(appliance);
     this.#reports = this.#reports.filter((one) => one.checkpoint.appliance !== appliance);
   }
 }

@@ -44,6 +44,8 @@ export type TakeOrder = {
    * it really was.
    */
   readonly whilePaused?: (signal: AbortSignal) => Promise<string | undefined>;
+  /** Once it is complete the machine does not go on, until it is released. One that fails lets it go on. */
+  readonly stays?: true;
 };
 
 /** Takes checkpoints of this host's machines, and knows those that are complete. */
@@ -52,8 +54,15 @@ export interface Checkpointer {
   recover(signal: AbortSignal): Promise<void>;
   /** Appliances may have changed: what a death of the manager left paused goes on as soon as it can be reached. */
   look(signal: AbortSignal): void;
-  /** Resolves once it is complete. Whatever happens, the machine runs on, and those before it stay as they are. */
+  /**
+   * Resolves once it is complete. Whatever happens, the machine runs on (but see `stays`), and those before it stay as
+   * they are.
+   */
   take(order: TakeOrder, signal: AbortSignal): Promise<void>;
+  /** Machines that stand still at a complete checkpoint of theirs, with its name. */
+  standing(): ReadonlyMap<ApplianceId, string>;
+  /** One that stands still goes on, as soon as it can be reached. */
+  release(appliance: ApplianceId, signal: AbortSignal): void;
   /** Complete ones, of all appliances here, the newest last. */
   observe(): readonly CheckpointReport[];
   /** Hosts that take copies. */

@@ -38,6 +38,8 @@ export type MachineCheckpointsParts = {
 /** A chain below the oldest that is kept may have so many links before it is made one. */
 const foldAbove = 8;
 
+const goOnMsMax = 10_000;
+
 /**
  * Checkpoints of the machines of one host.
  *
@@ -47,7 +49,7 @@ const foldAbove = 8;
 export class MachineCheckpoints implements Checkpointer {
   readonly #parts: MachineCheckpointsParts;
   readonly #book: CheckpointBook;
-  /** A checkpoint of these was under way when the manager before died. */
+  /** To go on: a checkpoint of these was under way when the manager before died, or they were released. */
   readonly #cutOff = new Set<ApplianceId>();
   #own = "" as HostId;
   #peers: readonly NamedPeer[] = [];
@@ -88,14 +90,28 @@ export class MachineCheckpoints implements Checkpointer {
 
   async #goOn(vm: RunningVm, signal: AbortSignal): Promise<void> {
     await goOnAfterCutOff(vm, signal);
-    const { underWay: _cutOff, ...record } = this.#book.chain(vm.id);
+    const { underWay: _cutOff, standing: _stood, ...record } = this.#book.chain(vm.id);
     await this.#book.write(record);
+  }
+
+  standing(): ReadonlyMap<ApplianceId, string> {
+    return new Map(
+      this.#book
+        .chains()
+        .flatMap(({ appliance, standing }) => (standing === undefined ? [] : [[appliance, standing]])),
+    );
+  }
+
+  release(appliance: ApplianceId, signal: AbortSignal): void {
+    if (this.#book.chain(appliance).standing === undefined) return;
+    this.#cutOff.add(appliance);
+    this.look(signal);
   }
 
   async take(order: TakeOrder, signal: AbortSignal): Promise<void> {
     const { appliance, id, policy } = order;
     const vm = this.#parts.running(appliance);
-    if (vm === undefined || this.#cutOff.has(appliance)) {
+    if (vm === undefined || this.#cutOff.has(appliance) || this.standing().has(appliance)) {
       throw new ConsortError("conflict", `Cannot take a checkpoint of ${appliance}: it does not run here`);
     }
     const store = this.#store(policy);
@@ -108,6 +124,8 @@ export class MachineCheckpoints implements Checkpointer {
     await this.#book.write({ ...record, underWay: id });
     try {
       const complete = await this.#takeNow(vm, order, record, store, signal);
+      // Nothing may fail any more that would let it go on.
+      if (order.stays === true) return;
       const { fold, needed } = retention(
         complete.taken.map(({ checkpoint }) => checkpoint),
         policy.keep,
@@ -120,14 +138,21 @@ export class MachineCheckpoints implements Checkpointer {
       if (fold !== undefined) await this.#fold(fold, kept, store, signal);
     } catch (cause) {
       const { underWay: _cutOff, ...now } = this.#book.chain(appliance);
-      await this.#book.write(now);
+      if (order.stays === true && now.standing === undefined) await this.#goOnInAnyCase(vm);
+      else await this.#book.write(now);
       throw cause;
     }
   }
 
+  /** Also when this manager is told to end; what cannot be reached now goes on when it can. */
+  async #goOnInAnyCase(vm: RunningVm): Promise<void> {
+    if (vm.qmp.closed.aborted) return void this.#cutOff.add(vm.id);
+    await this.#goOn(vm, AbortSignal.timeout(goOnMsMax)).catch(() => this.#cutOff.add(vm.id));
+  }
+
   async #takeNow(
     vm: RunningVm,
-    { id, generation, policy, whilePaused }: TakeOrder,
+    { id, generation, policy, whilePaused, stays }: TakeOrder,
     record: ChainRecord,
     store: CheckpointStore,
     signal: AbortSignal,
@@ -153,6 +178,7 @@ export class MachineCheckpoints implements Checkpointer {
         whilePaused: async (stop) => {
           group = await whilePaused?.(stop);
         },
+        ...(stays === undefined ? {} : { stays }),
       },
       { blobs, clock, targetBps: store.speedBps ?? this.#parts.linkBps, createDisk: this.#createDisk },
       signal,
@@ -176,7 +202,7 @@ export class MachineCheckpoints implements Checkpointer {
       bytes: taken.memory.sizeBytes,
       pauseMs: taken.pauseMs,
     });
-    return this.#complete(record, saved, taken);
+    return this.#complete(stays === true ? { ...record, standing: id } : record, saved, taken);
   }
 
   async #save(

@@ -31,6 +31,8 @@ export type TakeRequest = {
   readonly after?: { readonly id: string; readonly tableFile: string };
   /** Others may have to be paused, too, before this one goes on. */
   readonly whilePaused?: (signal: AbortSignal) => Promise<void>;
+  /** It does not go on when it has been paused; whoever asks lets it go on when this fails. */
+  readonly stays?: true;
 };
 
 export type TakeParts = PartTarget & { readonly createDisk: CreateDisk; readonly clock: Clock };
@@ -64,7 +66,7 @@ export function take(
 
 async function takeNow(
   vm: RunningVm,
-  { id, after, whilePaused }: TakeRequest,
+  { id, after, whilePaused, stays }: TakeRequest,
   parts: TakeParts,
   signal: AbortSignal,
 ): Promise<Taken> {
@@ -90,7 +92,8 @@ async function takeNow(
   memory.catch(() => {});
   try {
     await taker.listening();
-    const pauseMs = await pausedWhile(vm, join(vm.inside, name), parts.clock, stop, async () => {
+    const socket = join(vm.inside, name);
+    const pauseMs = await pausedWhile(vm, { socket, stays: stays === true }, parts.clock, stop, async () => {
       await backups.begin(stop);
       await whilePaused?.(stop);
     });
@@ -122,10 +125,10 @@ async function keepDisks(
   return disks;
 }
 
-/** Sends all of the machine to the socket; it is paused from when all was sent until `work` has ended. */
+/** Sends all of the machine to the socket; it is paused from when all was sent until `work` has ended, or for good. */
 async function pausedWhile(
   vm: RunningVm,
-  socket: string,
+  { socket, stays }: { readonly socket: string; readonly stays: boolean },
   clock: Clock,
   signal: AbortSignal,
   work: () => Promise<void>,
@@ -141,6 +144,7 @@ async function pausedWhile(
   using pause = watchPause(qmp);
   const sent = sentAll(qmp);
   let isStopped = false;
+  let isToStay = false;
   try {
     await qmp.execute("migrate", { uri: `unix:${socket}` }, signal);
     const hurry = clock.timer(patienceMs, () => {
@@ -150,9 +154,10 @@ async function pausedWhile(
     await sent.done(signal).finally(hurry);
     isStopped = true;
     await work();
+    isToStay = stays;
   } finally {
     sent.stop();
-    if (!qmp.closed.aborted) await goOn(qmp, isStopped);
+    if (!qmp.closed.aborted && !isToStay) await goOn(qmp, isStopped);
   }
   return pause.lasted();
 }
