@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { basename } from "node:path";
 import { before, test } from "node:test";
 import { whenSeen } from "#drivers/appliance/conformance.ts";
+import { millis } from "#base/units.ts";
 import type { BuiltGuest } from "#drivers/guest/port.ts";
-import { signal } from "../task/host.ts";
+import { clock, signal } from "../task/host.ts";
 import { subprocess } from "./guest-machine.ts";
 import { machineHost, machinePlanOf, tinyGuest } from "./machine-host.ts";
 import { vmPlan } from "./plans.ts";
@@ -57,4 +58,22 @@ test("a guest is reached by its neighbours under its own address, and by its hos
   assert.ok(await answers(basename(created.netns), "10.9.0.5", 5), "its host manager");
   await subprocess.check("ip", ["-n", beside.name, "addr", "add", "169.254.0.9/16", "dev", "seg0"], signal);
   assert.equal(await answers(beside.name, "169.254.0.1", 1), false);
+});
+
+test("a guest is reached by its host manager also after its host's lease was over for a while", async () => {
+  await using host = await machineHost(guest);
+  const { driver } = host;
+  const { interfaces } = vmPlan(guest.image);
+  const plan = machinePlanOf(guest, { interfaces });
+  await driver.create(plan, new Map(), signal);
+  const [created] = driver.observe();
+  assert.ok(created !== undefined);
+  await using _beside = await neighbour(created.netns, "10.9.0.6/24");
+  await driver.start(plan.id, signal);
+  await whenSeen(driver, plan.id, ({ vm }) => vm?.agent === "answers");
+  await driver.adapt(new Map([[plan.id, { leased: true }]]), signal);
+  await whenSeen(driver, plan.id, ({ state }) => state === "fenced");
+  driver.renewLease(millis(clock.monotonic() + 60_000));
+  await whenSeen(driver, plan.id, ({ state }) => state === "running");
+  assert.ok(await answers(basename(created.netns), "10.9.0.5", 20), "its host manager");
 });

@@ -53,14 +53,15 @@ sub unfence {
     syswrite $own->{open}{events}, "\n";
 }
 
-# All its interfaces but loopback, up or down; addresses stay.
+# All its interfaces but loopback, up or down; addresses stay. Bridges join others of them and are left: with them would
+# go the routes by which a host manager reaches a machine.
 sub set_links {
     my ($up) = @_;
     eval {
         open my $list, '<', '/proc/net/dev' or die;
         socket my $socket, 2, 2, 0 or die;
         for my $name (map { /^\s*([^\s:]+):/ ? $1 : () } <$list>) {
-            next if $name eq 'lo';
+            next if $name eq 'lo' || -d "/sys/class/net/$name/bridge";
             my $request = pack 'a16 s x22', $name, 0;
             ioctl $socket, 0x8913, $request or next;
             my $flags = unpack 'x16 s', $request;
