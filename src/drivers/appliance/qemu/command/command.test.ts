@@ -73,6 +73,15 @@ describe("qemuArguments()", () => {
     assert.ok(!has("microvm", "pci") && !has("microvm", "pvpanic"));
   });
 
+  it("gives a disk the same device however many processors there are, as what takes over its memory may have more", () => {
+    const disksOf = (vcpus: number): string[] =>
+      valuesOf("-device", { machine: "q35", vcpus, vcpusMax: 4 }).filter((value) =>
+        value.includes("virtio-blk"),
+      );
+    assert.match(disksOf(1)[0] ?? "", /"num-queues":1\b/);
+    assert.deepEqual(disksOf(1), disksOf(3));
+  });
+
   it("gives an emulated machine room for its processors' code, and an accelerated one none", () => {
     assert.deepEqual(valuesOf("-accel", { vcpusMax: 4 }), ["tcg,thread=multi,tb-size=64"]);
     assert.deepEqual(valuesOf("-accel", { accel: "kvm" }), ["kvm"]);

@@ -20,6 +20,9 @@ export function diskArguments(disk: DiskSpec, bus: "device" | "pci"): readonly s
     id: `disk-${disk.name}`,
     drive: layerNode(disk, 0),
     serial: disk.name,
+    // Left to itself it is as many as processors at the start. One that was given more since would have other devices
+    // than the one that takes over its memory, which begins with as many as it has by then.
+    ...(bus === "pci" ? { "num-queues": 1 } : {}),
   };
   return [
     ...nodes.toReversed().flatMap((pair) => pair.flatMap((node) => ["-blockdev", JSON.stringify(node)])),
