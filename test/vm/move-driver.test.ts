@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { hostId, ipv4Address } from "#base/ids.ts";
-import { mebibytes } from "#base/units.ts";
+import { mebibytes, millis } from "#base/units.ts";
 import { whenSeen } from "#drivers/appliance/conformance.ts";
 import { VmMoves } from "#drivers/appliance/qemu/move/moves.ts";
 import { moveStarter } from "#drivers/appliance/qemu/move/starter.ts";
@@ -16,13 +16,16 @@ import type { AppliancePlan, MovePlan } from "#protocol/host-plan.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 import { clock, hostOptions, signal } from "../task/host.ts";
 import { subprocess } from "./guest-machine.ts";
-import { machineHost, machinePlanOf, tinyGuest } from "./machine-host.ts";
+import { killQemu, machineHost, machinePlanOf, tinyGuest } from "./machine-host.ts";
 import type { MachineHost } from "./machine-host.ts";
 
 const loopback = ipv4Address("127.0.0.1");
 
 /** A host whose machines move. */
-async function movingHost(guest: Awaited<ReturnType<typeof tinyGuest>>): Promise<MachineHost> {
+async function movingHost(
+  guest: Awaited<ReturnType<typeof tinyGuest>>,
+  copyBytesPerSecond?: number,
+): Promise<MachineHost> {
   const { stateDir, log } = hostOptions();
   const make = layerMaker(subprocess);
   const layers = spooledLayers({
@@ -40,6 +43,7 @@ async function movingHost(guest: Awaited<ReturnType<typeof tinyGuest>>): Promise
     processes: systemProcesses(machineLayout()),
     clock,
     log,
+    ...(copyBytesPerSecond === undefined ? {} : { copyBytesPerSecond }),
   });
   moves.recover();
   return machineHost(guest, {
@@ -71,14 +75,9 @@ async function run(host: MachineHost, plan: AppliancePlan, script: string): Prom
   return output.trim();
 }
 
-test("a machine moves from one driver to another with its memory and its disk, and the first one is left clean", async () => {
-  const guest = await tinyGuest();
-  await using a = await movingHost(guest);
-  await using b = await movingHost(guest);
-  const base = machinePlanOf(guest);
-  assert.ok(base.vm !== undefined);
-  const plan = { ...base, vm: { ...base.vm, homeBytes: mebibytes(64) } };
-  const withMove = (move: MovePlan): AppliancePlan => ({ ...plan, vm: { ...plan.vm, move } });
+/** A machine with a disk that has just begun to run on `b`; resolves with what `b` was told of its move. */
+async function moved(a: MachineHost, b: MachineHost, plan: AppliancePlan): Promise<AppliancePlan> {
+  const withMove = (move: MovePlan): AppliancePlan => ({ ...plan, vm: { ...plan.vm!, move } });
   await a.driver.create(plan, new Map(), signal);
   await a.driver.start(plan.id, signal);
   await whenSeen(a.driver, plan.id, ({ vm }) => vm?.agent === "answers");
@@ -88,10 +87,6 @@ test("a machine moves from one driver to another with its memory and its disk, a
   const leaving = { side: "leaving", move, token, to: hostId("b"), toAddress: loopback } as const;
   const arriving = { side: "arriving", move, token, from: hostId("a"), fromAddress: loopback } as const;
   const { port: disksPort = 0 } = await until(a, withMove(leaving), ["serving"]);
-  // Held, nothing of it answers, which must keep nobody else waiting.
-  await a.driver.suspend(plan.id, signal);
-  await a.driver.move(withMove({ ...leaving, statePort: 1 }), signal);
-  await a.driver.resume(plan.id, signal);
   const there = withMove({ ...arriving, disksPort });
   await b.driver.create(there, new Map(), signal);
   await b.driver.start(plan.id, signal);
@@ -104,8 +99,49 @@ test("a machine moves from one driver to another with its memory and its disk, a
   assert.equal(left.phase, "sent", left.message);
   await whenSeen(b.driver, plan.id, ({ state }) => state === "running");
   assert.notEqual(a.driver.observe()[0]?.state, "running");
+  return there;
+}
+
+function planWithHome(guest: Awaited<ReturnType<typeof tinyGuest>>): AppliancePlan {
+  const plan = machinePlanOf(guest);
+  return { ...plan, vm: { ...plan.vm!, homeBytes: mebibytes(64) } };
+}
+
+test("a machine moves from one driver to another with its memory and its disk, and the first one is left clean", async () => {
+  const guest = await tinyGuest();
+  await using a = await movingHost(guest);
+  await using b = await movingHost(guest);
+  const plan = planWithHome(guest);
+  const there = await moved(a, b, plan);
   assert.equal((await until(b, there, ["local", "failed"])).phase, "local");
   await a.driver.destroy(plan.id, signal);
   await whenSeen(b.driver, plan.id, ({ vm }) => vm?.agent === "answers");
   assert.equal(await run(b, plan, "cat /tmp/here /home/here"), "remembered\nkept");
+});
+
+test("a machine that crashes while its disk is still coming boots from where all of that is, and then brings it here", async () => {
+  const guest = await tinyGuest();
+  await using a = await movingHost(guest);
+  await using b = await movingHost(guest, 256 * 1024);
+  const restart = { when: "always", backoffMsMin: millis(10), backoffMsMax: millis(20) } as const;
+  const plan = { ...planWithHome(guest), restart };
+  const there = await moved(a, b, plan);
+  await whenSeen(b.driver, plan.id, ({ vm }) => vm?.agent === "answers");
+  assert.equal(b.driver.observe()[0]?.vm?.move?.phase, "running-remote-disks");
+  assert.ok(killQemu(b.driver, plan.id));
+  await whenSeen(
+    b.driver,
+    plan.id,
+    ({ state, restarts, vm }) => state === "running" && restarts > 0 && vm?.agent === "answers",
+  );
+  assert.equal(await run(b, plan, "cat /home/here; echo more > /home/there; sync"), "kept");
+  assert.equal((await until(b, there, ["local", "failed"])).phase, "local");
+  await a.driver.destroy(plan.id, signal);
+  assert.ok(killQemu(b.driver, plan.id));
+  await whenSeen(
+    b.driver,
+    plan.id,
+    ({ state, restarts, vm }) => state === "running" && restarts > 1 && vm?.agent === "answers",
+  );
+  assert.equal(await run(b, plan, "cat /home/here /home/there"), "kept\nmore");
 });

@@ -25,7 +25,6 @@ import { insideDirectory } from "./command/spec.ts";
 import { execInGuest } from "./guest-exec.ts";
 import { machinePlan, slotPlan } from "./inner-plan.ts";
 import { Machine } from "./machine.ts";
-import type { Mover } from "./mover.ts";
 import { MachinePlace, machinesIn } from "./place.ts";
 import { MachineResizes } from "./resize/machine-resizes.ts";
 import { abortable } from "./qmp.ts";
@@ -42,7 +41,6 @@ export type QemuDriverOptions = StartParts & {
   /** Makes the slots of machines and serves all other appliances by itself; with `hooks` of this driver. */
   readonly tasks: (hooks: MachineHooks) => TaskDriver;
   readonly acceleration: Acceleration;
-  readonly mover?: Mover;
   readonly clock: Clock;
   readonly log: Log;
 };
@@ -95,6 +93,10 @@ export class QemuDriver implements ApplianceDriver {
     });
     this.#tasks.onChange(() => this.#look());
     options.mover?.onChange(() => this.#onChange());
+    options.mover?.onBootable((id) => {
+      const machine = this.#machines.get(id);
+      if (machine !== undefined && this.#tasks.slotOf(id) !== undefined) this.#start.bootNext(machine);
+    });
   }
 
   get capabilities(): ReadonlySet<ApplianceCapability> {

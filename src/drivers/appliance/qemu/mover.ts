@@ -1,4 +1,5 @@
 import type { ApplianceId } from "#base/ids.ts";
+import type { MachineSpec } from "./command/spec.ts";
 import type { MovePlan } from "#protocol/host-plan.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 import type { RunningVm } from "./vm.ts";
@@ -14,6 +15,10 @@ export interface Mover {
   ): Promise<void>;
   /** It must not run here (any more), whatever else is said: it has left, or has not arrived. */
   isElsewhere(id: ApplianceId): boolean;
+  /** As it can boot now: disks that have not come yet are read from where they are. */
+  bootable(id: ApplianceId, spec: MachineSpec): MachineSpec;
+  /** What it can boot from is about to change: nothing goes on before the listener has returned. */
+  onBootable(listener: (id: ApplianceId) => void): void;
   report(id: ApplianceId): MoveReport | undefined;
   /** Its machine is gone from here. */
   forget(

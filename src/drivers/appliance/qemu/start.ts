@@ -14,6 +14,7 @@ import { writeLaunch } from "./launch.ts";
 import type { Machine } from "./machine.ts";
 import type { MachineRecord } from "./record.ts";
 import { specOf } from "./spec-of.ts";
+import type { Mover } from "./mover.ts";
 import type { Starter } from "./starter.ts";
 import type { MachineStorage } from "./storage.ts";
 
@@ -22,6 +23,7 @@ export type StartParts = {
   readonly storage: MachineStorage;
   /** In this order. */
   readonly starters?: readonly Starter[];
+  readonly mover?: Mover;
   /** Public keys of the host manager's own, which log in to every guest. */
   readonly hostKeys: readonly string[];
   /** Of this host's processors, for emulated machines. */
@@ -129,11 +131,12 @@ export class MachineStart {
     const { blobs, clockKhz } = this.#parts;
     const at = { directory: place.directory, uid };
     const context = writeContextDisk(at, contextOf(record, { ...this.#parts, networks: this.networks }));
-    return specOf(record, [...(record.disks ?? []), context], {
+    const spec = specOf(record, [...(record.disks ?? []), context], {
       inside: (file) => place.inside(file),
       blobFile: ({ digest }) => blobs.path(digest),
       clockKhz,
     });
+    return this.#parts.mover?.bootable(record.plan.id, spec) ?? spec;
   }
 
   #slot(id: ApplianceId): { readonly uid: number; readonly netns: string } {

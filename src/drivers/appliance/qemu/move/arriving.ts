@@ -6,7 +6,7 @@ import type { MoveReport } from "#protocol/host-report.ts";
 import { oneAtATime } from "../turns.ts";
 import type { Background } from "./background.ts";
 import { bringHome } from "./homecoming.ts";
-import { runState } from "./migration-status.ts";
+import { queryMigration, runState } from "./migration-status.ts";
 import { socketNames } from "./ports.ts";
 import type { MachinePlace, MoveParts } from "./ports.ts";
 import { arrivalOf, continueHere, listenForState } from "./receive.ts";
@@ -24,6 +24,8 @@ export type ArrivingNews = {
   readonly changed: () => void;
   readonly phase: (id: ApplianceId, phase: MoveReport["phase"]) => void;
   readonly progress: (id: ApplianceId, share: number) => void;
+  /** What it can boot from is not what it was. */
+  readonly bootable: (id: ApplianceId) => void;
 };
 
 const lookMs = millis(20);
@@ -36,7 +38,8 @@ const beforeRun = new Set<MoveReport["phase"]>(["listening", "receiving", "recei
  *         └─────────────┴─────────────┴──(its QEMU ended)──► failed: nothing here could ever continue
  *
  * It never continues by itself, and what is durable before it does is that it may have. The word comes from the leaving
- * side at once, or with the next plan.
+ * side at once, or with the next plan. Should its QEMU end while its disks are still coming, it boots from where they
+ * are: each of them there, until all of it is here.
  */
 export class ArrivingSide {
   readonly #parts: MoveParts;
@@ -107,6 +110,9 @@ export class ArrivingSide {
     if (vm === undefined) {
       if (beforeRun.has(record.phase) && !this.#background.isBusy(id))
         this.#fail(record, "its QEMU has ended");
+      // The next one is to find them.
+      if (record.phase === "running-remote-disks" && record.disksRelay !== undefined)
+        await this.#keepDisks(place, record, plan, signal);
       return;
     }
     if (vm.disks.length > 0) await this.#keepDisks(place, record, plan, signal);
@@ -169,15 +175,30 @@ export class ArrivingSide {
 
   async #settle(vm: RunningVm, signal: AbortSignal): Promise<void> {
     const { id } = vm;
+    this.#news.bootable(id);
     const state = await runState(vm.qmp, signal);
+    // It began for a state that another one has got already.
+    if (state === "inmigrate" && (await queryMigration(vm.qmp, signal)).status === "none") {
+      await vm.qmp.execute("quit", {}, signal);
+      return;
+    }
     if (state === "paused" || state === "inmigrate") await continueHere(vm.qmp, signal);
     this.#news.changed();
     await oneAtATime(vm.qmp, async () => {});
-    await bringHome(vm, this.#parts, (share) => this.#news.progress(id, share), signal);
-    const { disksRelay, stateRelay, ...record } = this.#record(id);
+    const told = {
+      progress: (share: number) => this.#news.progress(id, share),
+      isHere: (disk: string) => {
+        const before = this.#record(id);
+        this.#records.save({ ...before, disksHere: [...(before.disksHere ?? []), disk] });
+        this.#news.bootable(id);
+      },
+    };
+    await bringHome(vm, this.#parts, told, signal);
+    const { disksRelay, stateRelay, disksHere: _all, ...record } = this.#record(id);
     this.#stop(disksRelay);
     this.#stop(stateRelay);
     this.#records.save({ ...record, phase: "local" });
+    this.#news.bootable(id);
     this.#news.phase(id, "local");
   }
 

@@ -4,9 +4,12 @@ import type { Clock } from "#base/runtime.ts";
 import { isNumber, isText, listOf, optional, readJson, shape } from "#base/shape.ts";
 import { millis } from "#base/units.ts";
 import type { Qmp, RunningVm, VmDisk } from "../vm.ts";
+import { oneAtATime } from "../turns.ts";
+import { runState } from "./migration-status.ts";
 import { remoteNode } from "./ports.ts";
 
 const lookMs = millis(100);
+const soonMs = millis(5);
 const jobOf = (disk: string): string => `home-${disk}`;
 
 const isJobs = listOf(
@@ -47,6 +50,15 @@ const jobIn = (job: {
   error: job.error,
 });
 
+export type HomecomingNews = {
+  readonly progress: (share: number) => void;
+  /**
+   * All of a disk is here, durably, and its machine stands still: from when this returns it may be written to here
+   * alone, so that what boots its machine anew must have been told by then.
+   */
+  readonly isHere: (disk: string) => void;
+};
+
 /**
  * Brings a running machine's disks here from the host it left, one after the other, while it writes: what it writes is
  * on both sides until it is switched over. Only the layer that it writes into is copied; what is below is here
@@ -55,11 +67,12 @@ const jobIn = (job: {
 export async function bringHome(
   vm: RunningVm,
   parts: { readonly clock: Clock; readonly copyBytesPerSecond?: number },
-  onProgress: (share: number) => void,
+  news: HomecomingNews,
   signal: AbortSignal,
 ): Promise<void> {
   for (const [at, disk] of vm.disks.entries()) {
-    await bringOne(vm, disk, parts, (share) => onProgress((at + share) / vm.disks.length), signal);
+    const progress = (share: number): void => news.progress((at + share) / vm.disks.length);
+    await bringOne(vm, disk, parts, { ...news, progress }, signal);
   }
 }
 
@@ -67,7 +80,7 @@ async function bringOne(
   vm: RunningVm,
   disk: VmDisk,
   { clock, copyBytesPerSecond }: { readonly clock: Clock; readonly copyBytesPerSecond?: number },
-  onProgress: (share: number) => void,
+  news: HomecomingNews,
   signal: AbortSignal,
 ): Promise<void> {
   const { qmp } = vm;
@@ -97,10 +110,10 @@ async function bringOne(
     const state = (await jobsOf(qmp, signal)).get(job);
     if (state === undefined)
       throw new ConsortError("driver_failed", `Cannot bring ${disk.name} here: its copy is gone`);
-    onProgress(state.total === 0 ? 0 : state.done / state.total);
-    if (state.status === "ready") await qmp.execute("job-complete", { id: job }, signal);
+    news.progress(state.total === 0 ? 0 : state.done / state.total);
+    if (state.status === "ready") await switchOver(qmp, job, clock, () => news.isHere(disk.name), signal);
     if (state.status !== "concluded") {
-      await clock.sleep(state.status === "running" ? lookMs : millis(5), signal);
+      await clock.sleep(state.status === "running" ? lookMs : soonMs, signal);
       continue;
     }
     await qmp.execute("job-dismiss", { id: job }, signal);
@@ -112,6 +125,30 @@ async function bringOne(
       await qmp.execute("blockdev-del", { "node-name": `${remote}-file` }, signal);
     return;
   }
+}
+
+/** Both sides of the copy are alike, and flushed, while the machine stands still: either would do should it end then. */
+function switchOver(
+  qmp: Qmp,
+  job: string,
+  clock: Clock,
+  isHere: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  return oneAtATime(qmp, async () => {
+    const ran = (await runState(qmp, signal)) === "running";
+    await qmp.execute("stop", {}, signal);
+    try {
+      isHere();
+      await qmp.execute("job-complete", { id: job }, signal);
+      const isOver = async (): Promise<boolean> =>
+        ((await jobsOf(qmp, signal)).get(job)?.status ?? "concluded") === "concluded";
+      while (!(await isOver())) await clock.sleep(soonMs, signal);
+    } finally {
+      // Also when this manager ends: the next one may take its time.
+      if (ran) await qmp.execute("cont", {}, qmp.closed);
+    }
+  });
 }
 
 /** The local layer, empty, under the disk's own name. QEMU makes it, so that it is its user's. */

@@ -8,6 +8,8 @@ import { Background } from "./background.ts";
 import { LeavingSide } from "./leaving.ts";
 import type { MachinePlace, MoveParts } from "./ports.ts";
 import { MoveRecords } from "./record.ts";
+import { withRemoteDisks } from "./remote-disks.ts";
+import type { MachineSpec } from "../command/spec.ts";
 import type { RunningVm } from "../vm.ts";
 
 /** Here it runs as if it had never moved. */
@@ -32,6 +34,7 @@ export class VmMoves {
   readonly #live = new Map<ApplianceId, { phase?: MoveReport["phase"]; progress?: number }>();
   #changed: () => void = () => {};
   #sent: (id: ApplianceId, move: string) => void = () => {};
+  #bootable: (id: ApplianceId) => void = () => {};
 
   constructor(parts: MoveParts) {
     this.#records = new MoveRecords(parts.directory);
@@ -50,7 +53,9 @@ export class VmMoves {
       this.#sent(id, move);
     };
     this.#leaving = new LeavingSide(parts, this.#records, this.#background, { changed, progress, sent });
-    this.#arriving = new ArrivingSide(parts, this.#records, this.#background, { changed, progress, phase });
+    const bootable = (id: ApplianceId): void => this.#bootable(id);
+    const news = { changed, progress, phase, bootable };
+    this.#arriving = new ArrivingSide(parts, this.#records, this.#background, news);
   }
 
   /** Called once, first. */
@@ -103,6 +108,18 @@ export class VmMoves {
   isHandedOver(id: ApplianceId): boolean {
     const record = this.#records.get(id);
     return (record?.side === "leaving" && record.phase === "sending") || this.isElsewhere(id);
+  }
+
+  /** As it can boot now: disks that have not come yet are read from where they are. */
+  bootable(id: ApplianceId, spec: MachineSpec): MachineSpec {
+    const record = this.#records.get(id);
+    if (record?.side !== "arriving" || record.phase !== "running-remote-disks") return spec;
+    return withRemoteDisks(spec, new Set(record.disksHere));
+  }
+
+  /** What it can boot from is about to change. */
+  onBootable(listener: (id: ApplianceId) => void): void {
+    this.#bootable = listener;
   }
 
   report(id: ApplianceId): MoveReport | undefined {

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { ApplianceId } from "#base/ids.ts";
-import { exactly, isFlag, isNumber, isText, oneOf, optional } from "#base/shape.ts";
+import { exactly, isFlag, isNumber, isText, listOf, oneOf, optional } from "#base/shape.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 import { fileNameOf } from "./ports.ts";
 import type { Relay } from "./relays.ts";
@@ -31,6 +31,8 @@ export type MoveRecord = {
   readonly disksRelay?: Relay;
   /** Arriving: it can begin before all of its memory is there. */
   readonly postcopy?: true;
+  /** Arriving: what is written to these goes to this host alone, from when this is written down. */
+  readonly disksHere?: readonly string[];
   readonly downtimeMs?: number;
   /** Leaving: what its QEMU was started with. */
   readonly bootMemoryBytes?: number;
@@ -56,6 +58,7 @@ const isRecord = exactly({
   stateRelay: optional(isRelay),
   disksRelay: optional(isRelay),
   postcopy: optional(isFlag),
+  disksHere: optional(listOf(isText)),
   downtimeMs: optional(isNumber),
   bootMemoryBytes: optional(isNumber),
   message: optional(isText),

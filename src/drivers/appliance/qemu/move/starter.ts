@@ -1,10 +1,10 @@
 import { ConsortError } from "#base/errors.ts";
-import type { DiskSpec, MachineSpec } from "../command/spec.ts";
+import type { MachineSpec } from "../command/spec.ts";
 import { insideDirectory } from "../command/spec.ts";
 import type { Beginning, Starter, StartWay } from "../starter.ts";
 import type { VmMoves } from "./moves.ts";
-import { remoteNode, remoteSource } from "./ports.ts";
 import type { MachinePlace } from "./ports.ts";
+import { withRemoteDisks } from "./remote-disks.ts";
 
 /** Starts machines that come from another host: they wait for their state, with their disks where they were. */
 export function moveStarter(moves: Pick<VmMoves, "beforeStart">): Starter {
@@ -19,7 +19,11 @@ export function moveStarter(moves: Pick<VmMoves, "beforeStart">): Starter {
       const { bootMemoryBytes = spec.memoryBytes } = move;
       return {
         start: record.start,
-        spec: { ...arrivingSpec(spec, { incoming, remote }), memoryBytes: bootMemoryBytes },
+        // One that has run here already is told by its record which of its disks are where.
+        spec: {
+          ...(incoming ? arrivingSpec(spec, { incoming, remote }) : spec),
+          memoryBytes: bootMemoryBytes,
+        },
         // It goes on when the other side's word has come, which its mover waits for.
         async bringUp(vm, stop) {
           if (!incoming) await vm.qmp.execute("cont", {}, stop);
@@ -41,12 +45,5 @@ export function arrivingSpec(
   spec: MachineSpec,
   { incoming, remote }: { readonly incoming: boolean; readonly remote: boolean },
 ): MachineSpec {
-  return { ...spec, incoming, disks: remote ? spec.disks.map(remoteDisk) : spec.disks };
-}
-
-function remoteDisk(disk: DiskSpec): DiskSpec {
-  if (disk.readOnly) return disk;
-  const [top, ...below] = disk.layers;
-  const source = remoteSource(insideDirectory, disk.name);
-  return { ...disk, topNode: remoteNode(disk.name), layers: [{ ...top, source }, ...below] };
+  return { ...(remote ? withRemoteDisks(spec) : spec), incoming };
 }
