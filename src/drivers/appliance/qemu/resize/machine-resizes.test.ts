@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ConsortError } from "#base/errors.ts";
 import { applianceId, applianceName, ensembleName } from "#base/ids.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
@@ -9,10 +10,14 @@ import type { RunningVm } from "../vm.ts";
 import { MachineResizes } from "./machine-resizes.ts";
 
 const db = applianceId(ensembleName("shop"), applianceName("db"));
-const running = { status: "running" } as unknown as GuestState;
+const isRunning = { status: "running" } as unknown as GuestState;
 
 /** A machine whose slot is held, so that its guest cannot do its part, and what was told of it. */
-function held(): { resizes: MachineResizes; told: () => number; pass: (ms: number) => void } {
+function held(running: () => RunningVm = () => ({}) as unknown as RunningVm): {
+  resizes: MachineResizes;
+  told: () => number;
+  pass: (ms: number) => void;
+} {
   let [changes, nowMs] = [0, 0];
   const plan = {
     id: db,
@@ -23,8 +28,8 @@ function held(): { resizes: MachineResizes; told: () => number; pass: (ms: numbe
     id: db,
     record: { plan } as unknown as MachineRecord,
     save: () => {},
-    running: () => ({}) as unknown as RunningVm,
-    guest: running,
+    running,
+    guest: isRunning,
     closing: new AbortController().signal,
   };
   const resizes = new MachineResizes({
@@ -58,5 +63,14 @@ test("a size that a guest refused is asked of it again after a minute", async ()
   await assert.rejects(resizes.adapt(smaller, signal));
   pass(60_001);
   await assert.rejects(resizes.adapt(smaller, signal));
+  assert.equal(told(), 2);
+});
+
+test("a QEMU that ended while its guest was asked is no refusal: the next one is asked at once", async () => {
+  const lost = new ConsortError("unavailable", "Cannot execute balloon: the line is lost");
+  const { resizes, told } = held(() => {
+    throw lost;
+  });
+  for (let asked = 0; asked < 2; asked++) await assert.rejects(resizes.adapt(smaller, signal), lost);
   assert.equal(told(), 2);
 });

@@ -1,4 +1,4 @@
-import { ConsortError } from "#base/errors.ts";
+import { codeOf, ConsortError } from "#base/errors.ts";
 import { digest } from "#base/digest.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { Clock } from "#base/runtime.ts";
@@ -102,7 +102,9 @@ export class MachineResizes {
       await this.#resizeGuest(machine, change);
       this.#refused.delete(machine);
     } catch (cause) {
-      this.#refused.set(machine, { to: digest(change.to), atMs: clock.monotonic(), cause });
+      // Its QEMU has ended meanwhile, which is no answer: the next one is asked.
+      if (codeOf(cause) !== "unavailable")
+        this.#refused.set(machine, { to: digest(change.to), atMs: clock.monotonic(), cause });
       throw cause;
     } finally {
       this.#under.delete(id);
