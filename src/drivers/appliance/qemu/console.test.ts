@@ -45,3 +45,28 @@ test("GuestConsole shares one line among all who look at it, and gives it back w
     { code: "unavailable" },
   );
 });
+
+test("GuestConsole stays open for who comes while it is given back by another", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "console-"));
+  const callers: Socket[] = [];
+  const server = createServer((socket) => {
+    callers.push(socket);
+    socket.on("data", () => socket.write("still here"));
+  });
+  await new Promise<void>((resolve) => server.listen(join(directory, "console"), resolve));
+  const line = new GuestConsole(join(directory, "console"));
+  const first = new AbortController();
+  try {
+    await line.open(() => {}, first.signal);
+    first.abort();
+    const heard = Promise.withResolvers<string>();
+    const next = await line.open((chunk) => heard.resolve(String(chunk)), new AbortController().signal);
+    await new Promise<void>((resolve) => callers[0]?.once("close", () => resolve()));
+    next.write(Buffer.from("ls"));
+    assert.equal(await Promise.race([heard.promise, next.ended]), "still here");
+  } finally {
+    for (const caller of callers) caller.destroy();
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(directory, { recursive: true });
+  }
+});

@@ -29,8 +29,7 @@ export class GuestConsole {
       if (this.#readers.size === 0) this.close();
     };
     try {
-      this.#socket ??= this.#connect();
-      const socket = await this.#socket;
+      const socket = await (this.#socket ?? this.#begin());
       signal.throwIfAborted();
       signal.addEventListener("abort", leave, { once: true });
       return { write: (chunk) => void socket.write(chunk), ended: ended.promise };
@@ -50,18 +49,26 @@ export class GuestConsole {
     );
   }
 
+  #begin(): Promise<Socket> {
+    const socket = this.#connect();
+    this.#socket = socket;
+    // One that was left may be over only when the next has begun.
+    const isOver = (): void => {
+      if (this.#socket !== socket) return;
+      this.#socket = undefined;
+      for (const { ended } of this.#readers) ended();
+      this.#readers.clear();
+    };
+    socket.then((open) => open.once("close", isOver), isOver);
+    return socket;
+  }
+
   async #connect(): Promise<Socket> {
     const socket = await connectUnix(this.#path, new AbortController().signal).catch((cause: unknown) => {
-      this.#socket = undefined;
       throw new ConsortError("unavailable", "Cannot open the console: its machine does not run", { cause });
     });
     socket.on("data", (chunk: Buffer) => {
       for (const { hear } of this.#readers) hear(chunk);
-    });
-    socket.once("close", () => {
-      this.#socket = undefined;
-      for (const { ended } of this.#readers) ended();
-      this.#readers.clear();
     });
     return socket;
   }
