@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { applianceId, applianceName, ensembleName, hostId } from "#base/ids.ts";
-import type { HostId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
 import {
   afterStep,
+  checkNotMoving,
   moveOf,
   nextStep,
   ownerOf,
@@ -105,6 +106,13 @@ describe("nextStep()", () => {
     assert.equal(stateAfter({ ...begun, state: "cancelled" }, both), "back");
     assert.equal(stateAfter(begun, { ...leaving("sent"), arriving: told("arriving", "received") }), "sent");
     assert.equal(stateAfter({ ...begun, state: "sent" }, both), "sent");
+  });
+
+  it("keeps a machine as it is until it is settled, and only that one", () => {
+    const record = { moves: { "shop/db": {} } } as unknown as EnsembleRecord;
+    const check = (id: string) => checkNotMoving(record, [id as ApplianceId], "resize shop");
+    assert.throws(() => check("shop/db"), { code: "conflict", message: /^Cannot resize shop: shop\/db is/ });
+    assert.doesNotThrow(() => check("shop/web"));
   });
 
   it("goes on there after a cancel that came too late", () => {

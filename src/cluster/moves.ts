@@ -1,3 +1,4 @@
+import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Bytes } from "#base/units.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
@@ -166,6 +167,20 @@ export function afterStep(record: EnsembleRecord, id: ApplianceId, step: MoveSte
   const paths = [...record.paths.filter((path) => !isOf(path)), ...move.pathsBefore];
   const after = { ...without, placements, paths, leaving: leavingAfter(record, placements) };
   return { ...after, unleased: unleasedAfter(record, after) };
+}
+
+/**
+ * Throws `conflict` while one of them moves: it has two hosts then, and may have to go back, so neither its size nor
+ * whether it is held can change.
+ */
+export function checkNotMoving(
+  { moves = {} }: Pick<EnsembleRecord, "moves">,
+  ids: readonly ApplianceId[],
+  what: string,
+): void {
+  const moving = ids.find((id) => moves[id] !== undefined);
+  if (moving === undefined) return;
+  throw new ConsortError("conflict", `Cannot ${what}: ${moving} is being moved, wait until it is settled`);
 }
 
 export function withoutMove(record: EnsembleRecord, id: ApplianceId): EnsembleRecord {

@@ -48,6 +48,15 @@ describe("decideSteps()", () => {
     assert.deepEqual([steps.create.map((one) => one.id), steps.destroy], [[id("web")], [id("db")]]);
   });
 
+  it("destroys what has left in an earlier move when the machine comes back, and nothing that is of this move", () => {
+    const left = { vm: { move: { move: "m1", side: "leaving", phase: "sent" } } as VmReport };
+    const coming = (move: string): AppliancePlan =>
+      wanted("web", { kind: "vm", vm: { ...samplePlan, move: { side: "arriving", move } } as VmPlan });
+    const there = seen("web", left);
+    assert.deepEqual(decideSteps(plan(coming("m2")), [there], new Set(), plenty).destroy, [id("web")]);
+    assert.deepEqual(decideSteps(plan(coming("m1")), [there], new Set(), plenty).destroy, []);
+  });
+
   it("destroys an appliance of another generation first, and creates it once it is gone", () => {
     const desired = plan(wanted("web", { generation: "g2" }));
     const first = decideSteps(desired, [seen("web")], new Set(), plenty);

@@ -65,11 +65,13 @@ export function decideSteps(
 
 /**
  * It has left in a move, or has not come: what is here cannot go on. Where the plan speaks of no move any more, and of
- * nobody else who may still run it, it begins anew.
+ * nobody else who may still run it, it begins anew; and so does one that comes back before it was removed here.
  */
 function isOfThePast(appliance: AppliancePlan, { vm }: ApplianceObservation): boolean {
   const move = vm?.move;
-  if (move === undefined || appliance.held === true || appliance.vm?.move !== undefined) return false;
+  if (move === undefined || appliance.held === true) return false;
+  const wanted = appliance.vm?.move;
+  if (wanted !== undefined && (wanted.move === move.move || wanted.side === "leaving")) return false;
   if (move.side === "leaving") return move.phase === "sent";
   return move.phase !== "running-remote-disks" && move.phase !== "local";
 }

@@ -1,10 +1,12 @@
 import { withDeadline } from "#base/deadline.ts";
 import { codeOf, messageOf } from "#base/errors.ts";
+import { applianceId } from "#base/ids.ts";
 import type { HostId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import { Wake } from "#base/wake.ts";
 import { checkFits } from "#cluster/adjust-admission.ts";
 import type { ClusterContext } from "#cluster/context.ts";
+import { checkNotMoving } from "#cluster/moves.ts";
 import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { relayExec } from "#cluster/relay.ts";
@@ -127,6 +129,8 @@ export class StrategyReconciler {
         const message = `${done} (${summary})`;
         if (changed.length === 0) return { writes: [], result: { outcome: "acted", message, runs } };
         const adjusted = { ...before.ensemble, adjustments };
+        const ids = changed.map((name) => applianceId(before.ensemble.name, name));
+        checkNotMoving(before, ids, `adapt ${ensemble}`);
         checkFits(before, adjusted, "adapt", facts());
         const value: EnsembleRecord = { ...before, ensemble: adjusted, revision: before.revision + 1 };
         return {
