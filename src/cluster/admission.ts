@@ -132,7 +132,11 @@ function pinnedBy(
 export function checkHolds(before: EnsembleRecord, facts: AdmissionFacts): void {
   const { name } = before.ensemble;
   // A host that is silent now is no reason: it gets its plan when it is back.
-  const problem = { ...mappingProblem(before.ensemble, facts), unusableHosts: new Set<HostId>() };
+  const problem = {
+    ...mappingProblem(before.ensemble, facts),
+    unusableHosts: new Set<HostId>(),
+    absent: new Set(before.over ?? []),
+  };
   const finding = lintMapping(problem, { placements: placementsOf(before), paths: before.paths })[0];
   if (finding === undefined) return;
   throw new ConsortError(

@@ -84,6 +84,22 @@ describe("suspend to disk", () => {
     assert.equal(down.state, "done", down.message);
   });
 
+  it("is called back as long as it is not saved, and then hinders no other change from being called back", async () => {
+    using made = await cloud();
+    const [from = ""] = hostsOfDb(made);
+    const { id } = await made.cluster.suspendToDisk("shop", ["db"], never);
+    made.kill(from);
+    await made.cluster.cancel(id as never, never);
+    made.startHost(from);
+    assert.equal((await made.ended(await made.cluster.suspend("shop", ["web"], never))).state, "done");
+    assert.deepEqual([hostsOfDb(made), (await status(made))?.state], [[from], "running"]);
+    assert.equal((await toDisk(made)).state, "done");
+    for (const host of made.machines.keys()) made.kill(host);
+    const resumed = await made.cluster.resume("shop", ["web"], never);
+    await made.cluster.cancel(resumed.id as never, never);
+    assert.equal((await status(made))?.message, "on disk");
+  });
+
   it("tells why it could not be saved, and the machine runs on", async () => {
     using made = await cloud();
     const [from = ""] = hostsOfDb(made);
