@@ -15,7 +15,6 @@ const shared: readonly Place[] = [
 const ofKind = {
   tiny: [
     ["tiny-init.sh", "init", 0o755],
-    ["tiny-identity-changed.sh", "usr/lib/consort/identity-changed", 0o755],
     ["tiny-lease.sh", "usr/lib/consort/lease", 0o755],
     ["tiny-shutdown.sh", "sbin/shutdown", 0o755],
   ],

@@ -24,7 +24,7 @@ import type { StartWay } from "./starter.ts";
 import type { Qmp, QmpEvent, RunningVm } from "./vm.ts";
 
 /** Between two attempts to reach a QEMU that has only just begun. */
-const reachAgainMs = millis(10);
+const reachAgainMs = millis(2);
 /** A QEMU that is held (fenced, suspended) takes connections but greets nobody. */
 const greetMsMax = 5_000;
 const outputTailBytes = 16_384;

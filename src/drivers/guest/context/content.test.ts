@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -16,14 +16,19 @@ import { inputsOf } from "./context.fixture.ts";
 import { sshHostKeyOf } from "./identity.ts";
 import { quoted } from "./steps.ts";
 
-/** What `tar` unpacks, by name. */
-function unpacked(archive: Uint8Array): { readonly steps: string; readonly read: (name: string) => string } {
+/** What `tar` unpacks: its steps, and by its path what it puts there. */
+function unpacked(archive: Uint8Array): { readonly steps: string; readonly read: (path: string) => string } {
   const directory = mkdtempSync(join(tmpdir(), "consort-test-context-"));
   try {
     execFileSync("tar", ["-x", "-f", "-", "-C", directory], { input: archive });
-    const names = execFileSync("ls", [directory]).toString().trim().split("\n");
-    const all = new Map(names.map((name) => [name, readFileSync(join(directory, name), "utf8")]));
-    return { steps: all.get("steps") ?? "", read: (name) => all.get(name) ?? "" };
+    const steps = readFileSync(join(directory, "steps"), "utf8");
+    const number = /^files '(\d+)' /m.exec(steps)?.[1] ?? "";
+    const tree = join(directory, "tree");
+    mkdirSync(tree);
+    execFileSync("tar", ["-x", "-f", join(directory, number), "-C", tree]);
+    const paths = execFileSync("find", [tree, "-type", "f"]).toString().trim().split("\n");
+    const all = new Map(paths.map((path) => [path.slice(tree.length), readFileSync(path, "utf8")]));
+    return { steps, read: (path) => all.get(path) ?? "" };
   } finally {
     rmSync(directory, { recursive: true });
   }
@@ -57,11 +62,17 @@ test("the same inputs give the same bytes", () => {
 });
 
 test("what lookups it is to make comes from the network's own name server", () => {
-  const { steps, read } = unpacked(guestContext(inputsOf({}, { hostname: "db" }, true)).archive);
-  const number = /file '(\d+)' '\/etc\/resolv.conf'/.exec(steps)?.[1] ?? "";
-  assert.equal(read(number), "search shop.consort\nnameserver 10.9.0.1\n");
-  const hosts = /file '(\d+)' '\/etc\/hosts'/.exec(steps)?.[1] ?? "";
-  assert.equal(read(hosts), "127.0.0.1 localhost\n10.9.0.5 db.shop.consort db\n");
+  const { read } = unpacked(guestContext(inputsOf({}, { hostname: "db" }, true)).archive);
+  assert.equal(read("/etc/resolv.conf"), "search shop.consort\nnameserver 10.9.0.1\n");
+  assert.equal(read("/etc/hosts"), "127.0.0.1 localhost\n10.9.0.5 db.shop.consort db\n");
+});
+
+test("a file is put at its path, however long that is", () => {
+  const [short, long] = ["/srv/a b'c", `/srv/${"long/".repeat(30)}x`];
+  const files = [short, long].map((path) => ({ path, content: "text", mode: 0o640 }));
+  const { steps, read } = unpacked(guestContext(inputsOf({ files })).archive);
+  assert.equal(read(short), "text");
+  assert.match(steps, new RegExp(`^file '\\d+' '${long}' '640' `, "m"));
 });
 
 test("any word reaches a shell as it is", () => {

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { diskSerials } from "#drivers/image/layers/serials.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { ContextFacts } from "./content.ts";
+import { longestTarPath, tarArchive } from "./tar.ts";
 import type { TarFile } from "./tar.ts";
 
 /** One word for a POSIX shell, whatever is in it (but NUL). */
@@ -19,6 +20,24 @@ export function commandScript(plan: Pick<AppliancePlan, "command" | "env" | "dir
     "",
   ];
   return lines.join("\n");
+}
+
+/** A file that is to be at that absolute path inside the guest. */
+const placed = (path: string, mode: number, content: string | Uint8Array): TarFile => ({
+  path: path.slice(1),
+  mode,
+  content: typeof content === "string" ? Buffer.from(content) : content,
+});
+
+/** What every guest has of its own, and what its plan puts there. */
+function placedFiles(facts: ContextFacts): readonly TarFile[] {
+  const keys = facts.authorizedKeys.map((key) => `${key}\n`).join("");
+  return [
+    placed("/etc/hosts", 0o644, facts.hosts),
+    placed("/root/.ssh/authorized_keys", 0o600, keys),
+    ...(facts.resolvConf === undefined ? [] : [placed("/etc/resolv.conf", 0o644, facts.resolvConf)]),
+    ...facts.plan.files.map(({ path, mode, content }) => placed(path, mode, content)),
+  ];
 }
 
 /** The script of a context, and the files that it refers to by their numbers. */
@@ -39,16 +58,25 @@ export function steps(facts: ContextFacts): { readonly script: string; readonly 
   step("entropy", kept(Buffer.from(facts.entropy, "hex")));
   step("machine_id", identity.machineId);
   step("host", plan.vm.hostname);
-  step("file", kept(facts.hosts), "/etc/hosts", "644");
   const { dropbear, openSsh, publicKey } = identity.sshHostKey;
-  step("ssh_host_key", kept(Buffer.from(dropbear, "base64")), kept(openSsh), kept(`${publicKey}\n`));
-  step("authorized_keys", kept(facts.authorizedKeys.map((key) => `${key}\n`).join("")));
+  const ofDropbear = [
+    placed("/etc/dropbear/dropbear_ed25519_host_key", 0o600, Buffer.from(dropbear, "base64")),
+  ];
+  const ofOpenSsh = [
+    placed("/etc/ssh/ssh_host_ed25519_key", 0o600, openSsh),
+    placed("/etc/ssh/ssh_host_ed25519_key.pub", 0o644, `${publicKey}\n`),
+  ];
+  step("ssh_host_key", kept(tarArchive(ofDropbear)), kept(tarArchive(ofOpenSsh)));
   for (const { name, mac, address, prefixLength, network } of plan.interfaces)
     step("interface", name, mac, `${address}/${prefixLength}`, facts.networks.get(network)?.mtu ?? 1400);
-  if (facts.resolvConf !== undefined) step("file", kept(facts.resolvConf), "/etc/resolv.conf", "644");
   for (const { serial, path, type, options } of facts.mounts) step("filesystem", serial, path, type, options);
   if (facts.swap) step("swap", diskSerials.swap);
-  for (const { path, content, mode } of plan.files) step("file", kept(content), path, mode.toString(8));
+  // Behind the mounts, as they may be on one. All at once: each program takes milliseconds in an emulated machine.
+  const all = placedFiles(facts);
+  const isShort = ({ path }: TarFile): boolean => Buffer.byteLength(path) <= longestTarPath;
+  step("files", kept(tarArchive(all.filter(isShort))));
+  for (const { path, mode, content } of all.filter((file) => !isShort(file)))
+    step("file", kept(content), `/${path}`, mode.toString(8));
   if (facts.command !== undefined) {
     step("command_file", "command");
     files.push({ path: "command", mode: 0o700, content: Buffer.from(facts.command) });

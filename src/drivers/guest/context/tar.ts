@@ -4,6 +4,8 @@ export type TarFile = { readonly path: string; readonly mode: number; readonly c
 
 const block = 512;
 const sumAt = 148;
+/** In bytes; what is longer would be cut off. */
+export const longestTarPath = 99;
 
 /** A POSIX archive of plain files with short names; owners are root and times zero, so that it is always the same. */
 export function tarArchive(files: readonly TarFile[]): Uint8Array {
@@ -18,7 +20,7 @@ export function tarArchive(files: readonly TarFile[]): Uint8Array {
 function header(path: string, mode: number, size: number): Uint8Array {
   const buffer = Buffer.alloc(block);
   const octal = (value: number, width: number): string => value.toString(8).padStart(width - 1, "0");
-  buffer.write(path.slice(0, 99), 0);
+  buffer.write(path, 0, longestTarPath);
   buffer.write(octal(mode, 8), 100);
   buffer.write(octal(0, 8), 108);
   buffer.write(octal(0, 8), 116);

@@ -22,16 +22,16 @@ disk_of() {
   return 1
 }
 
-# name mac: the interface with that hardware address; failing that (a machine resumed as another one) the one so named.
-interface_of() {
+# name mac: sets `device` to the interface with that hardware address; failing that (a machine resumed as another one) to
+# the one so named.
+find_interface() {
   for net in /sys/class/net/*; do
+    device=${net##*/}
     read -r address <"$net/address" || continue
-    if [ "$address" = "$2" ]; then
-      echo "${net##*/}"
-      return 0
-    fi
+    [ "$address" != "$2" ] || return 0
   done
-  [ -e "/sys/class/net/$1" ] && echo "$1"
+  device=$1
+  [ -e "/sys/class/net/$1" ]
 }
 
 instance() { context_instance=$1; }
@@ -54,13 +54,17 @@ machine_id() {
 
 # name mac address/prefix|dhcp mtu
 interface() {
-  device=$(interface_of "$1" "$2") || {
+  find_interface "$1" "$2" || {
     say "there is no interface $1 ($2)"
     return 1
   }
-  ip link set dev "$device" down
-  if [ "$device" != "$1" ]; then ip link set dev "$device" name "$1" || true; fi
-  ip addr flush dev "$1"
+  read -r flags <"/sys/class/net/$device/flags"
+  # One that was never up has nothing to be rid of.
+  if [ $((flags % 2)) = 1 ] || [ "$device" != "$1" ]; then
+    ip link set dev "$device" down
+    if [ "$device" != "$1" ]; then ip link set dev "$device" name "$1" || true; fi
+    ip addr flush dev "$1"
+  fi
   if [ "$3" = dhcp ]; then
     ip link set dev "$1" address "$2" mtu "$4" up
     lease_address "$1"
@@ -68,10 +72,23 @@ interface() {
   fi
   # Once it is up, the kernel tells everybody at which hardware address this one is now.
   echo 1 >"/proc/sys/net/ipv4/conf/$1/arp_notify"
-  ip addr add "$3" dev "$1"
-  ip link set dev "$1" address "$2" mtu "$4" up
   # The host manager reaches a guest from a link-local address that never leaves the host.
-  [ "$1" != eth0 ] || ip route replace 169.254.0.0/16 dev "$1"
+  if [ -x /bin/ifconfig ]; then
+    # The same by fewer programs, and by less of each and of the kernel: all of it is translated anew after a resume.
+    mask_of "${3#*/}"
+    ifconfig "$1" hw ether "$2" mtu "$4" "${3%/*}" netmask "$mask" up || return 1
+    [ "$1" != eth0 ] || route add -net 169.254.0.0 netmask 255.255.0.0 dev "$1"
+  else
+    ip addr add "$3" dev "$1"
+    ip link set dev "$1" address "$2" mtu "$4" up
+    [ "$1" != eth0 ] || ip route replace 169.254.0.0/16 dev "$1"
+  fi
+}
+
+# prefix length: sets `mask` to the address mask of so many bits.
+mask_of() {
+  bits=$((0xffffffff << (32 - $1) & 0xffffffff))
+  mask=$((bits >> 24)).$((bits >> 16 & 255)).$((bits >> 8 & 255)).$((bits & 255))
 }
 
 lease_address() {
@@ -92,17 +109,16 @@ file() {
   chmod "$3" "$2"
 }
 
-# number: who may log in as root.
-authorized_keys() { file "$1" /root/.ssh/authorized_keys 600; }
+# number: an archive of many of them, all at once.
+files() { tar -x -m -f "$context_directory/$1" -C /; }
 
-# numbers of one Ed25519 key: in Dropbear's form, in OpenSSH's, its public half.
+# numbers of one Ed25519 key: an archive with it in Dropbear's form, one with OpenSSH's files.
 ssh_host_key() {
   if [ -d /etc/dropbear ]; then
-    file "$1" /etc/dropbear/dropbear_ed25519_host_key 600
+    files "$1"
   else
     rm -f /etc/ssh/ssh_host_*
-    file "$2" /etc/ssh/ssh_host_ed25519_key 600
-    file "$3" /etc/ssh/ssh_host_ed25519_key.pub 644
+    files "$2"
   fi
 }
 

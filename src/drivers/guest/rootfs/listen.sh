@@ -44,26 +44,27 @@ after_boot() {
 # Again what somebody may have missed.
 tell_again() {
   tell "hello 1"
-  [ ! -s $context_run/applied ] || tell "$(cat $context_run/applied)"
-  [ ! -s $context_run/exit-code ] || tell "exited $(cat $context_run/exit-code)"
+  told=
+  [ ! -s $context_run/applied ] || read -r told <$context_run/applied
+  [ -z "$told" ] || tell "$told"
+  told=
+  [ ! -s $context_run/exit-code ] || read -r told <$context_run/exit-code
+  [ -z "$told" ] || tell "exited $told"
 }
 
 # bytes: a tar archive of so many bytes follows.
 take_context() {
-  fresh=$context_run/context.new
-  rm -rf $fresh
-  mkdir -m 700 $fresh
-  if ! head -c "$1" <&3 | tar -x -f - -C $fresh; then
-    tell "failed - the archive is damaged"
-    return
-  fi
   before=
   [ ! -e $context_run/instance ] || read -r before <$context_run/instance
   rm -rf $context_run/context
-  mv $fresh $context_run/context
+  mkdir -m 700 $context_run/context
+  if ! head -c "$1" <&3 | tar -x -f - -C $context_run/context; then
+    tell "failed - the archive is damaged"
+    return
+  fi
   outcome=applied
   apply_context $context_run/context || outcome=failed
-  /usr/lib/consort/identity-changed
+  [ ! -x /usr/lib/consort/identity-changed ] || /usr/lib/consort/identity-changed
   echo "$outcome $context_instance" >$context_run/applied
   # The same instance told twice goes on with what it runs.
   [ "$context_instance" = "$before" ] || run_command

@@ -21,7 +21,9 @@ keep_running() { while :; do "$@" </dev/null >/dev/null 2>&1; sleep 0.2; done; }
 boot_context || lease_all
 
 [ -s /etc/dropbear/dropbear_ed25519_host_key ] || dropbearkey -t ed25519 -f /etc/dropbear/dropbear_ed25519_host_key >/dev/null 2>&1
-keep_running dropbear -F -s -r /etc/dropbear/dropbear_ed25519_host_key -P /run/dropbear.pid &
+# It reads its host key for each connection (-R, and no key at its start: there is no such file), so that it need not be
+# started again when this guest becomes another one: starting it takes longer than all else that is to be done then.
+keep_running dropbear -F -s -R -r /run/no-key -P /run/dropbear.pid &
 /usr/lib/consort/listen &
 modprobe -q -a virtio_balloon virtio_mem button evdev pvpanic pvpanic_pci
 for port in /sys/class/virtio-ports/*; do
