@@ -37,8 +37,9 @@ test("checkpoint waits until it is complete, and shows it", async () => {
   const { exit, out } = await consort(["checkpoint", "shop/db"], { url: api.url });
   assert.equal(exit, 0);
   assert.deepEqual(api.asked[0]?.body, { appliances: ["db"], together: false });
-  const [, row, ...others] = out.trimEnd().split("\n");
+  const [headings = "", row, ...others] = out.trimEnd().split("\n");
   assert.match(row ?? "", /^shop\/db +r-1 +\S+ +3MiB +21ms +p-0 +a1, a2$/);
+  assert.equal(headings, headings.toUpperCase());
   assert.deepEqual(others, []);
 });
 

@@ -107,14 +107,14 @@ function print(all: readonly CheckpointStatus[], { terminal, clock }: CommandCon
     return;
   }
   const columns: readonly Column<CheckpointStatus>[] = [
-    { heading: "appliance", cell: ({ appliance }) => appliance },
-    { heading: "checkpoint", cell: ({ id }) => id },
-    { heading: "age", cell: ({ takenAtMs }) => ageOf(clock.now() - takenAtMs), right: true },
-    { heading: "size", cell: ({ storedBytes }) => formatBytes(bytes(storedBytes)), right: true },
-    { heading: "held", cell: ({ pauseMs }) => formatDuration(millis(Math.round(pauseMs))), right: true },
-    { heading: "after", cell: ({ after }) => after ?? "-", optional: true },
-    { heading: "group", cell: ({ group }) => group ?? "-", optional: true },
-    { heading: "copies", cell: ({ copies, store }) => store ?? copies.join(", ") },
+    { heading: "APPLIANCE", cell: ({ appliance }) => appliance },
+    { heading: "CHECKPOINT", cell: ({ id }) => id },
+    { heading: "AGE", cell: ({ takenAtMs }) => ageOf(clock.now() - takenAtMs), right: true },
+    { heading: "SIZE", cell: ({ storedBytes }) => formatBytes(bytes(storedBytes)), right: true },
+    { heading: "HELD", cell: ({ pauseMs }) => formatDuration(millis(Math.round(pauseMs))), right: true },
+    { heading: "AFTER", cell: ({ after }) => after ?? "-", optional: true },
+    { heading: "GROUP", cell: ({ group }) => group ?? "-", optional: true },
+    { heading: "COPIES", cell: ({ copies, store }) => store ?? copies.join(", ") },
   ];
   terminal.out(formatTable(columns, all, lineWidth(terminal)));
 }

@@ -11,28 +11,29 @@ import type { Explanation } from "#protocol/http/plan.ts";
 type Weighed = Explanation["appliances"][number];
 
 export const command: Command = {
-  usage: ["explain NAME"],
+  usage: ["explain NAME", "explain NAME/APPLIANCE"],
   options: {
     ...apiOptions,
-    appliance: { about: "Only this appliance and its links", value: "NAME" },
+    appliance: { about: "Only this appliance and its links: the same as NAME/APPLIANCE", value: "NAME" },
   },
   about: [
     "For every appliance: the hosts that were weighed, with score (lower is better) and verdict, and what is binding.\nFor every link: the path its frames take, how the two ends are connected, and the physical link with least room left.",
   ],
   examples: [
     { line: "consort explain shop", what: "all of it" },
-    { line: "consort explain shop --appliance web-1", what: "why web-1 is where it is" },
+    { line: "consort explain shop/web-1", what: "why web-1 is where it is" },
   ],
   takes: [1, 1],
   async run(given, context) {
     const client = await connect(given, context);
-    const name = given.positionals[0] ?? "";
+    const [name = "", ...rest] = (given.positionals[0] ?? "").split("/");
+    const appliance = given.text("appliance") ?? (rest.length === 0 ? undefined : rest.join("/"));
     const whole = await client.request<Explanation>(
       "GET",
       route`/v1/ensembles/${name}/explanation`,
       context.signal,
     );
-    const explanation = only(whole, given.text("appliance"));
+    const explanation = only(whole, appliance);
     if (given.has("json")) context.terminal.out(`${JSON.stringify(explanation, undefined, 2)}\n`);
     else context.terminal.out(formatExplanation(explanation, lineWidth(context.terminal)));
     return 0;

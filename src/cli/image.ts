@@ -66,9 +66,9 @@ const verbs: Readonly<Record<string, Verb>> = {
       const result = await client.request<CollectResult>("POST", "/v1/content-collected", signal);
       const what =
         result.removed === 0
-          ? "Nothing that nobody needs was"
-          : `${count(result.removed, "blob")}, ${size(result.freedBytes)},`;
-      return { value: result, text: `${what} removed\n` };
+          ? "Nothing to remove: all content is needed, or was within the last two minutes"
+          : `${count(result.removed, "blob")}, ${size(result.freedBytes)}, removed`;
+      return { value: result, text: `${what}\n` };
     },
   },
 };

@@ -39,6 +39,14 @@ export async function followJob(
   { terminal, clock, signal }: CommandContext,
 ): Promise<JobStatus | undefined> {
   const readers = { stdout: { attempt: 0, from: 0 }, stderr: { attempt: 0, from: 0 } };
+  let toldWhy = "";
+  /** Why it does not begin: told again when it is something else, not when a number in it grows. */
+  const sayWhy = ({ state, message = "" }: JobStatus): void => {
+    const why = message.replaceAll(/[\d.]+/g, "");
+    if (state !== "queued" || why === toldWhy) return;
+    toldWhy = why;
+    terminal.err(`${id} ${message}\n`);
+  };
   /** True: there may be more at once. */
   const show = async (stream: JobStream, reader: Reader): Promise<boolean> => {
     const told = await piece(client, id, stream, reader.from, signal);
@@ -59,6 +67,7 @@ export async function followJob(
     for (;;) {
       // First how it is: what is read afterwards is then all of one that is over.
       const job = await client.request<JobStatus>("GET", route`/v1/jobs/${id}`, signal);
+      sayWhy(job);
       try {
         for (const [stream, reader] of Object.entries(readers)) {
           while (await show(stream as JobStream, reader));

@@ -75,7 +75,8 @@ test("job submit --follow shows what it writes, and ends with its exit code", as
     "POST /v1/jobs": json({ ...render, state: "queued", attempt: 0 }),
     "GET /v1/jobs/render-1f2e3d4c": (asked, response) => {
       looks += 1;
-      json(looks < 3 ? { ...render, state: "running" } : failed)(asked, response);
+      const waits = { ...render, state: "queued", message: `waits for its image, ${looks}MiB` };
+      json(looks < 3 ? waits : looks < 5 ? { ...render, state: "running" } : failed)(asked, response);
     },
     "GET /v1/jobs/render-1f2e3d4c/output": (asked, response) => {
       const stdout = asked.url.includes("stream=stdout");
@@ -87,7 +88,7 @@ test("job submit --follow shows what it writes, and ends with its exit code", as
   assert.deepEqual(await consort(["job", "submit", "-f", yaml], api), {
     exit: 7,
     out: "hello\nworld\n",
-    err: "render-1f2e3d4c is submitted\noh\nrender-1f2e3d4c is failed: it ended with exit code 7\n",
+    err: "render-1f2e3d4c is submitted\nrender-1f2e3d4c waits for its image, 1MiB\noh\nrender-1f2e3d4c is failed: it ended with exit code 7\n",
   });
 });
 

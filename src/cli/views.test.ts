@@ -372,7 +372,9 @@ test("explain marks where an appliance is among the hosts weighed", async () => 
       "",
     ].join("\n"),
   );
-  const wrong = await consort(["explain", "shop", "--appliance", "web1"], { url: api.url });
+  const one = await consort(["explain", "shop/web-1"], { url: api.url });
+  assert.equal(one.out, out);
+  const wrong = await consort(["explain", "shop/web1"], { url: api.url });
   assert.equal(wrong.exit, 1);
   assert.match(wrong.err, /no such appliance of shop; did you mean "web-1"\?/);
 });
