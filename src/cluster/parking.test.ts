@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { applianceId } from "#base/ids.ts";
 import { Cloud } from "#cluster/cloud.fixture.ts";
+import { parseSnapshot } from "#formats/snapshot.ts";
 import { sampleAppliance, sampleEnsemble } from "#model/sample.ts";
 import { sampleVm } from "#model/sample-vm.ts";
 import type { ApplianceStatus } from "#protocol/http/status.ts";
@@ -32,6 +33,10 @@ async function toDisk(made: Cloud): Promise<Operation> {
   return made.ended(await made.cluster.suspendToDisk("shop", ["db"], never));
 }
 
+async function isReadable(made: Cloud): Promise<boolean> {
+  return parseSnapshot(JSON.stringify(await made.cluster.snapshot(never)), "cloud.json").ok;
+}
+
 /** What its host's plan has it begin from. */
 const beginsFrom = (made: Cloud, host: string): string | undefined =>
   made.plans.get(host)?.appliances.find(({ id }) => id === db)?.vm?.restore?.checkpoints[0]?.id;
@@ -46,11 +51,13 @@ describe("suspend to disk", () => {
     const shown = await status(made);
     assert.deepEqual([shown?.state, shown?.message, shown?.host], ["suspended", "on disk", undefined]);
     const { checkpoints } = await made.cluster.checkpoints("shop", never);
+    assert.ok(await isReadable(made), "a snapshot of it can be read");
     const resumed = await made.ended(await made.cluster.resume("shop", ["db"], never));
     assert.equal(resumed.state, "done", resumed.message);
     assert.deepEqual(hostsOfDb(made), [from]);
     assert.equal(beginsFrom(made, from), checkpoints[0]?.id);
     assert.equal((await status(made))?.state, "running");
+    assert.ok(await isReadable(made), "also of what went on from a checkpoint");
   });
 
   it("resumes on the host that is asked for, and refuses one without room: the machine stays on disk", async () => {

@@ -28,7 +28,10 @@ export function snapshotOf({ parts, state, seen }: ClusterContext): CloudSnapsho
     topology: parts.topology,
     hosts: [...state.hosts().values()],
     standings: Object.fromEntries(state.standings()),
-    ensembles: state.ensembles(),
+    // Where everything is; not what is on its way, nor what it began from, which is not in it.
+    ensembles: state
+      .ensembles()
+      .map(({ moves: _moves, restores: _restores, parked: _parked, ...record }) => record),
     tunnels: Object.fromEntries(
       [...state.tunnels()].map(([pair, { index, guarded }]) => [pair, { index, guarded }]),
     ),
