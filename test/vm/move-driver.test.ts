@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { hostId, ipv4Address } from "#base/ids.ts";
@@ -46,11 +47,19 @@ async function movingHost(
     ...(copyBytesPerSecond === undefined ? {} : { copyBytesPerSecond }),
   });
   moves.recover();
-  return machineHost(guest, {
+  const host = await machineHost(guest, {
     mover: moves,
     starters: [moveStarter(moves)],
     storage: machineStorage({ layers, blobs }),
   });
+  const dispose = host[Symbol.asyncDispose].bind(host);
+  host[Symbol.asyncDispose] = async () => {
+    await dispose();
+    await moves.close();
+    await layers.close();
+    rmSync(stateDir, { recursive: true });
+  };
+  return host;
 }
 
 /** As a host manager's passes do, until its report says so. */
