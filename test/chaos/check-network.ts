@@ -17,7 +17,11 @@ export function expectedNetwork(kernel: HostKernel, found: readonly Found[], wor
   const ensembles = [...new Set(here.map(({ ensemble }) => ensemble))];
   return [
     ...(here.length === 0 ? [] : ["table bridge consort", "table ip consort"]),
-    ...ensembles.flatMap((name) => [`bridge ${name}/lan up`, `vxlan ${name}/lan up`]),
+    ...ensembles.flatMap((name) => [
+      `bridge ${name}/lan up`,
+      `vxlan ${name}/lan up`,
+      `veth ${name}/lan names ${namingAddress(here, name)}/24 up`,
+    ]),
     ...here.flatMap(({ ensemble, member, mac, address }) => [
       `veth ${ensemble}/lan ${ensemble}/${member.name} eth0 ${address}/24 up`,
       `source ${mac} ${address}`,
@@ -26,6 +30,12 @@ export function expectedNetwork(kernel: HostKernel, found: readonly Found[], wor
     `class ${rootClass}`,
     `class ${plainClass}`,
   ];
+}
+
+/** Who serves a network's names has the first address of its subnet. */
+function namingAddress(here: readonly Found[], ensemble: string): string {
+  const [member] = here.filter((one) => one.ensemble === ensemble);
+  return member?.address.replace(/\.\d+$/, ".1") ?? "none";
 }
 
 function expectedPairs(
@@ -89,5 +99,6 @@ function describeClass(kernel: HostKernel, classId: string): string {
 /** "vxlan cstv1 e1/lan from 172.30.1.11 up" → "vxlan e1/lan up" */
 function withoutName(link: string): string {
   const [kind, , alias, ...rest] = link.split(" ");
+  if (rest[0] === "names") return [kind, alias, "names", rest[1], rest.at(-1)].join(" ");
   return [kind, alias, ...(kind === "veth" ? rest : rest.slice(-1))].join(" ");
 }

@@ -25,6 +25,7 @@ export async function differences(place: Place, world: World): Promise<string[]>
   const found = await findAppliances(place, kernels, world);
   problems.push(...found.flatMap((one) => applianceProblems(one, found)), ...placementProblems(found, world));
   for (const kernel of kernels) {
+    problems.push(...namingProblems(kernel, found));
     const expected = expectedNetwork(kernel, found, world);
     const actual = foundNetwork(kernel);
     problems.push(...setDifference(`${kernel.host} network`, expected, actual));
@@ -53,6 +54,20 @@ function groupProblems(place: Place, { host, groups, namespaces }: HostKernel): 
         ...others.map(({ command }) => `${host} ${name}: strange process "${command}"`),
       ];
     }),
+  ];
+}
+
+/** One dnsmasq for each network that has a member here, and one for the host where there is any. */
+function namingProblems({ host, naming }: HostKernel, found: readonly Found[]): string[] {
+  const networks = new Set(found.filter((one) => one.host === host).map(({ ensemble }) => ensemble)).size;
+  const wanted = networks === 0 ? 0 : networks + 1;
+  return [
+    ...(naming.length === wanted ? [] : [`${host}: ${naming.length} serve names, wanted ${wanted}`]),
+    ...naming
+      .filter(
+        ({ processes }) => processes.length !== 1 || processes[0]?.command.startsWith("dnsmasq ") !== true,
+      )
+      .map(({ name, processes }) => `${host} ${name}: ${processes.map(({ command }) => command).join(", ")}`),
   ];
 }
 

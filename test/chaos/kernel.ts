@@ -8,6 +8,8 @@ export type HostKernel = {
   readonly host: string;
   /** Control groups of appliances below the host's, each with its processes. */
   readonly groups: readonly Group[];
+  /** Those of who serves names: one for each segment, and the host's own. */
+  readonly naming: readonly Group[];
   /** Numbers of the appliances' network namespaces. */
   readonly namespaces: readonly string[];
   /** Links of ours in the host's namespace: "kind name alias up|down". */
@@ -35,9 +37,12 @@ export async function readHost(lab: string, host: string): Promise<HostKernel> {
     output("tc", ["-n", namespace, "class", "show", "dev", "uplink"]),
   ]);
   const filter = readFilter(rules);
+  const groups = readGroups(lab, host);
+  const servesNames = ({ name }: Group): boolean => name.startsWith("naming-");
   return {
     host,
-    groups: readGroups(lab, host),
+    groups: groups.filter((group) => !servesNames(group)),
+    naming: groups.filter(servesNames),
     namespaces: readdirSync("/run/netns")
       .filter((name) => name.startsWith(`${namespace}.`))
       .map((name) => name.slice(namespace.length + 1))
