@@ -1,4 +1,4 @@
-import type { HostId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
 import { seededRandom } from "#base/seeded-random.ts";
 import { keys } from "#cluster/records.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
@@ -47,6 +47,8 @@ export type MachineView = {
   /** Grows with every change of `appliances`. */
   readonly version: number;
   readonly appliances: Iterable<ApplianceView>;
+  /** Those whose live move it has a side of. */
+  readonly moving: Iterable<ApplianceId>;
 };
 
 export type ProcessView = {
@@ -153,6 +155,7 @@ export class SimulatedCloud implements Cloud {
       const parts = {
         buses: this.#buses,
         settings: this.#settings,
+        machineOf: (id: HostId) => this.#hosts.get(id)?.machine,
         onChange: () => this.#changed(),
       };
       const host = new HostSite(record, this.#seedFor(record.id), parts);

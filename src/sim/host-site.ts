@@ -1,4 +1,4 @@
-import type { ApplianceId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
 import { fakeJobMachine, fakeSpoolDisk } from "#drivers/job/fake.ts";
 import type { FakeJobMachine } from "#drivers/job/fake.ts";
 import { FakeHostNetwork } from "#drivers/network/fake.ts";
@@ -15,6 +15,7 @@ import { incarnationClock } from "#sim/drivers/clock.ts";
 import { simulatedDisk, simulatedKeeper } from "#sim/drivers/disk.ts";
 import type { SimulatedDisk } from "#sim/drivers/disk.ts";
 import { SimulatedMachine } from "#sim/drivers/machine.ts";
+import type { MoveRoads } from "#sim/drivers/moves.ts";
 import { simulatedJobs } from "#sim/drivers/jobs.ts";
 import { forgetNetwork, simulatedNetwork, simulatedTunnels } from "#sim/drivers/network.ts";
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
@@ -36,17 +37,25 @@ export class HostSite {
   readonly process: SimulatedProcess;
   readonly #buses: Buses;
   readonly #settings: SimulationSettings;
+  readonly #roads: MoveRoads;
   #losesPower = false;
 
   constructor(
     record: HostRecord,
     seed: number,
-    parts: { buses: Buses; settings: SimulationSettings; onChange: () => void },
+    parts: {
+      buses: Buses;
+      settings: SimulationSettings;
+      machineOf: (host: HostId) => SimulatedMachine | undefined;
+      onChange: () => void;
+    },
   ) {
     const { time } = parts.buses;
     this.record = record;
     this.#buses = parts.buses;
     this.#settings = parts.settings;
+    const { machineOf, settings } = parts;
+    this.#roads = { time, wire: parts.buses.wire, settings, machineOf };
     this.clock = new PlaceClock(time);
     this.tunnels = record.role === "gateway" ? { plans: [] } : undefined;
     this.machine = new SimulatedMachine({
@@ -109,7 +118,13 @@ export class HostSite {
       keeper: simulatedKeeper(this.disk, life, settings.diskMs),
       ...(this.tunnels === undefined
         ? {
-            appliances: new SimulatedApplianceDriver({ machine: this.machine, life, clock, settings }),
+            appliances: new SimulatedApplianceDriver({
+              machine: this.machine,
+              life,
+              clock,
+              settings,
+              roads: this.#roads,
+            }),
             network: simulatedNetwork(this.network, life, settings),
             jobs: simulatedJobs({ machine: this.jobs, spool: this.#spool, disk: this.disk }, life, settings),
           }

@@ -40,6 +40,8 @@ export type SimulationSettings = {
   /** Polite programs end so soon after they were told to. */
   readonly stopMs: Spread;
   readonly destroyMs: Spread;
+  /** The state of a virtual machine from one host to another, and then its disks. */
+  readonly moveMs: Spread;
   readonly networkMs: Spread;
   readonly solveMs: Spread;
   /** A process that ended by itself is started again after so long. */
@@ -77,6 +79,7 @@ export const defaultSettings: SimulationSettings = {
   startMs: [2, 12],
   stopMs: [1, 15],
   destroyMs: [1, 10],
+  moveMs: [20, 1500],
   networkMs: [0.05, 1],
   solveMs: [2, 40],
   restartMs: [200, 1000],

@@ -29,7 +29,30 @@ const adapting = {
   faults: [0, 6],
 } as const satisfies Partial<SwarmProfile>;
 
+const moving = {
+  machines: 0.7,
+  migrations: 0.7,
+  steps: [6, 12],
+  faults: [0, 8],
+} as const satisfies Partial<SwarmProfile>;
+
 export const mutants: readonly Mutant[] = [
+  {
+    name: "a machine goes on where it moves to as soon as it has begun to be sent",
+    breaks: "runs-once",
+    file: "src/cluster/moves.ts",
+    was: `...(state === "sent" ? { go: true } : {}),`,
+    becomes: `...(statePort === undefined ? {} : { go: true }),`,
+    profile: moving,
+  },
+  {
+    name: "what a finished move has left counts as on its way",
+    breaks: "converged",
+    file: "src/host/decide.ts",
+    was: `if (wanted !== undefined && (wanted.move === move.move || wanted.side === "leaving")) return false;`,
+    becomes: "if (wanted !== undefined) return false;",
+    profile: moving,
+  },
   {
     name: "a new size is admitted without asking whether it fits",
     breaks: "not-over-admitted",

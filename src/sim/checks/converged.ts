@@ -1,5 +1,6 @@
 import { networkId } from "#base/ids.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { Move } from "#cluster/moves.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { ApplianceSpec } from "#model/ensemble.ts";
@@ -54,6 +55,9 @@ function unsettled(record: EnsembleRecord, isHopeless: IsHopeless): string[] {
   const leaving = Object.entries<readonly HostId[]>(record.leaving).filter(([, hosts]) => hosts.length > 0);
   return [
     ...(homeless.length === 0 || isHopeless(record) ? [] : homeless).map(({ id }) => `${id} has no host`),
+    ...Object.entries<Move>(record.moves ?? {}).map(
+      ([id, { from, to, state }]) => `${id} still moves from ${from} to ${to}: ${state}`,
+    ),
     ...leaving.map(([id, hosts]) => `${id} still leaves ${hosts.join(", ")}`),
   ];
 }
@@ -75,6 +79,7 @@ function applianceDifferences(machine: MachineState, present: readonly EnsembleR
     else if (!hasSize(one, spec)) found.push(`${id} on ${machine.host} has another size`);
     wanted.delete(id);
   }
+  found.push(...machine.moving.map((id) => `${machine.host} still has a side of the move of ${id}`));
   return [...found, ...[...wanted.keys()].map((id) => `${id} is not on ${machine.host}`)];
 }
 

@@ -2,6 +2,7 @@ import type { HostId } from "#base/ids.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import { promisableTopology } from "#model/wire.ts";
+import { describedAbilities } from "#planner/demand.ts";
 import { solveMapping } from "#planner/mapper.ts";
 import type { Placements } from "#planner/mapping.ts";
 import type { World } from "#sim/checks/world.ts";
@@ -22,6 +23,7 @@ export function isHopeless(record: EnsembleRecord, world: World): boolean {
   const problem = {
     topology: promisableTopology(world.topology),
     ensembles: [record.ensemble],
+    capabilities: describedAbilities(world.topology),
     existing: world.records
       .filter((other) => other.ensemble.name !== record.ensemble.name)
       .map((other) => ({ ensemble: other.ensemble, placements: placementsOf(other), paths: other.paths })),

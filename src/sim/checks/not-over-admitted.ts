@@ -4,6 +4,7 @@ import { appliancesOf } from "#model/appliances.ts";
 import type { CpuRequest } from "#model/ensemble.ts";
 import type { HostSpec, Topology } from "#model/topology.ts";
 import { promisableTopology } from "#model/wire.ts";
+import { describedAbilities } from "#planner/demand.ts";
 import { lintMapping } from "#planner/lint.ts";
 import type { Breach } from "#sim/checks/breach.ts";
 
@@ -22,7 +23,12 @@ export function overAdmitted(
     records.flatMap((record) => Object.entries(record.placements) as [ApplianceId, HostId][]),
   );
   const findings = lintMapping(
-    { topology: promisableTopology(topology), ensembles: records.map((one) => one.ensemble), existing: [] },
+    {
+      topology: promisableTopology(topology),
+      ensembles: records.map((one) => one.ensemble),
+      existing: [],
+      capabilities: describedAbilities(topology),
+    },
     { placements, paths: records.flatMap((one) => one.paths) },
   );
   if (findings.length === 0) return undefined;

@@ -4,7 +4,7 @@ import type { World } from "#sim/checks/world.ts";
 /** What is left although everything has been taken down and has had the time to go. */
 export function leftovers(world: World): string[] {
   const left = world.records.map((record) => `the store's record of ${record.ensemble.name}`);
-  for (const { host, appliances, network, tunnels, planned } of world.machines) {
+  for (const { host, appliances, moving, network, tunnels, planned } of world.machines) {
     left.push(
       ...appliances.map((one) => `${one.id} on ${host}`),
       ...network.segments.map((one) => `segment ${one.network} on ${host}`),
@@ -12,6 +12,7 @@ export function leftovers(world: World): string[] {
       ...network.shapedPairs.map((one) => `class of ${one.fromMac} to ${one.toMac} on ${host}`),
       ...network.permitted.map((one) => `permissions of ${one} on ${host}`),
       ...tunnels.map((peer) => `the tunnel of ${host} to ${peer}`),
+      ...moving.map((id) => `a side of the move of ${id} on ${host}`),
       ...planned.map((id) => `${id} in the plan of ${host}`),
     );
   }

@@ -43,6 +43,7 @@ function machineState(cloud: Cloud, host: HostId): MachineState {
         pairs.size + sources.size === 0 ? [] : [name ?? "an unknown network"],
       ),
     },
+    moving: [...(cloud.machines.get(host)?.moving ?? [])],
     tunnels: (cloud.gateways.get(host)?.plans ?? []).map((plan) => plan.peerSite),
     planned: (cloud.storedPlan(host)?.appliances ?? []).map((appliance) => appliance.id),
   };

@@ -45,6 +45,7 @@ export const emptyMachine = (host: HostId): MachineState => ({
   appliances: [],
   network: { segments: [], ports: [], shapedPairs: [], permitted: [] },
   tunnels: [],
+  moving: [],
   planned: [],
 });
 

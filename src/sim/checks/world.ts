@@ -36,6 +36,8 @@ export type MachineState = {
     /** Networks with permitted pairs of senders and receivers. */
     readonly permitted: readonly string[];
   };
+  /** Appliances whose live move has a side here. */
+  readonly moving: readonly ApplianceId[];
   /** Peer sites of the tunnels that end here. */
   readonly tunnels: readonly string[];
   readonly planned: readonly ApplianceId[];

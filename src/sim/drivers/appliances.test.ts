@@ -10,6 +10,7 @@ import type { Clock } from "#base/runtime.ts";
 import { SimulatedApplianceDriver } from "#sim/drivers/appliances.ts";
 import { incarnationClock } from "#sim/drivers/clock.ts";
 import { SimulatedMachine } from "#sim/drivers/machine.ts";
+import { Wire } from "#sim/kernel/wire.ts";
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
 import { RunningTime } from "#sim/kernel/running-time.fixture.ts";
 import { defaultSettings } from "#sim/settings.ts";
@@ -40,7 +41,10 @@ class Host {
     this.life = this.running.life();
     const { machine, life } = this;
     const clock = incarnationClock(life);
-    const driver = new SimulatedApplianceDriver({ machine, life, clock, settings: defaultSettings });
+    const { time } = this.running;
+    const settings = defaultSettings;
+    const roads = { time, wire: new Wire(seededRandom(1)), settings, machineOf: () => undefined };
+    const driver = new SimulatedApplianceDriver({ machine, life, clock, settings, roads });
     await driver.recover(signal);
     return driver;
   }

@@ -14,6 +14,8 @@ import { nextRestart } from "#drivers/appliance/task/next-restart.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import { programOf } from "#sim/drivers/program.ts";
 import type { SimulatedAppliance, SimulatedMachine } from "#sim/drivers/machine.ts";
+import { isElsewhere, SimulatedMoves, vmReport } from "#sim/drivers/moves.ts";
+import type { MoveRoads } from "#sim/drivers/moves.ts";
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
 import type { SimulationSettings } from "#sim/settings.ts";
 
@@ -26,7 +28,7 @@ type Seen = {
 };
 
 export const simulatedKinds = ["task", "vm"] as const;
-export const simulatedCapabilities = ["exec", "resize", "suspend"] as const;
+export const simulatedCapabilities = ["exec", "resize", "suspend", "migrate"] as const;
 
 /** What one life of a host manager does with the machine it is on. */
 export class SimulatedApplianceDriver implements ApplianceDriver {
@@ -36,6 +38,7 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
   readonly #life: Incarnation;
   readonly #clock: Clock;
   readonly #settings: SimulationSettings;
+  readonly #moves: SimulatedMoves;
   readonly #restarts = new Map<ApplianceId, AbortController>();
   #listener: () => void = () => {};
   #noticed = false;
@@ -47,11 +50,13 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
     life: Incarnation;
     clock: Clock;
     settings: SimulationSettings;
+    roads: MoveRoads;
   }) {
     this.#machine = parts.machine;
     this.#life = parts.life;
     this.#clock = parts.clock;
     this.#settings = parts.settings;
+    this.#moves = new SimulatedMoves(parts.machine, parts.life, parts.roads);
   }
 
   recover(_signal: AbortSignal): Promise<void> {
@@ -86,6 +91,7 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
     await this.#life.call("appliances, start", this.#settings.callMs, () => {
       const one = this.#machine.known("start", id);
       if (one.phase !== "created" && one.phase !== "stopped") return;
+      if (!this.#moves.mayBegin(one)) return;
       if (!this.#machine.mayRun(one)) throw noLease(id);
       one.restarts = 0;
       one.lastDelayMs = undefined;
@@ -120,9 +126,29 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
   }
 
   adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, _signal: AbortSignal): Promise<void> {
-    // Of virtual machines only what every appliance has is simulated.
-    const settings = new Map([...changes].map(([id, { vm: _vm, ...others }]) => [id, others]));
-    return this.#life.call("appliances, adapt", this.#settings.callMs, () => this.#machine.adapt(settings));
+    return this.#life.call("appliances, adapt", this.#settings.callMs, () => {
+      const settings = new Map<ApplianceId, Partial<AppliancePlan>>();
+      for (const [id, { vm, ...others }] of changes) {
+        const now = this.#machine.present.get(id)?.plan.vm;
+        settings.set(
+          id,
+          vm === undefined || now === undefined ? others : { ...others, vm: { ...now, ...vm } },
+        );
+      }
+      this.#machine.adapt(settings);
+    });
+  }
+
+  move(plan: AppliancePlan, _signal: AbortSignal): Promise<void> {
+    return this.#moves.step(plan);
+  }
+
+  onSent(listener: (id: ApplianceId, move: string) => void): void {
+    this.#moves.onSent(listener);
+  }
+
+  giveWord(id: ApplianceId, move: string): boolean {
+    return this.#moves.giveWord(id, move);
   }
 
   suspend(id: ApplianceId, _signal: AbortSignal): Promise<void> {
@@ -265,6 +291,9 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
       stopGraceMs: plan.stopGraceMs,
       netns: `/run/netns/${plan.id}`,
     };
+    const side = this.#machine.sides.get(plan.id);
+    if (side !== undefined) observation.vm = vmReport(one, side);
+    if (isElsewhere(side) && plan.suspended !== true) observation.state = "starting";
     if (startedAt !== undefined) observation.startedAt = millis(startedAt);
     if (exitCode !== undefined) observation.exitCode = exitCode;
     if (message !== undefined) observation.message = message;

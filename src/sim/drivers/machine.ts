@@ -10,6 +10,7 @@ import type { PlaceClock } from "#sim/kernel/place-clock.ts";
 import type { VirtualTime } from "#sim/kernel/virtual-time.ts";
 import { programOf } from "#sim/drivers/program.ts";
 import { CpuUse } from "#sim/drivers/cpu-use.ts";
+import type { MoveSide } from "#sim/drivers/moves.ts";
 import type { SimulationSettings, Spread } from "#sim/settings.ts";
 
 /** As a shell tells it of a program that was killed. */
@@ -75,6 +76,8 @@ const memoryShare = 0.25;
 export class SimulatedMachine {
   readonly host: HostId;
   readonly present = new Map<ApplianceId, SimulatedAppliance>();
+  /** Live moves that it has a side of. */
+  readonly sides = new Map<ApplianceId, MoveSide>();
   readonly #parts: MachineParts;
   readonly #over = new Set<() => void>();
   #onChange: () => void = () => {};
@@ -115,6 +118,10 @@ export class SimulatedMachine {
     }));
     this.#views = { version: this.#version, appliances };
     return appliances;
+  }
+
+  get moving(): Iterable<ApplianceId> {
+    return this.sides.keys();
   }
 
   get leaseUntil(): number | undefined {
@@ -164,7 +171,7 @@ export class SimulatedMachine {
     one.restartAt = undefined;
     one.unseenEnd = false;
     one.endsInMs = programOf(one.plan.command).ends?.afterMs;
-    this.#later(one, this.#draw(this.#parts.settings.startMs), "begins", () => this.#takeOver(one));
+    this.#later(one, this.draw(this.#parts.settings.startMs), "begins", () => this.#takeOver(one));
     this.#changed();
   }
 
@@ -181,7 +188,7 @@ export class SimulatedMachine {
     one.phase = "stopping";
     one.timer = this.#callOff(one);
     if (!programOf(one.plan.command).stubborn) {
-      this.#later(one, this.#draw(this.#parts.settings.stopMs), "stops", () => this.kill(one));
+      this.#later(one, this.draw(this.#parts.settings.stopMs), "stops", () => this.kill(one));
     }
     this.#changed();
   }
@@ -198,6 +205,19 @@ export class SimulatedMachine {
     if (one === undefined) return;
     this.#halt(one);
     this.present.delete(id);
+    this.sides.delete(id);
+    this.#changed();
+  }
+
+  /** All of it has been sent to another host: it stands still, and none of it ended. */
+  depart(one: SimulatedAppliance): void {
+    this.#halt(one);
+    one.phase = "stopped";
+    this.#changed();
+  }
+
+  /** What is on record of moves has changed. */
+  sidesChanged(): void {
     this.#changed();
   }
 
@@ -268,6 +288,7 @@ export class SimulatedMachine {
   losePower(): void {
     this.account();
     this.#powered = false;
+    for (const side of this.sides.values()) side.isUp = false;
     for (const one of this.present.values()) {
       if (this.#isOver(one)) continue;
       const wasStopping = one.phase === "stopping";
@@ -398,7 +419,7 @@ export class SimulatedMachine {
     return undefined;
   }
 
-  #draw([least, most]: Spread): number {
+  draw([least, most]: Spread): number {
     return least + (most - least) * this.#parts.random.next();
   }
 

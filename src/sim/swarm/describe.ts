@@ -54,6 +54,8 @@ function describeStep(step: Step): string {
     case "suspend":
     case "resume":
       return `${step.kind} ${step.name}: ${step.appliances.join(", ") || "all"}`;
+    case "migrate":
+      return `migrate ${step.name}: ${step.appliances.join(", ")}${step.to === undefined ? "" : ` to ${step.to}`}`;
     case "take-over":
       return `${step.cluster} takes over`;
     default:

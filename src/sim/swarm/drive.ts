@@ -27,6 +27,7 @@ function take(cloud: Cloud, step: Step, ledger: Ledger, drains: Drains): void {
     case "resize":
     case "suspend":
     case "resume":
+    case "migrate":
       return change(cloud, step, ledger);
     case "take-over":
       return cloud.startCluster(step.cluster);
@@ -96,6 +97,14 @@ function change(cloud: Cloud, step: ChangeStep, ledger: Ledger): void {
         service[kind](name, appliances, signal),
       );
       return ledger.adjust(name, ask, (before) => held(before, kind, appliances).ensemble);
+    }
+    case "migrate": {
+      const { appliances, to } = step;
+      const request = to === undefined ? { appliances } : { appliances, to };
+      const ask = cloud.client.ask("migrate", name, async (service, signal) =>
+        service.migrate(name, request, signal),
+      );
+      return ledger.adjust(name, ask, (before) => before);
     }
     case "cancel": {
       const newest = ledger.newestOperation(name);

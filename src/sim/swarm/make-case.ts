@@ -20,6 +20,10 @@ export type SwarmProfile = {
   readonly takeOvers: number;
   /** Share of steps that resize, suspend or resume what runs; absent: some seeds have many, the others none. */
   readonly adaptations?: number;
+  /** Share of appliances that are virtual machines; absent: none. */
+  readonly machines?: number;
+  /** Share of steps that move virtual machines live; absent: none in some of the seeds, half of them in the others. */
+  readonly migrations?: number;
 };
 
 export const swarmProfile: SwarmProfile = {
@@ -31,6 +35,7 @@ export const swarmProfile: SwarmProfile = {
   faultMs: [100, 15_000],
   activeMs: 25_000,
   takeOvers: 0.4,
+  machines: 0.3,
 };
 
 /** Hosts have come up by then. */
@@ -45,6 +50,8 @@ export function makeCase(seed: number, profile: SwarmProfile = swarmProfile): Sw
     steps: between(random, ...profile.steps),
     takeOvers: profile.takeOvers,
     ...(profile.adaptations === undefined ? {} : { adaptations: profile.adaptations }),
+    ...(profile.machines === undefined ? {} : { machines: profile.machines }),
+    ...(profile.migrations === undefined ? {} : { migrations: profile.migrations }),
   });
   const hosts = [
     ...topology.hosts.map((host) => host.id),

@@ -2,15 +2,24 @@ import { ensembleName } from "#base/ids.ts";
 import type { Random } from "#base/runtime.ts";
 import { mebibytes, megabitsPerSecond, micros, milliCpu, millis } from "#base/units.ts";
 import type { ApplianceSpec, CpuRequest, Ensemble, LinkSpec, PlacementRule } from "#model/ensemble.ts";
+import { sampleVm } from "#model/sample-vm.ts";
+import type { CheckpointPolicy } from "#model/vm.ts";
 import { between, chance, pick, someOf } from "#sim/swarm/draw.ts";
 
 const names = ["web", "db", "job"];
 
-/** One to four appliances with reservations and links; every field that changes how managers act is drawn. */
-export function smallEnsemble(random: Random, name: string): Ensemble {
+/**
+ * One to four appliances with reservations and links; every field that changes how managers act is drawn. `machines`:
+ * the share of them that are virtual machines.
+ */
+export function smallEnsemble(random: Random, name: string, machines = 0): Ensemble {
   const networks = chance(random, 0.25) ? ["lan", "back"] : ["lan"];
   const chosen = names.slice(0, between(random, 1, names.length));
-  const appliances = chosen.map((one) => appliance(random, one, networks));
+  // Where there are no machines, none is drawn for: such clouds are what they are without them.
+  const isMachine = (): boolean => machines > 0 && chance(random, machines);
+  const appliances = chosen.map((one) =>
+    isMachine() ? machine(random, one, networks) : appliance(random, one, networks),
+  );
   return {
     name: ensembleName(name),
     appliances,
@@ -63,6 +72,26 @@ function appliance(random: Random, name: string, networks: readonly string[]): A
   };
 }
 
+/** It stays until it is told to stop, as machines do; mostly one that its host's loss does not end. */
+function machine(random: Random, name: string, networks: readonly string[]): ApplianceSpec {
+  const reserved = chance(random, 0.7) ? { cpu: cpu(random) } : {};
+  const checkpoint: CheckpointPolicy = {
+    everyMs: millis(pick(random, [1000, 3000])),
+    copies: between(random, 1, 2),
+    keep: 2,
+  };
+  return sampleVm(name, chance(random, 0.5) ? { checkpoint } : {}, {
+    ...reserved,
+    replicas: chance(random, 0.2) ? 2 : 1,
+    env: { version: String(between(random, 1, 3)) },
+    networks: someOf(random, networks, 0.8),
+    restart: { when: "always", backoffMsMin: millis(100), backoffMsMax: millis(2000) },
+    onHostLoss: pick(random, ["elsewhere", "elsewhere", "elsewhere", "in-place"] as const),
+    priority: between(random, 0, 9),
+    stopGraceMs: millis(pick(random, [0, 200, 1000])),
+  });
+}
+
 /** Mostly a service; now and then a program that ends, or one that does not listen when told to stop. */
 function command(random: Random): readonly string[] {
   if (chance(random, 0.75)) return ["stay"];
@@ -89,6 +118,8 @@ function links(random: Random, appliances: readonly ApplianceSpec[]): LinkSpec[]
   return appliances.slice(1).flatMap((to, index): LinkSpec[] => {
     const from = appliances[index];
     if (from === undefined || chance(random, 0.3)) return [];
+    // A move that fails goes back to the paths it had, whose other ends may have moved meanwhile: without links for now.
+    if (from.kind === "vm" || to.kind === "vm") return [];
     if (!from.networks.some((network) => to.networks.includes(network))) return [];
     const bandwidthBps = megabitsPerSecond(pick(random, [1, 5, 20, 40]));
     return [

@@ -19,6 +19,13 @@ export type Step = { readonly atMs: number } & (
       readonly name: string;
       readonly appliances: readonly string[];
     }
+  /** Of the newest ensemble of that name: the replicas of these, wherever they are. */
+  | {
+      readonly kind: "migrate";
+      readonly name: string;
+      readonly appliances: readonly string[];
+      readonly to?: HostId;
+    }
   | {
       readonly kind: "cordon" | "uncordon" | "drain" | "cancel-drain" | "forget";
       readonly host: HostId;

@@ -15,6 +15,10 @@ export type WorkloadShape = {
   readonly takeOvers: number;
   /** Share of steps that change what runs; absent: none in some of the runs, most of them in the others. */
   readonly adaptations?: number;
+  /** Share of appliances that are virtual machines; absent: none. */
+  readonly machines?: number;
+  /** Share of steps that move virtual machines live; absent: none in some of the runs, half of them in the others. */
+  readonly migrations?: number;
 };
 
 /** What users and operators do, in order of time. The first thing is always an `up`. */
@@ -24,12 +28,18 @@ export function workload(random: Random, topology: Topology, shape: WorkloadShap
   );
   const used = ensembles.slice(0, between(random, 1, ensembles.length));
   const maintains = chance(random, 0.4);
+  const { machines = 0 } = shape;
+  const migrates = machines === 0 ? 0 : (shape.migrations ?? (chance(random, 0.5) ? 0.5 : 0));
   const adapts = shape.adaptations ?? (chance(random, 0.6) ? 0.6 : 0);
   const steps: Step[] = [];
   for (const atMs of times) {
     const adapted = steps.length > 0 && chance(random, adapts) ? adapt(random, atMs, used, steps) : undefined;
+    const moved =
+      steps.length > 0 && migrates > 0 && chance(random, migrates)
+        ? migrate(random, atMs, topology, steps)
+        : undefined;
     const next = steps.length === 0 ? undefined : step(random, atMs, used, maintains ? topology : undefined);
-    steps.push(adapted ?? next ?? up(random, atMs, used, steps));
+    steps.push(moved ?? adapted ?? next ?? up(random, atMs, used, steps, machines));
   }
   if (chance(random, shape.takeOvers))
     steps.push({
@@ -41,13 +51,19 @@ export function workload(random: Random, topology: Topology, shape: WorkloadShap
 }
 
 /** A new form of one of them, or the form it has with little changed. */
-function up(random: Random, atMs: number, names: readonly string[], before: readonly Step[]): Step {
+function up(
+  random: Random,
+  atMs: number,
+  names: readonly string[],
+  before: readonly Step[],
+  machines: number,
+): Step {
   const name = pick(random, names);
   const newest = before.findLast((one) => one.kind === "up" && one.ensemble.name === name);
   const ensemble =
     newest?.kind === "up" && chance(random, 0.5)
       ? changedALittle(random, newest.ensemble)
-      : smallEnsemble(random, name);
+      : smallEnsemble(random, name, machines);
   return { atMs, kind: "up", ensemble };
 }
 
@@ -61,6 +77,24 @@ function adapt(
   const name = pick(random, names);
   const newest = before.findLast((one) => one.kind === "up" && one.ensemble.name === name);
   return newest?.kind === "up" ? adaptation(random, atMs, newest.ensemble) : undefined;
+}
+
+/** One of the machines of an ensemble that has any; undefined: there is none. */
+function migrate(
+  random: Random,
+  atMs: number,
+  topology: Topology,
+  before: readonly Step[],
+): Step | undefined {
+  const all = before.flatMap((one) => {
+    if (one.kind !== "up") return [];
+    const { name, appliances } = one.ensemble;
+    return appliances.flatMap((spec) => (spec.kind === "vm" ? [{ name, appliance: spec.name }] : []));
+  });
+  if (all.length === 0) return undefined;
+  const { name, appliance } = pick(random, all);
+  const to = chance(random, 0.3) ? { to: pick(random, topology.hosts).id } : {};
+  return { atMs, kind: "migrate", name, appliances: [appliance], ...to };
 }
 
 /** Undefined: something comes up. */
