@@ -80,6 +80,18 @@ describe("nextOfJob()", () => {
     assert.equal(jobPlanOf(waits), undefined);
   });
 
+  it("waits for the guest of a machine that runs, and begins once it answers", () => {
+    const world = new World();
+    world.there = { kind: "vm", host: a1, state: "running", isSilent: true };
+    const waits = settled(record(), world);
+    assert.deepEqual(
+      [waits.state, waits.attempt, waits.message],
+      ["queued", 0, "waits for shop/web: its guest does not answer"],
+    );
+    world.there = { kind: "vm", host: a1, state: "running", isSilent: false };
+    assert.deepEqual([settled(waits, world).state, settled(waits, world).message], ["staging-in", undefined]);
+  });
+
   it("fails for good when there is nothing left to run in", () => {
     const world = new World();
     world.there = undefined;

@@ -55,6 +55,8 @@ export type JobAppliance = {
   readonly host?: HostId;
   /** As its host, which is not silent, told last. */
   readonly state?: ApplianceState;
+  /** It runs, but the guest in it has not come up, or says nothing any more. */
+  readonly isSilent?: boolean;
 };
 
 const machine = applianceName("machine");
@@ -99,6 +101,11 @@ function nextOfQueued(record: JobRecord, world: JobWorld): JobRecord | undefined
     });
   if (host === undefined || state !== "running") {
     const message = `waits for ${id}: it is ${state ?? (host === undefined ? "without a host" : "not seen")}`;
+    return record.message === message ? undefined : { ...record, message };
+  }
+  // An attempt that is begun before there is who could take it is a failed one.
+  if (appliance.isSilent === true) {
+    const message = `waits for ${id}: its guest does not answer`;
     return record.message === message ? undefined : { ...record, message };
   }
   const { message: _waited, dueAtMs: _due, adopted: _adopted, exitCode: _code, ...kept } = record;

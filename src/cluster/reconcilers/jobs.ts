@@ -109,7 +109,8 @@ export class JobReconciler {
     const host = ownerOf(record, id);
     if (host === undefined) return { kind };
     const seen = this.#context.seen.freshReport(host)?.appliances.find((one) => one.id === id);
-    return { kind, host, ...(seen === undefined ? {} : { state: seen.state }) };
+    if (seen === undefined) return { kind, host };
+    return { kind, host, state: seen.state, isSilent: seen.vm?.agent === "silent" };
   }
 
   /** Makes machines for those who bring their own, and removes them afterwards. */
