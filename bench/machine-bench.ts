@@ -14,7 +14,7 @@ import { runOverSsh } from "#drivers/ssh/run-over-ssh.ts";
 import type { SshParts } from "#drivers/ssh/run-over-ssh.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { systemRandom } from "#drivers/system/random.ts";
-import type { AppliancePlan } from "#protocol/host-plan.ts";
+import type { AppliancePlan, VmPlan } from "#protocol/host-plan.ts";
 import { clock } from "../test/task/host.ts";
 import { subprocess } from "../test/vm/guest-machine.ts";
 import { machineHost, machinePlanOf } from "../test/vm/machine-host.ts";
@@ -29,9 +29,17 @@ export type Begun = {
   readonly answersMs: number;
 };
 
+type Asked = {
+  readonly start: "cold" | "warm";
+  /** What its plan says beside that. */
+  readonly vm?: Partial<VmPlan>;
+};
+
 /** One host with its driver, as a host manager has it; machines are asked for and answer over SSH. */
 export type MachineBench = AsyncDisposable & {
   readonly driver: QemuDriver;
+  /** Resolves when its guest runs, whether or not it has booted. */
+  run(name: string, member: number, asked: Asked): Promise<Omit<Begun, "answersMs"> & { beganAt: number }>;
   /** Resolves when the machine answers SSH as itself. */
   begin(name: string, member: number, start: "cold" | "warm"): Promise<Begun>;
   /** A snapshot is there for machines that are begun warm. */
@@ -63,8 +71,8 @@ export async function openMachineBench(
   const { driver } = host;
   const bench: MachineBench = {
     driver,
-    async begin(name, member, start) {
-      const plan = planOf(guest, name, member, start);
+    async run(name, member, asked) {
+      const plan = planOf(guest, name, member, asked);
       const beganAt = performance.now();
       await driver.create(plan, new Map(), signal);
       const netns = basename(driver.observe().find(({ id }) => id === plan.id)?.netns ?? "");
@@ -73,7 +81,10 @@ export async function openMachineBench(
       await subprocess.check("ip", ["-n", netns, ...link], signal);
       const createdMs = performance.now() - beganAt;
       await startAgain(driver, plan, signal);
-      const runsMs = performance.now() - beganAt;
+      return { plan, createdMs, runsMs: performance.now() - beganAt, beganAt };
+    },
+    async begin(name, member, start) {
+      const { plan, createdMs, runsMs, beganAt } = await bench.run(name, member, { start });
       await answers(driver, plan, ssh, signal);
       return { plan, createdMs, runsMs, answersMs: performance.now() - beganAt };
     },
@@ -91,7 +102,7 @@ export async function openMachineBench(
   return bench;
 }
 
-function planOf(guest: BuiltGuest, name: string, member: number, start: "cold" | "warm"): AppliancePlan {
+function planOf(guest: BuiltGuest, name: string, member: number, { start, vm }: Asked): AppliancePlan {
   const plan = machinePlanOf(guest);
   if (plan.vm === undefined) throw new Error("it is no machine");
   return {
@@ -106,7 +117,7 @@ function planOf(guest: BuiltGuest, name: string, member: number, start: "cold" |
         prefixLength: 24,
       },
     ],
-    vm: { ...plan.vm, hostname: name, start },
+    vm: { ...plan.vm, hostname: name, start, ...vm },
   };
 }
 

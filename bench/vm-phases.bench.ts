@@ -9,11 +9,14 @@ import type { MachineBench } from "./machine-bench.ts";
 
 const phaseMs = millis(4000);
 
+const limitMs = 290_000;
+
 export const benchmark: Benchmark = {
   name: "vm-phases",
   about:
     "Processor time of the machine and of a guest while it is made and boots, idles, works, and is destroyed",
-  async run({ signal, progress }) {
+  async run({ signal: stop, progress }) {
+    const signal = AbortSignal.any([stop, AbortSignal.timeout(limitMs)]);
     const guest = await buildTinyGuest(guestCache, progress, subprocess, signal);
     await using bench = await openMachineBench(guest, signal);
     const rows: BenchRow[] = [];
