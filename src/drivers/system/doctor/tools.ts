@@ -33,12 +33,16 @@ export const tools: readonly Tool[] = [
   tool("wireguard-go", ["--version"], "wireguard-go", "WireGuard where the kernel has none", false),
   tool("openvpn", ["--version"], "openvpn", "OpenVPN tunnels", false),
   tool("qemu-system-x86_64", ["--version"], "qemu-system-x86", "virtual machines", false),
+  tool("qemu-img", ["--version"], "qemu-utils", "disks of virtual machines", false),
+  tool("curl", ["--version"], "curl", "images and files of jobs, fetched and brought", false),
+  tool("ssh", ["-V"], "openssh-client", "jobs in virtual machines", false),
+  tool("mmdebstrap", ["--version"], "mmdebstrap", "building Debian guests", false),
+  tool("mksquashfs", ["-version"], "squashfs-tools", "building software images", false),
   tool("dnsmasq", ["--version"], "dnsmasq-base", "addresses and names of networks", true),
   tool("ping", ["-V"], "iputils-ping", "examples and tests", false),
   tool("iperf3", ["--version"], "iperf3", "examples, tests and benchmarks", false),
   tool("nginx", ["-v"], "nginx-light", "the contention example", false),
-  tool("wrk", ["-v"], "wrk", "the contention example", false),
-  tool("hey", ["-h"], "hey", "the contention example", false),
+  tool("h2load", ["--version"], "nghttp2-client", "the contention example", false),
 ];
 
 /** The first number with dots, or the tool's first line, from all it printed. */
