@@ -16,7 +16,8 @@ describe("leftovers()", () => {
 
   it("finds every kind of thing that can be left behind", () => {
     const operation = { id: "7", state: "running" } as World["operations"][number];
-    const left = leftovers({ ...full, operations: [operation] }).join("\n");
+    const machines = full.machines.map((one) => ({ ...one, moving: one.planned }));
+    const left = leftovers({ ...full, machines, operations: [operation] }).join("\n");
     for (const kind of [
       /^the store's record of shop$/m,
       /^shop\/web on a1$/m,
@@ -25,6 +26,7 @@ describe("leftovers()", () => {
       /^class of \S+ to \S+ on b1$/m,
       /^permissions of shop\/lan on a1$/m,
       /^the tunnel of gw-alpha to beta$/m,
+      /^a side of the move of shop\/web on a1$/m,
       /^shop\/web in the plan of a1$/m,
       /^operation 7$/m,
     ])
