@@ -1,0 +1,167 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { messageOf } from "#base/errors.ts";
+import { hostId } from "#base/ids.ts";
+import { seededRandom } from "#base/seeded-random.ts";
+import { mebibytes, millis } from "#base/units.ts";
+import { clock, signal } from "../task/host.ts";
+import { AttackedCloud, otherHost } from "./attacked-cloud.ts";
+import type { Wanted } from "./attacked-cloud.ts";
+import { idOf, machineNames } from "./attacked-place.ts";
+import type { MachineName } from "./attacked-place.ts";
+import { tinyGuest } from "./machine-host.ts";
+
+/**
+ * Random changes of what is wanted of a few machines on two hosts, while host managers, QEMUs, the lines of moves and
+ * the machines' links are killed at random moments; after each round, what is must be what is wanted, and what guests
+ * knew they must still know. `CONSORT_VM_OPERATIONS=1000` for long, `CONSORT_SEED` to repeat.
+ */
+const operations = Number(process.env["CONSORT_VM_OPERATIONS"] ?? 30);
+const seed = Number(process.env["CONSORT_SEED"] ?? Date.now() % 2 ** 31);
+/** Only to end with a reason instead of waiting for ever. */
+const patienceMs = 300_000;
+const delayMsMost = 1_500;
+
+const random = seededRandom(seed);
+const pick = <Item>(items: readonly Item[]): Item => items[random.integer(items.length)] as Item;
+
+/** What a guest was told last, and where it must still know it. */
+type Memory = { readonly words: string; inMemory: boolean };
+
+class Attack {
+  readonly cloud: AttackedCloud;
+  readonly #memories = new Map<MachineName, Memory>();
+  #moves = 0;
+  /** What was done, newest last. */
+  readonly done: string[] = [];
+
+  constructor(cloud: AttackedCloud) {
+    this.cloud = cloud;
+  }
+
+  /** One change of what is wanted; of what has not settled, none but what makes all before it void. */
+  change(name: MachineName, hasSettled: boolean): void {
+    const wanted = this.cloud.wanted.get(name);
+    const steps = wanted === undefined ? ["create" as const] : stepsOf(name, wanted, hasSettled);
+    const step = pick(steps);
+    this.done.push(`${step} ${name}`);
+    this.cloud.want(name, this.#after(step, name, wanted));
+    if (step === "create" || step === "remake" || step === "destroy") this.#memories.delete(name);
+  }
+
+  #after(step: Step, name: MachineName, wanted: Wanted | undefined): Wanted | undefined {
+    if (wanted === undefined) return { generation: random.integer(2 ** 31), at: pick(["a", "b"]) };
+    const { suspended: _held, ...others } = wanted;
+    switch (step) {
+      case "create":
+      case "remake":
+        return { generation: random.integer(2 ** 31), at: wanted.at };
+      case "destroy":
+        return undefined;
+      case "suspend":
+        return { ...others, suspended: true };
+      case "resume":
+        return others;
+      case "resize":
+        return {
+          ...wanted,
+          memoryBytes: mebibytes(128 + 64 * random.integer(3)),
+        };
+      case "move": {
+        this.#moves += 1;
+        const [from, to] = [hostId(wanted.at), hostId(otherHost(wanted.at))];
+        const move = { move: `${name}-${this.#moves}`, token: random.hex(16), pathsBefore: [] };
+        return { ...wanted, move: { ...move, from, to, state: "moving" } };
+      }
+    }
+    return step satisfies never;
+  }
+
+  async hurt(): Promise<void> {
+    const host = pick(["a", "b"] as const);
+    const name = pick(machineNames);
+    const blow = pick(["manager", "manager", "QEMU", "QEMU", "both", "lines", "links"] as const);
+    // All of the plan is drawn before anything takes its time, so that a seed repeats it.
+    const [afterMs, forMs] = [random.integer(delayMsMost), random.integer(delayMsMost)];
+    await clock.sleep(millis(afterMs), signal);
+    this.done.push(`kill ${blow} of ${host} ${blow === "QEMU" || blow === "both" ? name : ""}`.trim());
+    const { hosts } = this.cloud;
+    if (blow === "manager" || blow === "both") hosts[host].killManager();
+    if (blow === "lines") hosts[host].killRelays();
+    if (blow === "links") {
+      await hosts[host].setLinks("down");
+      await clock.sleep(millis(forMs), signal);
+      await hosts[host].setLinks("up");
+    }
+    if (blow === "QEMU" || blow === "both") {
+      const memory = this.#memories.get(name);
+      if (hosts[host].killQemus(idOf(name)) > 0 && memory !== undefined) memory.inMemory = false;
+    }
+  }
+
+  /** Every guest that runs still knows what it was told, and is told something else. */
+  async remember(): Promise<void> {
+    await Promise.all(
+      [...this.cloud.wanted].map(async ([name, { at, suspended }]) => {
+        if (suspended === true) return;
+        const before = this.#memories.get(name);
+        const words = String(this.done.length);
+        const home = name === "cold" ? "/home/words" : "/dev/null";
+        const said = await this.cloud.hosts[at].run(
+          idOf(name),
+          `cat /tmp/words 2> /dev/null; echo and; cat ${home}; echo ${words} | tee /tmp/words > ${home}; sync`,
+        );
+        this.#memories.set(name, { words, inMemory: true });
+        if (before === undefined) return;
+        const [inMemory, onDisk] = said.split("and").map((text) => text.trim());
+        if (before.inMemory) assert.equal(inMemory, before.words, `${name} has lost its memory`);
+        if (name === "cold") assert.equal(onDisk, before.words, `${name} has lost its disk`);
+      }),
+    );
+  }
+}
+
+type Step = "create" | "remake" | "destroy" | "suspend" | "resume" | "resize" | "move";
+
+function stepsOf(name: MachineName, { suspended }: Wanted, hasSettled: boolean): readonly Step[] {
+  if (!hasSettled) return ["remake", "destroy"];
+  if (suspended === true) return ["resume", "resume", "resume", "destroy"];
+  const some: readonly Step[] = ["move", "move", "suspend", "remake", "destroy"];
+  return name === "cold" ? [...some, "resize"] : some;
+}
+
+test(`${operations} random operations under attack leave no machine lost or doubled, and nothing behind`, async (t) => {
+  t.diagnostic(`CONSORT_SEED=${seed} CONSORT_VM_OPERATIONS=${operations}`);
+  const cloud = new AttackedCloud(await tinyGuest());
+  const attack = new Attack(cloud);
+  const context = (): string => `seed ${seed}; ${attack.done.slice(-12).join(", ")}`;
+  const settle = async (): Promise<void> => {
+    try {
+      await cloud.settled(AbortSignal.timeout(patienceMs));
+    } catch (cause) {
+      assert.fail(`${messageOf(cause)}; ${context()}`);
+    }
+  };
+  let left: readonly string[] = [];
+  try {
+    for (let count = 0; count < operations;) {
+      const hurts = Array.from({ length: random.integer(3) }, () => attack.hurt());
+      const names = machineNames.filter(() => random.integer(3) > 0);
+      for (const name of names) attack.change(name, true);
+      const again = names.filter(() => random.integer(3) === 0);
+      await clock.sleep(millis(random.integer(delayMsMost)), signal);
+      for (const name of again) attack.change(name, false);
+      count += names.length + again.length;
+      await Promise.all(hurts);
+      await settle();
+      await attack.remember().catch((cause: unknown) => assert.fail(`${messageOf(cause)}; ${context()}`));
+    }
+    for (const name of machineNames) cloud.want(name, undefined);
+    await settle();
+  } finally {
+    const ends = await Promise.all([cloud.hosts.a.end(), cloud.hosts.b.end()]);
+    left = ends.flat();
+  }
+  assert.deepEqual(left, [], context());
+  assert.deepEqual([...cloud.hosts.a.fallen, ...cloud.hosts.b.fallen], [], context());
+});

@@ -1,0 +1,206 @@
+import { ConsortError } from "#base/errors.ts";
+import { hostId, ipv4Address } from "#base/ids.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import type { Bytes } from "#base/units.ts";
+import { movePlan, nextStep } from "#cluster/moves.ts";
+import type { Move } from "#cluster/moves.ts";
+import type { HostRecord } from "#cluster/records.ts";
+import type { ApplianceObservation } from "#drivers/appliance/port.ts";
+import type { BuiltGuest } from "#drivers/guest/port.ts";
+import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
+import type { MoveReport } from "#protocol/host-report.ts";
+import { AttackedHost } from "./attacked-host.ts";
+import { attackedPlan, idOf, machineNames } from "./attacked-place.ts";
+import type { MachineName } from "./attacked-place.ts";
+
+const hosts = ["a", "b"] as const;
+type HostName = (typeof hosts)[number];
+const addresses = { a: ipv4Address("127.0.0.1"), b: ipv4Address("127.0.0.1") };
+const records = new Map(hosts.map((name) => [hostId(name), { address: addresses[name] } as HostRecord]));
+
+/** What is wanted of one machine. */
+export type Wanted = {
+  readonly generation: number;
+  readonly at: HostName;
+  readonly move?: Move;
+  readonly suspended?: true;
+  readonly vcpus?: number;
+  readonly memoryBytes?: Bytes;
+};
+
+/** Two hosts and what a cluster manager is to its machines: says what is wanted where, and follows their moves. */
+export class AttackedCloud {
+  readonly #guest: BuiltGuest;
+  readonly hosts: Readonly<Record<HostName, AttackedHost>>;
+  readonly wanted = new Map<MachineName, Wanted>();
+  readonly #sent: Record<HostName, { revision: number; text: string }> = {
+    a: { revision: 0, text: "" },
+    b: { revision: 0, text: "" },
+  };
+  #looked = (): void => {};
+
+  constructor(guest: BuiltGuest) {
+    this.#guest = guest;
+    const host = (name: HostName): AttackedHost =>
+      new AttackedHost(name, addresses[name], {
+        saw: () => this.#look(),
+        sent: (id, move) => {
+          for (const one of hosts) this.hosts[one].giveWord(id, move);
+        },
+      });
+    this.hosts = { a: host("a"), b: host("b") };
+  }
+
+  want(name: MachineName, change: Wanted | undefined): void {
+    if (change === undefined) this.wanted.delete(name);
+    else this.wanted.set(name, change);
+    this.#send();
+  }
+
+  /** Resolves when what is, is what is wanted; rejects with what is not when `signal` is aborted. */
+  async settled(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const looked = new Promise<void>((resolve) => (this.#looked = resolve));
+      const wrong = this.#wrong();
+      if (wrong.length === 0) return;
+      const stop = Promise.withResolvers<void>();
+      const abort = (): void => stop.resolve();
+      signal.addEventListener("abort", abort, { once: true });
+      await Promise.race([looked, stop.promise]);
+      signal.removeEventListener("abort", abort);
+      if (signal.aborted) throw new ConsortError("timeout", this.#wrong().join("; "));
+    }
+  }
+
+  #look(): void {
+    for (const [name, wanted] of this.wanted) {
+      const { move } = wanted;
+      if (move === undefined) continue;
+      const step = nextStep(move, {
+        leaving: this.#moveOf(idOf(name), move.from as HostName, move.move),
+        arriving: this.#moveOf(idOf(name), move.to as HostName, move.move),
+        isFromLost: false,
+        isToLost: false,
+      });
+      const { move: _over, ...others } = wanted;
+      if (step.kind === "goes on") this.wanted.set(name, { ...wanted, move: step.move });
+      else
+        this.wanted.set(name, { ...others, at: (step.kind === "stays" ? move.from : move.to) as HostName });
+    }
+    this.#send();
+    this.#looked();
+  }
+
+  #seen(id: ApplianceId, host: HostName): ApplianceObservation | undefined {
+    return this.hosts[host].saw.observed.find((one) => one.id === id);
+  }
+
+  #moveOf(id: ApplianceId, host: HostName, move: string): MoveReport | undefined {
+    const report = this.#seen(id, host)?.vm?.move;
+    return report?.move === move ? report : undefined;
+  }
+
+  /** To those for whom it has changed. */
+  #send(): void {
+    for (const host of hosts) {
+      const appliances = this.#appliancesFor(host);
+      const text = JSON.stringify(appliances);
+      const sent = this.#sent[host];
+      if (text === sent.text && sent.revision > 0) continue;
+      const revision = sent.revision + 1;
+      this.#sent[host] = { revision, text };
+      const plan: HostPlan = {
+        host: hostId(host),
+        epoch: 1,
+        revision,
+        appliances,
+        segments: [],
+        shapedPairs: [],
+        tunnels: [],
+      };
+      this.hosts[host].follow(plan);
+    }
+  }
+
+  #appliancesFor(host: HostName): readonly AppliancePlan[] {
+    return [...this.wanted].flatMap(([name, wanted]) => {
+      const { at, move, suspended, vcpus, memoryBytes } = wanted;
+      const plan = attackedPlan(this.#guest, name, wanted.generation);
+      const mine = move === undefined ? undefined : movePlan(move, hostId(host), records);
+      if (mine === undefined && at !== host) return [];
+      const other = host === "a" ? "b" : "a";
+      // Not before it is gone from where it was.
+      const isHeld = move === undefined && this.#seen(plan.id, other) !== undefined;
+      return {
+        ...plan,
+        ...(suspended === undefined ? {} : { suspended }),
+        ...(memoryBytes === undefined ? {} : { memoryBytes }),
+        ...(isHeld ? { held: true as const } : {}),
+        vm: {
+          ...plan.vm!,
+          ...(vcpus === undefined ? {} : { vcpus }),
+          ...(mine === undefined ? {} : { move: mine }),
+        },
+      };
+    });
+  }
+
+  /** What is not as it is wanted, for people. */
+  #wrong(): readonly string[] {
+    const stale = hosts
+      .filter((host) => this.hosts[host].saw.revision !== this.#sent[host].revision)
+      .map((host) => `${host} has not followed its plan`);
+    const machines = machineNames.flatMap((name) => this.#wrongOf(name));
+    const counts = hosts.flatMap((host) => this.#tooMuchOn(host));
+    const problems = hosts.flatMap((host) => this.hosts[host].saw.problems);
+    const wrong = [...stale, ...machines, ...counts];
+    return wrong.length === 0 ? [] : [...wrong, ...problems];
+  }
+
+  #wrongOf(name: MachineName): readonly string[] {
+    const wanted = this.wanted.get(name);
+    const seen = hosts.flatMap((host) => {
+      const one = this.#seen(idOf(name), host);
+      return one === undefined ? [] : [{ host, one }];
+    });
+    if (wanted === undefined) return seen.map(({ host }) => `${name} is still on ${host}`);
+    if (wanted.move !== undefined) {
+      const phases = seen.map(({ host, one }) => `${host}: ${JSON.stringify(one.vm?.move)} ${one.state}`);
+      return [`${name} moves (${wanted.move.state}; ${phases.join(", ")})`];
+    }
+    const [first, second] = seen;
+    if (second !== undefined) return [`${name} is on both hosts`];
+    if (first === undefined || first.host !== wanted.at) return [`${name} is not on ${wanted.at}`];
+    const plan = attackedPlan(this.#guest, name, wanted.generation);
+    const { state, generation, vm, memoryLimitBytes, message } = first.one;
+    const expected = wanted.suspended === true ? "suspended" : "running";
+    if (state !== expected || generation !== plan.generation)
+      return [`${name} is ${state}, not ${expected} (${message ?? "no message"})`];
+    if (state !== "running") return [];
+    const size = `${vm?.vcpus} processors and ${memoryLimitBytes} bytes`;
+    const asked = `${wanted.vcpus ?? plan.vm?.vcpus} processors and ${wanted.memoryBytes ?? plan.memoryBytes} bytes`;
+    if (size !== asked) return [`${name} has ${size}, not ${asked}`];
+    return vm?.agent === "answers"
+      ? []
+      : [`the guest of ${name} does not answer (${message ?? "no message"})`];
+  }
+
+  /** Machines that snapshots are made from are nobody's, and go. */
+  #tooMuchOn(host: HostName): readonly string[] {
+    const { saw } = this.hosts[host];
+    const count = saw.observed.length;
+    // One that was killed while it was held lies there until it is let go on.
+    const held = saw.observed.filter(({ state }) => state === "suspended").length;
+    const qemus = this.hosts[host].qemus().length;
+    const found = {
+      QEMUs: qemus < count && qemus >= count - held ? count : qemus,
+      slots: this.hosts[host].slots().length,
+      directories: this.hosts[host].files().length,
+    };
+    return Object.entries(found)
+      .filter(([, many]) => many !== count)
+      .map(([what, many]) => `${host} has ${many} ${what} for ${count} machines`);
+  }
+}
+
+export const otherHost = (host: HostName): HostName => (host === "a" ? "b" : "a");

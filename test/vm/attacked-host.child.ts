@@ -1,0 +1,115 @@
+import { basename, join } from "node:path";
+import { messageOf } from "#base/errors.ts";
+import { millis } from "#base/units.ts";
+import { QemuDriver } from "#drivers/appliance/qemu/driver.ts";
+import { VmMoves } from "#drivers/appliance/qemu/move/moves.ts";
+import { moveStarter } from "#drivers/appliance/qemu/move/starter.ts";
+import { WarmPool } from "#drivers/appliance/qemu/warm/pool.ts";
+import { WarmStarter } from "#drivers/appliance/qemu/warm/starter.ts";
+import { machineStorage } from "#drivers/image/layers/machine-storage.ts";
+import { layerMaker } from "#drivers/image/layers/make.ts";
+import { spooledLayers } from "#drivers/image/layers/spooled-layers.ts";
+import type { NetworkDriver } from "#drivers/network/port.ts";
+import { noSegments } from "#drivers/network/none.ts";
+import { systemProcesses } from "#drivers/process/system-processes.ts";
+import { machineLayout } from "#drivers/system/cgroups/group.ts";
+import { silentLog } from "#drivers/system/log.ts";
+import { systemRandom } from "#drivers/system/random.ts";
+import { Converger } from "#host/converge.ts";
+import type { HostPlan } from "#protocol/host-plan.ts";
+import { clock, signal } from "../task/host.ts";
+import { movesIn, slotOptions } from "./attacked-place.ts";
+import type { AttackedPlace, FromHost, ToHost } from "./attacked-place.ts";
+import { subprocess } from "./guest-machine.ts";
+import { machineOptions, tinyGuest } from "./machine-host.ts";
+
+/**
+ * The manager of one host, as far as its machines go: makes what is there match the plan it was last sent, pass by pass,
+ * and tells what it sees, until somebody kills it. Its argument: where its host is, as JSON.
+ */
+const place = JSON.parse(process.argv[2] ?? "{}") as AttackedPlace;
+const { stateDir } = place;
+const passMs = millis(100);
+/** Machines of this test fit anyway. */
+const room = { cpuMilli: 1_000_000 as never, memoryBytes: (2 ** 50) as never };
+
+process.on("disconnect", () => process.exit(0));
+const tell = (message: FromHost): void => void process.send?.(message);
+
+const guest = await tinyGuest();
+const parts = { stateDir, clock, random: systemRandom(), subprocess, log: silentLog };
+const make = layerMaker(subprocess);
+const layers = spooledLayers({ ...parts, directory: join(stateDir, "spool"), make });
+await layers.recover(signal);
+const moves = new VmMoves({
+  address: place.address,
+  directory: movesIn(place),
+  processes: systemProcesses(machineLayout()),
+  clock,
+  log: silentLog,
+});
+moves.recover();
+const pool = new WarmPool(parts);
+const blobs = { has: () => true, path: (digest: string) => guest.files.get(digest as never) ?? digest };
+const driver = new QemuDriver({
+  ...machineOptions(slotOptions(place), guest),
+  log: silentLog,
+  mover: moves,
+  starters: [moveStarter(moves), new WarmStarter({ pool, qemuVersion: "this one", clock })],
+  storage: machineStorage({ layers, blobs }),
+});
+await driver.recover(signal);
+
+/** Each machine's link leads to the other end of it, which may be down. */
+const network: NetworkDriver = {
+  ...noSegments,
+  async converge({ ports }) {
+    for (const { netns, interface: one } of ports) {
+      const add = ["link", "add", one.name, "type", "veth", "peer", "name", `far-${one.name}`];
+      // It is there already, or its namespace is gone.
+      await subprocess.run("ip", ["-n", basename(netns), ...add], signal);
+      await subprocess.run("ip", ["-n", basename(netns), "link", "set", one.name, "up"], signal);
+    }
+  },
+};
+
+let plan: HostPlan | undefined;
+let wake = (): void => {};
+const converger = new Converger({
+  appliances: driver,
+  network,
+  tunnels: undefined,
+  clock,
+  log: silentLog,
+  capacity: room,
+  onSettled: () => wake(),
+});
+driver.onChange(() => wake());
+driver.onSent((id, move) => tell({ kind: "sent", id, move }));
+
+process.on("message", (message: ToHost) => {
+  if (message.kind === "plan") plan = message.plan;
+  if (message.kind === "word") driver.giveWord(message.id, message.move);
+  if (message.kind === "run") void run(message);
+  wake();
+});
+
+async function run({ number, id, script }: Extract<ToHost, { kind: "run" }>): Promise<void> {
+  let said = "";
+  const onOutput = (_stream: string, chunk: Uint8Array): void => void (said += Buffer.from(chunk).toString());
+  try {
+    await driver.exec(id, { command: ["sh", "-c", script], env: {}, onOutput }, signal);
+    tell({ kind: "ran", number, said: said.trim() });
+  } catch (cause) {
+    tell({ kind: "refused", number, why: messageOf(cause) });
+  }
+}
+
+for (;;) {
+  const woken = new Promise<void>((resolve) => (wake = resolve));
+  const now = plan;
+  const found = now === undefined ? [] : await converger.pass(now, signal);
+  const problems = found.map(({ message }) => message);
+  tell({ kind: "saw", revision: now?.revision ?? 0, observed: driver.observe(), problems });
+  await Promise.race([woken, clock.sleep(passMs, signal)]);
+}

@@ -1,0 +1,86 @@
+import { join } from "node:path";
+import { applianceId, applianceName, ensembleName, ipv4Address, macAddress } from "#base/ids.ts";
+import type { ApplianceId, Ipv4Address } from "#base/ids.ts";
+import { mebibytes, millis } from "#base/units.ts";
+import type { ApplianceObservation } from "#drivers/appliance/port.ts";
+import { BookedScheduler } from "#drivers/appliance/task/scheduler.fixture.ts";
+import type { TaskDriverOptions } from "#drivers/appliance/task/driver.ts";
+import type { BuiltGuest } from "#drivers/guest/port.ts";
+import { jsonLog } from "#drivers/system/log.ts";
+import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
+import { cgroups, clock } from "../task/host.ts";
+import { machinePlanOf } from "./machine-host.ts";
+import { front } from "./plans.ts";
+
+/** Where one host keeps what it has, whoever manages it. */
+export type AttackedPlace = Pick<TaskDriverOptions, "stateDir" | "cgroupParent" | "netnsPrefix"> & {
+  /** Of its part of moves. */
+  readonly address: Ipv4Address;
+};
+
+export const slotOptions = ({ stateDir, cgroupParent, netnsPrefix }: AttackedPlace): TaskDriverOptions => ({
+  stateDir,
+  cgroupParent,
+  netnsPrefix,
+  cgroups,
+  scheduler: new BookedScheduler(),
+  clock,
+  log: jsonLog({ clock, fd: 2, level: "error" }),
+  poolSize: 0,
+});
+
+export const movesIn = (place: AttackedPlace): string => join(place.stateDir, "moves");
+
+export type ToHost =
+  | { readonly kind: "plan"; readonly plan: HostPlan }
+  | { readonly kind: "word"; readonly id: ApplianceId; readonly move: string }
+  | { readonly kind: "run"; readonly number: number; readonly id: ApplianceId; readonly script: string };
+
+export type FromHost =
+  | {
+      readonly kind: "saw";
+      /** Of the plan that was followed; 0: none yet. */
+      readonly revision: number;
+      readonly observed: readonly ApplianceObservation[];
+      readonly problems: readonly string[];
+    }
+  | { readonly kind: "sent"; readonly id: ApplianceId; readonly move: string }
+  | { readonly kind: "ran"; readonly number: number; readonly said: string }
+  | { readonly kind: "refused"; readonly number: number; readonly why: string };
+
+/** cold: with a disk of its own, and room to grow. warm: resumed from a snapshot where there is one. plain: neither. */
+export const machines = { cold: 1, warm: 2, warmer: 3, plain: 4 } as const;
+export type MachineName = keyof typeof machines;
+export const machineNames = Object.keys(machines) as readonly MachineName[];
+
+export const idOf = (name: MachineName): ApplianceId =>
+  applianceId(ensembleName("attack"), applianceName(name));
+
+export function attackedPlan(guest: BuiltGuest, name: MachineName, generation: number): AppliancePlan {
+  const plan = machinePlanOf(guest);
+  const member = machines[name];
+  const isWarm = name === "warm" || name === "warmer";
+  const own =
+    name === "cold"
+      ? { homeBytes: mebibytes(64), vcpusMax: 2, memoryBytesMax: mebibytes(320) }
+      : { machine: isWarm ? ("auto" as const) : ("q35" as const) };
+  return {
+    ...plan,
+    id: idOf(name),
+    generation: String(generation),
+    restart: { when: "always", backoffMsMin: millis(20), backoffMsMax: millis(100) },
+    // Guests end at once or not at all.
+    stopGraceMs: millis(0),
+    ...(name === "cold" ? { memoryBytes: mebibytes(192) } : {}),
+    interfaces: [
+      {
+        name: "eth0",
+        network: front,
+        mac: macAddress(`02:00:00:00:00:0${member}`),
+        address: ipv4Address(`10.9.0.${member}`),
+        prefixLength: 24,
+      },
+    ],
+    vm: { ...plan.vm!, hostname: name, start: isWarm ? "auto" : "cold", ...own },
+  };
+}
