@@ -110,7 +110,7 @@ describe("nextStep()", () => {
 
   it("keeps a machine as it is until it is settled, and only that one", () => {
     const record = { moves: { "shop/db": {} } } as unknown as EnsembleRecord;
-    const check = (id: string) => checkNotMoving(record, [id as ApplianceId], "resize shop");
+    const check = (one: string) => checkNotMoving(record, [one as ApplianceId], "resize shop");
     assert.throws(() => check("shop/db"), { code: "conflict", message: /^Cannot resize shop: shop\/db is/ });
     assert.doesNotThrow(() => check("shop/web"));
   });
