@@ -15,7 +15,10 @@ test("nothing of a download goes on when who began it is killed: the next would 
   const gone = Promise.withResolvers<void>();
   const server = await standIn(({ method }, response) => {
     response.writeHead(200);
-    if (method === "HEAD") return void response.end();
+    if (method === "HEAD") {
+      response.end();
+      return;
+    }
     response.write("the beginning");
     response.once("close", gone.resolve);
     begun.resolve();
