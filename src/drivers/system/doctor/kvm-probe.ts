@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,6 +14,10 @@ const sectorBytes = 512;
 const bootCode = [0xb0, 0x10, 0xe6, 0xf4, 0xf4];
 const bootExitCode = 33;
 const qemu = "qemu-system-x86_64";
+/** Of setpriv, for a program that is not there. */
+const notFoundCode = 127;
+/** What a program is given open comes after its standard input and outputs. */
+const firstInherited = 3;
 
 export type GuestOutcome = "ran" | "hung" | "absent" | { readonly refused: string };
 
@@ -54,16 +58,31 @@ export async function probeKvm(
 }
 
 async function bootSector(subprocess: Subprocess, signal: AbortSignal): Promise<GuestOutcome> {
+  const disk = bootDisk();
+  try {
+    const args = ["-accel", "kvm", "-m", "16", "-nodefaults", "-display", "none", "-no-reboot"];
+    const devices = [
+      "-device",
+      "isa-debug-exit,iobase=0xf4,iosize=1",
+      "-drive",
+      `file=/dev/fd/${firstInherited},format=raw`,
+    ];
+    return await outcome(subprocess, qemu, [...args, ...devices], bootExitCode, signal, [disk]);
+  } finally {
+    closeSync(disk);
+  }
+}
+
+/** An open file without a name: nothing is left of it, whoever is killed. */
+function bootDisk(): number {
+  const sector = Buffer.alloc(sectorBytes);
+  sector.set(bootCode);
+  sector.writeUInt16LE(0xaa55, sectorBytes - 2);
   const place = mkdtempSync(join(tmpdir(), "consort-doctor-"));
   try {
-    const sector = Buffer.alloc(sectorBytes);
-    sector.set(bootCode);
-    sector.writeUInt16LE(0xaa55, sectorBytes - 2);
-    const disk = join(place, "boot.img");
-    writeFileSync(disk, sector);
-    const args = ["-accel", "kvm", "-m", "16", "-nodefaults", "-display", "none", "-no-reboot"];
-    const devices = ["-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive", `file=${disk},format=raw`];
-    return await outcome(subprocess, qemu, [...args, ...devices], bootExitCode, signal);
+    const file = join(place, "boot.img");
+    writeFileSync(file, sector);
+    return openSync(file, "r+");
   } finally {
     rmSync(place, { recursive: true, force: true });
   }
@@ -75,10 +94,18 @@ async function outcome(
   args: readonly string[],
   wantedCode: number,
   signal: AbortSignal,
+  inherit: readonly number[] = [],
 ): Promise<GuestOutcome> {
   try {
-    const { code, stdout, stderr } = await subprocess.run(file, args, signal, { timeoutMs: guestMsMax });
+    // One that hangs would keep a processor busy for ever if we were killed before its time is over.
+    const { code, stdout, stderr } = await subprocess.run(
+      "setpriv",
+      ["--pdeathsig", "KILL", file, ...args],
+      signal,
+      { timeoutMs: guestMsMax, inherit },
+    );
     if (code === wantedCode) return "ran";
+    if (code === notFoundCode) return "absent";
     const [words = ""] = `${stderr}${stdout}`.trim().split("\n");
     return { refused: words === "" ? `exit code ${code}` : words };
   } catch (cause) {
