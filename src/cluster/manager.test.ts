@@ -9,7 +9,7 @@ import { systemClock } from "#drivers/system/clock.ts";
 import { sampleVm } from "#model/sample-vm.ts";
 import { sampleAppliance, sampleEnsemble, sampleLink } from "#model/sample.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
-import { hostAddress, topics } from "#protocol/topics.ts";
+import { clusterAddress, hostAddress, topics } from "#protocol/topics.ts";
 import type { PlanReceipt } from "#protocol/topics.ts";
 
 const clock = systemClock();
@@ -157,6 +157,16 @@ describe("a cloud of real managers on fake drivers", () => {
     const receipt = (await ghost.request(hostAddress("a1"), topics.plan, stale, never)) as PlanReceipt;
     assert.deepEqual(receipt, { accepted: false, epoch: newest.epoch, revision: newest.revision });
     assert.deepEqual(cloud.running(), ["shop/db@a2", "shop/web@a1"]);
+  });
+
+  it("tells no host what another one may know", async () => {
+    await cloud.start();
+    const ghost = cloud.bus.connect("host/ghost");
+    while (!ghost.present().includes(clusterAddress)) await clock.sleep(1 as never, never);
+    await assert.rejects(
+      ghost.request(clusterAddress, topics.secret, { host: "a1", name: "storage" }, never),
+      { code: "forbidden", message: /asks for a1, not for itself/ },
+    );
   });
 
   it("goes back to what was desired before when an up is cancelled", async () => {

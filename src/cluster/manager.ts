@@ -63,7 +63,7 @@ import type { Checkpoints } from "#protocol/http/checkpoint.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
 import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
-import { consoleRooms, topics } from "#protocol/topics.ts";
+import { consoleRooms, hostAddress, topics } from "#protocol/topics.ts";
 import type {
   CollectResult,
   ReportReceipt,
@@ -146,8 +146,13 @@ export class ClusterManager implements ClusterService {
       this.#inCharge().strategies.hear(body as Measurements);
       return Promise.resolve({});
     });
-    messaging.answer(topics.secret, async ({ body }): Promise<SecretResult> => {
+    messaging.answer(topics.secret, async ({ from, body }): Promise<SecretResult> => {
       const asked = body as SecretBody;
+      if (from !== hostAddress(asked.host))
+        throw new ConsortError(
+          "forbidden",
+          `Cannot tell ${from} a secret: it asks for ${asked.host}, not for itself`,
+        );
       if (!isNamedByImport(context, asked)) checkSecretIsNamed(context, asked);
       return { fields: await this.jobs.secret(asked.name, signal) };
     });

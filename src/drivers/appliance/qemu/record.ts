@@ -43,7 +43,8 @@ const fileName = "machine.json";
 /** Whole or not at all, also when cut off. */
 export function writeMachineRecord(directory: string, record: MachineRecord): void {
   const file = join(directory, fileName);
-  writeFileSync(`${file}.new`, JSON.stringify(record), { mode: 0o600 });
+  // Flushed: a record lost with the power would have its disks taken for nobody's.
+  writeFileSync(`${file}.new`, JSON.stringify(record), { mode: 0o600, flush: true });
   renameSync(`${file}.new`, file);
 }
 
