@@ -26,6 +26,7 @@ export class AttackedHost {
   readonly place: AttackedPlace;
   readonly #heard: Heard;
   #child: ChildProcess | undefined;
+  #killed: ChildProcess | undefined;
   #plan: HostPlan | undefined;
   #closing = false;
   #runs = 0;
@@ -61,8 +62,11 @@ export class AttackedHost {
     return promise;
   }
 
+  /** What it has still said does not count: only the next one knows how things are. */
   killManager(): void {
+    this.#killed = this.#child;
     this.#child?.kill("SIGKILL");
+    this.saw = { ...this.saw, revision: 0 };
   }
 
   /** As if they had crashed; the number of those that were hit. */
@@ -146,7 +150,9 @@ export class AttackedHost {
   #begin(): void {
     const child = fork(program, [JSON.stringify(this.place)], { serialization: "advanced" });
     this.#child = child;
-    child.on("message", (message: FromHost) => this.#hear(message));
+    child.on("message", (message: FromHost) => {
+      if (child !== this.#killed) this.#hear(message);
+    });
     child.on("error", () => {});
     child.once("exit", (code, by) => {
       for (const one of this.#waiting.values()) one.refused(new Error("its manager has died"));
