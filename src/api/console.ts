@@ -1,23 +1,9 @@
 import { z } from "zod";
-import { ConsortError, codeOf, messageOf } from "#base/errors.ts";
-import { apiLimits } from "#api/limits.ts";
-import { OutputQueue } from "#api/output-queue.ts";
+import { JsonLines } from "#api/json-lines.ts";
 import { route } from "#api/route.ts";
 import type { Route } from "#api/route.ts";
 import { consoleInputSchema, consoleLineSchema } from "#protocol/http/console.ts";
 import type { ConsoleLine } from "#protocol/http/console.ts";
-
-const lineOf = (line: ConsoleLine): string => `${JSON.stringify(line)}\n`;
-
-async function* withFailureLine(queue: OutputQueue): AsyncGenerator<string> {
-  try {
-    yield* queue;
-  } catch (error) {
-    const code = codeOf(error);
-    const message = code === "internal" ? "Cannot go on: see the manager's log" : messageOf(error);
-    yield lineOf({ error: { code, message } });
-  }
-}
 
 export const consoleRoutes: readonly Route[] = [
   route({
@@ -33,28 +19,16 @@ export const consoleRoutes: readonly Route[] = [
       schema: consoleLineSchema,
     },
     handle: async ({ params, signal }, { service }) => {
-      const queue = new OutputQueue(apiLimits.execBacklogBytesMax);
-      const overrun = new AbortController();
-      const onOutput = (chunk: Uint8Array): void => {
-        if (queue.push(lineOf({ dataBase64: Buffer.from(chunk).toString("base64") }))) return;
-        const error = new ConsortError(
-          "limit_exceeded",
-          "Cannot go on: output is not read as fast as it comes",
-        );
-        queue.fail(error);
-        overrun.abort(error);
+      const lines = new JsonLines<ConsoleLine>();
+      const listener = {
+        onOpen: (session: string): void => lines.push({ session }),
+        onOutput: (chunk: Uint8Array): void =>
+          lines.push({ dataBase64: Buffer.from(chunk).toString("base64") }),
       };
-      const stop = AbortSignal.any([signal, overrun.signal]);
-      const onOpen = (session: string): void => void queue.push(lineOf({ session }));
-      service.console(params.name, params.appliance, { onOpen, onOutput }, stop).then(
-        () => {
-          queue.push(lineOf({ ended: true }));
-          return queue.end();
-        },
-        (error: unknown) => queue.fail(error),
-      );
-      await queue.begun();
-      return { status: 200, type: "application/x-ndjson", stream: withFailureLine(queue) };
+      const { name, appliance } = params;
+      const stop = lines.signal(signal);
+      lines.endWith(service.console(name, appliance, listener, stop).then(() => ({ ended: true })));
+      return { status: 200, type: "application/x-ndjson", stream: await lines.begun() };
     },
   }),
   route({
