@@ -33,6 +33,7 @@ export async function hostContent({ config, clock, log }: Manager<HostConfig>): 
       ...outside(config),
     }),
     subprocess: systemSubprocess(),
+    clock,
     sizeBytesMax: blobLimits.blobBytesMax,
   });
   return { store, exchange, images };

@@ -34,8 +34,10 @@ async function place(t: TestContext, blobBytesMax = 64 * 1024 * 1024): Promise<P
     blobBytesMax,
   });
   await store.recover(signal);
-  const transfer = openTransfer({ clock: systemClock(), roots: [files] });
-  return { images: outsideImages({ store, transfer, subprocess, sizeBytesMax: blobBytesMax }), store, files };
+  const clock = systemClock();
+  const transfer = openTransfer({ clock, roots: [files] });
+  const images = outsideImages({ store, transfer, subprocess, clock, sizeBytesMax: blobBytesMax });
+  return { images, store, files };
 }
 
 const isBadInput = (error: unknown): boolean => codeOf(error) === "bad_input";

@@ -26,7 +26,7 @@ export function hostOptions(change: Partial<TaskDriverOptions> = {}): TaskDriver
   count += 1;
   const mark = `consort-test-task-${process.pid}-${count}`;
   return {
-    stateDir: mkdtempSync(`/var/lib/${mark}-`),
+    stateDir: change.stateDir ?? mkdtempSync(`/var/lib/${mark}-`),
     cgroupParent: mark,
     netnsPrefix: `${mark}.`,
     cgroups,

@@ -23,11 +23,7 @@ export function vmPlan(
     command: [],
     env: {},
     files: [],
-    restart: {
-      when: "never",
-      onHostLoss: "never",
-      backoffMs: millis(1000),
-    } as unknown as AppliancePlan["restart"],
+    restart: { when: "never", backoffMsMin: millis(1), backoffMsMax: millis(2) },
     stopGraceMs: millis(1000),
     interfaces: [
       {

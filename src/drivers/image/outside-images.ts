@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import type { Transform } from "node:stream";
 import { ConsortError } from "#base/errors.ts";
+import type { Clock } from "#base/runtime.ts";
 import type { BlobStore } from "#drivers/blob/port.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 import type { Transfer } from "#drivers/transfer/port.ts";
@@ -23,12 +24,13 @@ export type OutsideImagesParts = {
   readonly store: BlobStore;
   readonly transfer: Transfer;
   readonly subprocess: Subprocess;
+  readonly clock: Clock;
   /** The largest download, and the largest that is unpacked. */
   readonly sizeBytesMax: number;
 };
 
 export function outsideImages(parts: OutsideImagesParts): ImageSource {
-  const { store, transfer } = parts;
+  const { store, transfer, clock } = parts;
   return {
     bring: (wanted, onProgress, signal) => bring(parts, wanted, onProgress, signal),
     probe: (digest, signal) => probe(parts, digest, signal),
@@ -39,7 +41,7 @@ export function outsideImages(parts: OutsideImagesParts): ImageSource {
         signal.throwIfAborted();
         const path = join(store.workshop, name);
         const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Infinity }));
-        if (ours.test(name) && Date.now() - mtimeMs > imageLimits.partKeptHours * hourMs) await rm(path);
+        if (ours.test(name) && clock.now() - mtimeMs > imageLimits.partKeptHours * hourMs) await rm(path);
       }
     },
   };
