@@ -2,9 +2,11 @@ import { ConsortError } from "#base/errors.ts";
 import type { HostId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { ClusterContext, ClusterManagerParts } from "#cluster/context.ts";
+import type { HostsSeen } from "#cluster/hosts-seen.ts";
 import { rankedHosts, usersOf } from "#cluster/images.ts";
 import type { ImageRecord } from "#cluster/images.ts";
 import { keys } from "#cluster/records.ts";
+import type { ClusterState } from "#cluster/state.ts";
 import { blobsOf, sourcesOf } from "#model/image.ts";
 import type { Digest, ImageSpec } from "#model/image.ts";
 import type { ImageStatus } from "#protocol/http/image.ts";
@@ -124,14 +126,29 @@ export function imageView({ state, seen }: ClusterContext, record: ImageRecord):
   };
 }
 
-/** Goes to the same host each time, or to one that has it already. */
+/** Goes on where what came before went to. */
 export async function uploadPart(
   context: ClusterContext,
   part: UploadBody,
   signal: AbortSignal,
 ): Promise<UploadResult> {
-  const [host] = holdingHosts(context, part.blob.digest, [part.blob.digest]);
+  const host = uploadHost(context, part.blob.digest);
   return (await ask(context, host, topics.upload, part, signal)) as UploadResult;
+}
+
+/**
+ * The same host each time, or one that has it already. Throws `unavailable` while the one it was, known from before
+ * this manager was there, may yet be heard of: another one would begin anew.
+ */
+export function uploadHost({ state, seen }: HoldersContext, digest: Digest): HostId | undefined {
+  const [host] = holdingHosts({ state, seen }, digest, [digest]);
+  if (host !== undefined && seen.report(host)?.blobs?.includes(digest)) return host;
+  const awaited = [...state.hosts().keys()].filter(
+    (id) => state.standing(id).scheduling === "open" && !seen.isFresh(id) && seen.isThere(id),
+  );
+  const [first] = rankedHosts([...awaited, ...(host === undefined ? [] : [host])], digest);
+  if (first === host) return host;
+  throw new ConsortError("unavailable", `Cannot upload yet: host ${first} has not been heard of again`);
 }
 
 /** Of an address, as a host sees it. */
@@ -162,9 +179,14 @@ export async function collectContent(context: ClusterContext, signal: AbortSigna
   };
 }
 
+type HoldersContext = {
+  readonly state: Pick<ClusterState, "hosts" | "standing">;
+  readonly seen: Pick<HostsSeen, "fresh" | "isFresh" | "isThere" | "report">;
+};
+
 /** Hosts that hold content and are there; first those that have this, then in an order of the seed's own. */
 export function holdingHosts(
-  { state, seen }: Pick<ClusterContext, "state" | "seen">,
+  { state, seen }: HoldersContext,
   seed: string,
   content: readonly Digest[],
 ): readonly HostId[] {
