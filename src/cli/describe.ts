@@ -65,7 +65,9 @@ async function describe(
     const host = pick("host", second, hosts, (one) => one.id);
     return { value: host, text: formatHost(host, view.nowMs), about: { host: second } };
   }
-  const ensemble = await client.request<EnsembleStatus>("GET", route`/v1/ensembles/${first}`, signal);
+  const ensemble = await client
+    .request<EnsembleStatus>("GET", route`/v1/ensembles/${first}`, signal)
+    .catch((cause: unknown) => orHost(cause, client, subject, signal));
   const about = { ensemble: first };
   if (second === undefined) return { value: ensemble, text: formatEnsemble(ensemble, view), about };
   const appliance = pick(`appliance of ${first}`, second, ensemble.appliances, (one) => one.name);
@@ -73,6 +75,14 @@ async function describe(
     [link.from, link.to].some((end) => isSame(end, first, second)),
   );
   return { value: { ...appliance, links }, text: formatAppliance(appliance, links, view), about };
+}
+
+/** What is no ensemble's name may be a host's, which is asked for in another way. */
+async function orHost(cause: unknown, client: Client, name: string, signal: AbortSignal): Promise<never> {
+  if (!(cause instanceof ConsortError) || cause.code !== "not_found") throw cause;
+  const hosts = await client.request<HostStatus[]>("GET", "/v1/hosts", signal);
+  if (!hosts.some(({ id }) => id === name)) throw cause;
+  throw new ConsortError("not_found", `${cause.message}; did you mean host/${name}?`, { cause });
 }
 
 const isSame = (end: string, ensemble: string, appliance: string): boolean =>

@@ -21,7 +21,8 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: "you may not",
 };
 
-function reasonOf(cause: unknown): string {
+/** Why a file could not be opened, for people. */
+export function reasonOf(cause: unknown): string {
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   return reasons[code] ?? messageOf(cause);
 }

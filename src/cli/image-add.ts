@@ -99,7 +99,7 @@ export async function register(
   if (image.state === "ready") return image;
   throw new ConsortError(
     "driver_failed",
-    image.message ?? `Cannot bring in ${spec.name}: no reason is known`,
+    `${image.message ?? `Cannot bring in ${spec.name}: no reason is known`}; it is listed as failed until it is registered again or removed (consort image rm ${spec.name})`,
   );
 }
 

@@ -12,6 +12,7 @@ export function imageState({ state, doneBytes, totalBytes, message }: ImageStatu
 }
 
 export function formatImages(images: readonly ImageStatus[], nowMs: number, width?: number): string {
+  if (images.length === 0) return "No images. Make one: consort image build tiny\n";
   return formatTable<ImageStatus>(
     [
       { heading: "IMAGE", cell: ({ name }) => name },

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
-import { ConsortError, messageOf } from "#base/errors.ts";
+import { ConsortError } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
 import { bytes } from "#base/units.ts";
 import { route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
+import { reasonOf } from "#cli/ensemble-file.ts";
 import type { BlobRef, Digest } from "#model/image.ts";
 import type { UploadResult } from "#protocol/topics.ts";
 
@@ -19,7 +20,7 @@ export async function uploadFile(
   signal: AbortSignal,
 ): Promise<BlobRef> {
   const file = await open(path, "r").catch((cause: unknown) => {
-    throw new ConsortError("bad_input", `Cannot upload ${path}: ${messageOf(cause)}`, { cause });
+    throw new ConsortError("bad_input", `Cannot upload ${path}: ${reasonOf(cause)}`, { cause });
   });
   try {
     const seen = await file.stat();

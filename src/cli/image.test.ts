@@ -42,6 +42,14 @@ test("image ls shows the catalogue, with what is on its way", async () => {
   assert.match(out, /new .* importing 1KiB of 4KiB/);
 });
 
+test("image ls of nothing says how to make one", async () => {
+  await using api = await testApi({ "GET /v1/images": json([]) });
+  assert.equal(
+    (await consort(["image", "ls"], { url: api.url })).out,
+    "No images. Make one: consort image build tiny\n",
+  );
+});
+
 test("image show tells what it is made of, and who uses it", async () => {
   await using api = await testApi({ "GET /v1/images/debian": json(image()) });
   const { out } = await consort(["image", "show", "debian"], { url: api.url });

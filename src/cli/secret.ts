@@ -1,4 +1,4 @@
-import { ConsortError, errorTable, messageOf } from "#base/errors.ts";
+import { ConsortError, errorTable } from "#base/errors.ts";
 import { apiOptions } from "#cli/arguments.ts";
 import { connect, route } from "#cli/client.ts";
 import type { Command, CommandContext } from "#cli/command.ts";
@@ -40,7 +40,8 @@ export const command: Command = {
     const client = await connect(given, context);
     if (verb === "ls") {
       const names = await client.request<string[]>("GET", "/v1/secrets", context.signal);
-      terminal.out(json ? `${JSON.stringify(names)}\n` : names.map((one) => `${printable(one)}\n`).join(""));
+      const lines = names.map((one) => `${printable(one)}\n`).join("");
+      terminal.out(json ? `${JSON.stringify(names)}\n` : lines || "No secrets are kept.\n");
       return 0;
     }
     const path = route`/v1/secrets/${name ?? ""}`;
@@ -57,9 +58,8 @@ async function fieldsFrom({ terminal }: CommandContext): Promise<unknown> {
   let fields: unknown;
   try {
     fields = parse(new TextDecoder().decode(await terminal.readInput()), { schema: "failsafe" });
-  } catch (cause) {
-    const { name } = cause instanceof Error ? cause : { name: messageOf(cause) };
-    throw new ConsortError("bad_input", `Cannot read the secret: it is no YAML (${name}), ${wanted}`);
+  } catch {
+    throw new ConsortError("bad_input", `Cannot read the secret: it is no YAML, ${wanted}`);
   }
   if (isFields(fields)) return fields;
   throw new ConsortError("bad_input", `Cannot read the secret: ${wanted}`);

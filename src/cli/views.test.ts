@@ -284,6 +284,8 @@ test("describe knows ensembles, appliances and hosts, and suggests names", async
   const wrong = await consort(["describe", "shop/web1"], { url: api.url });
   assert.equal(wrong.exit, 1);
   assert.match(wrong.err, /no such appliance of shop; did you mean "web-1"\?/);
+  assert.match((await consort(["describe", "a1"], { url: api.url })).err, /did you mean host\/a1\?/);
+  assert.doesNotMatch((await consort(["describe", "a9"], { url: api.url })).err, /did you mean/);
 });
 
 test("top once, without a terminal, shows hosts, appliances and links", async () => {

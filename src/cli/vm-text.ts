@@ -1,9 +1,9 @@
 import { size } from "#cli/quantities.ts";
 import type { VmStatus } from "#protocol/http/vm-status.ts";
 
-/** "q35 tcg" of a virtual machine; "-" of what is none. */
+/** "q35 tcg" of a virtual machine, "auto" while its host has yet to choose both; "-" of what is none. */
 export const machineText = (vm: VmStatus | undefined): string =>
-  vm === undefined ? "-" : `${vm.machine} ${vm.accel}`;
+  vm === undefined ? "-" : vm.machine === vm.accel ? vm.machine : `${vm.machine} ${vm.accel}`;
 
 type Fact = readonly [string, string | undefined];
 

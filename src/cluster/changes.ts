@@ -158,8 +158,12 @@ export class Changes {
         throw new ConsortError("conflict", `Cannot migrate ${name}: it is being removed`);
       }
       const to = request.to === undefined ? undefined : hostId(request.to);
-      if (to !== undefined && !context.state.hosts().has(to)) {
+      const destination = to === undefined ? undefined : context.state.hosts().get(to);
+      if (to !== undefined && destination === undefined) {
         throw new ConsortError("not_found", `Cannot migrate ${name}: no host is called "${to}"`);
+      }
+      if (destination?.role === "gateway") {
+        throw new ConsortError("bad_input", `Cannot migrate ${name}: ${to} is a gateway, a host was wanted`);
       }
       const ids = namedToMove(context, before, request);
       const problem = migrationProblem(before, ids, to, facts());

@@ -32,7 +32,10 @@ const contentSchema = z.union([
 
 /** An image as users and builders describe it. */
 export const imageSpecSchema = z.strictObject({
-  name: z.string().max(nameCharactersMax).regex(imageNamePattern),
+  name: z
+    .string()
+    .max(nameCharactersMax)
+    .regex(imageNamePattern, "a name of small letters and digits was wanted, such as debian-12"),
   role: z.enum(["base", "software", "root"]).default("base"),
   architecture: z
     .string()
