@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ApplianceId, Ipv4Address } from "#base/ids.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
+import { mainGroup } from "#drivers/appliance/task/job-groups.ts";
+import { slotGroup, slotOfNetns } from "#drivers/appliance/task/names.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
 import { cgroups, signal, traces } from "../task/host.ts";
 import { movesIn, slotOptions } from "./attacked-place.ts";
@@ -94,8 +96,8 @@ export class AttackedHost {
         .find((one) => one.id === id)
         ?.netns.split("/")
         .at(-1) ?? "";
-    const slot = netns.slice(this.place.netnsPrefix.length);
-    return slot === "" ? [] : this.qemus().filter((pid) => commandOf(pid).includes(slot) || isIn(pid, slot));
+    const slot = slotOfNetns(this.place.netnsPrefix, netns);
+    return slot === undefined ? [] : this.#qemusIn(slotGroup(this.place.cgroupParent, slot));
   }
 
   /** All that run here. */
@@ -104,8 +106,12 @@ export class AttackedHost {
     return cgroups
       .open(cgroupParent)
       .children()
-      .flatMap((name) => cgroups.openForCpu(`${cgroupParent}/${name}/main`).pids())
-      .filter((pid) => commandOf(pid).startsWith("qemu-system"));
+      .flatMap((name) => this.#qemusIn(`${cgroupParent}/${name}`));
+  }
+
+  #qemusIn(slotGroupPath: string): readonly number[] {
+    const pids = cgroups.openForCpu(`${slotGroupPath}/${mainGroup}`).pids();
+    return pids.filter((pid) => commandOf(pid).startsWith("qemu-system"));
   }
 
   slots(): readonly string[] {
@@ -201,7 +207,6 @@ function read(file: string): string {
 }
 
 const commandOf = (pid: number): string => read(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
-const isIn = (pid: number, group: string): boolean => read(`/proc/${pid}/cgroup`).includes(`/${group}/`);
 
 /** Those in the records of moves that still are what they were. */
 function relaysIn(directory: string): readonly number[] {
