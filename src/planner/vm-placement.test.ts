@@ -69,6 +69,7 @@ describe("virtual machines and where they may run", () => {
       tooMany.violations.map(({ kind }) => kind),
       ["host-memory"],
     );
+    assert.match(tooMany.violations[0]?.message ?? "", /what QEMU itself needs with it$/);
     const asTasks = { ...sampleAppliance("db"), replicas: 8, memoryBytes: mebibytes(128) };
     assert.deepEqual(solveMapping(problem([asTasks], one), { seed: 1 }).violations, []);
     const spread = solveMapping(problem([spec], all), { seed: 1 });
