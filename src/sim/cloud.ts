@@ -3,6 +3,8 @@ import { seededRandom } from "#base/seeded-random.ts";
 import { keys } from "#cluster/records.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { ClusterService } from "#cluster/service.ts";
+import type { BlobStore } from "#drivers/blob/port.ts";
+import type { ChainRecord } from "#drivers/checkpoint/book.ts";
 import type { FakeJobMachine } from "#drivers/job/fake.ts";
 import type { FakeHostNetwork } from "#drivers/network/fake.ts";
 import type { FakeGatewayState } from "#drivers/network/tunnels/fake.ts";
@@ -13,6 +15,7 @@ import { SimulatedClient } from "#sim/client.ts";
 import type { Call } from "#sim/client.ts";
 import { ClusterSite, storePlace } from "#sim/cluster-site.ts";
 import { Buses } from "#sim/drivers/bus.ts";
+import { SimulatedContent } from "#sim/drivers/content.ts";
 import { machineClock } from "#sim/drivers/clock.ts";
 import type { ApplianceView, SimulatedMachine } from "#sim/drivers/machine.ts";
 import { SimulatedStore } from "#sim/drivers/store.ts";
@@ -70,8 +73,19 @@ export interface CloudClient {
   ): Call;
 }
 
+/** What lies on the hosts' disks of checkpoints, whatever their managers believe. */
+export type CloudContents = {
+  /** Grows whenever a host has less than before. */
+  readonly removals: () => number;
+  readonly hosts: ReadonlyMap<
+    HostId,
+    { readonly blobs: Pick<BlobStore, "has" | "list">; readonly book: ReadonlyMap<ApplianceId, ChainRecord> }
+  >;
+};
+
 export interface Cloud {
   readonly nowMs: number;
+  readonly contents: CloudContents;
   readonly machines: ReadonlyMap<HostId, MachineView>;
   readonly networks: ReadonlyMap<HostId, FakeHostNetwork>;
   readonly gateways: ReadonlyMap<HostId, FakeGatewayState>;
@@ -114,6 +128,7 @@ export class SimulatedCloud implements Cloud {
   readonly machines: ReadonlyMap<HostId, SimulatedMachine>;
   readonly networks: ReadonlyMap<HostId, FakeHostNetwork>;
   readonly gateways: ReadonlyMap<HostId, FakeGatewayState>;
+  readonly contents: CloudContents;
   readonly processes = new Map<string, ProcessView>();
   readonly #processes = new Map<string, SimulatedProcess>();
   readonly #time: VirtualTime;
@@ -121,6 +136,7 @@ export class SimulatedCloud implements Cloud {
   readonly #store: SimulatedStore;
   readonly #seed: number;
   readonly #description: CloudDescription;
+  readonly #content = new SimulatedContent();
   readonly #buses: Buses;
   readonly #storeClock: PlaceClock;
   readonly #hosts = new Map<HostId, HostSite>();
@@ -155,6 +171,8 @@ export class SimulatedCloud implements Cloud {
       const parts = {
         buses: this.#buses,
         settings: this.#settings,
+        content: this.#content,
+        port: this.#hosts.size + 1,
         machineOf: (id: HostId) => this.#hosts.get(id)?.machine,
         onChange: () => this.#changed(),
       };
@@ -165,6 +183,11 @@ export class SimulatedCloud implements Cloud {
     }
     const all = [...this.#hosts];
     this.machines = new Map(all.map(([id, host]) => [id, host.machine]));
+    const content = this.#content;
+    this.contents = {
+      removals: () => content.removals,
+      hosts: new Map(all.map(([id, host]) => [id, { blobs: host.content.blobs, book: host.book }])),
+    };
     this.networks = new Map(all.map(([id, host]) => [id, host.network]));
     this.gateways = new Map(
       all.flatMap(([id, { tunnels }]) => (tunnels === undefined ? [] : [[id, tunnels]])),

@@ -1,4 +1,6 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { Clock, Log } from "#base/runtime.ts";
+import { FakeBlobStore } from "#drivers/blob/fake.ts";
 import { fakeJobMachine, fakeSpoolDisk } from "#drivers/job/fake.ts";
 import type { FakeJobMachine } from "#drivers/job/fake.ts";
 import { FakeHostNetwork } from "#drivers/network/fake.ts";
@@ -11,6 +13,10 @@ import type { HostIdentity } from "#host/reporter.ts";
 import { clusterAddress, hostAddress } from "#protocol/topics.ts";
 import { SimulatedApplianceDriver } from "#sim/drivers/appliances.ts";
 import type { Buses } from "#sim/drivers/bus.ts";
+import { SimulatedCheckpointer } from "#sim/drivers/checkpoints.ts";
+import type { SimulatedBook } from "#sim/drivers/checkpoints.ts";
+import { noOutside, simulatedBlobStore, SimulatedExchange } from "#sim/drivers/content.ts";
+import type { ContentDisk, SimulatedContent } from "#sim/drivers/content.ts";
 import { incarnationClock } from "#sim/drivers/clock.ts";
 import { simulatedDisk, simulatedKeeper } from "#sim/drivers/disk.ts";
 import type { SimulatedDisk } from "#sim/drivers/disk.ts";
@@ -31,6 +37,9 @@ export class HostSite {
   readonly network = new FakeHostNetwork();
   readonly tunnels: FakeGatewayState | undefined;
   readonly disk: SimulatedDisk = simulatedDisk();
+  readonly content: ContentDisk;
+  /** What is on record of checkpoints. */
+  readonly book: SimulatedBook = new Map();
   readonly jobs: FakeJobMachine;
   readonly #spool = fakeSpoolDisk();
   readonly clock: PlaceClock;
@@ -47,6 +56,9 @@ export class HostSite {
       buses: Buses;
       settings: SimulationSettings;
       machineOf: (host: HostId) => SimulatedMachine | undefined;
+      content: SimulatedContent;
+      /** Another one for each host. */
+      port: number;
       onChange: () => void;
     },
   ) {
@@ -56,6 +68,14 @@ export class HostSite {
     this.#settings = parts.settings;
     const { machineOf, settings } = parts;
     this.#roads = { time, wire: parts.buses.wire, settings, machineOf };
+    this.content = {
+      host: record.id,
+      port: parts.port,
+      blobs: new FakeBlobStore(),
+      disk: this.disk,
+      cloud: parts.content,
+      wire: parts.buses.wire,
+    };
     this.clock = new PlaceClock(time);
     this.tunnels = record.role === "gateway" ? { plans: [] } : undefined;
     this.machine = new SimulatedMachine({
@@ -110,6 +130,8 @@ export class HostSite {
     const log = tracedLog(this.#buses.time, life);
     const { capabilities: _capabilities, id: host, tunnelPublicKey: _key, ...about } = this.record;
     const identity: HostIdentity = { host, ...about };
+    const holding =
+      settings.takesCheckpoints && this.tunnels === undefined ? this.#holding(life, clock, log) : undefined;
     const manager = settings.hostManager({
       identity,
       clock,
@@ -124,9 +146,11 @@ export class HostSite {
               clock,
               settings,
               roads: this.#roads,
+              checkpoints: holding?.checkpoints.checkpointer,
             }),
             network: simulatedNetwork(this.network, life, settings),
             jobs: simulatedJobs({ machine: this.jobs, spool: this.#spool, disk: this.disk }, life, settings),
+            ...holding,
           }
         : {
             appliances: noAppliances,
@@ -135,5 +159,28 @@ export class HostSite {
           }),
     });
     return manager.run(new AbortController().signal);
+  }
+  /** What holds content and takes checkpoints here. */
+  #holding(life: Incarnation, clock: Clock, log: Log) {
+    const { machine, disk, book } = this;
+    const settings = this.#settings;
+    const uses = { on: this.content, life, settings };
+    const store = simulatedBlobStore(uses);
+    const exchange = new SimulatedExchange(uses);
+    const blobs = { blobs: store, exchange };
+    const checkpointer = new SimulatedCheckpointer({
+      ...blobs,
+      machine,
+      life,
+      clock,
+      log,
+      settings,
+      disk,
+      book,
+    });
+    return {
+      content: { store, exchange, images: noOutside },
+      checkpoints: { checkpointer, random: life.random },
+    };
   }
 }

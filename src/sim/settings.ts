@@ -42,6 +42,10 @@ export type SimulationSettings = {
   readonly destroyMs: Spread;
   /** The state of a virtual machine from one host to another, and then its disks. */
   readonly moveMs: Spread;
+  /** Until a machine stands still for a checkpoint. */
+  readonly checkpointMs: Spread;
+  /** A part of a checkpoint from one host to another. */
+  readonly copyMs: Spread;
   readonly networkMs: Spread;
   readonly solveMs: Spread;
   /** A process that ended by itself is started again after so long. */
@@ -62,6 +66,8 @@ export type SimulationSettings = {
   readonly clusterManager: (parts: ClusterManagerParts) => SimulatedClusterManager;
   /** Hosts work out which pairs may talk to each other, as their kernels must; that takes most of the memory. */
   readonly permitsPairs: boolean;
+  /** Hosts hold content, take checkpoints and restore from them: for clouds with virtual machines. */
+  readonly takesCheckpoints: boolean;
   /** Leases are obeyed by the machines; false breaks them on purpose. */
   readonly machinesObeyLeases: boolean;
 };
@@ -80,6 +86,8 @@ export const defaultSettings: SimulationSettings = {
   stopMs: [1, 15],
   destroyMs: [1, 10],
   moveMs: [20, 1500],
+  checkpointMs: [5, 200],
+  copyMs: [1, 60],
   networkMs: [0.05, 1],
   solveMs: [2, 40],
   restartMs: [200, 1000],
@@ -92,6 +100,7 @@ export const defaultSettings: SimulationSettings = {
   hostManager: (parts) => new HostManager(parts),
   clusterManager: (parts) => new ClusterManager(parts),
   permitsPairs: true,
+  takesCheckpoints: true,
   machinesObeyLeases: true,
 };
 

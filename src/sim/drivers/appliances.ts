@@ -13,6 +13,7 @@ import type {
 import { nextRestart } from "#drivers/appliance/task/next-restart.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import { programOf } from "#sim/drivers/program.ts";
+import type { SimulatedCheckpointer } from "#sim/drivers/checkpoints.ts";
 import type { SimulatedAppliance, SimulatedMachine } from "#sim/drivers/machine.ts";
 import { isElsewhere, SimulatedMoves, vmReport } from "#sim/drivers/moves.ts";
 import type { MoveRoads } from "#sim/drivers/moves.ts";
@@ -39,6 +40,7 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
   readonly #clock: Clock;
   readonly #settings: SimulationSettings;
   readonly #moves: SimulatedMoves;
+  readonly #checkpoints: SimulatedCheckpointer | undefined;
   readonly #restarts = new Map<ApplianceId, AbortController>();
   #listener: () => void = () => {};
   #noticed = false;
@@ -51,12 +53,17 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
     clock: Clock;
     settings: SimulationSettings;
     roads: MoveRoads;
+    /** Absent: no checkpoints are taken, and none is begun from. */
+    checkpoints?: SimulatedCheckpointer | undefined;
   }) {
     this.#machine = parts.machine;
     this.#life = parts.life;
     this.#clock = parts.clock;
     this.#settings = parts.settings;
-    this.#moves = new SimulatedMoves(parts.machine, parts.life, parts.roads);
+    const { checkpoints } = parts;
+    this.#checkpoints = checkpoints;
+    const isBusy = (id: ApplianceId): boolean => checkpoints?.isBusy(id) === true;
+    this.#moves = new SimulatedMoves(parts.machine, parts.life, parts.roads, isBusy);
   }
 
   recover(_signal: AbortSignal): Promise<void> {
@@ -81,7 +88,9 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
     return observations;
   }
 
-  create(plan: AppliancePlan, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
+  async create(plan: AppliancePlan, names: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> {
+    const restore = plan.vm?.move === undefined ? plan.vm?.restore : undefined;
+    if (restore !== undefined) await this.#checkpoints?.begin(plan.id, restore, signal);
     return this.#life.call("appliances, create", this.#settings.createMs, () =>
       this.#machine.create(plan, names),
     );

@@ -37,6 +37,14 @@ export type SimulatedAppliance = {
   /** How long its program still executes until it ends by itself. */
   endsInMs?: number | undefined;
   executesSinceMs?: number | undefined;
+  /** When what executes here began, wherever that was: a live move takes it along, a restore is a new beginning. */
+  begunAtMs?: number | undefined;
+  /** The checkpoint it was made from. */
+  beganFrom?: string | undefined;
+  /** Of this run: what the next one only differs from. */
+  lastCheckpoint?: string | undefined;
+  /** Paused for a checkpoint, whatever else is wanted of it. */
+  standsStill?: boolean;
   timer?: Scheduled | undefined;
 };
 
@@ -48,6 +56,8 @@ export type ApplianceView = {
   readonly leased: boolean;
   /** Its instructions are carried out at this moment: neither stopped nor held. */
   readonly executes: boolean;
+  readonly begunAtMs?: number | undefined;
+  readonly beganFrom?: string | undefined;
   /** What the machine guarantees it now. */
   readonly cpu: AppliancePlan["cpu"];
   readonly memoryBytes: AppliancePlan["memoryBytes"];
@@ -113,6 +123,8 @@ export class SimulatedMachine {
       state: this.stateOf(one),
       leased: one.plan.leased === true,
       executes: this.executes(one),
+      begunAtMs: one.begunAtMs,
+      beganFrom: one.beganFrom,
       cpu: one.plan.cpu,
       memoryBytes: one.plan.memoryBytes,
     }));
@@ -159,13 +171,17 @@ export class SimulatedMachine {
     this.#admit([plan]);
     const fresh = { restarts: 0, unseenEnd: false, output: "", cpuUsedMs: 0 };
     const phase = plan.suspended === true ? "suspended" : "created";
-    this.present.set(plan.id, { plan, phase, names, ...fresh });
+    // What arrives in a move brings along what it began from.
+    const beganFrom = plan.vm?.move === undefined ? plan.vm?.restore?.checkpoints[0]?.id : undefined;
+    this.present.set(plan.id, { plan, phase, names, beganFrom, ...fresh });
     this.#changed();
   }
 
-  /** Its program is begun, and takes over after a while, if the machine may run it then. */
-  begin(one: SimulatedAppliance): void {
+  /** Its program is begun, or goes on that began elsewhere; it takes over after a while, if the machine may run it then. */
+  begin(one: SimulatedAppliance, begunAtMs = this.#parts.time.nowMs): void {
     one.phase = "starting";
+    one.begunAtMs = begunAtMs;
+    one.lastCheckpoint = undefined;
     one.exitCode = undefined;
     one.message = undefined;
     one.restartAt = undefined;
@@ -229,6 +245,23 @@ export class SimulatedMachine {
     }
     this.#hold(one);
     one.phase = "suspended";
+    this.#changed();
+  }
+
+  /** Paused for a checkpoint. Throws `conflict` unless it executes. */
+  standStill(one: SimulatedAppliance): void {
+    if (!this.executes(one)) {
+      throw new ConsortError("conflict", `Cannot take a checkpoint of ${one.plan.id}: it does not run`);
+    }
+    this.#hold(one);
+    one.standsStill = true;
+    this.#changed();
+  }
+
+  goOnAfterCheckpoint(one: SimulatedAppliance): void {
+    if (one.standsStill !== true) return;
+    one.standsStill = false;
+    this.#goOn(one);
     this.#changed();
   }
 
@@ -356,7 +389,8 @@ export class SimulatedMachine {
 
   /** It executes from now on, if it runs and may. */
   #goOn(one: SimulatedAppliance): void {
-    if (one.phase !== "running" || one.executesSinceMs !== undefined || !this.mayRun(one)) return;
+    if (one.phase !== "running" || one.standsStill === true) return;
+    if (one.executesSinceMs !== undefined || !this.mayRun(one)) return;
     this.account();
     this.#cpu.changed();
     one.executesSinceMs = this.#parts.time.nowMs;
@@ -380,6 +414,7 @@ export class SimulatedMachine {
 
   #halt(one: SimulatedAppliance): void {
     this.#hold(one);
+    one.standsStill = false;
     one.timer = this.#callOff(one);
   }
 

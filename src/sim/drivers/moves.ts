@@ -74,15 +74,23 @@ export class SimulatedMoves {
   readonly #machine: SimulatedMachine;
   readonly #life: Incarnation;
   readonly #roads: MoveRoads;
+  readonly #isBusy: (id: ApplianceId) => boolean;
   /** Moves whose other side never continues, as far as this process was told. */
   readonly #words = new Set<string>();
   readonly #comingHome = new Set<string>();
   #sent: (id: ApplianceId, move: string) => void = () => {};
 
-  constructor(machine: SimulatedMachine, life: Incarnation, roads: MoveRoads) {
+  /** `isBusy`: something else is done with it that sending it would disturb. */
+  constructor(
+    machine: SimulatedMachine,
+    life: Incarnation,
+    roads: MoveRoads,
+    isBusy: (id: ApplianceId) => boolean,
+  ) {
     this.#machine = machine;
     this.#life = life;
     this.#roads = roads;
+    this.#isBusy = isBusy;
   }
 
   onSent(listener: (id: ApplianceId, move: string) => void): void {
@@ -160,7 +168,7 @@ export class SimulatedMoves {
       return this.#does(id, "go back", () => {
         side.phase = "failed";
         side.message = "it did not arrive";
-        this.#machine.begin(one);
+        this.#machine.begin(one, one.begunAtMs);
       });
     }
     if (hasStopped(side)) {
@@ -180,7 +188,7 @@ export class SimulatedMoves {
         delete side.transfer;
       });
     }
-    if (side.phase === "serving" && plan.statePort !== undefined) {
+    if (side.phase === "serving" && plan.statePort !== undefined && !this.#isBusy(id)) {
       await this.#does(id, "send", () => {
         side.phase = "sending";
         side.transfer = "under way";
@@ -216,8 +224,11 @@ export class SimulatedMoves {
     const there = other?.sides.get(one.plan.id);
     const isHeard = this.#isOpen(to) && there?.move === move && there.isUp && there.phase === "listening";
     side.transfer = "broken";
-    if (isHeard && side.isUp && !machine.isOver(one)) {
+    const copy = other?.present.get(one.plan.id);
+    if (isHeard && side.isUp && !machine.isOver(one) && copy !== undefined) {
       there.phase = "received";
+      copy.begunAtMs = one.begunAtMs;
+      copy.beganFrom = one.beganFrom;
       if (machine.draw([0, 1]) >= breaksAtEnd) {
         side.transfer = "complete";
         machine.depart(one);
@@ -251,7 +262,8 @@ export class SimulatedMoves {
         if (side.isUp && side.phase === "received") side.phase = "running-remote-disks";
       });
       await this.#does(id, "goes on", () => {
-        if (side.phase === "running-remote-disks" && one.phase === "created") this.#machine.begin(one);
+        if (side.phase === "running-remote-disks" && one.phase === "created")
+          this.#machine.begin(one, one.begunAtMs);
       });
     }
     if (side.phase === "running-remote-disks") this.#bringHome(id, side, plan);
