@@ -9,7 +9,6 @@ import type { MachineStorage } from "#drivers/appliance/qemu/storage.ts";
 import { WarmPool } from "#drivers/appliance/qemu/warm/pool.ts";
 import { WarmStarter } from "#drivers/appliance/qemu/warm/starter.ts";
 import type { BuiltGuest } from "#drivers/guest/port.ts";
-import { hostKey } from "#drivers/ssh/host-key.ts";
 import { runOverSsh } from "#drivers/ssh/run-over-ssh.ts";
 import type { SshParts } from "#drivers/ssh/run-over-ssh.ts";
 import { silentLog } from "#drivers/system/log.ts";
@@ -56,8 +55,7 @@ export async function openMachineBench(
   storage?: MachineStorage,
 ): Promise<MachineBench> {
   const directory = mkdtempSync("/var/lib/consort-bench-vm-");
-  const key = await hostKey(join(directory, "ssh"), subprocess, signal);
-  const ssh: SshParts = { privateKeyFile: key.privateKeyFile, directory: join(directory, "ssh") };
+  const ssh: SshParts = { directory: join(directory, "ssh") };
   const pool = new WarmPool({
     stateDir: directory,
     clock,
@@ -67,7 +65,7 @@ export async function openMachineBench(
   });
   const starters: readonly Starter[] = [new WarmStarter({ pool, qemuVersion: "of this run", clock })];
   const disks = storage === undefined ? {} : { storage };
-  const host = await machineHost(guest, { starters, hostKeys: [key.publicKey], ...disks });
+  const host = await machineHost(guest, { starters, ...disks });
   const { driver } = host;
   const bench: MachineBench = {
     driver,

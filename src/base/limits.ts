@@ -45,6 +45,8 @@ export const limits = {
   jobLookMsMax: millis(2000),
   /** An appliance must let itself be worked in within this time, or the attempt fails. */
   jobReachMsMax: millis(120_000),
+  /** What holds a job up for this long is told of it. */
+  jobHeldToldMs: millis(5000),
   /** Between the polite and the final signal to a job that is to end. */
   jobEndGraceMs: millis(3000),
   /** Kept of each stream of a job, the newest; the older half goes when it is full. */

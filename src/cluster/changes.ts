@@ -8,6 +8,7 @@ import { checkHolds, checkMapping, mappingProblem, planResult } from "#cluster/a
 import { allocate } from "#cluster/allocation.ts";
 import { restoreOf, withRestore } from "#cluster/checkpoint-requests.ts";
 import type { ClusterContext } from "#cluster/context.ts";
+import { identitiesOf } from "#cluster/identities.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
 import { migrationProblem, namedToMove, newMove } from "#cluster/migrating.ts";
 import type { MigrateRequest } from "#cluster/migrating.ts";
@@ -109,6 +110,7 @@ export class Changes {
         paths: mapping.paths,
         ...allocate(ensemble, before, this.#holders(ensemble.name)),
         ...(Object.keys(images).length === 0 ? {} : { images }),
+        ...identitiesOf(ensemble, before, this.#context.parts.random),
         ...(before?.restores === undefined ? {} : { restores: before.restores }),
         unleased: unleasedAfter(before, placed),
         revision: (before?.revision ?? 0) + 1,

@@ -72,6 +72,17 @@ describe("nextOfJob()", () => {
     assert.equal(nextOfJob(done, world), undefined);
   });
 
+  it("tells what holds it up while it runs, as its host tells it, and no longer than that", () => {
+    const world = new World();
+    const begun = settled(record(), world);
+    world.tell(a1, 1, "running", { message: "held up: no answer" });
+    const held = settled(begun, world);
+    assert.deepEqual([held.state, held.message], ["running", "held up: no answer"]);
+    world.tell(a1, 1, "running");
+    const runs = settled(held, world);
+    assert.deepEqual([runs.state, "message" in runs], ["running", false]);
+  });
+
   it("waits, and tells why, while its appliance does not run", () => {
     const world = new World();
     world.there = { kind: "task", host: a1, state: "suspended" };

@@ -119,8 +119,10 @@ function nextOfAttempt(record: JobRecord, world: JobWorld): JobRecord | undefine
   if (told !== undefined && isOver(told.state)) return ended(record, told, world.nowMs);
   const id = applianceOf(record);
   if (!world.mayBeOn(id, host)) return left(record, world);
-  if (told === undefined || told.state === "queued" || told.state === record.state) return undefined;
-  return { ...record, state: told.state };
+  if (told === undefined || told.state === "queued") return undefined;
+  if (told.state === record.state && told.message === record.message) return undefined;
+  const { message: _before, ...kept } = record;
+  return { ...kept, state: told.state, ...(told.message === undefined ? {} : { message: told.message }) };
 }
 
 /** Its appliance is on that host no more. */

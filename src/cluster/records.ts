@@ -57,6 +57,8 @@ export type EnsembleRecord = {
    * has not yet told that it obeys one, and those it has to leave. The end of a lease proves nothing about these.
    */
   readonly unleased: Leaving;
+  /** Of its virtual machines, what their keys are made from, wherever they are; see identities.ts. */
+  readonly identities?: Readonly<Record<ApplianceId, string>>;
   /** Live moves that are under way; see moves.ts. */
   readonly moves?: Moves;
   /** What virtual machines begin from when they are made; see checkpoints.ts. */

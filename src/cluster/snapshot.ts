@@ -31,7 +31,10 @@ export function snapshotOf({ parts, state, seen }: ClusterContext): CloudSnapsho
     // Where everything is; not what is on its way, nor what it began from, which is not in it.
     ensembles: state
       .ensembles()
-      .map(({ moves: _moves, restores: _restores, parked: _parked, ...record }) => record),
+      .map(
+        ({ moves: _moves, restores: _restores, parked: _parked, identities: _identities, ...record }) =>
+          record,
+      ),
     tunnels: Object.fromEntries(
       [...state.tunnels()].map(([pair, { index, guarded }]) => [pair, { index, guarded }]),
     ),

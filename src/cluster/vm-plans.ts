@@ -4,18 +4,23 @@ import type { Appliance } from "#model/appliances.ts";
 import type { VmPlan } from "#protocol/host-plan.ts";
 
 /** The virtual machine of an appliance; undefined for one that is none, or whose images are not known. */
-export function vmPlan({ name, spec }: Appliance, { images = {} }: EnsembleRecord): VmPlan | undefined {
+export function vmPlan(
+  { id, name, spec }: Appliance,
+  { images = {}, identities }: EnsembleRecord,
+): VmPlan | undefined {
   const { image, vm } = spec;
   const base = image === undefined ? undefined : images[image];
   if (vm === undefined || base === undefined) return undefined;
   const software = vm.software.flatMap((one) => images[one] ?? []);
-  return software.length < vm.software.length ? undefined : { ...vm, base, software, hostname: name };
+  if (software.length < vm.software.length) return undefined;
+  const identity = identities?.[id];
+  return { ...vm, base, software, hostname: name, ...(identity === undefined ? {} : { identity }) };
 }
 
 /**
  * What a machine must be started anew for. Not what changes while it runs: its processors and its memory (within their
  * greatest numbers, which are part of it), limits of its disks, when checkpoints are taken. Nor what only tells how it
- * begins: warm or cold, from a checkpoint, or from another host. Keys and files are laid into it when it is made, so
+ * begins: warm or cold, from a checkpoint, or from another host, and who it is. Keys and files are laid into it when it is made, so
  * other ones need a new start.
  */
 export function lastingPart(vm: VmPlan): unknown {
@@ -26,6 +31,7 @@ export function lastingPart(vm: VmPlan): unknown {
     start: _start,
     restore: _restore,
     move: _move,
+    identity: _identity,
     ...rest
   } = vm;
   return { ...rest, base: imageContent(vm.base), software: vm.software.map(softwareContent) };

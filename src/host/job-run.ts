@@ -55,6 +55,8 @@ export class JobRun {
   #entry: JobEntry;
   /** What holds up its phase, since when by the monotonic clock. */
   #heldSinceMs: number | undefined;
+  /** Told once it lasts. */
+  #heldBy: string | undefined;
   #cancel = new AbortController();
 
   constructor(parts: JobRunParts, plan: JobPlan, entry: JobEntry | undefined) {
@@ -80,7 +82,8 @@ export class JobRun {
   }
 
   report(): JobReport {
-    const { id, attempt, phase, state, beganAtMs, endedAtMs, exitCode, message } = this.#entry;
+    const { id, attempt, phase, state, beganAtMs, endedAtMs, exitCode } = this.#entry;
+    const message = phase === "over" ? this.#entry.message : this.#heldBy;
     return {
       id,
       attempt,
@@ -151,6 +154,10 @@ export class JobRun {
       );
     }
     log.debug(`Job ${spoolKey(this.#entry)} is held up`, { cause });
+    if (heldMs >= limits.jobHeldToldMs && this.#heldBy === undefined) {
+      this.#heldBy = `held up: ${messageOf(cause)}`;
+      this.#parts.onChange();
+    }
     await this.#wake.wait(limits.convergeRetryMs, signal);
   }
 
@@ -191,7 +198,7 @@ export class JobRun {
       (deadline) => driver.look(this.#place(), this.#entry.cursor, deadline),
       signal,
     );
-    this.#heldSinceMs = undefined;
+    this.#goesOn();
     const wrote = await this.#keep(look, signal);
     // All it wrote is here before its end is told.
     if (wrote) return;
@@ -321,9 +328,16 @@ export class JobRun {
     const isNews = entry.phase !== this.#entry.phase;
     this.#entry = entry;
     if (isNews) {
-      this.#heldSinceMs = undefined;
+      this.#goesOn();
       this.#parts.onChange();
     }
+  }
+
+  #goesOn(): void {
+    this.#heldSinceMs = undefined;
+    if (this.#heldBy === undefined) return;
+    this.#heldBy = undefined;
+    this.#parts.onChange();
   }
 
   #call<Result>(work: (deadline: AbortSignal) => Promise<Result>, signal: AbortSignal): Promise<Result> {

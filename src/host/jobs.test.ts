@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hostId } from "#base/ids.ts";
+import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import { ManualClock } from "#base/manual-clock.ts";
@@ -197,6 +198,21 @@ describe("HostJobs", () => {
     assert.equal(host.report?.state, "failed");
     assert.match(host.report?.message ?? "", /began anew/);
     assert.equal(host.machine.begins.get(key), 1);
+  });
+
+  it("tells what holds up a job that runs, once that lasts, until it goes on", async () => {
+    const host = new Host();
+    await host.follow(attempt(job(fakeJobs.ends(60_000, 0))));
+    const refusal = new ConsortError("conflict", "Cannot reach shop/web over SSH: it has another key");
+    host.gate = (label, effect) =>
+      label === "jobs, look" ? Promise.reject(refusal) : Promise.resolve().then(effect);
+    await host.pass(limits.jobHeldToldMs - 1000);
+    assert.deepEqual([host.report?.state, host.report?.message], ["running", undefined]);
+    await host.pass(4000);
+    assert.deepEqual([host.report?.state, host.report?.message], ["running", `held up: ${refusal.message}`]);
+    host.gate = async (_label, effect) => effect();
+    await host.pass(2000);
+    assert.deepEqual([host.report?.state, host.report?.message], ["running", undefined]);
   });
 
   it("gives up an attempt whose appliance cannot be worked in for long", async () => {

@@ -5,7 +5,6 @@ import { runInside } from "#drivers/job/run-inside.ts";
 import { ShellJobs } from "#drivers/job/shell-jobs.ts";
 import { spoolFiles } from "#drivers/job/spool-files.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
-import { keyFile } from "#drivers/ssh/host-key.ts";
 import { openTransfer } from "#drivers/transfer/transfer.ts";
 import type { HostConfig } from "#lab/config.ts";
 import { outside } from "#main/host-content.ts";
@@ -16,8 +15,8 @@ import type { SecretBody, SecretResult } from "#protocol/topics.ts";
 /** Where jobs may read and write files of a host that says nothing else. */
 const stagingDirectories = ["/srv/consort"];
 
-/** Where the key is that lets a host into its guests; whoever makes guests has it made (hostKey). */
-const sshDirectory = (config: HostConfig): string => join(config.stateDir, "ssh");
+/** What shells in guests need of files. Gone after a restart of the machine, as its guests are. */
+export const sshDirectory = ({ runDir }: Pick<HostConfig, "runDir">): string => join(runDir, "ssh");
 
 /** What a host runs jobs with: in task machines by their driver, in guests over SSH. */
 export function jobParts(
@@ -27,10 +26,7 @@ export function jobParts(
 ): { readonly driver: JobDriver; readonly spool: JobSpool } {
   const directory = join(config.stateDir, "jobs");
   const driver = new ShellJobs({
-    run: runInside(appliances, {
-      privateKeyFile: keyFile(sshDirectory(config)),
-      directory: join(config.runDir, "ssh"),
-    }),
+    run: runInside(appliances, { directory: sshDirectory(config) }),
     transfer: openTransfer({
       clock,
       roots: config.stagingDirectories ?? stagingDirectories,

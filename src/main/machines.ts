@@ -22,7 +22,7 @@ import { machineStorage } from "#drivers/image/layers/machine-storage.ts";
 import { layerMaker } from "#drivers/image/layers/make.ts";
 import { spooledLayers } from "#drivers/image/layers/spooled-layers.ts";
 import { systemProcesses } from "#drivers/process/system-processes.ts";
-import { hostKey } from "#drivers/ssh/host-key.ts";
+import { forgetShells } from "#drivers/ssh/run-over-ssh.ts";
 import { machineLayout } from "#drivers/system/cgroups/group.ts";
 import { probeKvm } from "#drivers/system/doctor/kvm-probe.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
@@ -30,6 +30,7 @@ import { systemRandom } from "#drivers/system/random.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import type { HostConfig } from "#lab/config.ts";
 import { outside } from "#main/host-content.ts";
+import { sshDirectory } from "#main/job-parts.ts";
 import type { Manager } from "#main/process.ts";
 
 /** What runs virtual machines on a host, beside its tasks. */
@@ -65,7 +66,6 @@ export async function openMachines(
   const make = layerMaker(subprocess);
   const layers = spooledLayers({ directory: join(stateDir, "spool"), make, clock, random, log });
   await layers.recover(signal);
-  const { publicKey } = await hostKey(join(stateDir, "ssh"), subprocess, signal);
   const acceleration = tryKvm(manager, subprocess);
   const moves = openMoves(manager);
   const qemuVersion = await subprocess.check(qemuProgram, ["--version"], signal);
@@ -104,7 +104,7 @@ export async function openMachines(
     blobs,
     storage: restoringStorage(machineStorage({ layers, blobs }), restorer),
     acceleration,
-    hostKeys: [publicKey],
+    onGone: (id) => forgetShells({ directory: sshDirectory(config) }, id),
     clockKhz: clockKhzOf(readFileSync("/proc/cpuinfo", "utf8")),
     subprocess,
     random,

@@ -107,6 +107,11 @@ export type VmPlan = Omit<VmSpec, "software"> & {
   readonly software: readonly Image[];
   /** Inside its guest, and in names. */
   readonly hostname: string;
+  /**
+   * What its guest's keys are made from, 32 bytes in hexadecimal: the same on every host it comes to. To be kept as
+   * those keys are. Absent: its host draws its own. Not part of the generation.
+   */
+  readonly identity?: string;
   /** It begins from this one instead of from its images. Not part of the generation. */
   readonly restore?: { readonly checkpoints: readonly Checkpoint[]; readonly copies: CheckpointCopies };
   /** How far its move is (see MovePlan). Not part of the generation. */

@@ -7,15 +7,11 @@ import { promisify } from "node:util";
 import { seededRandom } from "#base/seeded-random.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import { systemClock } from "#drivers/system/clock.ts";
-import { jobDocument } from "#formats/job-document.ts";
-import { parseJob } from "#formats/job.ts";
 import { parseEnsemble } from "#formats/ensemble.ts";
-import { isOver } from "#model/job.ts";
-import type { JobOutput, JobStatus } from "#protocol/http/job.ts";
 import { plainTopology } from "../lab/machine.ts";
+import { ended, statusOf, submit, written } from "../rig/jobs.ts";
 import { machineFacts } from "../rig/machine-facts.ts";
 import { eventually, startRig } from "../rig/rig.ts";
-import type { Rig } from "../rig/rig.ts";
 
 const lab = "testjobs";
 const giveUpMs = 170_000;
@@ -23,25 +19,6 @@ const clock = systemClock();
 const seed = Number(process.env["CONSORT_SEED"] ?? 7) || 7;
 /** What hosts open to jobs when they are not told otherwise. */
 const opened = "/srv/consort";
-
-async function submit(rig: Rig, yaml: string, signal: AbortSignal): Promise<JobStatus> {
-  const job = parseJob(yaml, { file: "job.yaml" });
-  assert.ok(job.ok, JSON.stringify(job));
-  return rig.client().request("POST", "/v1/jobs", signal, jobDocument(job.value));
-}
-
-const statusOf = (rig: Rig, id: string, signal: AbortSignal): Promise<JobStatus> =>
-  rig.client().request("GET", `/v1/jobs/${id}`, signal);
-
-async function ended(rig: Rig, id: string, signal: AbortSignal): Promise<JobStatus> {
-  await eventually(`the end of ${id}`, signal, async () => isOver((await statusOf(rig, id, signal)).state));
-  return statusOf(rig, id, signal);
-}
-
-async function written(rig: Rig, id: string, signal: AbortSignal): Promise<string> {
-  const piece = await rig.client().request<JobOutput>("GET", `/v1/jobs/${id}/output`, signal);
-  return Buffer.from(piece.dataBase64, "base64").toString();
-}
 
 test("jobs in a lab: through deaths of every manager, in machines of their own, and in guests over SSH", async (t) => {
   const signal = AbortSignal.any([t.signal, AbortSignal.timeout(giveUpMs)]);

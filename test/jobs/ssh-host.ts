@@ -4,26 +4,26 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ipv4Address } from "#base/ids.ts";
 import type { SshPlace } from "#drivers/appliance/port.ts";
-import { hostKey } from "#drivers/ssh/host-key.ts";
-import type { HostKey } from "#drivers/ssh/host-key.ts";
+import { newIdentity } from "#drivers/guest/context/identity.ts";
+import { systemRandom } from "#drivers/system/random.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
 
 const signal = new AbortController().signal;
 const subprocess = systemSubprocess();
 let count = 0;
 
-/** A network namespace in which nothing but Debian's SSH server listens, and the key it lets in. */
+/** A network namespace in which nothing but Debian's SSH server listens; `otherKey` is one it never had. */
 export async function sshHost(
   directory: string,
-): Promise<AsyncDisposable & { readonly place: SshPlace; readonly key: HostKey; stop(): Promise<void> }> {
+): Promise<AsyncDisposable & { readonly place: SshPlace; readonly otherKey: string; stop(): Promise<void> }> {
   count += 1;
   const name = `consort-test-ssh-${process.pid}-${count}`;
   await subprocess.check("ip", ["netns", "add", name], signal);
   await subprocess.check("ip", ["-n", name, "link", "set", "lo", "up"], signal);
-  const key = await hostKey(join(directory, "key"), subprocess, signal);
   const own = join(directory, "server");
   await subprocess.check("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", own], signal);
-  writeFileSync(join(directory, "authorized"), `${key.publicKey}\n`);
+  const { login, sshHostKey: other } = newIdentity(systemRandom());
+  writeFileSync(join(directory, "authorized"), `${login?.publicKey}\n`);
   // Of its own process of privilege separation; Debian makes it when the service starts.
   mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
   const settings = [
@@ -55,10 +55,11 @@ export async function sshHost(
     port: 22,
     user: "root",
     hostKey: `${type} ${text}`,
+    privateKey: login?.openSsh ?? "",
   };
   return {
     place,
-    key,
+    otherKey: other.publicKey,
     stop,
     async [Symbol.asyncDispose]() {
       await stop();

@@ -1,6 +1,5 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -10,8 +9,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GuestLines } from "#drivers/guest/context/port-protocol.ts";
 import type { GuestMessage } from "#drivers/guest/context/port-protocol.ts";
-import { sshHostKeyOf } from "#drivers/guest/context/identity.ts";
+import { newIdentity } from "#drivers/guest/context/identity.ts";
+import type { SshKey } from "#drivers/guest/context/identity.ts";
 import type { BuiltGuest } from "#drivers/guest/port.ts";
+import { systemRandom } from "#drivers/system/random.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
 
 /** Where guests are built once for all tests of this machine. */
@@ -229,10 +230,7 @@ function onTopOf(below: string | undefined): string {
     : `,backing.driver=qcow2,backing.file.driver=file,backing.file.filename=${below}`;
 }
 
-function clientKey(): { openSsh: string; publicKey: string } {
-  const { d, x } = generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" });
-  return sshHostKeyOf(Buffer.from(d ?? "", "base64url"), Buffer.from(x ?? "", "base64url"));
-}
+const clientKey = (): SshKey => newIdentity(systemRandom()).sshHostKey;
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");

@@ -51,7 +51,6 @@ export function machineOptions(tasks: TaskDriverOptions, guest: BuiltGuest): Qem
     blobs: { path: (digest) => guest.files.get(digest) ?? digest },
     storage: { prepare: () => Promise.resolve([]), remove: () => Promise.resolve() },
     acceleration: new ProbedAcceleration(() => Promise.resolve(false)),
-    hostKeys: [],
     clockKhz: clockKhzOf(readFileSync("/proc/cpuinfo", "utf8")),
     subprocess,
     clock,

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { mebibytes } from "#base/units.ts";
 import { plainTopology } from "../lab/machine.ts";
+import { assertHeard, waitingJob } from "../rig/jobs.ts";
 import { machineFacts } from "../rig/machine-facts.ts";
 import { eventually, readEnsembleFile, startRig } from "../rig/rig.ts";
 import type { Rig } from "../rig/rig.ts";
@@ -41,6 +42,7 @@ test("a machine moves between hosts while managers of both are killed, and nothi
       (await rig.exec("mixed", "server", command, signal)).stdout.trim();
     await eventually("an answer of the guest", signal, async () => (await run("hostname")) === "server");
     await run("sh", "-c", "echo remembered > /tmp/here");
+    const job = await waitingJob(rig, "mixed/server", "/tmp/end", signal);
 
     const ask = async (to: string): Promise<string> =>
       consort(rig, "migrate", "mixed/server", "--to", to, "--detach");
@@ -60,6 +62,9 @@ test("a machine moves between hosts while managers of both are killed, and nothi
       // Whichever way it went, it is what it was, and in one place.
       await eventually("it answers", signal, async () => (await run("cat", "/tmp/here")) === "remembered");
     }
+    // Wherever it is now, what ran in it all the while still does, and its new host hears of its end.
+    await run("touch", "/tmp/end");
+    await assertHeard(rig, job, signal);
     await rig.down("mixed", signal);
   }
   assert.deepEqual(await machineFacts(lab), before);

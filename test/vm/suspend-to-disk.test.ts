@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { mebibytes } from "#base/units.ts";
 import type { ApplianceStatus } from "#protocol/http/status.ts";
 import { plainTopology } from "../lab/machine.ts";
+import { assertHeard, waitingJob } from "../rig/jobs.ts";
 import { machineFacts } from "../rig/machine-facts.ts";
 import { eventually, readEnsembleFile, startRig } from "../rig/rig.ts";
 import type { Rig } from "../rig/rig.ts";
@@ -47,6 +48,7 @@ test("a machine goes to disk though its host's manager is killed, and goes on at
     const pid = await run(counter);
     await eventually("it counts", signal, async () => (await ticks()) > 3);
     const counted = await ticks();
+    const job = await waitingJob(rig, "mixed/server", "/tmp/end", signal);
     const from = (await server(rig, signal))?.host ?? "nowhere";
     const to = hosts.find(({ id }) => id !== from)?.id ?? "";
 
@@ -69,6 +71,8 @@ test("a machine goes to disk though its host's manager is killed, and goes on at
     await eventually("it goes on counting", signal, async () => (await ticks()) > counted);
     assert.equal(await run(`kill -0 ${pid} && echo lives`), "lives", "it is the same process");
     assert.equal(await run("head -n 1 /tmp/ticks"), "1", "it is the same file");
+    await run("touch /tmp/end");
+    await assertHeard(rig, job, signal);
     await rig.down("mixed", signal);
   }
   assert.deepEqual(await machineFacts(lab), before);

@@ -33,7 +33,7 @@ export class JobReconciler {
 
   /** Whether a host tells anything new of its jobs. */
   hear({ host, jobs }: HostReport): boolean {
-    const text = jobs?.map((one) => `${one.id} ${one.attempt} ${one.state}`).join("\n") ?? "";
+    const text = jobs?.map((one) => `${one.id} ${one.attempt} ${one.state} ${one.message}`).join("\n") ?? "";
     const isNews = (this.#told.get(host) ?? "") !== text;
     if (text === "") this.#told.delete(host);
     else this.#told.set(host, text);

@@ -53,6 +53,8 @@ export type SshPlace = {
   readonly user: string;
   /** Its host key, as OpenSSH writes it. */
   readonly hostKey: string;
+  /** What it lets its host in by, as OpenSSH writes it. */
+  readonly privateKey: string;
 };
 
 /** What may change while it runs, except being suspended. Of `teams`, all but their names, jobs and order. */

@@ -1,6 +1,6 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
@@ -8,8 +8,7 @@ import type { ExecRequest, SshPlace } from "#drivers/appliance/port.ts";
 import { quoted } from "#drivers/job/run-script.ts";
 
 export type SshParts = {
-  readonly privateKeyFile: string;
-  /** For known hosts and the sockets of connections that are kept for a while; its path is short. */
+  /** For keys, known hosts and the sockets of connections that are kept for a while; its path is short. */
   readonly directory: string;
 };
 
@@ -18,13 +17,14 @@ const failedCode = 255;
 const complaintBytesMax = 2000;
 /** A connection is kept this long for the next program: making one takes longer than most of these. */
 const keptSeconds = 10;
+const hangUpMsMax = 2000;
 
 /**
  * Runs a program in a guest by its SSH server, from inside the network namespace its host shares with it. Resolves with
  * its exit code; rejects with `conflict` when the guest does not answer or is not the one that was expected.
  */
 export function runOverSsh(
-  { privateKeyFile, directory }: SshParts,
+  { directory }: SshParts,
   id: ApplianceId,
   place: SshPlace,
   request: ExecRequest,
@@ -40,11 +40,9 @@ export function runOverSsh(
       "ssh",
       "-F",
       "none",
-      "-i",
-      privateKeyFile,
       "-p",
       String(place.port),
-      ...optionsFor(directory, place),
+      ...optionsFor(directory, id, place),
       `${place.user}@${place.address}`,
       "--",
       line,
@@ -80,27 +78,57 @@ export function runOverSsh(
   return promise;
 }
 
-/** Options of ssh for one guest; what it may be known by is written down for it. */
-function optionsFor(directory: string, place: SshPlace): readonly string[] {
+/**
+ * Its machine is gone: no connection to it is kept, nor its keys. A connection that is kept would hold on to the
+ * machine's network namespace. Never rejects.
+ */
+export async function forgetShells({ directory }: SshParts, id: ApplianceId): Promise<void> {
+  if (!existsSync(directory)) return;
+  const own = readdirSync(directory).filter((name) => name.startsWith(`${nameOf(id)}-`));
+  const lines = own.filter((name) => name.endsWith(lineEnding)).map((name) => join(directory, name));
+  await Promise.all(lines.map(hangUp));
+  for (const name of own) rmSync(join(directory, name), { force: true });
+}
+
+function hangUp(line: string): Promise<void> {
+  const words = ["-F", "none", "-o", `ControlPath=${line}`, "-O", "exit", "nobody"];
+  return new Promise((resolve) => {
+    execFile("ssh", words, { timeout: hangUpMsMax }, () => resolve());
+  });
+}
+
+const lineEnding = ".line";
+const digestOf = (text: string): string => createHash("sha256").update(text).digest("hex");
+const nameOf = (id: ApplianceId): string => digestOf(id).slice(0, 8);
+
+/** Whole or not at all, and never again: what is in it follows from its name. */
+function kept(file: string, content: string): string {
+  if (existsSync(file)) return file;
+  const draft = `${file}.${process.pid}`;
+  writeFileSync(draft, content, { mode: 0o600 });
+  renameSync(draft, file);
+  return file;
+}
+
+/** Options of ssh for one guest; what it may be known by, and lets in, is written down for it. */
+function optionsFor(directory: string, id: ApplianceId, place: SshPlace): readonly string[] {
   // All guests answer at one address, each in a namespace of its own.
-  const name = createHash("sha256").update(`${place.netns} ${place.hostKey}`).digest("hex").slice(0, 16);
+  const { netns, address, port, hostKey, privateKey } = place;
+  const name = `${nameOf(id)}-${digestOf([netns, address, port, hostKey, privateKey].join(" ")).slice(0, 12)}`;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const known = join(directory, `${name}.known`);
-  writeFileSync(
-    known,
-    `${place.port === 22 ? place.address : `[${place.address}]:${place.port}`} ${place.hostKey}\n`,
-  );
+  const host = port === 22 ? address : `[${address}]:${port}`;
   return Object.entries({
     BatchMode: "yes",
     StrictHostKeyChecking: "yes",
-    UserKnownHostsFile: known,
+    UserKnownHostsFile: kept(join(directory, `${name}.known`), `${host} ${hostKey}\n`),
     GlobalKnownHostsFile: "/dev/null",
+    IdentityFile: kept(join(directory, `${name}.key`), privateKey),
     IdentitiesOnly: "yes",
     ConnectTimeout: 5,
     ServerAliveInterval: 5,
     ServerAliveCountMax: 3,
     ControlMaster: "auto",
-    ControlPath: join(directory, `${name}.line`),
+    ControlPath: join(directory, `${name}${lineEnding}`),
     ControlPersist: keptSeconds,
     LogLevel: "ERROR",
     ForwardAgent: "no",

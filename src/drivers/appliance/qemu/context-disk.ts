@@ -15,18 +15,17 @@ const rootUid = 0;
 
 export type ContextParts = {
   readonly networks: ReadonlyMap<NetworkId, ContextNetwork>;
-  /** Who may log in besides those the plan names. */
-  readonly hostKeys: readonly string[];
   readonly random: Random;
 };
 
 /** What a guest is told of itself, with fresh entropy. */
 export function contextOf(record: MachineRecord, parts: ContextParts, clockMs?: number): GuestContext {
+  const { login } = record.identity;
   return guestContext({
     plan: record.plan,
     identity: record.identity,
     networks: parts.networks,
-    hostKeys: parts.hostKeys,
+    hostKeys: login === undefined ? [] : [login.publicKey],
     entropy: parts.random.hex(entropyBytes),
     ...(clockMs === undefined ? {} : { clockMs }),
   });

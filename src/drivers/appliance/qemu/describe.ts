@@ -48,12 +48,15 @@ export function describe(slot: ApplianceObservation, facts: MachineFacts): Appli
   };
 }
 
-/** Guests that take their identity from us have a shell for root, and the host key that we gave them. */
+/** Guests that take their identity from us have a shell for root, and the keys that we gave them. */
 function sshOf({ netns }: ApplianceObservation, { plan, identity }: MachineRecord): SshPlace | undefined {
   const address = plan.interfaces[0]?.address;
   const { features } = plan.vm.base;
-  if (address === undefined || !(features.includes("context") || features.includes("seed"))) return undefined;
-  return { netns, address, port: sshPort, user: "root", hostKey: identity.sshHostKey.publicKey };
+  const { sshHostKey, login } = identity;
+  const takes = features.includes("context") || features.includes("seed");
+  if (address === undefined || login === undefined || !takes) return undefined;
+  const keys = { hostKey: sshHostKey.publicKey, privateKey: login.openSsh };
+  return { netns, address, port: sshPort, user: "root", ...keys };
 }
 
 /** QEMU's process is there before its guest is. */

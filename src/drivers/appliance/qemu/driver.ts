@@ -6,7 +6,7 @@ import type { ApplianceId } from "#base/ids.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
-import { newIdentity } from "#drivers/guest/context/identity.ts";
+import { identityFrom, newIdentity } from "#drivers/guest/context/identity.ts";
 import type { SegmentPlan, AppliancePlan } from "#protocol/host-plan.ts";
 import type {
   ApplianceCapability,
@@ -41,6 +41,8 @@ export type QemuDriverOptions = StartParts & {
   /** Makes the slots of machines and serves all other appliances by itself; with `hooks` of this driver. */
   readonly tasks: (hooks: MachineHooks) => TaskDriver;
   readonly acceleration: Acceleration;
+  /** It is gone from here, or about to be: whatever else was made for it can go. Never rejects. */
+  readonly onGone?: (id: ApplianceId) => Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
 };
@@ -155,6 +157,7 @@ export class QemuDriver implements ApplianceDriver {
       if (this.#machines.has(plan.id)) return this.#tasks.create(plan, names, signal);
       const wanted = machinePlan(plan);
       const accel = await this.#options.acceleration.choose(plan.id, wanted.vm.accel, signal);
+      const { identity: seed } = wanted.vm;
       await this.#clear(plan.id, signal);
       const place = new MachinePlace(this.#directory, plan.id);
       place.make();
@@ -162,7 +165,7 @@ export class QemuDriver implements ApplianceDriver {
         plan: wanted,
         machine: machineOf(wanted, wanted.vm),
         accel,
-        identity: newIdentity(this.#options.random),
+        identity: seed === undefined ? newIdentity(this.#options.random) : identityFrom(seed),
         stages: [],
         start: "cold",
       };
@@ -377,6 +380,7 @@ export class QemuDriver implements ApplianceDriver {
     this.#machines.delete(id);
     const place = new MachinePlace(this.#directory, id);
     await this.#options.storage.remove(place.directory, signal);
+    await this.#options.onGone?.(id);
     place.remove();
   }
 

@@ -24,8 +24,6 @@ export type StartParts = {
   /** In this order. */
   readonly starters?: readonly Starter[];
   readonly mover?: Mover;
-  /** Public keys of the host manager's own, which log in to every guest. */
-  readonly hostKeys: readonly string[];
   /** Of this host's processors, for emulated machines. */
   readonly clockKhz: number | undefined;
   readonly subprocess: Subprocess;

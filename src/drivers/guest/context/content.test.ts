@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { generateKeyPairSync } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,7 +12,8 @@ import { contextLimits } from "./limits.ts";
 import { guestContext } from "./content.ts";
 import type { ContextInputs } from "./content.ts";
 import { inputsOf } from "./context.fixture.ts";
-import { sshHostKeyOf } from "./identity.ts";
+import { identityFrom } from "./identity.ts";
+import type { GuestIdentity } from "./identity.ts";
 import { quoted } from "./steps.ts";
 
 /** What `tar` unpacks: its steps, and by its path what it puts there. */
@@ -166,17 +166,33 @@ test("an image named by an address is mounted under its last part", () => {
   assert.ok(steps.includes("'/opt/my-tools.img'"), steps);
 });
 
-test("OpenSSH reads the host key that is made, and finds the public half told of", () => {
-  const { d, x } = generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" });
-  const key = sshHostKeyOf(Buffer.from(d ?? "", "base64url"), Buffer.from(x ?? "", "base64url"));
+const seed = "5a".repeat(32);
+
+test("OpenSSH reads the keys that are made, and finds the public halves told of", () => {
   const directory = mkdtempSync(join(tmpdir(), "consort-test-key-"));
   try {
-    writeFileSync(join(directory, "key"), key.openSsh, { mode: 0o600 });
-    const told = execFileSync("ssh-keygen", ["-y", "-f", join(directory, "key")])
-      .toString()
-      .trim();
-    assert.equal(told, key.publicKey);
+    const { sshHostKey, login } = identityFrom(seed);
+    for (const [name, key] of Object.entries({ sshHostKey, login })) {
+      const file = join(directory, name);
+      writeFileSync(file, key?.openSsh ?? "", { mode: 0o600 });
+      const told = execFileSync("ssh-keygen", ["-y", "-f", file]).toString().trim();
+      assert.equal(told, key?.publicKey);
+    }
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+test("an identity is the same of the same seed, and shares nothing with that of another", () => {
+  const one = identityFrom(seed);
+  assert.deepEqual(identityFrom(seed), one);
+  const other = identityFrom(seed.replace(/^5/, "4"));
+  const parts = ({ instance, machineId, sshHostKey, login }: GuestIdentity): (string | undefined)[] => [
+    instance,
+    machineId,
+    sshHostKey.openSsh,
+    login?.openSsh,
+  ];
+  assert.equal(new Set([...parts(one), ...parts(other)]).size, 8);
+  assert.match(one.machineId, /^[0-9a-f]{32}$/);
 });

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { generateKeyPairSync } from "node:crypto";
+import { createPrivateKey, createPublicKey, hkdfSync } from "node:crypto";
 import type { Random } from "#base/runtime.ts";
 
 /** What no two guests share. Kept by its host, so that a guest that is started again is the one it was. */
@@ -8,11 +8,13 @@ export type GuestIdentity = {
   readonly instance: string;
   /** 32 hexadecimal digits, as systemd wants it. */
   readonly machineId: string;
-  readonly sshHostKey: SshHostKey;
+  readonly sshHostKey: SshKey;
+  /** Lets its host in, and nobody else. Absent of a machine that was made before there was one: its agent serves then. */
+  readonly login?: SshKey;
 };
 
 /** One Ed25519 key in every form that is wanted of it. */
-export type SshHostKey = {
+export type SshKey = {
   /** "ssh-ed25519 AAAA…": what a client knows it by. */
   readonly publicKey: string;
   /** OpenSSH's private form, with its armour. */
@@ -21,21 +23,30 @@ export type SshHostKey = {
   readonly dropbear: string;
 };
 
-/** A fresh one; its secrets come from the machine's generator, its names from `random`. */
-export function newIdentity(random: Random): GuestIdentity {
-  const { privateKey } = generateKeyPairSync("ed25519");
-  const { d, x } = privateKey.export({ format: "jwk" });
+const seedBytes = 32;
+const keyType = "ssh-ed25519";
+/** What stands before the 32 bytes of an Ed25519 key in PKCS#8. */
+const pkcs8 = Buffer.from("302e020100300506032b657004220420", "hex");
+
+/** A fresh one, that nobody can tell beforehand. */
+export const newIdentity = (random: Random): GuestIdentity => identityFrom(random.hex(seedBytes));
+
+/** The same one of the same seed, on whatever host. `seed`: 32 random bytes in hexadecimal, to be kept as the keys are. */
+export function identityFrom(seed: string): GuestIdentity {
+  const part = (purpose: string, length: number): Buffer =>
+    Buffer.from(hkdfSync("sha256", Buffer.from(seed, "hex"), "", `consort guest ${purpose}`, length));
   return {
-    instance: `i-${random.hex(8)}`,
-    machineId: random.hex(16),
-    sshHostKey: sshHostKeyOf(Buffer.from(d ?? "", "base64url"), Buffer.from(x ?? "", "base64url")),
+    instance: `i-${part("instance", 8).toString("hex")}`,
+    machineId: part("machine id", 16).toString("hex"),
+    sshHostKey: sshKeyOf(part("host key", seedBytes)),
+    login: sshKeyOf(part("login key", seedBytes)),
   };
 }
 
-const keyType = "ssh-ed25519";
-
-/** @param seed 32 bytes  @param point its public half, 32 bytes */
-export function sshHostKeyOf(seed: Uint8Array, point: Uint8Array): SshHostKey {
+/** @param seed 32 bytes */
+function sshKeyOf(seed: Uint8Array): SshKey {
+  const key = createPrivateKey({ key: Buffer.concat([pkcs8, seed]), format: "der", type: "pkcs8" });
+  const point = Buffer.from(createPublicKey(key).export({ format: "jwk" }).x ?? "", "base64url");
   const pair = Buffer.concat([seed, point]);
   const publicBlob = Buffer.concat([field(keyType), field(point)]);
   // Checked for equality only by who reads it: the file is not encrypted.
