@@ -8,30 +8,26 @@ import { forwardingChange, wantedEntries } from "./forwarding-change.ts";
 import { addTunnelEntry, removeTunnelEntry, showTunnelEntries, tunnelEntryOf } from "./kernel/forwarding.ts";
 import type { ForwardingEntry } from "./kernel/forwarding.ts";
 import { bridgesUseIpFilter, keepIpFilterOffBridges } from "./kernel/bridge-filter.ts";
-import { addressOf, linkOf, showAddresses, showLink } from "./kernel/links.ts";
-import { ArrivalRules, cannotSort, readArrivals } from "./arrivals-executor.ts";
-import { ClassBook, readTrees } from "./class-book.ts";
+import { cannotSort } from "./arrivals-executor.ts";
 import type { LaterDrops } from "./class-book.ts";
 import { bestEffortMinor, minorMax, minorMin } from "./class-numbers.ts";
-import type { ClassNumbers } from "./class-numbers.ts";
-import { ipv4Bytes } from "./kernel/netlink-codec.ts";
 import { Nftables } from "./kernel/nftables.ts";
 import { KernelSocket } from "./kernel/route-socket.ts";
-import { netfilterProtocol, pairElements, showElements, sourceElements } from "./kernel/set-elements.ts";
-import type { SourceElement } from "./kernel/set-elements.ts";
+import { netfilterProtocol } from "./kernel/set-elements.ts";
+import type { pairElements } from "./kernel/set-elements.ts";
 import { LinkExecutor } from "./link-executor.ts";
 import { linkSteps, wantedLinks } from "./link-steps.ts";
 import type { FoundLink, LinkStep } from "./link-steps.ts";
-import { arrivalsName, bridgeName, namingPrefix, tunnelName } from "./names.ts";
+import { bridgeName, namingPrefix, tunnelName } from "./names.ts";
 import { NamingKeeper } from "./naming/keeper.ts";
 import type { NamingOptions } from "./naming/keeper.ts";
 import { NamingLinks } from "./naming/links.ts";
-import { movedPairs, pairOf, recoveredSegment, turnPage } from "./permissions.ts";
-import type { Pair, PermissionBook, SegmentPermissions, Source } from "./permissions.ts";
+import { movedPairs, turnPage } from "./permissions.ts";
 import type { NetworkDriver, NetworkPlan } from "./port.ts";
 import { changedPart } from "./rate-change.ts";
-import { recoveredNumbers } from "./recovered-numbers.ts";
-import { baseRuleset, elementCommands, htbMajor, removeRuleset, tableName } from "./ruleset.ts";
+import { readBack, showPairs } from "./read-back.ts";
+import type { Known } from "./read-back.ts";
+import { baseRuleset, elementCommands, removeRuleset } from "./ruleset.ts";
 import { wantedShaping } from "./shaping.ts";
 import type { Shaping } from "./shaping.ts";
 
@@ -66,23 +62,6 @@ export type HostNetworkOptions = {
 export function hostNetworkDriver(options: HostNetworkOptions): NetworkDriver {
   return new HostNetwork(options);
 }
-
-/** What is in the kernel, as far as this process put it there or read it back. */
-type Known = {
-  readonly uplinkIndex: number;
-  readonly isFar: (peer: string) => boolean;
-  book: PermissionBook;
-  numbers: ClassNumbers;
-  directions: ReadonlyMap<Pair, number>;
-  readonly classes: ClassBook;
-  /** By index of the tunnel end. */
-  forwarding: Map<number, readonly ForwardingEntry[]>;
-  /** Read back, they may be an older version's: the next converge writes them anew or removes them. */
-  rules: "unknown" | "current" | "absent";
-  readonly arrivals: ArrivalRules;
-  /** What was made of it without any problem, and where: while nothing else changes, new rates need nothing but this. */
-  settled?: { readonly plan: NetworkPlan; readonly indices: ReadonlyMap<string, number> };
-};
 
 class HostNetwork implements NetworkDriver {
   readonly #options: HostNetworkOptions;
@@ -348,59 +327,15 @@ class HostNetwork implements NetworkDriver {
   }
 
   #readBack(): Known {
-    const { mark } = this.#options;
-    const elements = this.#pairs(false);
-    const pairs = elements.map(({ from, to }) => pairOf(from, to));
-    const sources = sourceElements(this.#netfilter.dump(showElements(tableName, "sources"))).map(sourceText);
-    const askers = sourceElements(this.#netfilter.dump(showElements(tableName, "askers"))).map(sourceText);
-    const present = this.#links.observe(new Map());
-    const bridges = [...present.values()].filter((link) => link.kind === "bridge");
-    this.#segments = bridges.flatMap(({ alias }) => (alias === "" ? [] : [alias as NetworkId]));
-    this.#options.log.debug("read the network back", { mark, segments: bridges.length, pairs: pairs.length });
-    const uplink = this.#readUplink();
-    const trees = readTrees(this.#route, htbMajor);
-    const leaving = classesOf(elements);
-    const { arriving, receivers } = readArrivals(this.#netfilter);
-    return {
-      ...uplink,
-      book: new Map([[recoveredSegment, recoveredPermissions(pairs, sources, askers)]]),
-      numbers: recoveredNumbers({
-        leaving,
-        arriving,
-        receivers,
-        uplink: trees.get(uplink.uplinkIndex),
-        sorter: trees.get(present.get(arrivalsName(mark))?.index ?? -1),
-      }),
-      arrivals: new ArrivalRules(this.#nft, mark, receivers.size > 0),
-      directions: leaving,
-      classes: new ClassBook(this.#route, htbMajor, trees),
-      forwarding: new Map(),
-      rules: "unknown",
-    };
-  }
-
-  #readUplink(): Pick<Known, "uplinkIndex" | "isFar"> {
-    const { interface: name, address } = this.#options.uplink;
-    const [answer] = this.#route.do([showLink(name)]);
-    const message = answer?.messages[0];
-    const link = message === undefined ? undefined : linkOf(message, name);
-    if (link === undefined) {
-      throw new ConsortError("driver_failed", `Cannot use uplink ${name}: there is no such interface`);
-    }
-    const own = this.#route
-      .dump(showAddresses())
-      .map(addressOf)
-      .find((each) => each.index === link.index && each.address.equals(ipv4Bytes(address)));
-    if (own === undefined) {
-      throw new ConsortError(
-        "driver_failed",
-        `Cannot use uplink ${name}: it does not have the address ${address}`,
-      );
-    }
-    const networkOf = (bytes: Buffer): number =>
-      Math.floor(bytes.readUInt32BE(0) / 2 ** (32 - own.prefixLength));
-    const here = networkOf(own.address);
-    return { uplinkIndex: link.index, isFar: (peer) => networkOf(ipv4Bytes(peer)) !== here };
+    const { known, segments } = readBack({
+      route: this.#route,
+      netfilter: this.#netfilter,
+      nft: this.#nft,
+      links: this.#links,
+      ...this.#options,
+    });
+    this.#segments = segments;
+    return known;
   }
 
   #readForwarding(index: number): readonly ForwardingEntry[] {
@@ -410,7 +345,7 @@ class HostNetwork implements NetworkDriver {
   }
 
   #pairs(usedOnly: boolean): ReturnType<typeof pairElements> {
-    return pairElements(this.#netfilter.dump(showElements(tableName, "pairs")), { usedOnly });
+    return showPairs(this.#netfilter, { usedOnly });
   }
 }
 
@@ -428,27 +363,3 @@ function bypassIpFilter(options: HostNetworkOptions): void {
     );
   }
 }
-
-/** Of pairs that have one of their own. */
-function classesOf(elements: ReturnType<typeof pairElements>): ReadonlyMap<Pair, number> {
-  return new Map(
-    elements
-      .map(({ from, to, classId = 0 }): [Pair, number] => [pairOf(from, to), classId & 0xffff])
-      .filter(([, minor]) => minor >= minorMin),
-  );
-}
-
-const sourceText = ({ port, mac, address }: SourceElement): Source => `${port} . ${mac} . ${address}`;
-
-const recoveredPermissions = (
-  pairs: readonly Pair[],
-  sources: readonly Source[],
-  askers: readonly Source[],
-): SegmentPermissions => ({
-  key: "",
-  network: undefined,
-  local: new Set(),
-  pairs: new Set(pairs),
-  sources: new Set(sources),
-  askers: new Set(askers),
-});
