@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { codeOf } from "#base/errors.ts";
 import { applianceId, applianceName, ensembleName, hostId, ipv4Address } from "#base/ids.ts";
+import { mebibytes } from "#base/units.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
@@ -18,6 +19,7 @@ import { VmMoves } from "#drivers/appliance/qemu/move/moves.ts";
 import { remoteNode, remoteSource } from "#drivers/appliance/qemu/move/ports.ts";
 
 import { connectQmp } from "#drivers/appliance/qemu/qmp.ts";
+import { ramBytes } from "#drivers/appliance/qemu/write-tracking.ts";
 import type { MovePlan } from "#protocol/host-plan.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 import type { RunningVm } from "#drivers/appliance/qemu/vm.ts";
@@ -25,6 +27,7 @@ import type { RunningVm } from "#drivers/appliance/qemu/vm.ts";
 const id = applianceId(ensembleName("shop"), applianceName("web"));
 const loopback = ipv4Address("127.0.0.1");
 const guestAddress = "10.77.0.2";
+const memoryBytes = mebibytes(128);
 const clientProgram = fileURLToPath(new URL("http-client.child.ts", import.meta.url));
 let rigs = 0;
 
@@ -180,7 +183,7 @@ export class MovingRig {
       "-cpu",
       "max",
       "-m",
-      "128",
+      `${ramBytes(memoryBytes) / 1024}K`,
       "-kernel",
       this.#kernel,
       "-initrd",

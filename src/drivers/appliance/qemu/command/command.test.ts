@@ -93,7 +93,7 @@ describe("qemuArguments()", () => {
     assert.deepEqual(JSON.parse(ram ?? ""), {
       "qom-type": "memory-backend-file",
       id: "ram",
-      size: 128 * 1024 * 1024,
+      size: 128 * 1024 * 1024 + 8192,
       "mem-path": "/vm/memory",
       share: false,
     });
@@ -101,7 +101,7 @@ describe("qemuArguments()", () => {
 
   it("leaves room for memory to be plugged in, and processors", () => {
     assert.deepEqual(valuesOf("-m", { machine: "q35", memoryBytesMax: mebibytes(512) }), [
-      "128M,slots=1,maxmem=512M",
+      "131080K,slots=1,maxmem=524296K",
     ]);
     assert.deepEqual(valuesOf("-smp", { vcpus: 2, vcpusMax: 4 }), ["cpus=2,maxcpus=4"]);
   });

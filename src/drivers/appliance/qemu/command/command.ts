@@ -10,6 +10,7 @@ import {
   q35Arguments,
   roomBytes,
 } from "./devices.ts";
+import { ramBytes } from "../write-tracking.ts";
 import { diskArguments } from "./disks.ts";
 import type { BootSpec, MachineSpec } from "./spec.ts";
 
@@ -56,8 +57,9 @@ function machineArguments(spec: MachineSpec): readonly string[] {
   const { vcpus, vcpusMax, memoryBytes } = spec;
   const options =
     spec.machine === "microvm" ? "microvm,x-option-roms=off,rtc=on,isa-serial=on" : "q35,usb=off,vmport=off";
-  const mostBytes = megabytes(memoryBytes) + megabytes(roomBytes(spec));
-  const room = spec.machine === "microvm" || roomBytes(spec) === 0 ? "" : `,slots=1,maxmem=${mostBytes}M`;
+  const mostBytes = ramBytes(memoryBytes) + roomBytes(spec);
+  const room =
+    spec.machine === "microvm" || roomBytes(spec) === 0 ? "" : `,slots=1,maxmem=${kilobytes(mostBytes)}K`;
   const translated = megabytes(translationBytes(memoryBytes, vcpusMax));
   return [
     "-machine",
@@ -69,14 +71,14 @@ function machineArguments(spec: MachineSpec): readonly string[] {
     "-smp",
     `cpus=${vcpus},maxcpus=${vcpusMax}`,
     "-m",
-    `${megabytes(memoryBytes)}M${room}`,
+    `${kilobytes(ramBytes(memoryBytes))}K${room}`,
     "-object",
     JSON.stringify(memoryObject(spec)),
   ];
 }
 
 function memoryObject({ memory, memoryBytes }: MachineSpec): Readonly<Record<string, unknown>> {
-  const common = { id: "ram", size: megabytes(memoryBytes) * mebibytes(1) };
+  const common = { id: "ram", size: ramBytes(memoryBytes) };
   if (memory.kind === "own") return { "qom-type": "memory-backend-ram", ...common };
   return { "qom-type": "memory-backend-file", ...common, "mem-path": memory.path, share: memory.shared };
 }
@@ -88,3 +90,4 @@ function bootArguments(boot: BootSpec): readonly string[] {
 }
 
 const megabytes = (amount: number): number => Math.ceil(amount / mebibytes(1));
+const kilobytes = (amount: number): number => amount / 1024;

@@ -2,6 +2,7 @@ import { ConsortError } from "#base/errors.ts";
 import type { Clock } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import { setCapabilities } from "../turns.ts";
+import { tracksWrites } from "../write-tracking.ts";
 import type { Qmp } from "../vm.ts";
 import { convergence, relief, shareSent } from "./convergence.ts";
 import { queryMigration } from "./migration-status.ts";
@@ -26,7 +27,7 @@ export type SendOptions = {
   readonly onProgress: (share: number) => void;
 };
 
-/** Begins to send a running machine's state. */
+/** Begins to send a running machine's state. One whose writes QEMU would lose meanwhile stands still from here on. */
 export async function beginSending(qmp: Qmp, options: SendOptions, signal: AbortSignal): Promise<void> {
   const { uri, postcopy, bytesPerSecond = unlimitedBytesPerSecond } = options;
   await setCapabilities(
@@ -42,6 +43,7 @@ export async function beginSending(qmp: Qmp, options: SendOptions, signal: Abort
   );
   const settings = { "max-bandwidth": bytesPerSecond, "downtime-limit": convergence.downtimeMs };
   await qmp.execute("migrate-set-parameters", settings, signal);
+  if (!(await tracksWrites(qmp, signal))) await qmp.execute("stop", {}, signal);
   await qmp.execute("migrate", { uri }, signal);
 }
 

@@ -4,6 +4,7 @@ import type { MachineSpec } from "../command/spec.ts";
 import type { MachinePlace } from "../place.ts";
 import type { Beginning } from "../starter.ts";
 import type { MachinePlan } from "../storage.ts";
+import { ramBytes } from "../write-tracking.ts";
 
 /** Machines that could go on from one and the same snapshot. */
 export type MachineKind = {
@@ -30,6 +31,7 @@ export function kindOf(
   const ensemble = plan.id.slice(0, plan.id.indexOf("/"));
   const seen = {
     ...machine,
+    ramBytes: ramBytes(spec.memoryBytes),
     nics: nics.map(({ name }) => name),
     disks: disks.map(({ name, readOnly }) => ({ name, readOnly })),
     image: plan.vm.base.boot,

@@ -6,6 +6,7 @@ import type { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import { ContextPort } from "./context-port.ts";
 import type { MachineKind } from "./kind.ts";
 import { warmLimits } from "./limits.ts";
+import { ramBytes } from "../write-tracking.ts";
 import { Snapshots } from "./snapshots.ts";
 import type { Snapshot } from "./snapshots.ts";
 import { takeState } from "./state-taker.ts";
@@ -120,7 +121,7 @@ export class WarmPool {
       await port.answer(signal);
       await this.#parts.clock.sleep(warmLimits.settleMs, signal);
       const state = await takeState(template, signal);
-      this.#snapshots.claim(kind.key, template.directory, kind.plan.memoryBytes);
+      this.#snapshots.claim(kind.key, template.directory, ramBytes(kind.plan.memoryBytes));
       return state;
     } finally {
       template.qmp.close();
