@@ -37,6 +37,7 @@ export type Move = {
   readonly statePort?: number;
   readonly postcopy?: true;
   readonly bootMemoryBytes?: Bytes;
+  readonly processors?: number;
   /** Of the links it had from where it was. */
   readonly pathsBefore: readonly LinkPath[];
 };
@@ -78,7 +79,7 @@ export function movePlan(
   host: HostId,
   hosts: ReadonlyMap<HostId, HostRecord>,
 ): MovePlan | undefined {
-  const { from, to, token, disksPort, statePort, postcopy, bootMemoryBytes, state } = move;
+  const { from, to, token, disksPort, statePort, postcopy, bootMemoryBytes, processors, state } = move;
   const [fromAddress, toAddress] = [hosts.get(from)?.address, hosts.get(to)?.address];
   if (fromAddress === undefined || toAddress === undefined) return undefined;
   if (host === to) {
@@ -90,6 +91,7 @@ export function movePlan(
       fromAddress,
       ...(disksPort === undefined ? {} : { disksPort }),
       ...(bootMemoryBytes === undefined ? {} : { bootMemoryBytes }),
+      ...(processors === undefined ? {} : { processors }),
       ...(state === "sent" ? { go: true } : {}),
     };
   }
@@ -144,12 +146,14 @@ export function nextStep(move: Move, seen: MoveSeen): MoveStep {
   const statePort = move.statePort ?? arriving?.port;
   const postcopy = move.postcopy ?? arriving?.postcopy;
   const bootMemoryBytes = move.bootMemoryBytes ?? leaving?.bootMemoryBytes;
+  const processors = move.processors ?? leaving?.processors;
   if (disksPort === move.disksPort && statePort === move.statePort) return { kind: "goes on", move };
   return becomes({
     ...(disksPort === undefined ? {} : { disksPort }),
     ...(statePort === undefined ? {} : { statePort }),
     ...(postcopy === undefined ? {} : { postcopy }),
     ...(bootMemoryBytes === undefined ? {} : { bootMemoryBytes }),
+    ...(processors === undefined ? {} : { processors }),
   });
 }
 

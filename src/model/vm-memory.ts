@@ -3,7 +3,7 @@ import type { Bytes } from "#base/units.ts";
 
 /** What QEMU itself takes, whatever its guest does. */
 const emulatorBytes = mebibytes(64);
-/** For each processor it may have: fewer abort QEMU when one is plugged in. */
+/** For each processor it may have: each has a part of its own. */
 const translationBytesPerCpu = mebibytes(16);
 const translationBytesMax = mebibytes(128);
 /** Of the guest's memory: a small guest runs little code. */

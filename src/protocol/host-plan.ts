@@ -136,6 +136,8 @@ export type MovePlan =
       readonly disksPort?: number;
       /** The memory the leaving side's QEMU was started with, once it has told. */
       readonly bootMemoryBytes?: Bytes;
+      /** The processors the leaving side's QEMU has, used or not, once it has told. */
+      readonly processors?: number;
       /** The leaving side never continues: it has said so, or is fenced. */
       readonly go?: true;
     }

@@ -150,6 +150,8 @@ export type MoveReport = {
   readonly postcopy?: true;
   /** Leaving: the memory its QEMU was started with, which the other side's has to have too. */
   readonly bootMemoryBytes?: Bytes;
+  /** Leaving: the processors its QEMU has, as many as the other side's has to have. */
+  readonly processors?: number;
   /** Of this phase, 0 to 1. */
   readonly progress?: number;
   readonly downtimeMs?: Millis;

@@ -92,6 +92,7 @@ export class QemuDriver implements ApplianceDriver {
       adaptSlots: (slots, stop) => this.#tasks.adapt(slots, stop),
       onChange: () => this.#onChange(),
       clock: options.clock,
+      log: options.log,
     });
     this.#tasks.onChange(() => this.#look());
     options.mover?.onChange(() => this.#onChange());
@@ -322,6 +323,7 @@ export class QemuDriver implements ApplianceDriver {
       onUp: (machine) => {
         if (machine.record.run?.way === "other") this.#start.bootNext(machine);
       },
+      onAgent: (machine) => void this.#resizes.settle(machine),
       onChange: () => this.#onChange(),
     });
   }

@@ -73,6 +73,7 @@ describe("Machine", () => {
       isElsewhere: () => false,
       giveUp() {},
       onUp() {},
+      onAgent() {},
       onChange() {},
       ...parts,
     });

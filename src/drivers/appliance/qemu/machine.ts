@@ -41,6 +41,8 @@ export type MachineParts = {
   readonly giveUp: (machine: Machine) => void;
   /** Its guest runs now. */
   readonly onUp: (machine: Machine) => void;
+  /** Its agent answers, after it did not or its guest began anew. */
+  readonly onAgent: (machine: Machine) => void;
   readonly onChange: () => void;
 };
 
@@ -336,7 +338,7 @@ export class Machine {
     if (event.event === "VSERPORT_CHANGE" && event.data["open"] === true) this.#boot.lives();
     if (event.event === "VSERPORT_CHANGE" && event.data["id"] === "port-agent") {
       this.agent.hangUp();
-      if (event.data["open"] === true) void this.lookAtAgent();
+      if (event.data["open"] === true) void this.#greetAgent();
     }
     const before = this.#guest;
     this.#guest = afterEvent(before, event);
@@ -361,7 +363,12 @@ export class Machine {
     this.#parts.onChange();
     const { features } = this.#record.plan.vm.base;
     if (features.includes("context")) this.#line.listen();
-    if (features.includes("agent")) void this.lookAtAgent();
+    if (features.includes("agent")) void this.#greetAgent();
+  }
+
+  async #greetAgent(): Promise<void> {
+    await this.lookAtAgent();
+    if (this.agent.answers()) this.#parts.onAgent(this);
   }
 
   /** A machine without a panic device tells of a panic on its console alone, and resets. */

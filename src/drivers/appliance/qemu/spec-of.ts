@@ -26,7 +26,7 @@ export function specOf(
     name: vm.hostname,
     machine,
     accel,
-    vcpus: vm.vcpus,
+    vcpus: processorsOf(record),
     vcpusMax: vm.vcpusMax,
     memoryBytes: plan.memoryBytes,
     memoryBytesMax: vm.memoryBytesMax,
@@ -42,7 +42,17 @@ export function specOf(
   };
 }
 
-function bootOf({ plan, machine, accel }: MachineRecord, at: MachineSurroundings): BootSpec {
+/**
+ * An emulated machine is given none while it runs, so it has all it may have: its guest, where it has an agent, leaves
+ * those alone that it is not to use.
+ */
+function processorsOf({ plan, accel }: MachineRecord): number {
+  const { vcpus, vcpusMax, base } = plan.vm;
+  return accel === "tcg" && base.features.includes("agent") ? vcpusMax : vcpus;
+}
+
+function bootOf(record: MachineRecord, at: MachineSurroundings): BootSpec {
+  const { plan, machine, accel } = record;
   const { boot } = plan.vm.base;
   if (boot?.kind !== "kernel") return boot ?? { kind: "disk", firmware: "bios" };
   const { kernel, initrd, commandLine } = boot;
@@ -58,6 +68,7 @@ function bootOf({ plan, machine, accel }: MachineRecord, at: MachineSurroundings
     ...(machine === "microvm" ? ["pci=off", "reboot=t"] : []),
     ...(clock ? [`tsc_early_khz=${at.clockKhz}`, "tsc=reliable"] : []),
     ...(grows ? ["swiotlb=noforce"] : []),
+    ...(processorsOf(record) > plan.vm.vcpus ? [`maxcpus=${plan.vm.vcpus}`] : []),
   ];
   return {
     kind: "kernel",

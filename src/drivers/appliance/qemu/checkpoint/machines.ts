@@ -11,9 +11,10 @@ import type { StoreFor } from "#drivers/checkpoint/stores.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 import type { Checkpoint } from "#model/checkpoint.ts";
 import type { BlobRef } from "#model/image.ts";
-import type { Bytes } from "#base/units.ts";
 import type { AppliancePlan, VmPlan } from "#protocol/host-plan.ts";
 import type { CheckpointReport } from "#protocol/host-report.ts";
+import type { MachineSpec } from "../command/spec.ts";
+import { processorCount } from "../resize/processors.ts";
 import type { RunningVm } from "../vm.ts";
 import { folded } from "./fold.ts";
 import { restoredLayers } from "./layers.ts";
@@ -163,6 +164,7 @@ export class MachineCheckpoints implements Checkpointer {
     const isOfThis = last?.checkpoint.generation === generation;
     const takenAtMs = clock.now();
     let group: string | undefined;
+    let processors = 0;
     const taken = await take(
       vm,
       {
@@ -176,6 +178,7 @@ export class MachineCheckpoints implements Checkpointer {
               },
             }),
         whilePaused: async (stop) => {
+          processors = await processorCount(vm.qmp, stop);
           group = await whilePaused?.(stop);
         },
         ...(stays === undefined ? {} : { stays }),
@@ -191,7 +194,7 @@ export class MachineCheckpoints implements Checkpointer {
       takenAtMs,
       disks: taken.disks,
       memory: taken.memory,
-      machine: machineOf(vm.plan),
+      machine: machineOf(vm.plan, processors),
       pauseMs: taken.pauseMs,
       ...(after === undefined ? {} : { after }),
       ...(group === undefined ? {} : { group }),
@@ -316,12 +319,16 @@ export class MachineCheckpoints implements Checkpointer {
     await this.#book.write({ appliance, taken, beganFrom: newest.id });
   }
 
-  /** How much memory it was started with; undefined: its machine is laid out otherwise, so its memory is of no use. */
-  async memoryBytes(plan: AppliancePlan, signal: AbortSignal): Promise<Bytes | undefined> {
+  /** What a QEMU needs to go on with it; undefined: its machine is laid out otherwise, so its memory is of no use. */
+  async beganWith(
+    plan: AppliancePlan,
+    signal: AbortSignal,
+  ): Promise<Pick<MachineSpec, "memoryBytes" | "vcpus"> | undefined> {
     const checkpoints = plan.vm?.restore?.checkpoints ?? [];
-    if (checkpoints[0]?.machine !== machineOf(plan)) return undefined;
     const [memory] = memoryOf(checkpoints);
-    return memory === undefined ? undefined : mainMemoryOf(memory, this.#parts.blobs, signal);
+    const vcpus = processorsIn(plan, checkpoints[0]?.machine);
+    if (memory === undefined || vcpus === undefined) return undefined;
+    return { memoryBytes: await mainMemoryOf(memory, this.#parts.blobs, signal), vcpus };
   }
 
   /** One that waits for its memory goes on where it was. */
@@ -347,10 +354,16 @@ export class MachineCheckpoints implements Checkpointer {
   };
 }
 
+/** So many QEMU had when that was taken, of a machine laid out as this one; undefined: it was laid out otherwise. */
+function processorsIn(plan: AppliancePlan, machine: string | undefined): number | undefined {
+  const numbers = Array.from({ length: plan.vm?.vcpusMax ?? 0 }, (_, before) => before + 1);
+  return numbers.find((processors) => machineOf(plan, processors) === machine);
+}
+
 /** What continues one must have the same of: all that QEMU lays its machine out by, but how much memory it began with. */
-export function machineOf({ vm }: AppliancePlan): string {
+function machineOf({ vm }: AppliancePlan, vcpus: number): string {
   if (vm === undefined) return "";
-  const { machine, vcpus, vcpusMax, memoryBytesMax, software, homeBytes, swapBytes, base } = vm;
+  const { machine, vcpusMax, memoryBytesMax, software, homeBytes, swapBytes, base } = vm;
   const names = software.map(({ name }) => name);
   return digest({
     machine,

@@ -74,11 +74,11 @@ async function makeTop(
 export function restoreStarter({ checkpoints }: Pick<RestorerParts, "checkpoints">): Starter {
   return {
     async begin({ record: { plan }, spec }: Beginning, signal): Promise<StartWay | undefined> {
-      const memoryBytes = await checkpoints.memoryBytes(plan, signal);
-      if (memoryBytes === undefined) return undefined;
+      const began = await checkpoints.beganWith(plan, signal);
+      if (began === undefined) return undefined;
       return {
         start: "restored",
-        spec: { ...spec, memoryBytes, incoming: true },
+        spec: { ...spec, ...began, incoming: true },
         bringUp: (vm, stop) => checkpoints.restore(vm, stop),
       };
     },

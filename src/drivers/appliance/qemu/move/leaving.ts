@@ -2,6 +2,7 @@ import { codeOf, messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { MovePlan } from "#protocol/host-plan.ts";
 import { bootMemoryBytes } from "../resize/memory.ts";
+import { processorCount } from "../resize/processors.ts";
 import { oneAtATime } from "../turns.ts";
 import type { Background } from "./background.ts";
 import { serveDisks, stopServingDisks } from "./disk-server.ts";
@@ -115,6 +116,8 @@ export class LeavingSide {
       ...record,
       disksRelay,
       bootMemoryBytes: await bootMemoryBytes(vm.qmp, signal),
+      // Not while it is being given more of them.
+      processors: await oneAtATime(vm.qmp, () => processorCount(vm.qmp, signal)),
     };
     this.#records.save(after);
     this.#news.changed();

@@ -126,7 +126,7 @@ export class VmMoves {
     const record = this.#records.get(id);
     if (record === undefined) return undefined;
     const live = this.#live.get(id);
-    const { move, side, message, downtimeMs, postcopy, bootMemoryBytes } = record;
+    const { move, side, message, downtimeMs, postcopy, bootMemoryBytes, processors } = record;
     const isEarly = record.phase === "listening";
     const phase = isEarly ? (live?.phase ?? record.phase) : record.phase;
     const port = side === "leaving" ? record.disksRelay?.port : record.stateRelay?.port;
@@ -139,6 +139,7 @@ export class VmMoves {
       ...(live?.progress === undefined ? {} : { progress: live.progress }),
       ...(downtimeMs === undefined ? {} : { downtimeMs: millis(downtimeMs) }),
       ...(bootMemoryBytes === undefined ? {} : { bootMemoryBytes: bytes(bootMemoryBytes) }),
+      ...(processors === undefined ? {} : { processors }),
       ...(message === undefined ? {} : { message }),
     };
   }

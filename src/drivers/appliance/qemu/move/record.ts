@@ -36,6 +36,8 @@ export type MoveRecord = {
   readonly downtimeMs?: number;
   /** Leaving: what its QEMU was started with. */
   readonly bootMemoryBytes?: number;
+  /** Leaving: what its QEMU has, whether its guest uses them or not. */
+  readonly processors?: number;
   readonly message?: string;
 };
 
@@ -61,6 +63,7 @@ const isRecord = exactly({
   disksHere: optional(listOf(isText)),
   downtimeMs: optional(isNumber),
   bootMemoryBytes: optional(isNumber),
+  processors: optional(isNumber),
   message: optional(isText),
 });
 

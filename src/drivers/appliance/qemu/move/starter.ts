@@ -16,12 +16,12 @@ export function moveStarter(moves: Pick<VmMoves, "beforeStart">): Starter {
       const hasDisks = spec.disks.some(({ readOnly }) => !readOnly);
       const { incoming, remote } = await moves.beforeStart(placeOf(beginning), move, hasDisks, signal);
       if (!incoming && !remote) return undefined;
-      const { bootMemoryBytes = spec.memoryBytes } = move;
+      const { bootMemoryBytes = spec.memoryBytes, processors = record.plan.vm.vcpus } = move;
       return {
         start: record.start,
         // One that has run here already is told by its record which of its disks are where.
         spec: {
-          ...(incoming ? arrivingSpec(spec, { incoming, remote }) : spec),
+          ...(incoming ? { ...arrivingSpec(spec, { incoming, remote }), vcpus: processors } : spec),
           memoryBytes: bootMemoryBytes,
         },
         // It goes on when the other side's word has come, which its mover waits for.

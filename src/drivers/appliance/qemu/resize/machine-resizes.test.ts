@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { ConsortError } from "#base/errors.ts";
 import { applianceId, applianceName, ensembleName } from "#base/ids.ts";
 import { mebibytes, millis } from "#base/units.ts";
+import { silentLog } from "#drivers/system/log.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { GuestState } from "../guest-state.ts";
 import type { MachineRecord } from "../record.ts";
@@ -43,6 +44,7 @@ function held(running: () => RunningVm = () => ({}) as unknown as RunningVm): {
       timer: () => () => {},
       sleep: () => Promise.resolve(),
     },
+    log: silentLog,
   });
   return { resizes, told: () => changes, pass: (ms) => (nowMs += ms) };
 }

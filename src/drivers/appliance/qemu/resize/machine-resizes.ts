@@ -1,7 +1,7 @@
-import { codeOf, ConsortError } from "#base/errors.ts";
+import { codeOf, ConsortError, messageOf } from "#base/errors.ts";
 import { digest } from "#base/digest.ts";
 import type { ApplianceId } from "#base/ids.ts";
-import type { Clock } from "#base/runtime.ts";
+import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { Bytes, Millis } from "#base/units.ts";
 import type { LiveSettings } from "#drivers/appliance/port.ts";
@@ -10,6 +10,8 @@ import type { ApplianceState } from "#protocol/host-report.ts";
 import type { Machine } from "../machine.ts";
 import { abortable } from "../qmp.ts";
 import type { MachinePlan } from "../storage.ts";
+import { oneAtATime } from "../turns.ts";
+import { settleProcessors } from "./processors.ts";
 import { resizeMachine } from "./resize.ts";
 import type { MachineSize } from "./size.ts";
 
@@ -23,6 +25,7 @@ export type ResizeParts = {
   /** A machine has another size now, or refused it. Not told when it is refused again unasked: nothing changed then. */
   readonly onChange: () => void;
   readonly clock: Clock;
+  readonly log: Log;
 };
 
 type ResizedMachine = Pick<Machine, "id" | "record" | "save" | "running" | "guest" | "closing">;
@@ -77,8 +80,25 @@ export class MachineResizes {
     }
   }
 
+  /** Its guest has only just come to answer: it may use more processors than it was left, or fewer. Never rejects. */
+  async settle(machine: ResizedMachine): Promise<void> {
+    const { id, closing } = machine;
+    const { clock, log } = this.#parts;
+    const vm = machine.running();
+    if (vm === undefined || machine.record.plan.vm.vcpusMax === 1 || isLeaving(machine)) return;
+    try {
+      await oneAtATime(vm.qmp, () => settleProcessors(vm, machine.record.plan.vm.vcpus, clock, closing));
+    } catch (cause) {
+      if (closing.aborted || codeOf(cause) === "unavailable") return;
+      log.warn(`The guest of ${id} does not use the processors it has: ${messageOf(cause)}`, { cause });
+    }
+  }
+
   async #resize(machine: ResizedMachine, change: Change, signal: AbortSignal): Promise<void> {
     const { id } = machine;
+    // What it comes to is made as large as it was when that was asked.
+    if (isLeaving(machine))
+      throw new ConsortError("unavailable", `Cannot resize ${id} yet: it moves to another host`);
     const to = digest(change.to);
     const refused = this.#refused.get(machine);
     if (refused?.to === to && this.#parts.clock.monotonic() - refused.atMs < refusedMs) throw refused.cause;
@@ -133,6 +153,8 @@ export class MachineResizes {
     await resizeMachine(vm, change, reached, clock, machine.closing);
   }
 }
+
+const isLeaving = ({ record }: ResizedMachine): boolean => record.plan.vm.move?.side === "leaving";
 
 const sizeOf = ({ memoryBytes, vm: { vcpus, disk } }: MachinePlan): MachineSize => ({
   memoryBytes,

@@ -19,6 +19,8 @@ const areSlots = listOf(
     "qom-path": optional(isText),
   }),
 );
+const areRunning = listOf(shape({ "cpu-index": isNumber }));
+const isKvm = shape({ enabled: isFlag });
 const areGuests = listOf(shape({ "logical-id": isNumber, online: isFlag }));
 
 type Processor = Awaited<ReturnType<typeof processorsOf>>[number];
@@ -28,21 +30,62 @@ type Vm = Pick<RunningVm, "qmp" | "agent" | "id" | "plan">;
 /**
  * Gives a machine that runs more processors, or takes some away. A guest must do its part: where it has an agent it is
  * asked to, and asked again whether it has. Rejects when it has not, and then has what it had.
+ *
+ * An emulated machine has all that it may ever have from the beginning, and its guest turns them on and off: QEMU 7.2
+ * ends at an assertion when one is plugged in while all room for translated code is given away, and spoils its own
+ * memory when one is taken out.
  */
 export async function resizeProcessors(
   vm: Vm,
-  { from, to }: { readonly from: number; readonly to: number },
+  change: Change,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
+  const { from, to } = change;
   if (from === to) return;
-  const change = to > from ? plugIn : unplug;
-  await change(vm, to, clock, signal);
+  const resize = (await isEmulated(vm.qmp, signal)) ? turn : to > from ? plugIn : unplug;
+  await resize(vm, change, clock, signal);
 }
 
-async function plugIn(vm: Vm, to: number, clock: Clock, signal: AbortSignal): Promise<void> {
+/**
+ * Has a guest use as many processors as its machine was last resized to, where its QEMU has another number: when it
+ * begins anew, or came with the memory of a machine of another size. Rejects when it does not.
+ */
+export async function settleProcessors(
+  vm: Vm,
+  count: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const there = await processorCount(vm.qmp, signal);
+  if (there > count) return guestHas(vm, count, clock, signal);
+  await resizeProcessors(vm, { from: there, to: count }, clock, signal);
+}
+
+/** How many a machine has, whether its guest uses them or not: what continues it has to have as many. */
+export async function processorCount(qmp: Qmp, signal: AbortSignal): Promise<number> {
+  return told(await qmp.execute("query-cpus-fast", {}, signal), areRunning, "QEMU").length;
+}
+
+type Change = { readonly from: number; readonly to: number };
+
+async function turn(vm: Vm, { from, to }: Change, clock: Clock, signal: AbortSignal): Promise<void> {
+  const there = await processorCount(vm.qmp, signal);
+  if (to > there)
+    throw refused(vm, "grow", `it is emulated and began with ${there} processors, ${to} were wanted`);
+  if (!hasAgent(vm))
+    throw refused(vm, "resize", "it is emulated, and its guest has no agent to turn a processor on or off");
+  try {
+    await guestHas(vm, to, clock, signal);
+  } catch (cause) {
+    if (!signal.aborted) await guestHas(vm, from, clock, signal).catch(() => {});
+    throw cause;
+  }
+}
+
+async function plugIn(vm: Vm, { to }: Change, clock: Clock, signal: AbortSignal): Promise<void> {
   const slots = await processorsOf(vm.qmp, signal);
-  const empty = slots.filter((slot) => slot["qom-path"] === undefined);
+  const empty = slots.filter((slot) => !isThere(slot));
   const there = slots.length - empty.length;
   const wanted = empty.toSorted(byPlace).slice(0, to - there);
   if (wanted.length < to - there)
@@ -62,8 +105,8 @@ async function plugIn(vm: Vm, to: number, clock: Clock, signal: AbortSignal): Pr
   }
 }
 
-async function unplug(vm: Vm, to: number, clock: Clock, signal: AbortSignal): Promise<void> {
-  const there = (await processorsOf(vm.qmp, signal)).filter((slot) => slot["qom-path"] !== undefined);
+async function unplug(vm: Vm, { to }: Change, clock: Clock, signal: AbortSignal): Promise<void> {
+  const there = (await processorsOf(vm.qmp, signal)).filter(isThere);
   const movable = there.filter((slot) => slot["qom-path"]?.endsWith(`/${nameOf(slot)}`)).toSorted(byPlace);
   const going = movable.slice(Math.max(0, movable.length - (there.length - to)));
   if (there.length - going.length > to)
@@ -71,7 +114,7 @@ async function unplug(vm: Vm, to: number, clock: Clock, signal: AbortSignal): Pr
   await guestHas(vm, to, clock, signal);
   for (const slot of going.toReversed()) {
     if (await takeOut(vm, slot, clock, signal)) continue;
-    const left = (await processorsOf(vm.qmp, signal)).filter((one) => one["qom-path"] !== undefined).length;
+    const left = await processorCount(vm.qmp, signal);
     await guestHas(vm, left, clock, signal).catch(() => {});
     throw refused(vm, "shrink", `its guest does not let go of a processor, it still has ${left}`);
   }
@@ -82,15 +125,13 @@ async function takeOut(vm: Vm, slot: Processor, clock: Clock, signal: AbortSigna
   // A request that is still open is told again by QEMU as an error; what counts is what comes of it.
   await vm.qmp.execute("device_del", { id: nameOf(slot) }, signal).catch(() => {});
   const gone = async (): Promise<boolean> =>
-    (await processorsOf(vm.qmp, signal)).every(
-      (one) => nameOf(one) !== nameOf(slot) || one["qom-path"] === undefined,
-    );
+    (await processorsOf(vm.qmp, signal)).every((one) => nameOf(one) !== nameOf(slot) || !isThere(one));
   return becomesSo(gone, clock, signal, unplugMsMax);
 }
 
 /** Turns processors on and off in the guest until so many are on. */
 async function guestHas(vm: Vm, count: number, clock: Clock, signal: AbortSignal): Promise<void> {
-  if (!vm.plan.vm?.base.features.includes("agent")) return;
+  if (!hasAgent(vm)) return;
   const { agent } = vm;
   const settle = async (): Promise<boolean> => {
     const all = await guestProcessors(agent, signal);
@@ -111,9 +152,17 @@ async function guestProcessors(agent: GuestAgent, signal: AbortSignal): Promise<
   return all.toSorted((a, b) => a["logical-id"] - b["logical-id"]);
 }
 
+async function isEmulated(qmp: Qmp, signal: AbortSignal): Promise<boolean> {
+  return !told(await qmp.execute("query-kvm", {}, signal), isKvm, "QEMU").enabled;
+}
+
+const hasAgent = ({ plan }: Vm): boolean => plan.vm?.base.features.includes("agent") === true;
+
 async function processorsOf(qmp: Qmp, signal: AbortSignal) {
   return told(await qmp.execute("query-hotpluggable-cpus", {}, signal), areSlots, "QEMU");
 }
+
+const isThere = (slot: Processor): boolean => slot["qom-path"] !== undefined;
 
 const placeOf = ({ props }: Processor): readonly number[] => [
   props["socket-id"] ?? 0,

@@ -1,5 +1,6 @@
 import type { Clock } from "#base/runtime.ts";
 import { digest } from "#base/digest.ts";
+import { oneAtATime } from "../turns.ts";
 import type { RunningVm } from "../vm.ts";
 import { limitDisks } from "./disk-limits.ts";
 import { resizeMemory } from "./memory.ts";
@@ -35,6 +36,7 @@ export async function resizeMachine(
   }
   await resizeMemory(vm, { from: from.memoryBytes, to: to.memoryBytes }, clock, signal);
   reached(sized(to.memoryBytes, from.vcpus));
-  await resizeProcessors(vm, { from: from.vcpus, to: to.vcpus }, clock, signal);
+  // QEMU plugs nothing in while it hands over a machine's state, and what continues that has to have as many.
+  await oneAtATime(vm.qmp, () => resizeProcessors(vm, { from: from.vcpus, to: to.vcpus }, clock, signal));
   reached(to);
 }
