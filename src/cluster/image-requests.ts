@@ -166,12 +166,12 @@ export async function discoverImages(
   return ((await ask(context, host, topics.discover, { url, ...secret }, signal)) as DiscoverResult).images;
 }
 
-/** Every host that is there removes what nobody needs. */
+/** Every host that is there removes what nobody needs: also one that gets nothing new. */
 export async function collectContent(context: ClusterContext, signal: AbortSignal): Promise<CollectResult> {
   const results = await Promise.all(
-    holdingHosts(context, "", []).map(
-      async (host) => (await ask(context, host, topics.collect, {}, signal)) as CollectResult,
-    ),
+    [...context.seen.fresh().values()]
+      .flatMap(({ host, blobPort }) => (blobPort === undefined ? [] : [host]))
+      .map(async (host) => (await ask(context, host, topics.collect, {}, signal)) as CollectResult),
   );
   return {
     removed: results.reduce((sum, one) => sum + one.removed, 0),

@@ -261,8 +261,9 @@ export class HostCheckpoints {
   /** What is neither wanted nor here any more. */
   #forgetGone(signal: AbortSignal): void {
     const { checkpointer, appliances, log } = this.#parts;
+    const known = checkpointer.onRecord();
+    if (known.length === 0) return;
     const here = new Set(appliances.observe().map(({ id }) => id));
-    const known = new Set(this.#parts.checkpointer.observe().map(({ checkpoint }) => checkpoint.appliance));
     for (const id of known) {
       if (here.has(id) || this.#plans.has(id)) continue;
       this.#turns.delete(id);

@@ -77,6 +77,7 @@ export interface CloudClient {
 export type CloudContents = {
   /** Grows whenever a host has less than before. */
   readonly removals: () => number;
+  readonly stood: ReadonlyMap<string, { readonly fromMs: number; readonly toMs: number }>;
   readonly hosts: ReadonlyMap<
     HostId,
     { readonly blobs: Pick<BlobStore, "has" | "list">; readonly book: ReadonlyMap<ApplianceId, ChainRecord> }
@@ -186,6 +187,7 @@ export class SimulatedCloud implements Cloud {
     const content = this.#content;
     this.contents = {
       removals: () => content.removals,
+      stood: content.stood,
       hosts: new Map(all.map(([id, host]) => [id, { blobs: host.content.blobs, book: host.book }])),
     };
     this.networks = new Map(all.map(([id, host]) => [id, host.network]));

@@ -177,6 +177,12 @@ export class HostSite {
       settings,
       disk,
       book,
+      nowMs: () => this.#buses.time.nowMs,
+      onStood: (appliance, checkpoint, fromMs) =>
+        this.content.cloud.stood.set(`${appliance} ${checkpoint}`, {
+          fromMs,
+          toMs: this.#buses.time.nowMs,
+        }),
     });
     return {
       content: { store, exchange, images: noOutside },

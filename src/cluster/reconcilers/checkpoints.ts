@@ -3,6 +3,8 @@ import { limits } from "#base/limits.ts";
 import { newsOfCheckpoints, nextOfRequest } from "#cluster/checkpoints.ts";
 import type { CheckpointRequest, CheckpointsRecord, CheckpointWorld } from "#cluster/checkpoints.ts";
 import type { ClusterContext } from "#cluster/context.ts";
+import { nextRestores } from "#cluster/refused-restores.ts";
+import type { RestoreNews } from "#cluster/refused-restores.ts";
 import { nextParked } from "#cluster/parking.ts";
 import type { Parked } from "#cluster/parking.ts";
 import { keys } from "#cluster/records.ts";
@@ -23,12 +25,15 @@ export class CheckpointReconciler {
   }
 
   /** Whether a host tells anything new. */
-  hear({ host, checkpoints = [], checkpointRequests = [] }: HostReport): boolean {
+  hear({ host, appliances, checkpoints = [], checkpointRequests = [] }: HostReport): boolean {
     const text = [
       ...checkpoints.map(
         ({ checkpoint, copies }) => `${checkpoint.id} ${checkpoint.memory?.digest} ${copies.join()}`,
       ),
       ...checkpointRequests.map(({ id, appliance, state }) => `${id} ${appliance} ${state}`),
+      ...appliances.flatMap(({ id, vm }) =>
+        vm?.refused?.final === true ? [`${id} ${vm.refused.checkpoint}`] : [],
+      ),
     ].join("\n");
     const isNews = (this.#told.get(host) ?? "") !== text;
     if (text === "") this.#told.delete(host);
@@ -46,6 +51,9 @@ export class CheckpointReconciler {
     for (const { before, after } of changed.news) this.#tellTaken(before, after);
     for (const request of changed.requests) this.#tellOver(request);
     for (const { before, after } of changed.parked) this.#tellParked(before, after);
+    for (const { appliance, message } of changed.refused) {
+      this.#context.events.append("checkpoint.refused", appliance, message);
+    }
     wake.now();
   }
 
@@ -54,19 +62,27 @@ export class CheckpointReconciler {
     news: { before: CheckpointsRecord | undefined; after: CheckpointsRecord }[];
     requests: CheckpointRequest[];
     parked: { before: EnsembleRecord; after: EnsembleRecord }[];
+    refused: readonly RestoreNews[];
   } {
-    const { state } = this.#context;
+    const { state, seen } = this.#context;
     const world = this.#world();
     const news = [...this.#told.keys()].flatMap((host) => newsOfCheckpoints(host, world));
     const fresh = new Map(news.map((record) => [record.appliance, record]));
     const known = (id: ApplianceId): CheckpointsRecord | undefined => fresh.get(id) ?? world.known(id);
-    const requests = [...state.checkpointRequests().values()].flatMap(
-      (request) => nextOfRequest(request, { ...world, known }) ?? [],
-    );
+    const requests = [...state.checkpointRequests().values()]
+      .filter(({ ensemble }) => state.ensemble(ensemble) !== undefined)
+      .flatMap((request) => nextOfRequest(request, { ...world, known }) ?? []);
     // In one write with what was told: the machine is on disk from the moment its checkpoint is known.
+    const told: RestoreNews[] = [];
+    const isThere = (host: HostId): boolean => seen.isThere(host);
     const parked = state.ensembles().flatMap((before) => {
-      const after = nextParked(before, { ...world, known });
-      return after === before ? [] : [{ before, after }];
+      const { record, news: refused } = nextRestores(nextParked(before, { ...world, known }), {
+        ...world,
+        known,
+        isThere,
+      });
+      told.push(...refused);
+      return record === before ? [] : [{ before, after: record }];
     });
     return {
       writes: [
@@ -79,6 +95,7 @@ export class CheckpointReconciler {
       news: news.map((after) => ({ before: world.known(after.appliance), after })),
       requests,
       parked,
+      refused: told,
     };
   }
 
@@ -103,13 +120,17 @@ export class CheckpointReconciler {
       });
   }
 
+  /** Those that are over, beyond what is kept for reading, and all of ensembles that are gone. */
   #oldest(): StoreWrite[] {
-    const ended = [...this.#context.state.checkpointRequests().values()]
-      .filter(({ state }) => state !== "taking")
+    const { state } = this.#context;
+    const all = [...state.checkpointRequests().values()];
+    const isGone = ({ ensemble }: CheckpointRequest): boolean => state.ensemble(ensemble) === undefined;
+    const ended = all
+      .filter((one) => one.state !== "taking" && !isGone(one))
       .toSorted((a, b) => b.requestedAtMs - a.requestedAtMs);
-    return ended
-      .slice(limits.checkpointRequestsKept)
-      .map(({ id }) => ({ delete: keys.checkpointRequest(id) }));
+    return [...all.filter(isGone), ...ended.slice(limits.checkpointRequestsKept)].map(({ id }) => ({
+      delete: keys.checkpointRequest(id),
+    }));
   }
 
   #tellTaken(before: CheckpointsRecord | undefined, after: CheckpointsRecord): void {

@@ -86,6 +86,10 @@ export class FakeCheckpointer implements Checkpointer {
     return this.#reports;
   }
 
+  onRecord(): readonly ApplianceId[] {
+    return [...new Set(this.#reports.map(({ checkpoint }) => checkpoint.appliance))];
+  }
+
   usePeers(own: HostId, peers: readonly NamedPeer[]): void {
     this.#own = own;
     this.#peers = peers;

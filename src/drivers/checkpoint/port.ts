@@ -65,6 +65,8 @@ export interface Checkpointer {
   release(appliance: ApplianceId, signal: AbortSignal): void;
   /** Complete ones, of all appliances here, the newest last. */
   observe(): readonly CheckpointReport[];
+  /** Appliances of which anything is on record, be it one that was cut off. */
+  onRecord(): readonly ApplianceId[];
   /** Hosts that take copies. */
   usePeers(own: HostId, peers: readonly NamedPeer[]): void;
   /** Nothing of an appliance that is not here any more is kept on record; its blobs are the blob store's to remove. */

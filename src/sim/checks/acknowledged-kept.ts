@@ -12,7 +12,7 @@ export type Change =
   /** What is desired then depends on what was before; undefined: that cannot be changed so. */
   | {
       readonly call: Pick<Call, "state" | "error">;
-      readonly becomes: (before: Desire) => Desire | undefined;
+      readonly becomes: (before: Desire) => Desire | readonly Desire[] | undefined;
     }
   /** Goes back to what was desired after so many of the subject's changes. */
   | { readonly call: Pick<Call, "state" | "error">; readonly goesBackTo: number };

@@ -7,6 +7,9 @@ export const invariants = [
   "converged",
   "nothing-leaked",
   "operations-end",
+  "never-goes-back",
+  "checkpoints-kept",
+  "parked-kept",
 ] as const;
 export type Invariant = (typeof invariants)[number];
 

@@ -1,6 +1,7 @@
 import { networkId } from "#base/ids.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Move } from "#cluster/moves.ts";
+import type { Parked } from "#cluster/parking.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
 import type { ApplianceSpec } from "#model/ensemble.ts";
@@ -37,7 +38,7 @@ export function differences(world: World, isHopeless: IsHopeless = () => false):
   for (const { id, kind, ensemble, host, state, message } of world.operations) {
     if (state === "running") found.push(`operation ${id} (${kind} ${ensemble ?? host}) goes on: ${message}`);
   }
-  return [...found, ...tunnelDifferences(world, present)];
+  return [...found, ...savedDifferences(world, present), ...tunnelDifferences(world, present)];
 }
 
 /** Faults have stopped, and time to settle has passed. */
@@ -53,7 +54,9 @@ function unsettled(record: EnsembleRecord, isHopeless: IsHopeless): string[] {
     ({ id }) => record.placements[id] === undefined && record.over?.includes(id) !== true,
   );
   const leaving = Object.entries<readonly HostId[]>(record.leaving).filter(([, hosts]) => hosts.length > 0);
+  const saving = Object.entries<Parked>(record.parked ?? {}).filter(([, one]) => one.state === "saving");
   return [
+    ...saving.map(([id]) => `${id} is still being suspended to disk`),
     ...(homeless.length === 0 || isHopeless(record) ? [] : homeless).map(({ id }) => `${id} has no host`),
     ...Object.entries<Move>(record.moves ?? {}).map(
       ([id, { from, to, state }]) => `${id} still moves from ${from} to ${to}: ${state}`,
@@ -76,11 +79,35 @@ function applianceDifferences(machine: MachineState, present: readonly EnsembleR
     const states = spec?.suspended === true ? settledHeld : settled;
     if (spec === undefined) found.push(`${id} is on ${machine.host} and should not be`);
     else if (!states.has(state)) found.push(`${id} on ${machine.host} is ${state}`);
+    else if (machine.restores.has(id) && machine.restores.get(id) !== one.beganFrom)
+      found.push(`${id} on ${machine.host} was to begin from ${machine.restores.get(id)}`);
     else if (!hasSize(one, spec)) found.push(`${id} on ${machine.host} has another size`);
     wanted.delete(id);
   }
   found.push(...machine.moving.map((id) => `${machine.host} still has a side of the move of ${id}`));
   return [...found, ...[...wanted.keys()].map((id) => `${id} is not on ${machine.host}`)];
+}
+
+/** Requests that go on, and machines whose newest checkpoint is none, or has fewer copies than its policy wants. */
+function savedDifferences(world: World, present: readonly EnsembleRecord[]): string[] {
+  const found = world.checkpointRequests
+    .filter(({ state }) => state === "taking")
+    .map(({ id, ensemble }) => `the request ${id} for checkpoints of ${ensemble} goes on`);
+  const newest = new Map(world.checkpoints.map(({ appliance, taken }) => [appliance, taken.at(-1)]));
+  const hosts = world.topology.hosts.length;
+  for (const record of present) {
+    for (const { id, spec } of appliancesOf(record.ensemble)) {
+      const policy = spec.vm?.checkpoint;
+      const machine = world.machines.find(({ host }) => host === record.placements[id]);
+      const runs = machine?.appliances.some((one) => one.id === id && one.state === "running");
+      if (policy === undefined || runs !== true || spec.suspended === true) continue;
+      const copies = newest.get(id)?.copies.length ?? 0;
+      const wanted = 1 + Math.min(policy.copies, hosts - 1);
+      if (copies < wanted)
+        found.push(`the newest checkpoint of ${id} is on ${copies} hosts, not on ${wanted}`);
+    }
+  }
+  return found;
 }
 
 function networkDifferences({ host, network }: MachineState, present: readonly EnsembleRecord[]): string[] {

@@ -55,6 +55,24 @@ export class Ledger {
     this.#note(name, call, { call, becomes });
   }
 
+  /** As `adjust`; or nothing was declared otherwise by it, which only who did it knows. */
+  adjustOrNot(name: string, call: Call, adjusted: (before: Ensemble) => Ensemble): void {
+    const changes = remembered((before) => {
+      try {
+        return before === undefined ? undefined : adjusted(before);
+      } catch {
+        return before;
+      }
+    });
+    const hasMachines = (before: Desire): boolean =>
+      forms.get(before)?.appliances.some(({ kind }) => kind === "vm") === true;
+    const becomes = (before: Desire): readonly Desire[] => [
+      ...(hasMachines(before) ? [before] : []),
+      ...[changes(before) ?? []].flat(),
+    ];
+    this.#note(name, call, { call, becomes });
+  }
+
   down(name: string, call: Call): void {
     this.#note(name, call, { call, desires: [absent] });
   }

@@ -1,18 +1,22 @@
 import { isDeepStrictEqual } from "node:util";
-import type { HostId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { EnsembleRecord, HostStanding } from "#cluster/records.ts";
 import type { Topology } from "#model/topology.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
 import { BreachError } from "#sim/checks/breach.ts";
 import type { Breach } from "#sim/checks/breach.ts";
+import { checkpointLost, takenApart } from "#sim/checks/checkpoints-kept.ts";
+import type { HasContent } from "#sim/checks/checkpoints-kept.ts";
 import { planWentBack, plansUnderOneNumber } from "#sim/checks/epoch-obeyed.ts";
 import type { Ledger } from "#sim/checks/ledger.ts";
+import { Beginnings } from "#sim/checks/never-goes-back.ts";
 import { overAdmitted, overloaded } from "#sim/checks/not-over-admitted.ts";
 import { operationUndone, overdueOperation } from "#sim/checks/operations-end.ts";
 import type { WatchedOperation } from "#sim/checks/operations-end.ts";
+import { onDisk, parkedLost, parkedRuns } from "#sim/checks/parked-kept.ts";
 import { runningTwice } from "#sim/checks/runs-once.ts";
-import { storedOperations, storedRecords, storedStandings } from "#sim/checks/world-of.ts";
+import { storedCheckpoints, storedOperations, storedRecords, storedStandings } from "#sim/checks/world-of.ts";
 import type { ApplianceView, Cloud, MachineView } from "#sim/cloud.ts";
 
 /** Beyond what an operation may take: to notice, to commit, and to be seen. */
@@ -31,6 +35,10 @@ export class Watch {
   readonly #calmSinceMs: number;
   readonly #machines: readonly MachineView[];
   readonly #seen = new Map<HostId, Seen>();
+  readonly #beginnings = new Beginnings();
+  readonly #hasContent: HasContent;
+  #parked: ReadonlyMap<ApplianceId, string> = new Map();
+  #removals = 0;
   readonly #operations = new Map<string, WatchedOperation>();
   #records: readonly EnsembleRecord[] = [];
   #fenced: ReadonlySet<HostId> = new Set();
@@ -43,6 +51,7 @@ export class Watch {
     this.#topology = parts.topology;
     this.#ledger = parts.ledger;
     this.#calmSinceMs = parts.calmSinceMs;
+    this.#hasContent = (host, digest) => cloud.contents.hosts.get(host)?.blobs.has(digest) === true;
     this.#machines = [...cloud.machines.values()];
     for (const { host } of this.#machines)
       this.#seen.set(host, { version: -1, appliances: [], plan: undefined });
@@ -53,9 +62,11 @@ export class Watch {
     this.#lookAtMachines();
     const news = this.#ledger.hasNews();
     const revision = this.#cloud.storeRevision();
+    if (this.#cloud.contents.removals() !== this.#removals) this.#lookAtCheckpoints();
     if (revision === this.#storeRevision && !news) return;
     if (revision !== this.#storeRevision) this.#lookAtStore();
     this.#storeRevision = revision;
+    this.#lookAtCheckpoints();
     stopAt(this.#ledger.tooEarly((id) => this.#operations.has(id)));
     stopAt(this.#ledger.lost(this.#records));
     stopAt(this.#ledger.hosts.lost((host) => this.#standings.get(host as HostId)?.scheduling ?? "open"));
@@ -90,8 +101,23 @@ export class Watch {
       seen.plan = plan;
     }
     if (changed) {
-      stopAt(runningTwice([...this.#seen].map(([host, { appliances }]) => ({ host, appliances }))));
+      const all = [...this.#seen].map(([host, { appliances }]) => ({ host, appliances }));
+      stopAt(runningTwice(all));
+      stopAt(this.#beginnings.wentBack(all));
+      stopAt(parkedRuns(this.#parked, all));
     }
+  }
+
+  #lookAtCheckpoints(): void {
+    this.#removals = this.#cloud.contents.removals();
+    const records = storedCheckpoints(this.#cloud);
+    this.#parked = onDisk(this.#records);
+    if (records.length === 0 && this.#parked.size === 0) return;
+    const { hosts, stood } = this.#cloud.contents;
+    stopAt(checkpointLost(records, this.#hasContent));
+    stopAt(takenApart(records, (appliance, checkpoint) => stood.get(`${appliance} ${checkpoint}`)));
+    stopAt(parkedLost(this.#parked, records, hosts.keys(), this.#hasContent));
+    stopAt(parkedRuns(this.#parked, this.#machines));
   }
 
   #checkLoad(id: HostId, appliances: readonly ApplianceView[]): void {

@@ -1,4 +1,5 @@
 import type { HostId } from "#base/ids.ts";
+import type { CheckpointRequest, CheckpointsRecord } from "#cluster/checkpoints.ts";
 import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord, HostStanding, OperationRecord } from "#cluster/records.ts";
 import type { Topology } from "#model/topology.ts";
@@ -12,12 +13,20 @@ export function worldOf(cloud: Cloud, topology: Topology): World {
     records: storedRecords(cloud),
     standings: storedStandings(cloud),
     operations: storedOperations(cloud).map((record) => record.operation),
+    checkpoints: storedCheckpoints(cloud),
+    checkpointRequests: storedRequests(cloud),
     machines: [...cloud.machines.keys()].map((host) => machineState(cloud, host)),
   };
 }
 
 export const storedRecords = (cloud: Pick<Cloud, "stored">): EnsembleRecord[] =>
   cloud.stored(keys.prefix.ensemble).map((entry) => entry.value as EnsembleRecord);
+
+export const storedCheckpoints = (cloud: Pick<Cloud, "stored">): CheckpointsRecord[] =>
+  cloud.stored(keys.prefix.checkpoints).map((entry) => entry.value as CheckpointsRecord);
+
+const storedRequests = (cloud: Pick<Cloud, "stored">): CheckpointRequest[] =>
+  cloud.stored(keys.prefix.checkpointRequest).map((entry) => entry.value as CheckpointRequest);
 
 export const storedStandings = (cloud: Pick<Cloud, "stored">): ReadonlyMap<HostId, HostStanding> =>
   new Map(
@@ -45,6 +54,22 @@ function machineState(cloud: Cloud, host: HostId): MachineState {
     },
     moving: [...(cloud.machines.get(host)?.moving ?? [])],
     tunnels: (cloud.gateways.get(host)?.plans ?? []).map((plan) => plan.peerSite),
+    ...savedState(cloud, host),
     planned: (cloud.storedPlan(host)?.appliances ?? []).map((appliance) => appliance.id),
+  };
+}
+
+function savedState(cloud: Cloud, host: HostId): Pick<MachineState, "saved" | "blobs" | "restores"> {
+  const there = cloud.contents.hosts.get(host);
+  const plans = cloud.storedPlan(host)?.appliances ?? [];
+  return {
+    saved: [...(there?.book.keys() ?? [])],
+    blobs: there?.blobs.list().length ?? 0,
+    restores: new Map(
+      plans.flatMap(({ id, vm }) => {
+        const from = vm?.restore?.checkpoints[0];
+        return from === undefined ? [] : [[id, from.id] as const];
+      }),
+    ),
   };
 }

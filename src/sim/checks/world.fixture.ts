@@ -31,6 +31,8 @@ export function sampleWorld(): World {
     records: [record],
     standings: new Map(),
     operations: [],
+    checkpoints: [],
+    checkpointRequests: [],
     machines: [
       holds("a1", "web", "db"),
       holds("b1", "db", "web"),
@@ -46,6 +48,9 @@ export const emptyMachine = (host: HostId): MachineState => ({
   network: { segments: [], ports: [], shapedPairs: [], permitted: [] },
   tunnels: [],
   moving: [],
+  saved: [],
+  blobs: 0,
+  restores: new Map(),
   planned: [],
 });
 

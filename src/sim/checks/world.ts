@@ -1,4 +1,5 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { CheckpointRequest, CheckpointsRecord } from "#cluster/checkpoints.ts";
 import type { EnsembleRecord, HostStanding } from "#cluster/records.ts";
 import type { NetworkPlan } from "#drivers/network/port.ts";
 import type { Topology } from "#model/topology.ts";
@@ -14,6 +15,8 @@ export type World = {
   readonly records: readonly EnsembleRecord[];
   readonly standings: ReadonlyMap<HostId, HostStanding>;
   readonly operations: readonly Operation[];
+  readonly checkpoints: readonly CheckpointsRecord[];
+  readonly checkpointRequests: readonly CheckpointRequest[];
   readonly machines: readonly MachineState[];
 };
 
@@ -25,6 +28,8 @@ export type MachineState = {
     /** What it is limited to. */
     readonly cpu?: CpuRequest | undefined;
     readonly memoryBytes?: Bytes | undefined;
+    /** The checkpoint it was made from. */
+    readonly beganFrom?: string | undefined;
   }[];
   readonly network: {
     readonly segments: readonly Pick<SegmentPlan, "network">[];
@@ -40,5 +45,11 @@ export type MachineState = {
   readonly moving: readonly ApplianceId[];
   /** Peer sites of the tunnels that end here. */
   readonly tunnels: readonly string[];
+  /** Appliances of which it has checkpoints on record. */
+  readonly saved: readonly ApplianceId[];
+  /** How many parts of checkpoints are on its disk. */
+  readonly blobs: number;
+  /** By its plan: what appliances are to have begun from. */
+  readonly restores: ReadonlyMap<ApplianceId, string>;
   readonly planned: readonly ApplianceId[];
 };

@@ -32,6 +32,9 @@ type CheckpointerParts = {
   readonly book: SimulatedBook;
   readonly blobs: BlobStore;
   readonly exchange: BlobExchange;
+  /** A machine stood still for a checkpoint, in virtual ms. */
+  readonly onStood: (appliance: ApplianceId, checkpoint: string, fromMs: number) => void;
+  readonly nowMs: () => number;
 };
 
 /** A chain below the oldest that is kept may have so many links before it is made one. */
@@ -114,6 +117,10 @@ export class SimulatedCheckpointer implements Checkpointer {
     return this.#chains.size === 0 ? [] : [...this.#chains.values()].flatMap(({ taken }) => taken);
   }
 
+  onRecord(): readonly ApplianceId[] {
+    return this.#chains.size === 0 ? [] : [...this.#chains.keys()];
+  }
+
   usePeers(own: HostId, peers: readonly NamedPeer[]): void {
     this.#own = own;
     this.#peers = peers;
@@ -184,7 +191,11 @@ export class SimulatedCheckpointer implements Checkpointer {
     const isAfter = last?.checkpoint.generation === generation && one.lastCheckpoint === last.checkpoint.id;
     const { begunAtMs } = one;
     const takenAtMs = clock.now();
-    await life.call(`checkpoint of ${appliance}`, settings.checkpointMs, () => machine.standStill(one));
+    let stoodFromMs = 0;
+    await life.call(`checkpoint of ${appliance}`, settings.checkpointMs, () => {
+      machine.standStill(one);
+      stoodFromMs = this.#parts.nowMs();
+    });
     const pausedAt = clock.monotonic();
     let group: string | undefined;
     let isToStay = false;
@@ -192,6 +203,7 @@ export class SimulatedCheckpointer implements Checkpointer {
       group = await whilePaused?.(signal);
       isToStay = stays === true;
     } finally {
+      this.#parts.onStood(appliance, id, stoodFromMs);
       if (!isToStay) life.act(() => machine.goOnAfterCheckpoint(one));
     }
     const pauseMs = millis(clock.monotonic() - pausedAt);

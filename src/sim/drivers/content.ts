@@ -19,6 +19,8 @@ export class SimulatedContent {
   readonly made = new Set<Digest>();
   /** Who serves at a port now. */
   readonly served = new Map<number, SimulatedExchange>();
+  /** From when to when a machine stood still for a checkpoint: "<appliance> <checkpoint>", virtual ms. */
+  readonly stood = new Map<string, { readonly fromMs: number; readonly toMs: number }>();
   /** Grows whenever a host has less than before. */
   removals = 0;
 }

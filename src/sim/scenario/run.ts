@@ -112,6 +112,7 @@ class Run {
       settings: {
         traceLinesKept: traceLines,
         clusterManager: managerWith(play),
+        takesCheckpoints: usesMachines(play),
         permitsPairs: topology.hosts.length <= watchedHostsMost,
         demandOf: (id) => this.#demands.demandOf(id),
         ...settings,
@@ -294,4 +295,14 @@ function promisedMilli(seen: RecordsSeen, id: ApplianceId): number | undefined {
   const cpu = seen.appliances().get(id)?.spec.cpu;
   if (cpu === undefined) return undefined;
   return cpu.kind === "share" ? cpu.shareMilli : (cpu.executionUs * 1000) / cpu.periodUs;
+}
+
+/** Hosts of a cloud without machines have nothing to do for checkpoints, at no cost. */
+function usesMachines({ steps, load, snapshot }: Play): boolean {
+  const ensembles = [
+    ...steps.flatMap((step) => (step.kind === "up" ? [step.ensemble] : [])),
+    ...load.map(({ ensemble }) => ensemble),
+    ...(snapshot?.ensembles ?? []).map(({ ensemble }) => ensemble),
+  ];
+  return ensembles.some(({ appliances }) => appliances.some(({ kind }) => kind === "vm"));
 }

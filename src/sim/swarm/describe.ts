@@ -56,11 +56,22 @@ function describeStep(step: Step): string {
       return `${step.kind} ${step.name}: ${step.appliances.join(", ") || "all"}`;
     case "migrate":
       return `migrate ${step.name}: ${step.appliances.join(", ")}${step.to === undefined ? "" : ` to ${step.to}`}`;
+    case "park":
+    case "unpark":
+    case "checkpoint":
+      return `${step.kind} ${step.name}: ${step.appliances.join(", ") || "all"}${describeMore(step)}`;
+    case "restore":
+      return `restore ${step.name}: ${step.appliance}`;
     case "take-over":
       return `${step.cluster} takes over`;
     default:
       return `${step.kind} ${step.host}`;
   }
+}
+
+function describeMore(step: Extract<Step, { kind: "park" | "unpark" | "checkpoint" }>): string {
+  if (step.kind === "unpark" && step.to !== undefined) return ` on ${step.to}`;
+  return step.kind === "checkpoint" && step.together ? " at one moment" : "";
 }
 
 /** Its kind, then its fields as they are written in code. */

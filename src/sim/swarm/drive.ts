@@ -1,6 +1,7 @@
 import { held, resized } from "#cluster/adjusting.ts";
 import { operationId } from "#base/ids.ts";
 import type { HostId } from "#base/ids.ts";
+import type { Ensemble } from "#model/ensemble.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Ledger } from "#sim/checks/ledger.ts";
 import type { Cloud } from "#sim/cloud.ts";
@@ -28,7 +29,17 @@ function take(cloud: Cloud, step: Step, ledger: Ledger, drains: Drains): void {
     case "suspend":
     case "resume":
     case "migrate":
+    case "park":
+    case "unpark":
+    case "restore":
       return change(cloud, step, ledger);
+    case "checkpoint": {
+      const { kind, name, appliances, together } = step;
+      cloud.client.ask(kind, name, async (service, signal) =>
+        service.takeCheckpoints(name, { appliances, together }, signal),
+      );
+      return;
+    }
     case "take-over":
       return cloud.startCluster(step.cluster);
     case "cordon":
@@ -63,7 +74,7 @@ function maintain(cloud: Cloud, step: Extract<Step, { host: HostId }>, ledger: L
   if (kind === "drain") drains.set(host, () => (call.answer as Operation | undefined)?.id);
 }
 
-type ChangeStep = Exclude<Step, { kind: "take-over" } | { host: HostId }>;
+type ChangeStep = Exclude<Step, { kind: "take-over" | "checkpoint" } | { host: HostId }>;
 
 function change(cloud: Cloud, step: ChangeStep, ledger: Ledger): void {
   const name = step.kind === "up" ? step.ensemble.name : step.name;
@@ -96,7 +107,9 @@ function change(cloud: Cloud, step: ChangeStep, ledger: Ledger): void {
       const ask = cloud.client.ask(kind, name, async (service, signal) =>
         service[kind](name, appliances, signal),
       );
-      return ledger.adjust(name, ask, (before) => held(before, kind, appliances).ensemble);
+      const adjusted = (before: Ensemble): Ensemble => held(before, kind, appliances).ensemble;
+      // What is on disk goes on, and nothing of what is held.
+      return kind === "resume" ? ledger.adjustOrNot(name, ask, adjusted) : ledger.adjust(name, ask, adjusted);
     }
     case "migrate": {
       const { appliances, to } = step;
@@ -106,6 +119,10 @@ function change(cloud: Cloud, step: ChangeStep, ledger: Ledger): void {
       );
       return ledger.adjust(name, ask, (before) => before);
     }
+    case "park":
+    case "unpark":
+    case "restore":
+      return save(cloud, step, ledger);
     case "cancel": {
       const newest = ledger.newestOperation(name);
       if (newest === undefined) return;
@@ -119,6 +136,28 @@ function change(cloud: Cloud, step: ChangeStep, ledger: Ledger): void {
     default:
       step satisfies never;
   }
+}
+
+function save(
+  cloud: Cloud,
+  step: Extract<Step, { kind: "park" | "unpark" | "restore" }>,
+  ledger: Ledger,
+): void {
+  const { name } = step;
+  const ask = cloud.client.ask(step.kind, name, async (service, signal) => {
+    switch (step.kind) {
+      case "park":
+        return service.suspendToDisk(name, step.appliances, signal);
+      case "unpark":
+        return step.to === undefined
+          ? service.resume(name, step.appliances, signal)
+          : service.resumeOn(name, step.to, step.appliances, signal);
+      default:
+        return service.restore(name, { appliance: step.appliance }, signal);
+    }
+  });
+  if (step.kind !== "unpark") return ledger.adjust(name, ask, (before) => before);
+  return ledger.adjustOrNot(name, ask, (before) => held(before, "resume", step.appliances).ensemble);
 }
 
 export function askDown(cloud: Cloud, name: string, ledger: Ledger): void {

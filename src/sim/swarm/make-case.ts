@@ -24,6 +24,8 @@ export type SwarmProfile = {
   readonly machines?: number;
   /** Share of steps that move virtual machines live; absent: none in some of the seeds, half of them in the others. */
   readonly migrations?: number;
+  /** Share of steps that take checkpoints, suspend to disk, resume and restore; absent: as `migrations`. */
+  readonly saves?: number;
 };
 
 export const swarmProfile: SwarmProfile = {
@@ -52,6 +54,7 @@ export function makeCase(seed: number, profile: SwarmProfile = swarmProfile): Sw
     ...(profile.adaptations === undefined ? {} : { adaptations: profile.adaptations }),
     ...(profile.machines === undefined ? {} : { machines: profile.machines }),
     ...(profile.migrations === undefined ? {} : { migrations: profile.migrations }),
+    ...(profile.saves === undefined ? {} : { saves: profile.saves }),
   });
   const hosts = [
     ...topology.hosts.map((host) => host.id),

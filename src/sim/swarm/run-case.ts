@@ -4,7 +4,7 @@ import type { Breach, Invariant } from "#sim/checks/breach.ts";
 import { differences, unconverged } from "#sim/checks/converged.ts";
 import { isHopeless } from "#sim/checks/hopeless.ts";
 import { Ledger } from "#sim/checks/ledger.ts";
-import { leaked, leftovers } from "#sim/checks/nothing-leaked.ts";
+import { contentLeft, leaked, leftovers } from "#sim/checks/nothing-leaked.ts";
 import { Watch } from "#sim/checks/watch.ts";
 import type { World } from "#sim/checks/world.ts";
 import { storedRecords, worldOf } from "#sim/checks/world-of.ts";
@@ -37,6 +37,8 @@ const settleMs = limits.operationMsMax + 20_000;
 /** Longer than a lease and the silence after it. */
 const steadyMs = limits.hostSilenceMsMax + 1000;
 const lookEveryMs = 250;
+/** Of the clouds with checkpoints, one in so many lives on for minutes before all is taken down. */
+const seedsToALongOne = 4;
 
 /**
  * One run: the faults strike while users act; then they stop, and all must come to match what is desired; then all is
@@ -77,11 +79,23 @@ async function violationOf(cloud: Cloud, one: SwarmCase): Promise<Violation | un
     const breach = unconverged(world, (record) => isHopeless(record, world));
     if (breach !== undefined || ledger.isWaiting()) return found(cloud, breach);
   }
+  if (look().checkpoints.length > 0 && one.seed % seedsToALongOne === 0) await removeIdleContent(cloud);
   const isEmpty = (): boolean => {
     takeDown(cloud, ledger);
     return !ledger.isWaiting() && leftovers(look()).length === 0;
   };
-  return (await settles(cloud, isEmpty)) ? undefined : found(cloud, leaked(look()));
+  if (!(await settles(cloud, isEmpty))) return found(cloud, leaked(look()));
+  if (look().machines.every(({ blobs }) => blobs === 0)) return undefined;
+  await removeIdleContent(cloud);
+  const left = contentLeft(look());
+  return left === undefined ? undefined : found(cloud, left);
+}
+
+/** When what nobody needs has lain there for long enough, its removal is asked for. */
+async function removeIdleContent(cloud: Cloud): Promise<void> {
+  await cloud.runUntil(cloud.nowMs + 2 * limits.blobGraceMs);
+  cloud.client.ask("collect", "content", (service, signal) => service.collectContent(signal));
+  await cloud.runUntil(cloud.nowMs + steadyMs);
 }
 
 /** Whatever is still there; a manager that has just taken over may refuse at first. */

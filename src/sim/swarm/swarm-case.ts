@@ -26,6 +26,22 @@ export type Step = { readonly atMs: number } & (
       readonly appliances: readonly string[];
       readonly to?: HostId;
     }
+  | { readonly kind: "park"; readonly name: string; readonly appliances: readonly string[] }
+  | {
+      readonly kind: "unpark";
+      readonly name: string;
+      readonly appliances: readonly string[];
+      readonly to?: HostId;
+    }
+  | {
+      readonly kind: "checkpoint";
+      readonly name: string;
+      readonly appliances: readonly string[];
+      /** All at one moment. */
+      readonly together: boolean;
+    }
+  /** To its newest checkpoint. */
+  | { readonly kind: "restore"; readonly name: string; readonly appliance: string }
   | {
       readonly kind: "cordon" | "uncordon" | "drain" | "cancel-drain" | "forget";
       readonly host: HostId;

@@ -19,6 +19,8 @@ export type WorkloadShape = {
   readonly machines?: number;
   /** Share of steps that move virtual machines live; absent: none in some of the runs, half of them in the others. */
   readonly migrations?: number;
+  /** Share of steps that take checkpoints, suspend machines to disk, resume or restore them; absent: as `migrations`. */
+  readonly saves?: number;
 };
 
 /** What users and operators do, in order of time. The first thing is always an `up`. */
@@ -30,6 +32,7 @@ export function workload(random: Random, topology: Topology, shape: WorkloadShap
   const maintains = chance(random, 0.4);
   const { machines = 0 } = shape;
   const migrates = machines === 0 ? 0 : (shape.migrations ?? (chance(random, 0.5) ? 0.5 : 0));
+  const saves = machines === 0 ? 0 : (shape.saves ?? (chance(random, 0.5) ? 0.5 : 0));
   const adapts = shape.adaptations ?? (chance(random, 0.6) ? 0.6 : 0);
   const steps: Step[] = [];
   for (const atMs of times) {
@@ -38,8 +41,12 @@ export function workload(random: Random, topology: Topology, shape: WorkloadShap
       steps.length > 0 && migrates > 0 && chance(random, migrates)
         ? migrate(random, atMs, topology, steps)
         : undefined;
+    const saved =
+      steps.length > 0 && saves > 0 && chance(random, saves)
+        ? save(random, atMs, topology, steps)
+        : undefined;
     const next = steps.length === 0 ? undefined : step(random, atMs, used, maintains ? topology : undefined);
-    steps.push(moved ?? adapted ?? next ?? up(random, atMs, used, steps, machines));
+    steps.push(saved ?? moved ?? adapted ?? next ?? up(random, atMs, used, steps, machines));
   }
   if (chance(random, shape.takeOvers))
     steps.push({
@@ -86,15 +93,40 @@ function migrate(
   topology: Topology,
   before: readonly Step[],
 ): Step | undefined {
-  const all = before.flatMap((one) => {
-    if (one.kind !== "up") return [];
-    const { name, appliances } = one.ensemble;
-    return appliances.flatMap((spec) => (spec.kind === "vm" ? [{ name, appliance: spec.name }] : []));
-  });
+  const all = machinesOf(before);
   if (all.length === 0) return undefined;
   const { name, appliance } = pick(random, all);
   const to = chance(random, 0.3) ? { to: pick(random, topology.hosts).id } : {};
   return { atMs, kind: "migrate", name, appliances: [appliance], ...to };
+}
+
+function machinesOf(steps: readonly Step[]): { readonly name: string; readonly appliance: string }[] {
+  return steps.flatMap((one) => {
+    if (one.kind !== "up") return [];
+    const { name, appliances } = one.ensemble;
+    return appliances.flatMap((spec) => (spec.kind === "vm" ? [{ name, appliance: spec.name }] : []));
+  });
+}
+
+/** Checkpoints of machines, and what is done with them; undefined: there is no machine. */
+function save(random: Random, atMs: number, topology: Topology, before: readonly Step[]): Step | undefined {
+  const all = machinesOf(before);
+  if (all.length === 0) return undefined;
+  const { name, appliance } = pick(random, all);
+  const appliances = chance(random, 0.3) ? [] : [appliance];
+  const kind = pick(random, ["park", "park", "unpark", "unpark", "unpark", "checkpoint", "restore"] as const);
+  switch (kind) {
+    case "park":
+      return { atMs, kind, name, appliances: [appliance] };
+    case "unpark": {
+      const to = chance(random, 0.4) ? { to: pick(random, topology.hosts).id } : {};
+      return { atMs, kind, name, appliances, ...to };
+    }
+    case "checkpoint":
+      return { atMs, kind, name, appliances, together: chance(random, 0.6) };
+    default:
+      return { atMs, kind, name, appliance };
+  }
 }
 
 /** Undefined: something comes up. */
