@@ -69,6 +69,10 @@ export class MachineCheckpoints implements Checkpointer {
     return this.#book.chains().flatMap(({ taken }) => taken);
   }
 
+  onRecord(): readonly ApplianceId[] {
+    return this.#book.chains().map(({ appliance }) => appliance);
+  }
+
   async recover(_signal: AbortSignal): Promise<void> {
     await this.#book.load();
     for (const { appliance, underWay } of this.#book.chains()) {
