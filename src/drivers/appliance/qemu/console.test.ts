@@ -70,3 +70,33 @@ test("GuestConsole stays open for who comes while it is given back by another", 
     rmSync(directory, { recursive: true });
   }
 });
+
+test("GuestConsole types only so much ahead of a guest that reads nothing", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "console-"));
+  const called = Promise.withResolvers<Socket>();
+  const server = createServer({ pauseOnConnect: true }, called.resolve);
+  await new Promise<void>((resolve) => server.listen(join(directory, "console"), resolve));
+  const line = new GuestConsole(join(directory, "console"));
+  try {
+    const { write } = await line.open(() => {}, new AbortController().signal);
+    const typed = Buffer.alloc(16 * 1024, "a");
+    for (let times = 0; times < 1000; times += 1) write(typed);
+    const caller = await called.promise;
+    // What is typed once it reads again comes right behind what was kept.
+    let [arrived, isOver] = [0, false];
+    caller.on("data", (chunk: Buffer) => {
+      arrived += chunk.length;
+      isOver ||= chunk.includes("!");
+    });
+    caller.resume();
+    while (!isOver) {
+      write(Buffer.from("!"));
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    assert.ok(arrived < 1024 * 1024, `${arrived} of ${typed.length * 1000} bytes were kept`);
+  } finally {
+    (await called.promise).destroy();
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(directory, { recursive: true });
+  }
+});

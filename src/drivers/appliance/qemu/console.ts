@@ -3,6 +3,9 @@ import { ConsortError } from "#base/errors.ts";
 import type { ConsoleLine } from "#drivers/appliance/port.ts";
 import { connectUnix } from "./unix-path.ts";
 
+/** As much as is typed ahead of a guest that reads nothing; what comes then is lost, as on any serial line. */
+const aheadBytesMax = 64 * 1024;
+
 type Reader = { readonly hear: (chunk: Uint8Array) => void; readonly ended: () => void };
 
 /**
@@ -32,7 +35,10 @@ export class GuestConsole {
       const socket = await (this.#socket ?? this.#begin());
       signal.throwIfAborted();
       signal.addEventListener("abort", leave, { once: true });
-      return { write: (chunk) => void socket.write(chunk), ended: ended.promise };
+      const write = (chunk: Uint8Array): void => {
+        if (socket.writableLength + chunk.length <= aheadBytesMax) socket.write(chunk);
+      };
+      return { write, ended: ended.promise };
     } catch (cause) {
       leave();
       signal.throwIfAborted();

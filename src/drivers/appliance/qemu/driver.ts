@@ -50,7 +50,8 @@ export type QemuDriverOptions = StartParts & {
 /** A start that takes longer goes on by itself. */
 const startWaitMs = 3_000;
 const recoverWaitMs = 10_000;
-/** A step of a move that has not ended by then is cut off, and taken again. */
+/** A step of a move that takes longer goes on by itself; one that has not ended by then is cut off, and taken again. */
+const moveWaitMs = 2_000;
 const moveStepMsMax = millis(60_000);
 const noGraceMs = millis(0);
 const tunDevice = { name: "net/tun", major: 10, minor: 200 } as const;
@@ -74,6 +75,8 @@ export class QemuDriver implements ApplianceDriver {
   readonly #machines = new Map<ApplianceId, Machine>();
   readonly #resizes: MachineResizes;
   readonly #queues = new Map<ApplianceId, Promise<void>>();
+  /** Steps of moves that are under way. */
+  readonly #steps = new Map<ApplianceId, Promise<void>>();
   readonly #closing = new AbortController();
   #onChange: () => void = settle;
 
@@ -218,6 +221,7 @@ export class QemuDriver implements ApplianceDriver {
     return this.#inTurn(id, async () => {
       const { mover } = this.#options;
       await this.#start.settled(id);
+      await this.#steps.get(id)?.catch(settle);
       const place = this.#placeOf(machine);
       await this.#tasks.destroy(id, signal);
       await mover?.forget(id, place, signal);
@@ -234,9 +238,12 @@ export class QemuDriver implements ApplianceDriver {
   /** One pass of a machine's move; of every machine that is here, also without one. */
   async move(plan: AppliancePlan, signal: AbortSignal): Promise<void> {
     const { mover } = this.#options;
-    const machine = this.#machines.get(plan.id);
+    const { id } = plan;
+    const machine = this.#machines.get(id);
     const place = machine === undefined ? undefined : this.#placeOf(machine);
     if (mover === undefined || machine === undefined || place === undefined) return;
+    // A QEMU that does not answer holds up nobody but itself.
+    if (this.#steps.has(id)) throw stillAtIt(id);
     const { move: _past, ...vm } = machine.record.plan.vm;
     const { move } = plan.vm ?? {};
     if (JSON.stringify(move) !== JSON.stringify(machine.record.plan.vm.move))
@@ -244,10 +251,26 @@ export class QemuDriver implements ApplianceDriver {
         plan: { ...machine.record.plan, vm: move === undefined ? vm : { ...vm, move } },
       });
     // Held, it says nothing, and what waits for it would never come to let it go on.
-    const state = this.#tasks.slotOf(plan.id)?.state;
+    const state = this.#tasks.slotOf(id)?.state;
     if (state === "suspended" || state === "fenced") return;
     const step = (stop: AbortSignal): Promise<void> => mover.step(machine.running(), place, move, stop);
-    await withDeadline(this.#options.clock, moveStepMsMax, step, signal);
+    await this.#inTime(id, withDeadline(this.#options.clock, moveStepMsMax, step, machine.closing), signal);
+  }
+
+  /** Waits for a step of a move, but not for long. */
+  async #inTime(id: ApplianceId, step: Promise<void>, signal: AbortSignal): Promise<void> {
+    this.#steps.set(id, step);
+    const limit = AbortSignal.timeout(moveWaitMs);
+    const over = (): void => {
+      this.#steps.delete(id);
+      if (limit.aborted) this.#onChange();
+    };
+    step.then(over, over);
+    try {
+      await abortable(step, AbortSignal.any([signal, limit]));
+    } catch (cause) {
+      throw limit.aborted && !signal.aborted ? stillAtIt(id) : cause;
+    }
   }
 
   onSent(listener: (id: ApplianceId, move: string) => void): void {
@@ -396,5 +419,8 @@ export class QemuDriver implements ApplianceDriver {
     return turn;
   }
 }
+
+const stillAtIt = (id: ApplianceId): ConsortError =>
+  new ConsortError("unavailable", `Cannot take the next step of the move of ${id} yet: one is under way`);
 
 const hasLeft = (machine: Machine): boolean => machine.record.plan.vm.move?.side !== "arriving";

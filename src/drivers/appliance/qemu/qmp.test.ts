@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
+import { millis } from "#base/units.ts";
 import { connectQmp } from "./qmp.ts";
 import type { QmpEvent } from "./vm.ts";
 
@@ -68,6 +69,20 @@ test("connectQmp() answers commands by their numbers, whatever order the answers
     qmp.execute("query-block", {}, signal),
   ]);
   assert.deepEqual(answers, [{ was: "query-status" }, { was: "query-block" }]);
+  qmp.close();
+});
+
+test("connectQmp() waits no longer than it may for an answer, and hears the next one", async () => {
+  await using monitor = await Monitor.listening(({ execute, id }, say) => {
+    if (execute !== "stop") say({ return: {}, id });
+  });
+  const qmp = await connectQmp(monitor.path, signal, millis(50));
+  await assert.rejects(qmp.execute("stop", {}, signal), {
+    code: "unavailable",
+    message: /^Cannot execute stop: QEMU at .* does not answer$/,
+  });
+  assert.equal(qmp.closed.aborted, false);
+  assert.deepEqual(await qmp.execute("query-status", {}, signal), {});
   qmp.close();
 });
 

@@ -1,11 +1,15 @@
 import type { Socket } from "node:net";
 import { ConsortError } from "#base/errors.ts";
+import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
 import { Lines } from "#drivers/messaging/lines.ts";
 import { connectUnix } from "./unix-path.ts";
 import type { Qmp, QmpEvent } from "./vm.ts";
 
 /** QEMU's answers are small; a lot more than its largest (query-qmp-schema) is no QEMU. */
 const lineBytesMax = 4 * 1024 * 1024;
+/** Far more than any command takes: a QEMU that says nothing for so long hangs, or is none any more. */
+const answerMsMax = millis(60_000);
 
 type Json = Readonly<Record<string, unknown>>;
 type Waiting = {
@@ -15,11 +19,12 @@ type Waiting = {
 };
 
 /**
- * Connects to a QEMU's monitor socket and leaves its negotiation mode.
+ * Connects to a QEMU's monitor socket and leaves its negotiation mode. What is not answered within `limitMs` is refused
+ * with `unavailable`; the line stays, as what hangs may have been held from outside.
  * Rejects with `unavailable` when nobody listens or what answers does not speak QMP, or with the signal's reason.
  */
-export async function connectQmp(path: string, signal: AbortSignal): Promise<Qmp> {
-  const line = new QmpLine(await connectUnix(path, signal), path);
+export async function connectQmp(path: string, signal: AbortSignal, limitMs = answerMsMax): Promise<Qmp> {
+  const line = new QmpLine(await connectUnix(path, signal), path, limitMs);
   try {
     await line.greeted(signal);
     await line.execute("qmp_capabilities", {}, signal);
@@ -33,6 +38,7 @@ export async function connectQmp(path: string, signal: AbortSignal): Promise<Qmp
 class QmpLine implements Qmp {
   readonly #socket: Socket;
   readonly #path: string;
+  readonly #limitMs: Millis;
   readonly #lines = new Lines(lineBytesMax);
   readonly #waiting = new Map<number, Waiting>();
   readonly #listeners = new Set<(event: QmpEvent) => void>();
@@ -40,9 +46,10 @@ class QmpLine implements Qmp {
   readonly #greeting = Promise.withResolvers<void>();
   #last = 0;
 
-  constructor(socket: Socket, path: string) {
+  constructor(socket: Socket, path: string, limitMs: Millis) {
     this.#socket = socket;
     this.#path = path;
+    this.#limitMs = limitMs;
     this.#greeting.promise.catch(() => {});
     socket.on("data", (chunk: Buffer) => this.#hear(chunk));
     socket.once("close", () => this.#end());
@@ -63,8 +70,12 @@ class QmpLine implements Qmp {
     const id = ++this.#last;
     this.#waiting.set(id, { command, resolve, reject });
     this.#socket.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`);
+    const limit = setTimeout(() => reject(this.#silent(command)), this.#limitMs);
     // Its answer may still come; nobody waits for it then.
-    return abortable(promise, signal).finally(() => this.#waiting.delete(id));
+    return abortable(promise, signal).finally(() => {
+      clearTimeout(limit);
+      this.#waiting.delete(id);
+    });
   }
 
   onEvent(listener: (event: QmpEvent) => void): () => void {
@@ -116,6 +127,13 @@ class QmpLine implements Qmp {
     for (const { command, reject } of this.#waiting.values()) reject(this.#gone(command));
     this.#waiting.clear();
     this.#listeners.clear();
+  }
+
+  #silent(command: string): ConsortError {
+    return new ConsortError(
+      "unavailable",
+      `Cannot execute ${command}: QEMU at ${this.#path} does not answer`,
+    );
   }
 
   #gone(command: string): ConsortError {
