@@ -2,13 +2,15 @@ import assert from "node:assert/strict";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
+import { applianceId, applianceName, ensembleName, hostId } from "#base/ids.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import { whenSeen } from "#drivers/appliance/conformance.ts";
 import type { QemuDriver } from "#drivers/appliance/qemu/driver.ts";
 import type { BuiltGuest } from "#drivers/guest/port.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import { clock, signal } from "../task/host.ts";
-import { machineHost, machinePlanOf, tinyGuest } from "./machine-host.ts";
+import { killQemu, machineHost, machinePlanOf, tinyGuest } from "./machine-host.ts";
+import { loopback, movingHost } from "./moving-host.ts";
 
 let guest: BuiltGuest;
 before(async () => {
@@ -71,4 +73,31 @@ test("a guest that floods its console and its callers, and then falls silent, ha
     const seen = await whenSeen(host.driver, plan.id, ({ vm }) => vm?.agent === "silent");
     assert.deepEqual([seen.state, seen.message], ["running", "Its guest does not answer"]);
   });
+});
+
+const stillAtIt = { code: "unavailable", message: /one is under way/ };
+
+test("a QEMU that answers nobody any more, as its guest broke out of it, holds up neither other machines nor its own end", async () => {
+  await using host = await movingHost(guest);
+  const { driver } = host;
+  const plan = machinePlanOf(guest);
+  await booted(driver, plan);
+  assert.ok(killQemu(driver, plan.id, "SIGSTOP"));
+
+  const move = { side: "leaving", move: "one", token: "t", to: hostId("b"), toAddress: loopback } as const;
+  const leaving = { ...plan, vm: { ...plan.vm!, move } };
+  for (let pass = 0; pass < 3; pass += 1) await assert.rejects(driver.move(leaving, signal), stillAtIt);
+  await assert.rejects(driver.adapt(new Map([[plan.id, { memoryBytes: mebibytes(96) }]]), signal), {
+    code: "unavailable",
+  });
+
+  const other = { ...plan, id: applianceId(ensembleName("shop"), applianceName("other")) };
+  await booted(driver, other);
+  assert.deepEqual(await does(driver, other, "echo here"), [0, "here\n"]);
+
+  await driver.destroy(plan.id, signal);
+  assert.deepEqual(
+    driver.observe().map(({ id }) => id),
+    [other.id],
+  );
 });

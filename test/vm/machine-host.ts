@@ -16,12 +16,16 @@ import { cgroups, clearHost, clock, hostOptions, signal } from "../task/host.ts"
 import { guestCache, subprocess } from "./guest-machine.ts";
 import { vmPlan } from "./plans.ts";
 
-/** As if it had crashed. False: none runs. */
-export function killQemu(driver: QemuDriver, id: ApplianceId): boolean {
+/** As if it had crashed, or been stopped from inside. False: none runs. */
+export function killQemu(
+  driver: QemuDriver,
+  id: ApplianceId,
+  by: "SIGKILL" | "SIGSTOP" = "SIGKILL",
+): boolean {
   const vm = driver.running(id);
   if (vm === undefined) return false;
   const pids = cgroups.openForCpu(`${vm.cgroup.path}/main`).pids();
-  for (const pid of pids) if (isQemu(pid)) process.kill(pid, "SIGKILL");
+  for (const pid of pids) if (isQemu(pid)) process.kill(pid, by);
   return true;
 }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { codeOf } from "#base/errors.ts";
 import { hostId, ipv4Address } from "#base/ids.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import { whenSeen } from "#drivers/appliance/conformance.ts";
@@ -20,7 +21,7 @@ import { subprocess } from "./guest-machine.ts";
 import { machineHost, machinePlanOf } from "./machine-host.ts";
 import type { MachineHost } from "./machine-host.ts";
 
-const loopback = ipv4Address("127.0.0.1");
+export const loopback = ipv4Address("127.0.0.1");
 
 /** How fast disks come to a host; 0: as fast as they can. It counts from the next copy on. */
 export type Pace = { copyBytesPerSecond: number };
@@ -67,6 +68,15 @@ export async function movingHost(
   return host;
 }
 
+/** One that takes its time goes on by itself. */
+export async function step({ driver }: MachineHost, plan: AppliancePlan): Promise<void> {
+  try {
+    await driver.move(plan, signal);
+  } catch (cause) {
+    if (codeOf(cause) !== "unavailable") throw cause;
+  }
+}
+
 /** As a host manager's passes do, until its report says so. */
 export async function until(
   host: MachineHost,
@@ -74,7 +84,7 @@ export async function until(
   phases: readonly MoveReport["phase"][],
 ): Promise<MoveReport> {
   for (;;) {
-    await host.driver.move(plan, signal);
+    await step(host, plan);
     const report = host.driver.observe()[0]?.vm?.move;
     if (report !== undefined && phases.includes(report.phase)) return report;
     await clock.sleep(millis(10), signal);
