@@ -12,7 +12,9 @@ import { promisableTopology } from "#model/wire.ts";
 import { planDiff } from "#planner/diff.ts";
 import { lintMapping } from "#planner/lint.ts";
 import type { PlacedCloud } from "#planner/departure.ts";
+import { bitsPerSecond } from "#base/units.ts";
 import type {
+  LinkPath,
   Mapping,
   MappingProblem,
   PlacedEnsemble,
@@ -80,14 +82,36 @@ function placedOf(record: EnsembleRecord): readonly PlacedEnsemble[] {
   const placed: PlacedEnsemble[] = [{ ensemble, placements: placementsOf(record), paths: record.paths }];
   const sides = (Object.keys(record.moves ?? {}) as ApplianceId[]).flatMap((id) => {
     const move = moveOf(record, id);
-    return move === undefined ? [] : [[id, move.from] as const];
+    return move === undefined ? [] : [[id, move] as const];
   });
-  // What moves holds its room on both hosts: it may have to go back.
+  // What moves holds its room on both hosts, and its links' on both ways: it may have to go back.
   if (sides.length > 0) {
-    placed.push({ ensemble: { ...ensemble, links: [] }, placements: new Map(sides), paths: [] });
+    const before = sides.flatMap(([, { pathsBefore }]) => pathsBefore);
+    placed.push({
+      ensemble: { ...ensemble, links: [] },
+      placements: new Map(sides.map(([id, { from }]) => [id, from])),
+      paths: heldBeside(record.paths, before),
+    });
   }
   placedByRecord.set(record, placed);
   return placed;
+}
+
+/** What links would take the way they went before, beyond what they take now; a link between two that move once. */
+function heldBeside(paths: readonly LinkPath[], before: readonly LinkPath[]): readonly LinkPath[] {
+  const keyOf = ({ link }: LinkPath): string => `${link.from} ${link.to} ${link.network}`;
+  const now = new Map(paths.map((path) => [keyOf(path), path]));
+  const each = new Map(before.map((path) => [keyOf(path), path]));
+  return [...each].flatMap(([key, path]): LinkPath[] => {
+    const taken = now.get(key);
+    if (taken === undefined) return [path];
+    const isShared = (physical: number): boolean => taken.physicalLinks.includes(physical);
+    const more = bitsPerSecond(Math.max(0, path.wireBps - taken.wireBps));
+    return [
+      { ...path, physicalLinks: path.physicalLinks.filter((physical) => !isShared(physical)) },
+      { ...path, physicalLinks: path.physicalLinks.filter(isShared), wireBps: more },
+    ];
+  });
 }
 
 const placedByRecord = new WeakMap<EnsembleRecord, readonly PlacedEnsemble[]>();

@@ -43,6 +43,7 @@ import { checkpointViews, requestCheckpoints } from "#cluster/checkpoint-request
 import { CheckpointReconciler } from "#cluster/reconcilers/checkpoints.ts";
 import { JobReconciler } from "#cluster/reconcilers/jobs.ts";
 import { HostReconciler } from "#cluster/reconcilers/hosts.ts";
+import { LinkReconciler } from "#cluster/reconcilers/links.ts";
 import { stepMoves } from "#cluster/reconcilers/moves.ts";
 import { stepLeaving } from "#cluster/reconcilers/leaving.ts";
 import { RecoveryReconciler } from "#cluster/reconcilers/recovery.ts";
@@ -82,6 +83,7 @@ type Charge = {
   readonly hosts: HostReconciler;
   readonly tunnels: TunnelReconciler;
   readonly recovery: RecoveryReconciler;
+  readonly links: LinkReconciler;
   readonly consolidation: ConsolidationReconciler;
   readonly strategies: StrategyReconciler;
   readonly jobs: JobReconciler;
@@ -137,6 +139,7 @@ export class ClusterManager implements ClusterService {
       hosts: new HostReconciler(context),
       tunnels: new TunnelReconciler(context),
       recovery: new RecoveryReconciler(context),
+      links: new LinkReconciler(context),
       consolidation: new ConsolidationReconciler(context),
       strategies: new StrategyReconciler(context),
     };
@@ -241,7 +244,7 @@ export class ClusterManager implements ClusterService {
   }
 
   async #pass(signal: AbortSignal): Promise<void> {
-    const { context, hosts, tunnels, recovery, jobs, images, checkpoints } = this.#inCharge();
+    const { context, hosts, tunnels, recovery, links, jobs, images, checkpoints } = this.#inCharge();
     const { dispatcher, state, operations } = context;
     await state.settle(signal);
     await hosts.step(signal);
@@ -256,6 +259,7 @@ export class ClusterManager implements ClusterService {
     }
     dispatcher.retry(signal);
     await stepMoves(context, signal);
+    await links.step(signal);
     await stepLeaving(context, signal);
     await stepDrains(context, recovery.stuck(), signal);
     for (const record of operations.awaited()) {

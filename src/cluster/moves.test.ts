@@ -13,7 +13,7 @@ import {
   withCancelledMoves,
   withMoves,
 } from "#cluster/moves.ts";
-import type { Move, MoveSeen } from "#cluster/moves.ts";
+import type { Move, MoveSeen, Reroute } from "#cluster/moves.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 
@@ -32,6 +32,9 @@ const before = {
 const placed = { ...before, placements: { [id]: b }, leaving: { [id]: [a] } } as EnsembleRecord;
 const moving = withMoves(before, placed, [id], () => ({ move: "m", token: "t" }));
 const begun = moving.moves?.[id] as Move;
+
+/** All are where they were. */
+const reroute: Reroute = (_record, pathsBefore) => pathsBefore;
 
 const unseen: MoveSeen = { leaving: undefined, arriving: undefined, isFromLost: false, isToLost: false };
 const told = (
@@ -57,7 +60,7 @@ describe("a move's record", () => {
   it("says that the host it leaves owns it until that one has sent all of it, and both are told of it", () => {
     assert.equal(ownerOf(moving, id), a);
     assert.deepEqual(placesOf(moving, id), [a, b]);
-    const sent = afterStep(moving, id, nextStep(begun, leaving("sent")));
+    const sent = afterStep(moving, id, nextStep(begun, leaving("sent")), reroute);
     assert.equal(ownerOf(sent, id), b);
     assert.deepEqual(placesOf(sent, id), [b, a]);
   });
@@ -69,7 +72,7 @@ describe("a move's record", () => {
   });
 
   it("brings it back to where it was, the other host to be left, when the leaving side says that it failed", () => {
-    const after = afterStep(moving, id, nextStep(begun, leaving("failed", { message: "cut" })));
+    const after = afterStep(moving, id, nextStep(begun, leaving("failed", { message: "cut" })), reroute);
     assert.equal(after.placements[id], a);
     assert.deepEqual(after.leaving, { [id]: [b] });
     assert.equal(after.moves, undefined);
@@ -78,7 +81,7 @@ describe("a move's record", () => {
   it("leaves only the host it came from to be left when all of it is there", () => {
     const sent = { ...moving, moves: { [id]: { ...begun, state: "sent" } } } as EnsembleRecord;
     const local = nextStep({ ...begun, state: "sent" }, { ...unseen, arriving: told("arriving", "local") });
-    const after = afterStep(sent, id, local);
+    const after = afterStep(sent, id, local, reroute);
     assert.deepEqual([after.placements[id], after.leaving, after.moves], [b, { [id]: [a] }, undefined]);
   });
 });
@@ -145,7 +148,7 @@ describe("nextStep()", () => {
             isFromLost: one.isFromLost,
             isToLost: one.isToLost,
           });
-          record = afterStep(record, id, step);
+          record = afterStep(record, id, step, reroute);
           const now = ownerOf(record, id);
           const runsThere = one.to === "running-remote-disks" || one.to === "local";
           // To the new host only by a word that the old one never continues; back only if that one never ran it.

@@ -157,8 +157,16 @@ export function nextStep(move: Move, seen: MoveSeen): MoveStep {
   });
 }
 
+/** The paths of a record, given those of the links of one of it from where that stays. */
+export type Reroute = (record: EnsembleRecord, before: readonly LinkPath[]) => readonly LinkPath[];
+
 /** The record with what follows for one of its moves. */
-export function afterStep(record: EnsembleRecord, id: ApplianceId, step: MoveStep): EnsembleRecord {
+export function afterStep(
+  record: EnsembleRecord,
+  id: ApplianceId,
+  step: MoveStep,
+  reroute: Reroute,
+): EnsembleRecord {
   const move = record.moves?.[id];
   if (move === undefined) return record;
   if (step.kind === "goes on") {
@@ -167,9 +175,10 @@ export function afterStep(record: EnsembleRecord, id: ApplianceId, step: MoveSte
   const without = withoutMove(record, id);
   if (step.kind !== "stays" || record.placements[id] !== move.to) return without;
   const placements = { ...record.placements, [id]: move.from };
-  const isOf = ({ link }: LinkPath): boolean => link.from === id || link.to === id;
-  const paths = [...record.paths.filter((path) => !isOf(path)), ...move.pathsBefore];
-  const after = { ...without, placements, paths, leaving: leavingAfter(record, placements) };
+  const leaving = leavingAfter(record, placements);
+  const stayed = { ...without, placements, leaving };
+  // Others may be elsewhere by now than when these were its paths.
+  const after = { ...stayed, paths: reroute(stayed, move.pathsBefore) };
   return { ...after, unleased: unleasedAfter(record, after) };
 }
 

@@ -1,6 +1,7 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { placesOf } from "#cluster/moves.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
+import { unroutedLinks } from "#cluster/rerouting.ts";
 import { appliancesOf } from "#model/appliances.ts";
 
 /**
@@ -11,13 +12,14 @@ export class Whereabouts {
   readonly #byHost = new Map<HostId, Map<string, EnsembleRecord>>();
   readonly #unsettled = new Map<string, EnsembleRecord>();
   readonly #unleased = new Map<string, EnsembleRecord>();
+  readonly #kept = new Map<string, EnsembleRecord>();
 
   /** Placed there, some of it. */
   on(host: HostId): Iterable<EnsembleRecord> {
     return this.#byHost.get(host)?.values() ?? [];
   }
 
-  /** Being removed, leaving a host, or with an appliance that has none. */
+  /** Being removed, leaving a host, or with an appliance that has none, or a link that has no way. */
   unsettled(): readonly EnsembleRecord[] {
     return [...this.#unsettled.values()];
   }
@@ -25,6 +27,11 @@ export class Whereabouts {
   /** With an appliance that may run somewhere without obeying a lease. */
   unleased(): readonly EnsembleRecord[] {
     return [...this.#unleased.values()];
+  }
+
+  /** With a machine that is on disk or on its way there, or that goes on from a checkpoint. */
+  machinesKept(): readonly EnsembleRecord[] {
+    return [...this.#kept.values()];
   }
 
   /** One took the place of the other; undefined: there was none, or there is none any more. */
@@ -36,10 +43,11 @@ export class Whereabouts {
     if (after !== undefined) for (const host of hosts) this.#come(host, name, after);
     keep(this.#unsettled, name, after, isUnsettled);
     keep(this.#unleased, name, after, ({ unleased }) => Object.keys(unleased).length > 0);
+    keep(this.#kept, name, after, ({ parked, restores }) => parked !== undefined || restores !== undefined);
   }
 
   clear(): void {
-    for (const all of [this.#byHost, this.#unsettled, this.#unleased]) all.clear();
+    for (const all of [this.#byHost, this.#unsettled, this.#unleased, this.#kept]) all.clear();
   }
 
   #come(host: HostId, name: string, record: EnsembleRecord): void {
@@ -65,8 +73,10 @@ function keep(
   else records.delete(name);
 }
 
-function isUnsettled({ ensemble, state, placements, leaving, over = [] }: EnsembleRecord): boolean {
-  if (state === "removing" || Object.keys(leaving).length > 0) return true;
+function isUnsettled(record: EnsembleRecord): boolean {
+  const { ensemble, state, placements, leaving, over = [] } = record;
+  if (state === "removing" || Object.keys(leaving).length > 0 || unroutedLinks(record).length > 0)
+    return true;
   return appliancesOf(ensemble).some(({ id }) => placements[id] === undefined && !over.includes(id));
 }
 

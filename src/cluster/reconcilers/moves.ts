@@ -3,7 +3,8 @@ import { limits } from "#base/limits.ts";
 import { millis } from "#base/units.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import { afterStep, moveOf, nextStep, withoutMove } from "#cluster/moves.ts";
-import type { Move, MoveSeen, MoveStep } from "#cluster/moves.ts";
+import type { Move, MoveSeen, MoveStep, Reroute } from "#cluster/moves.ts";
+import { pathsWhereTheyAre } from "#cluster/rerouting.ts";
 import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import type { StoreWrite } from "#drivers/store/port.ts";
@@ -27,6 +28,7 @@ export async function stepMoves(context: ClusterContext, signal: AbortSignal): P
 function stepsOf(context: ClusterContext): { writes: StoreWrite[]; steps: Told[] } {
   const writes: StoreWrite[] = [];
   const steps: Told[] = [];
+  const reroute: Reroute = (record, before) => pathsWhereTheyAre(record, before, context.facts());
   // Whatever moves is leaving a host.
   for (const record of context.state.whereabouts().unsettled()) {
     let after: EnsembleRecord = record;
@@ -38,7 +40,7 @@ function stepsOf(context: ClusterContext): { writes: StoreWrite[]; steps: Told[]
         continue;
       }
       const step = nextStep(known, seenOf(context, id, known));
-      const next = afterStep(after, id, step);
+      const next = afterStep(after, id, step, reroute);
       if (next !== after) steps.push({ id, move: known, step });
       after = next;
     }

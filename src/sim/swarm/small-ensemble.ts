@@ -118,8 +118,6 @@ function links(random: Random, appliances: readonly ApplianceSpec[]): LinkSpec[]
   return appliances.slice(1).flatMap((to, index): LinkSpec[] => {
     const from = appliances[index];
     if (from === undefined || chance(random, 0.3)) return [];
-    // A move that fails goes back to the paths it had, whose other ends may have moved meanwhile: without links for now.
-    if (from.kind === "vm" || to.kind === "vm") return [];
     if (!from.networks.some((network) => to.networks.includes(network))) return [];
     const bandwidthBps = megabitsPerSecond(pick(random, [1, 5, 20, 40]));
     return [
