@@ -115,7 +115,8 @@ function planOf(guest: BuiltGuest, name: string, member: number, { start, vm }: 
         prefixLength: 24,
       },
     ],
-    vm: { ...plan.vm, hostname: name, start, ...vm },
+    // The machine that whoever asks for none in particular gets.
+    vm: { ...plan.vm, machine: "auto", hostname: name, start, ...vm },
   };
 }
 

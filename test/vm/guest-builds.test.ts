@@ -32,6 +32,13 @@ test("the tiny guest is the same to the byte, wherever and whenever it is built"
   assert.deepEqual(other.image, one.image);
 });
 
+test("the kernel of a guest is handed over unpacked, as an emulated processor takes long for that", async () => {
+  const { image, files } = await buildTinyGuest(guestCache, () => {}, subprocess, signal);
+  const kernel = image.boot?.kind === "kernel" ? image.boot.kernel.digest : undefined;
+  const content = await readFile(kernel === undefined ? "" : (files.get(kernel) ?? ""));
+  assert.equal(content.toString("latin1", 1, 4), "ELF");
+});
+
 test("software is the same for the same content, and another one for another", async () => {
   const build = async (cache: string, directory: string): Promise<BuiltGuest> =>
     systemGuestBuilder(await emptyCache(cache), subprocess).software(

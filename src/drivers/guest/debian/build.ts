@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { geteuid } from "node:process";
 import { ConsortError } from "#base/errors.ts";
@@ -10,6 +10,7 @@ import type { GuestBuild } from "#drivers/guest/built-guest.ts";
 import { fetchPackages } from "#drivers/guest/debian-packages.ts";
 import type { DebianPackage } from "#drivers/guest/debian-packages.ts";
 import { entropyProgram } from "#drivers/guest/entropy-program.ts";
+import { unpackedKernel } from "#drivers/guest/kernel-image.ts";
 import { knownPackages } from "#drivers/guest/known-packages.ts";
 import type { BuildProgress, BuiltGuest, DebianGuestSpec } from "#drivers/guest/port.ts";
 import { debianInitrdScript, guestScripts } from "#drivers/guest/scripts.ts";
@@ -19,7 +20,7 @@ import type { Digest, Image } from "#model/image.ts";
 import * as contents from "./contents.ts";
 import { furnishRoot } from "./root.ts";
 
-const recipeVersion = 2;
+const recipeVersion = 3;
 const suiteName = /^[a-z]+$/;
 const packageName = /^[a-z0-9][a-z0-9+.-]+$/;
 
@@ -95,7 +96,8 @@ async function make(making: Making): ReturnType<GuestBuild["make"]> {
     await subprocess.check("dpkg-deb", ["--extract", file, unpacked], signal);
   const release = await kernelRelease(unpacked);
   await writeFile(join(directory, "initrd"), await initrd(unpacked, release, subprocess, signal));
-  await copyFile(join(unpacked, `boot/vmlinuz-${release}`), join(directory, "kernel"));
+  const packed = await readFile(join(unpacked, `boot/vmlinuz-${release}`));
+  await writeFile(join(directory, "kernel"), unpackedKernel(packed));
   onProgress("furnishing it");
   await furnishRoot(root, unpacked, release, subprocess, signal);
   onProgress("writing its disk");

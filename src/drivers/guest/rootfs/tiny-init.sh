@@ -11,7 +11,12 @@ ln -sf /proc/self/fd /dev/fd
 exec </dev/console >/dev/console 2>&1
 
 # Those that a boot waits for; the others come afterwards.
-modprobe -q -a virtio_pci virtio_mmio virtio_blk virtio_net virtio_console virtio_rng isofs
+bus=virtio_mmio
+for device in /sys/bus/pci/devices/*; do
+  [ ! -e "$device" ] || bus=virtio_pci
+  break
+done
+modprobe -q -a $bus virtio_blk virtio_net virtio_console isofs
 ip link set dev lo up
 
 . /usr/lib/consort/context.sh
@@ -25,7 +30,7 @@ boot_context || lease_all
 # started again when this guest becomes another one: starting it takes longer than all else that is to be done then.
 keep_running dropbear -F -s -R -r /run/no-key -P /run/dropbear.pid &
 /usr/lib/consort/listen &
-modprobe -q -a virtio_balloon virtio_mem button evdev pvpanic pvpanic_pci
+modprobe -q -a virtio_rng virtio_balloon virtio_mem button evdev pvpanic pvpanic_pci
 for port in /sys/class/virtio-ports/*; do
   [ -e "$port/name" ] || continue
   read -r name <"$port/name"

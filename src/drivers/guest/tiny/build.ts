@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { blobOf, buildOnce } from "#drivers/guest/built-guest.ts";
 import { fetchPackages } from "#drivers/guest/debian-packages.ts";
 import type { DebianPackage } from "#drivers/guest/debian-packages.ts";
 import { entropyProgram } from "#drivers/guest/entropy-program.ts";
+import { unpackedKernel } from "#drivers/guest/kernel-image.ts";
 import { knownPackages } from "#drivers/guest/known-packages.ts";
 import type { BuildProgress, BuiltGuest } from "#drivers/guest/port.ts";
 import { guestScripts } from "#drivers/guest/scripts.ts";
@@ -14,7 +15,7 @@ import * as contents from "./contents.ts";
 import { tinyInitrd } from "./initrd.ts";
 
 /** Raised when the way it is put together changes. */
-const recipeVersion = 2;
+const recipeVersion = 3;
 
 /**
  * The tiny guest: Debian's cloud kernel and everything else in an initial RAM disk, from packages that are fetched and
@@ -64,7 +65,8 @@ async function make(
   onProgress("writing the initial RAM disk");
   const release = await kernelRelease(root);
   await writeFile(join(directory, "initrd"), await tinyInitrd(root, release, subprocess, signal));
-  await copyFile(join(root, `boot/vmlinuz-${release}`), join(directory, "kernel"));
+  const packed = await readFile(join(root, `boot/vmlinuz-${release}`));
+  await writeFile(join(directory, "kernel"), unpackedKernel(packed));
   await rm(root, { recursive: true });
   const kernelBlob = await blobOf(join(directory, "kernel"), signal);
   const initrdBlob = await blobOf(join(directory, "initrd"), signal);
