@@ -4,6 +4,7 @@ import type { Clock, Log } from "#base/runtime.ts";
 import { bytes, millis } from "#base/units.ts";
 import type { BlobExchange, BlobStore } from "#drivers/blob/port.ts";
 import type { ChainRecord, TakenRecord } from "#drivers/checkpoint/book.ts";
+import { withFold } from "#drivers/checkpoint/folding.ts";
 import { HostCopies } from "#drivers/checkpoint/host-copies.ts";
 import type { Checkpointer, NamedPeer, TakeOrder } from "#drivers/checkpoint/port.ts";
 import { Speed } from "#drivers/checkpoint/speed.ts";
@@ -264,23 +265,11 @@ export class SimulatedCheckpointer implements Checkpointer {
 
   async #fold({ id, appliance, ...one }: Checkpoint, copies: number, signal: AbortSignal): Promise<void> {
     const record = this.#chain(appliance);
-    const old = record.taken.find(({ checkpoint }) => checkpoint.id === id);
-    const chain = chainOf(
-      id,
-      record.taken.map(({ checkpoint }) => checkpoint),
-    );
-    if (old === undefined || chain === undefined) return;
     const { after: _below, ...alone } = one;
     const memory = await this.#keep(`folded memory of ${appliance} ${id}`, signal);
     const full: Checkpoint = { ...alone, id, appliance, memory };
-    const saved = await this.#store(copies).save([full], old.copies, signal);
-    const below = new Set(chain.slice(1).map((under) => under.id));
-    await this.#write({
-      ...record,
-      taken: record.taken
-        .filter(({ checkpoint }) => !below.has(checkpoint.id))
-        .map((taken) => (taken === old ? { ...old, ...saved, checkpoint: full } : taken)),
-    });
+    const saved = await this.#store(copies).save([full], record.taken.at(-1)?.copies ?? [], signal);
+    await this.#write(withFold(record, full, saved));
   }
 
   async #keep(text: string, signal: AbortSignal): Promise<CheckpointPart> {

@@ -3,8 +3,10 @@ import { ConsortError, messageOf } from "#base/errors.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { digest } from "#base/digest.ts";
 import type { BlobExchange, BlobStore, TransferProgress } from "#drivers/blob/port.ts";
+import { digestOfFile } from "#drivers/blob/digests.ts";
 import { CheckpointBook } from "#drivers/checkpoint/book.ts";
 import type { ChainRecord, TakenRecord } from "#drivers/checkpoint/book.ts";
+import { withFold } from "#drivers/checkpoint/folding.ts";
 import { chainOf, memoryOf, retention } from "#model/checkpoint-chain.ts";
 import type { Checkpointer, CheckpointStore, NamedPeer, TakeOrder } from "#drivers/checkpoint/port.ts";
 import type { StoreFor } from "#drivers/checkpoint/stores.ts";
@@ -35,6 +37,8 @@ export type MachineCheckpointsParts = {
   /** undefined: it does not run here. */
   readonly running: (id: ApplianceId) => RunningVm | undefined;
 };
+
+type Restore = NonNullable<VmPlan["restore"]>;
 
 /** A chain below the oldest that is kept may have so many links before it is made one. */
 const foldAbove = 8;
@@ -269,14 +273,9 @@ export class MachineCheckpoints implements Checkpointer {
     try {
       const targetBps = store.speedBps ?? this.#parts.linkBps;
       const full = await folded(chain, { blobs, clock, subprocess, targetBps }, signal);
-      const saved = await store.save([full], old.copies, signal);
-      const below = new Set(chain.slice(1).map((one) => one.id));
-      const after: ChainRecord = {
-        ...record,
-        taken: record.taken
-          .filter(({ checkpoint }) => !below.has(checkpoint.id))
-          .map((one) => (one === old ? { ...old, ...saved, checkpoint: full } : one)),
-      };
+      // Those that have the newest: it needs this one from now on.
+      const saved = await store.save([full], record.taken.at(-1)?.copies ?? old.copies, signal);
+      const after = withFold(record, full, saved);
       await this.#book.write(after);
       const kept = after.taken.map(({ checkpoint }) => checkpoint);
       for (const one of [...chain.slice(1), old.checkpoint]) await store.forget(one, kept, signal);
@@ -306,14 +305,14 @@ export class MachineCheckpoints implements Checkpointer {
   /** What this machine began from comes here, and is what its checkpoints are taken after. */
   async #begin(
     appliance: ApplianceId,
-    { checkpoints, copies }: NonNullable<VmPlan["restore"]>,
+    restore: Restore,
     onProgress: (progress: TransferProgress) => void,
     signal: AbortSignal,
   ): Promise<void> {
+    const { checkpoints, copies } = restore;
     const [newest] = checkpoints;
     if (newest === undefined) return;
-    const { hosts: _hosts, ...where } = copies;
-    await this.#store({ copies: 0, ...where }).fetch(checkpoints, copies, onProgress, signal);
+    await this.#fetch(restore, onProgress, signal);
     const taken = checkpoints.toReversed().map((checkpoint) => ({
       checkpoint,
       copies: copies.hosts,
@@ -321,6 +320,15 @@ export class MachineCheckpoints implements Checkpointer {
       ...(copies.store === undefined ? {} : { store: copies.store }),
     }));
     await this.#book.write({ appliance, taken, beganFrom: newest.id });
+  }
+
+  async #fetch(
+    { checkpoints, copies }: Restore,
+    onProgress: (progress: TransferProgress) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { hosts: _hosts, ...where } = copies;
+    await this.#store({ copies: 0, ...where }).fetch(checkpoints, copies, onProgress, signal);
   }
 
   /** What a QEMU needs to go on with it; undefined: its machine is laid out otherwise, so its memory is of no use. */
@@ -331,14 +339,45 @@ export class MachineCheckpoints implements Checkpointer {
     const checkpoints = plan.vm?.restore?.checkpoints ?? [];
     const [memory] = memoryOf(checkpoints);
     const vcpus = processorsIn(plan, checkpoints[0]?.machine);
-    if (memory === undefined || vcpus === undefined) return undefined;
-    return { memoryBytes: await mainMemoryOf(memory, this.#parts.blobs, signal), vcpus };
+    const restore = plan.vm?.restore;
+    if (restore === undefined || memory === undefined || vcpus === undefined) return undefined;
+    // What was found damaged here at the attempt before comes from others.
+    await this.#fetch(restore, () => {}, signal);
+    return this.#read(
+      checkpoints,
+      async () => ({
+        memoryBytes: await mainMemoryOf(memory, this.#parts.blobs, signal),
+        vcpus,
+      }),
+      signal,
+    );
+  }
+
+  /** What cannot be read may be damaged on this disk: such content goes, so that it is fetched anew. */
+  async #read<Result>(
+    checkpoints: readonly Checkpoint[],
+    work: () => Promise<Result>,
+    signal: AbortSignal,
+  ): Promise<Result> {
+    const { blobs, log } = this.#parts;
+    try {
+      return await work();
+    } catch (cause) {
+      signal.throwIfAborted();
+      for (const { digest: name } of memoryOf(checkpoints)) {
+        if (!blobs.has(name) || (await digestOfFile(blobs.path(name), signal)) === name) continue;
+        log.warn("A part of a checkpoint is damaged on this host, and fetched anew", { digest: name });
+        await blobs.remove(name, signal);
+      }
+      throw cause;
+    }
   }
 
   /** One that waits for its memory goes on where it was. */
   restore(vm: RunningVm, signal: AbortSignal): Promise<void> {
     const checkpoints = vm.plan.vm?.restore?.checkpoints ?? [];
-    return restoreMemory(vm, memoryOf(checkpoints), this.#parts.blobs, signal);
+    const { blobs } = this.#parts;
+    return this.#read(checkpoints, () => restoreMemory(vm, memoryOf(checkpoints), blobs, signal), signal);
   }
 
   async forget(appliance: ApplianceId, _signal: AbortSignal): Promise<void> {

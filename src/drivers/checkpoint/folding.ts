@@ -1,0 +1,29 @@
+import type { ChainRecord, TakenRecord } from "#drivers/checkpoint/book.ts";
+import type { SavedCopies } from "#drivers/checkpoint/port.ts";
+import { chainOf } from "#model/checkpoint-chain.ts";
+import type { Checkpoint } from "#model/checkpoint.ts";
+
+/**
+ * The record once a checkpoint is a full one that needs nothing below it; it keeps its name. Those taken after it need
+ * the full one now: a host that has not got it has none of them whole any more, until the next checkpoint brings it all
+ * that is missing. What the machine began from, if it lay below, is in the full one.
+ */
+export function withFold(record: ChainRecord, full: Checkpoint, saved: SavedCopies): ChainRecord {
+  const known = record.taken.map(({ checkpoint }) => checkpoint);
+  const [, ...below] = chainOf(full.id, known) ?? [];
+  const isBelow = new Set(below.map(({ id }) => id));
+  const needsFull = ({ checkpoint }: TakenRecord): boolean =>
+    chainOf(checkpoint.id, known)?.some(({ id }) => id === full.id) === true;
+  const taken = record.taken
+    .filter(({ checkpoint }) => !isBelow.has(checkpoint.id))
+    .map((one): TakenRecord => {
+      if (one.checkpoint.id === full.id) return { ...one, ...saved, checkpoint: full };
+      if (!needsFull(one)) return one;
+      const copies = one.copies.filter((host) => saved.copies.includes(host));
+      const lost = one.copies.filter((host) => !saved.copies.includes(host));
+      return { ...one, copies, missing: [...new Set([...one.missing, ...lost])] };
+    });
+  const { beganFrom } = record;
+  if (beganFrom === undefined || !isBelow.has(beganFrom)) return { ...record, taken };
+  return { ...record, taken, beganFrom: full.id };
+}
