@@ -1,6 +1,7 @@
 import { messageOf } from "#base/errors.ts";
 import { formatDuration, millis } from "#base/units.ts";
 import { keys } from "#cluster/records.ts";
+import type { ClusterService } from "#cluster/service.ts";
 import { formatProblem } from "#formats/problem.ts";
 import type { Parsed } from "#formats/problem.ts";
 import { hostVerbs } from "#formats/scenario-content.ts";
@@ -19,7 +20,8 @@ import { ScenarioUser } from "#sim/scenario/user.ts";
  * Golden scenarios: what was done, line by line, with what came of it, recorded and replayed.
  *
  *   # a remark
- *   COMMAND                      cloud, up, down NAME, drain HOST, …, fault, run TIME, where
+ *   COMMAND                      cloud, up, down NAME, drain HOST, …, fault, run TIME, where; of one machine:
+ *                                migrate, suspend-to-disk, resume ENSEMBLE APPLIANCE [HOST]
  *   input, where it takes some   YAML, as in scenario files
  *   ----
  *   what came of it, up to the next empty line
@@ -64,10 +66,36 @@ const untold = new Set([
   "appliance.starting",
   "appliance.stopped",
   "appliance.stopping",
+  "checkpoint.taken",
   "cluster.started",
   "host.connected",
   "host.disconnected",
 ]);
+type Subject = { readonly ensemble: string; readonly appliance: string; readonly to: string | undefined };
+
+/** What is done with one machine: VERB ENSEMBLE APPLIANCE [HOST] */
+const moves = new Map<
+  string,
+  (service: ClusterService, subject: Subject, signal: AbortSignal) => Promise<unknown>
+>([
+  [
+    "migrate",
+    (service, { ensemble, appliance, to }, signal) =>
+      service.migrate(ensemble, { appliances: [appliance], ...(to === undefined ? {} : { to }) }, signal),
+  ],
+  [
+    "suspend-to-disk",
+    (service, { ensemble, appliance }, signal) => service.suspendToDisk(ensemble, [appliance], signal),
+  ],
+  [
+    "resume",
+    (service, { ensemble, appliance, to }, signal) =>
+      to === undefined
+        ? service.resume(ensemble, [appliance], signal)
+        : service.resumeOn(ensemble, to, [appliance], signal),
+  ],
+]);
+
 /** Later than any scenario goes on. */
 const foreverMs = 1e9;
 
@@ -88,7 +116,19 @@ export class GoldenPlay {
     if (word === "cloud") return this.#begin(body);
     if (word === "run") return this.#run(subject);
     if (word === "where") return this.#where();
+    const move = moves.get(word);
+    if (move !== undefined) {
+      const [, ensemble = "", appliance = "", to] = command.split(" ");
+      this.#user?.ask(word, ensemble, (service, signal) =>
+        move(service, { ensemble, appliance, to }, signal),
+      );
+    }
+    if (move !== undefined) return this.#settle();
     for (const step of stepsFrom(word, subject, body)) this.#take(step);
+    return this.#settle();
+  }
+
+  async #settle(): Promise<string> {
     await this.#running().runUntil(this.#running().nowMs + 1);
     return "";
   }
@@ -133,7 +173,7 @@ export class GoldenPlay {
           `${verb} ${subject}: ${state}${message === undefined ? "" : `: ${message}`}`,
       );
     const events = inOrder(this.#newEvents().filter(({ kind }) => !untold.has(kind))).map(
-      (event) => `${seconds(event.atMs)} ${event.kind} ${subjectOf(event)}${event.message}`,
+      (event) => `${seconds(event.atMs)} ${event.kind} ${subjectOf(event)}${withoutNames(event.message)}`,
     );
     const lines = [...answers, ...events];
     return lines.length === 0 ? "nothing happened" : lines.join("\n");
@@ -155,7 +195,9 @@ export class GoldenPlay {
       .map(({ id }) => {
         const machine = cloud.machines.get(id);
         if (machine?.powered !== true) return `${id}: no power`;
-        const here = [...machine.appliances].map((one) => `${one.id} ${one.state}`).sort();
+        const here = [...machine.appliances]
+          .map((one) => `${one.id} ${one.state}${one.beganFrom === undefined ? "" : " from a checkpoint"}`)
+          .sort();
         return `${id}: ${here.length === 0 ? "nothing" : here.join(", ")}`;
       })
       .join("\n");
@@ -183,6 +225,8 @@ export class GoldenPlay {
 }
 
 const subjectOf = ({ kind, subject }: Event): string => (kind.startsWith("operation.") ? "" : `${subject}: `);
+/** Checkpoints are named by chance. */
+const withoutNames = (message: string): string => message.replaceAll(/\bs-[0-9a-f]+/g, "a checkpoint");
 /** To the nearest second: what takes a little longer than before is no other behaviour. */
 const nearest = (atMs: number): number => Math.round((atMs - wallOriginMs) / 1000) * 1000;
 const seconds = (atMs: number): string => formatDuration(millis(nearest(atMs)));

@@ -67,6 +67,13 @@ export class ScenarioUser {
     );
   }
 
+  /** Anything else that declares nothing of an ensemble otherwise. */
+  ask(verb: string, name: string, work: Work, ifRefused?: IfRefused): void {
+    this.#persist({ verb, subject: name, ifRefused }, work, (call) =>
+      this.#ledger?.adjust(name, call, (before) => before),
+    );
+  }
+
   /** Of the newest operation that still runs on that ensemble or host. */
   cancel(subject: string, ifRefused?: IfRefused): void {
     const request = { verb: "cancel", subject, ifRefused };
