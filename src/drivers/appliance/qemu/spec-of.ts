@@ -68,6 +68,8 @@ function bootOf(record: MachineRecord, at: MachineSurroundings): BootSpec {
     ...(machine === "microvm" ? ["pci=off", "reboot=t"] : []),
     ...(clock ? [`tsc_early_khz=${at.clockKhz}`, "tsc=reliable"] : []),
     ...(grows ? ["swiotlb=noforce"] : []),
+    // On a busy host an emulated timer is late enough for a kernel to take it for broken, and to panic.
+    ...(accel === "tcg" ? ["no_timer_check"] : []),
     ...(processorsOf(record) > plan.vm.vcpus ? [`maxcpus=${plan.vm.vcpus}`] : []),
   ];
   return {
