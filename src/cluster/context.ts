@@ -78,6 +78,8 @@ export class ClusterContext {
   /** The version of the desired state the host plans were made from. */
   planned = -1;
   #admitting: Promise<unknown> = Promise.resolve();
+  /** Put together from all records, so no more often than they change. */
+  #desired: { readonly version: number; readonly cloud: DesiredCloud } | undefined;
 
   constructor(parts: ClusterManagerParts, term: Term, pace: PaceKeeper, contentToken: string) {
     const { clock, log, messaging, store } = parts;
@@ -123,6 +125,12 @@ export class ClusterContext {
   }
 
   desired(): DesiredCloud {
+    const version = this.state.version();
+    if (this.#desired?.version !== version) this.#desired = { version, cloud: this.#putTogether() };
+    return this.#desired.cloud;
+  }
+
+  #putTogether(): DesiredCloud {
     return {
       ensembles: this.state.ensembles(),
       hosts: this.state.hosts(),

@@ -3,16 +3,22 @@ import type { Clock } from "#base/runtime.ts";
 import { bitsPerSecond } from "#base/units.ts";
 import type { BitsPerSecond, Millis } from "#base/units.ts";
 import type { HostRecord } from "#cluster/records.ts";
-import type { ApplianceReport, HostReport } from "#protocol/host-report.ts";
+import type { ApplianceReport, Heartbeat, HostReport } from "#protocol/host-report.ts";
+
+type Own<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 
 type Seen = {
-  report: HostReport;
+  /** A copy, which heartbeats bring up to date in place: one made anew each time would outlive many others. */
+  report: Own<HostReport>;
+  appliances: Own<ApplianceReport>[];
+  /** Which heartbeats refer to it by. */
+  mark: number;
   atMonotonic: Millis;
   atWall: Millis;
   /** The newest counters, and the rates between them and the ones read before. */
   counters: ReadonlyMap<string, { bytes: number; bps: BitsPerSecond }>;
-  /** The one before, which the use of processor time is told from when somebody asks. */
-  reportBefore: HostReport | undefined;
+  /** What the appliances had used when the host told before; NaN: it did not tell. */
+  cpuUsedBeforeMs: number[];
   atMonotonicBefore: Millis;
 };
 
@@ -30,6 +36,7 @@ export class HostsSeen {
   /** Until then they may live on what the manager before this one granted them. */
   #expectedUntil = 0;
   #listenedAt: Millis | undefined;
+  #marks = 0;
 
   /** `silenceMs`: how long a host may be silent at present. */
   constructor(clock: Clock, silenceMs: () => Millis) {
@@ -37,28 +44,57 @@ export class HostsSeen {
     this.#silenceMs = silenceMs;
   }
 
-  /** Takes a report in: what changed for appliances, and whether it tells anything but newer measurements. */
-  take(report: HostReport): { changes: ApplianceChange[]; news: boolean } {
+  /**
+   * Takes a report in: what changed for appliances, whether it tells anything but newer measurements, and the number by
+   * which heartbeats may refer to it.
+   */
+  take(report: HostReport): { changes: ApplianceChange[]; news: boolean; mark: number } {
     const seen = this.#seen.get(report.host);
-    const previous = seen?.report;
-    const before = previous?.appliances ?? [];
+    const before = seen?.report.appliances ?? [];
     const isAligned = sameIds(before, report.appliances);
     const changes = changesSince(before, report.appliances, isAligned);
     if (!isAligned) this.#index(report.host, before, report.appliances);
-    const [atMonotonic, atWall] = [this.#clock.monotonic(), this.#clock.now()];
-    if (seen === undefined || previous === undefined) {
-      const counters = rates(undefined, undefined, report);
-      const none = { reportBefore: undefined, atMonotonicBefore: atMonotonic };
-      this.#seen.set(report.host, { report, atMonotonic, atWall, counters, ...none });
-      return { changes, news: true };
+    const news = seen === undefined || changes.length > 0 || !isAligned || !sameWorld(seen.report, report);
+    const usedBeforeMs = new Map(before.map((one) => [one.id, one.cpuUsedMs]));
+    const atMonotonic = this.#clock.monotonic();
+    const appliances = report.appliances.map((one) => ({ ...one }));
+    this.#marks += 1;
+    const isReadAnew = seen?.report.pairsReadAt !== report.pairsReadAt;
+    this.#seen.set(report.host, {
+      report: { ...report, appliances },
+      appliances,
+      mark: this.#marks,
+      atMonotonic,
+      atWall: this.#clock.now(),
+      counters: seen === undefined || isReadAnew ? rates(seen, report) : seen.counters,
+      cpuUsedBeforeMs: appliances.map(({ id }) => usedBeforeMs.get(id) ?? Number.NaN),
+      atMonotonicBefore: seen?.atMonotonic ?? atMonotonic,
+    });
+    return { changes, news, mark: this.#marks };
+  }
+
+  /** What the report with that number told goes on, but for measurements; the report, unless another one is here. */
+  takeHeartbeat(heartbeat: Heartbeat): HostReport | undefined {
+    const seen = this.#seen.get(heartbeat.host);
+    if (seen?.mark !== heartbeat.mark.number) return undefined;
+    const { report, appliances, cpuUsedBeforeMs } = seen;
+    const { cpuUsedMs, memoryBytes, pairs, pairsReadAt } = heartbeat;
+    if (cpuUsedMs.length !== appliances.length || memoryBytes.length !== appliances.length) return undefined;
+    for (let at = 0; at < appliances.length; at += 1) {
+      const one = appliances[at]!;
+      cpuUsedBeforeMs[at] = one.cpuUsedMs;
+      one.cpuUsedMs = cpuUsedMs[at]!;
+      one.memoryBytes = memoryBytes[at]!;
     }
-    if (previous.pairsReadAt !== report.pairsReadAt) seen.counters = rates(seen.counters, previous, report);
-    seen.reportBefore = previous;
+    if (report.pairsReadAt !== pairsReadAt) seen.counters = rates(seen, heartbeat);
+    report.pairs = pairs;
+    report.pairsReadAt = pairsReadAt;
+    report.usage = heartbeat.usage;
+    report.at = heartbeat.at;
     seen.atMonotonicBefore = seen.atMonotonic;
-    seen.report = report;
-    seen.atMonotonic = atMonotonic;
-    seen.atWall = atWall;
-    return { changes, news: changes.length > 0 || !isAligned || !sameWorld(previous, report) };
+    seen.atMonotonic = this.#clock.monotonic();
+    seen.atWall = this.#clock.now();
+    return report;
   }
 
   #index(host: HostId, before: readonly ApplianceReport[], after: readonly ApplianceReport[]): void {
@@ -164,11 +200,12 @@ export class HostsSeen {
 
   cpuMilli(host: HostId, appliance: string): number {
     const seen = this.#seen.get(host);
-    const now = seen?.report.appliances.find((one) => one.id === appliance);
-    const before = seen?.reportBefore?.appliances.find((one) => one.id === appliance);
-    const elapsedMs = (seen?.atMonotonic ?? 0) - (seen?.atMonotonicBefore ?? 0);
-    if (now === undefined || before === undefined || elapsedMs <= 0) return 0;
-    return Math.max(0, Math.round(((now.cpuUsedMs - before.cpuUsedMs) / elapsedMs) * 1000));
+    if (seen === undefined) return 0;
+    const at = seen.appliances.findIndex((one) => one.id === appliance);
+    const usedMs = (seen.appliances[at]?.cpuUsedMs ?? Number.NaN) - (seen.cpuUsedBeforeMs[at] ?? Number.NaN);
+    const elapsedMs = seen.atMonotonic - seen.atMonotonicBefore;
+    if (Number.isNaN(usedMs) || elapsedMs <= 0) return 0;
+    return Math.max(0, Math.round((usedMs / elapsedMs) * 1000));
   }
 }
 
@@ -262,15 +299,17 @@ function interfaceSums(counters: Seen["counters"]): ReadonlyMap<string, Interfac
 
 const pairKey = (from: MacAddress, to: MacAddress): string => `${from} ${to}`;
 
+const noCounters: Seen["counters"] = new Map();
+
 function rates(
-  countersBefore: Seen["counters"] | undefined,
-  previous: HostReport | undefined,
-  report: HostReport,
+  seen: Pick<Seen, "counters" | "report"> | undefined,
+  { pairs, pairsReadAt }: Pick<HostReport, "pairs" | "pairsReadAt">,
 ): Seen["counters"] {
-  const elapsedMs = previous === undefined ? 0 : report.pairsReadAt - previous.pairsReadAt;
+  if (pairs.length === 0) return noCounters;
+  const elapsedMs = seen === undefined ? 0 : pairsReadAt - seen.report.pairsReadAt;
   return new Map(
-    report.pairs.map((pair) => {
-      const before = countersBefore?.get(pairKey(pair.fromMac, pair.toMac));
+    pairs.map((pair) => {
+      const before = seen?.counters.get(pairKey(pair.fromMac, pair.toMac));
       const bps = elapsedMs <= 0 ? 0 : ((pair.bytes - (before?.bytes ?? 0)) * 8000) / elapsedMs;
       return [pairKey(pair.fromMac, pair.toMac), { bytes: pair.bytes, bps: bitsPerSecond(Math.max(0, bps)) }];
     }),

@@ -16,8 +16,9 @@ import type { Ensemble } from "#model/ensemble.ts";
 import { sampleAppliance, sampleEnsemble } from "#model/sample.ts";
 import { solveMapping } from "#planner/mapper.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
-import type { HostReport } from "#protocol/host-report.ts";
+import type { Heartbeat, HostReport } from "#protocol/host-report.ts";
 import { clusterAddress, hostAddress, topics } from "#protocol/topics.ts";
+import type { ReportReceipt } from "#protocol/topics.ts";
 
 const never = new AbortController().signal;
 const settle = async (): Promise<void> => {
@@ -65,7 +66,7 @@ class Desk {
     await settle();
   }
 
-  async tell(id: HostId, fields: Partial<HostReport>): Promise<void> {
+  async tell(id: HostId, fields: Partial<HostReport>): Promise<ReportReceipt> {
     const record = sampleHosts().get(id) ?? assert.fail(id);
     const { id: host, ...identity } = record;
     const newest = this.plans.get(id)?.at(-1);
@@ -84,7 +85,15 @@ class Desk {
       problems: [],
       ...fields,
     };
-    await this.#ends.get(id)?.request(clusterAddress, topics.report, report, never);
+    return (await this.#ends.get(id)?.request(clusterAddress, topics.report, report, never)) as ReportReceipt;
+  }
+
+  async beat(host: HostId, mark: Heartbeat["mark"]): Promise<ReportReceipt> {
+    const measured = { cpuUsedMs: [], memoryBytes: [], pairs: [], pairsReadAt: millis(0) };
+    const usage = { cpuMilli: milliCpu(0), memoryBytes: bytes(0) };
+    const heartbeat: Heartbeat = { host, mark, at: this.clock.now(), usage, ...measured };
+    const end = this.#ends.get(host);
+    return (await end?.request(clusterAddress, topics.heartbeat, heartbeat, never)) as ReportReceipt;
   }
 
   async vnis(): Promise<Map<string, number[]>> {
@@ -174,6 +183,35 @@ describe("a cluster manager", () => {
     const status = (await desk.manager.hosts(never)).find((one) => one.id === host);
     assert.deepEqual(status?.labels, { disk: "ssd" });
     assert.equal((await desk.manager.up(onNetwork("shop", "lan"), never)).state, "running");
+    desk.stop();
+  });
+
+  it("grants a lease for a heartbeat only if it has the report that it refers to", async () => {
+    const desk = new Desk();
+    await desk.start();
+    const host = [...sampleHosts().keys()][0] as HostId;
+    const stateNow = async () => (await desk.manager.hosts(never)).find(({ id }) => id === host)?.state;
+    const older = (await desk.tell(host, {})).mark ?? assert.fail("not marked");
+    const { mark = assert.fail("not marked") } = await desk.tell(host, {});
+    // A silent manager grants no lease, and this one has slept with its hosts.
+    const pass = async (): Promise<void> => {
+      for (let waited = 0; waited < limits.hostSilenceMsMax; waited += limits.heartbeatMs / 5) {
+        desk.clock.advance(millis(limits.heartbeatMs / 5));
+        await settle();
+      }
+    };
+    await pass();
+    assert.equal(await stateNow(), "lost");
+    const stale = [older, { ...mark, epoch: mark.epoch + 1 }, { ...mark, number: mark.number + 100 }];
+    for (const one of stale) {
+      const { leaseMs, mark: known } = await desk.beat(host, one);
+      assert.deepEqual([leaseMs, known], [0, undefined]);
+      assert.equal(await stateNow(), "lost");
+    }
+    const receipt = await desk.beat(host, mark);
+    assert.ok(receipt.leaseMs > 0);
+    assert.deepEqual(receipt.mark, mark);
+    assert.notEqual(await stateNow(), "lost");
     desk.stop();
   });
 

@@ -28,7 +28,7 @@ import {
   uploadPart,
 } from "#cluster/image-requests.ts";
 import { hostPlanBodies } from "#cluster/host-plans.ts";
-import { tellsOf } from "#cluster/hosts-seen.ts";
+import { Hearing } from "#cluster/hearing.ts";
 import { withLastWords } from "#cluster/last-words.ts";
 import { isBoundByLease } from "#cluster/leaving.ts";
 import { cordonHost, drainHost, forgetHost, uncordonHost } from "#cluster/maintenance.ts";
@@ -58,21 +58,14 @@ import { unguardedPairs } from "#cluster/tunnels.ts";
 import { ensembleView, hostViews } from "#cluster/views.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { ImageSpec } from "#model/image.ts";
-import type { HostReport, Measurements } from "#protocol/host-report.ts";
+import type { Heartbeat, HostReport, Measurements } from "#protocol/host-report.ts";
 import type { ImageStatus } from "#protocol/http/image.ts";
 import type { Checkpoints } from "#protocol/http/checkpoint.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
 import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
 import { consoleRooms, hostAddress, topics } from "#protocol/topics.ts";
-import type {
-  CollectResult,
-  ReportReceipt,
-  SecretBody,
-  SecretResult,
-  UploadBody,
-  UploadResult,
-} from "#protocol/topics.ts";
+import type { CollectResult, SecretBody, SecretResult, UploadBody, UploadResult } from "#protocol/topics.ts";
 
 export type { ClusterManagerParts } from "#cluster/context.ts";
 
@@ -80,6 +73,7 @@ export type { ClusterManagerParts } from "#cluster/context.ts";
 type Charge = {
   readonly context: ClusterContext;
   readonly changes: Changes;
+  readonly hearing: Hearing;
   readonly hosts: HostReconciler;
   readonly tunnels: TunnelReconciler;
   readonly recovery: RecoveryReconciler;
@@ -130,13 +124,17 @@ export class ClusterManager implements ClusterService {
     await pace.follow(context.state.hosts().size, signal);
     context.seen.expect(context.state.hosts().keys(), pace.inherited().silenceMs);
     const changes = new Changes(context, signal);
-    this.#charge = {
-      context,
-      changes,
+    const listeners = {
       jobs: new JobReconciler(context, changes),
       images: new ImageReconciler(context),
       checkpoints: new CheckpointReconciler(context),
       hosts: new HostReconciler(context),
+    };
+    this.#charge = {
+      context,
+      changes,
+      ...listeners,
+      hearing: new Hearing(context, listeners, signal),
       tunnels: new TunnelReconciler(context),
       recovery: new RecoveryReconciler(context),
       links: new LinkReconciler(context),
@@ -144,7 +142,10 @@ export class ClusterManager implements ClusterService {
       strategies: new StrategyReconciler(context),
     };
     this.#life = signal;
-    messaging.answer(topics.report, ({ body }) => Promise.resolve(this.#hear(body as HostReport)));
+    messaging.answer(topics.report, async ({ body }) => this.#inCharge().hearing.report(body as HostReport));
+    messaging.answer(topics.heartbeat, async ({ body }) =>
+      this.#inCharge().hearing.heartbeat(body as Heartbeat),
+    );
     messaging.answer(topics.measurements, ({ body }) => {
       this.#inCharge().strategies.hear(body as Measurements);
       return Promise.resolve({});
@@ -267,34 +268,6 @@ export class ClusterManager implements ClusterService {
       await operations.observe(record, progress, signal);
     }
     if (!context.isPlanned()) context.wake.now();
-  }
-
-  #hear(report: HostReport): ReportReceipt {
-    const { context, hosts, jobs, images, checkpoints } = this.#inCharge();
-    const { seen, events, dispatcher, state, leases, term, pace } = context;
-    const wasFresh = seen.isFresh(report.host);
-    const { changes, news } = seen.take(report);
-    dispatcher.heard(report, this.#life);
-    this.#inCharge();
-    if (!wasFresh) {
-      events.append("host.ready", `host/${report.host}`, `${report.host} in ${report.site} reports`);
-      context.wakeRecovery.now();
-    }
-    for (const { after } of changes) {
-      const why = after.message === undefined ? "" : `: ${after.message}`;
-      events.append(`appliance.${after.state}`, after.id, `${after.state} on ${report.host}${why}`);
-    }
-    const isOnRecord = tellsOf(report, state.hosts().get(report.host));
-    if (!isOnRecord) hosts.changed(report.host);
-    const jobNews = jobs.hear(report);
-    const imageNews = images.hear(report);
-    const checkpointNews = checkpoints.hear(report);
-    if (news || jobNews || imageNews || checkpointNews || !wasFresh || !isOnRecord) context.wake.now();
-    return {
-      epoch: term.epoch,
-      leaseMs: leases.grant(report.host),
-      heartbeatMs: pace.current().heartbeatMs,
-    };
   }
 
   async up(ensemble: Ensemble, signal: AbortSignal): Promise<Operation> {

@@ -60,6 +60,7 @@ export class ClusterState {
     for (const entry of found) this.#remember(entry.key, entry.value, entry.revision);
     this.#inDoubt = false;
     this.#loads += 1;
+    this.#version += 1;
   }
 
   /** Counts how often all was read from the store: what was decided on before the last time has to be decided again. */

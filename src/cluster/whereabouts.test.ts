@@ -58,6 +58,19 @@ describe("Whereabouts", () => {
     whereabouts.replace("shop", free, bound);
     assert.deepEqual(whereabouts.unleased(), []);
   });
+
+  it("know who has a machine on disk, or one that goes on from a checkpoint", () => {
+    const whereabouts = new Whereabouts();
+    const plain = recordOf("shop", "a1", "a2");
+    const parked = { ...plain, parked: {} };
+    const restored = { ...plain, restores: {} };
+    for (const record of [parked, restored]) {
+      whereabouts.replace("shop", plain, record);
+      assert.deepEqual(whereabouts.machinesKept(), [record]);
+    }
+    whereabouts.replace("shop", restored, plain);
+    assert.deepEqual(whereabouts.machinesKept(), []);
+  });
 });
 
 describe("hostsOf()", () => {

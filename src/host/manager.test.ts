@@ -10,7 +10,7 @@ import { noSegments } from "#drivers/network/none.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { HostManager } from "#host/manager.ts";
 import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
-import type { HostReport } from "#protocol/host-report.ts";
+import type { Heartbeat, HostReport, ReportMark } from "#protocol/host-report.ts";
 import { clusterAddress, hostAddress, topics } from "#protocol/topics.ts";
 import type { PlanReceipt, ReportReceipt } from "#protocol/topics.ts";
 
@@ -50,6 +50,7 @@ class Desk {
   readonly machine = fakeMachine();
   readonly cluster = this.bus.connect(clusterAddress);
   readonly reports: HostReport[] = [];
+  readonly heartbeats: Heartbeat[] = [];
   readonly appliances = new FakeApplianceDriver(this.clock, this.machine);
   readonly #life = new AbortController();
   kept: HostPlan | undefined;
@@ -58,16 +59,23 @@ class Desk {
   };
   /** Leases are granted for this long. */
   leaseMs = limits.leaseMs;
+  /** What the cluster manager says that it has; undefined: nothing. */
+  mark: ReportMark | undefined;
   answer = (): Promise<ReportReceipt> =>
     Promise.resolve({
       epoch: this.kept?.epoch ?? 0,
       leaseMs: this.leaseMs,
       heartbeatMs: limits.heartbeatMs,
+      ...(this.mark === undefined ? {} : { mark: this.mark }),
     });
 
   async start(): Promise<void> {
     this.cluster.answer(topics.report, ({ body }) => {
       this.reports.push(body as HostReport);
+      return this.answer();
+    });
+    this.cluster.answer(topics.heartbeat, ({ body }) => {
+      this.heartbeats.push(body as Heartbeat);
       return this.answer();
     });
     const manager = new HostManager({
@@ -181,6 +189,54 @@ describe("HostManager", () => {
     await desk.pass(millis(limits.heartbeatMs * limits.reportAnswerShareMax));
     await desk.pass(limits.heartbeatMs);
     assert.ok(desk.reports.length > before);
+  });
+
+  it("sends no more than a heartbeat while the cluster manager has all it would tell", async () => {
+    desk.kept = plan(1, 1, appliance);
+    desk.mark = { epoch: 1, number: 7 };
+    await desk.start();
+    const told = desk.reports.length;
+    desk.heartbeats.length = 0;
+    assert.deepEqual(
+      desk.last.appliances.map(({ state }) => state),
+      ["running"],
+    );
+    await desk.pass(limits.heartbeatMs);
+    assert.deepEqual([desk.reports.length, desk.heartbeats.length], [told, 1]);
+    const [heartbeat] = desk.heartbeats;
+    assert.deepEqual([heartbeat?.mark, heartbeat?.cpuUsedMs.length], [{ epoch: 1, number: 7 }, 1]);
+    await desk.give(plan(1, 2, { ...appliance, suspended: true }));
+    await desk.settle();
+    assert.equal(desk.last.appliances[0]?.state, "suspended", "what changes is told in full");
+  });
+
+  it("tells all of it at once when the cluster manager does not know what a heartbeat refers to", async () => {
+    desk.kept = plan(1, 1, appliance);
+    desk.mark = { epoch: 1, number: 7 };
+    await desk.start();
+    const told = desk.reports.length;
+    desk.heartbeats.length = 0;
+    desk.mark = undefined;
+    await desk.pass(limits.heartbeatMs);
+    assert.deepEqual([desk.heartbeats.length, desk.reports.length], [1, told + 1]);
+    await desk.pass(limits.heartbeatMs);
+    assert.deepEqual([desk.heartbeats.length, desk.reports.length], [1, told + 2]);
+  });
+
+  it("tells all of it again after a heartbeat that nobody answered", async () => {
+    desk.kept = plan(1, 1, appliance);
+    desk.mark = { epoch: 1, number: 7 };
+    await desk.start();
+    const { answer } = desk;
+    const told = desk.reports.length;
+    desk.heartbeats.length = 0;
+    desk.answer = () => new Promise(() => {});
+    await desk.pass(limits.heartbeatMs);
+    assert.deepEqual([desk.heartbeats.length, desk.reports.length], [1, told]);
+    desk.answer = answer;
+    await desk.pass(millis(limits.heartbeatMs * limits.reportAnswerShareMax));
+    await desk.pass(limits.heartbeatMs);
+    assert.deepEqual([desk.heartbeats.length, desk.reports.length], [1, told + 1]);
   });
 
   it("takes from one and gives to another at once, or not at all, and tells why not", async () => {

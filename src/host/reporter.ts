@@ -10,14 +10,18 @@ import type { ApplianceDriver, ApplianceObservation } from "#drivers/appliance/p
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import type { MachineMeter } from "#drivers/usage/port.ts";
+import { Told } from "#host/told.ts";
+import type { Standing } from "#host/told.ts";
 import type {
   ApplianceReport,
+  Heartbeat,
   HostCapacity,
   HostProblem,
   HostReport,
   HostUsage,
   JobReport,
   PairCounter,
+  ReportMark,
 } from "#protocol/host-report.ts";
 import { clusterAddress, topics } from "#protocol/topics.ts";
 import type { ReportReceipt } from "#protocol/topics.ts";
@@ -52,7 +56,10 @@ type ReporterParts = {
   readonly holds: () => Pick<HostReport, "blobPort" | "blobs" | "transfers" | "imports">;
 };
 
-/** Sends the host report: at every heartbeat, and at once when something worth knowing happened. */
+/**
+ * Sends the host report: at every heartbeat, and at once when something worth knowing happened. A heartbeat is enough
+ * while the cluster manager is known to have a report that still holds.
+ */
 export class Reporter {
   readonly #parts: ReporterParts;
   readonly #wake: Wake;
@@ -68,6 +75,9 @@ export class Reporter {
   #countersAt = millis(0 - limits.countersPeriodMs);
   #cpu: { at: Millis; usedMs: number } | undefined;
   #usage: HostUsage = { cpuMilli: milliCpu(0), memoryBytes: bytes(0) };
+  /** What the cluster manager has of this host, if it is known to. */
+  #known: { readonly mark: ReportMark; readonly told: Told } | undefined;
+  #able: { readonly of: unknown; readonly told: readonly string[] } = { of: undefined, told: [] };
 
   constructor(parts: ReporterParts) {
     this.#parts = parts;
@@ -108,17 +118,23 @@ export class Reporter {
   }
 
   async #send(signal: AbortSignal): Promise<void> {
-    const { messaging, clock, log } = this.#parts;
+    const { clock, log, appliances, tunnels } = this.#parts;
     try {
-      const report = await this.#report(signal);
+      await this.#count(signal);
+      const tunnelPublicKey = await tunnels?.publicKey(signal);
+      // From here on one moment: what is observed belongs to the revisions told with it.
+      const observed = appliances.observe();
+      this.#measure(observed);
+      const standing = this.#standing(tunnelPublicKey);
       const sentAt = clock.monotonic();
-      // A report or its answer may get lost: then a newer one follows.
-      const receipt = await this.#deadline.run(
-        millis(this.#heartbeatMs * limits.reportAnswerShareMax),
-        (deadline) => messaging.request(clusterAddress, topics.report, report, deadline),
-        signal,
-      );
-      this.#obey(receipt as ReportReceipt, sentAt);
+      const known = this.#known;
+      // Should this or its answer get lost, all is told again.
+      this.#known = undefined;
+      const receipt =
+        known?.told.holds(standing, observed) === true
+          ? await this.#tellAgain(known.told, this.#heartbeat(known.mark, observed), signal)
+          : await this.#tell(this.#report(standing, observed), standing, signal);
+      this.#obey(receipt, sentAt);
       if (!this.#reached) log.info("The cluster manager is back");
       this.#reached = true;
     } catch (cause) {
@@ -126,6 +142,30 @@ export class Reporter {
       if (this.#reached) log.warn(`Cannot report to the cluster manager: ${messageOf(cause)}`);
       this.#reached = false;
     }
+  }
+
+  async #tell(report: HostReport, standing: Standing, signal: AbortSignal): Promise<ReportReceipt> {
+    const told = new Told(standing, report.appliances);
+    const receipt = await this.#ask(topics.report, report, signal);
+    if (receipt.mark !== undefined) this.#known = { mark: receipt.mark, told };
+    return receipt;
+  }
+
+  async #tellAgain(told: Told, heartbeat: Heartbeat, signal: AbortSignal): Promise<ReportReceipt> {
+    const receipt = await this.#ask(topics.heartbeat, heartbeat, signal);
+    if (receipt.mark === undefined) this.soon();
+    else this.#known = { mark: receipt.mark, told };
+    return receipt;
+  }
+
+  /** A report or its answer may get lost: then a newer one follows. */
+  #ask(topic: string, body: HostReport | Heartbeat, signal: AbortSignal): Promise<ReportReceipt> {
+    return this.#deadline.run(
+      millis(this.#heartbeatMs * limits.reportAnswerShareMax),
+      (deadline) =>
+        this.#parts.messaging.request(clusterAddress, topic, body, deadline) as Promise<ReportReceipt>,
+      signal,
+    );
   }
 
   /** The lease counts from before the manager could know of the report, so it ends here first. */
@@ -140,41 +180,67 @@ export class Reporter {
     if (wasOver) this.#parts.onLeaseBack();
   }
 
-  async #report(signal: AbortSignal): Promise<HostReport> {
-    const { identity, clock, appliances, tunnels } = this.#parts;
-    await this.#count(signal);
-    const tunnelPublicKey = await tunnels?.publicKey(signal);
-    // From here on one moment: what is observed belongs to the revisions told with it.
-    const observed = appliances.observe();
-    this.#measure(observed);
-    const { host, site, role, address, siteSubnet, outsideAddress, capacity, labels } = identity;
-    const report: { -readonly [Key in keyof HostReport]: HostReport[Key] } = {
+  #standing(tunnelPublicKey: string | undefined): Standing {
+    const { tunnels, jobs } = this.#parts;
+    const standing: { -readonly [Key in keyof Standing]: Standing[Key] } = {
+      capabilities: this.#capabilities(),
+      epoch: this.#epoch,
+      acceptedRevision: this.#acceptedRevision,
+      convergedRevision: this.#converged.epoch === this.#epoch ? this.#converged.revision : 0,
+      tunnels: tunnels?.observe() ?? [],
+      problems: this.#problems,
+    };
+    const attempts = jobs();
+    if (attempts.length > 0) standing.jobs = attempts;
+    Object.assign(standing, this.#parts.checkpoints());
+    Object.assign(standing, this.#parts.holds());
+    if (tunnelPublicKey !== undefined) standing.tunnelPublicKey = tunnelPublicKey;
+    return standing;
+  }
+
+  #capabilities(): readonly string[] {
+    const { kinds, capabilities } = this.#parts.appliances;
+    if (this.#able.of !== capabilities) {
+      this.#able = {
+        of: capabilities,
+        told: [...kinds.map((kind) => `appliance:${kind}`), ...capabilities],
+      };
+    }
+    return this.#able.told;
+  }
+
+  #report(standing: Standing, observed: readonly ApplianceObservation[]): HostReport {
+    const { host, site, role, address, siteSubnet, outsideAddress, capacity, labels } = this.#parts.identity;
+    const outside = outsideAddress === undefined ? {} : { outsideAddress };
+    return {
       host,
       site,
       role,
       address,
       siteSubnet,
+      ...outside,
       capacity,
       labels,
-      at: clock.now(),
-      capabilities: [...appliances.kinds.map((kind) => `appliance:${kind}`), ...appliances.capabilities],
-      epoch: this.#epoch,
-      acceptedRevision: this.#acceptedRevision,
-      convergedRevision: this.#converged.epoch === this.#epoch ? this.#converged.revision : 0,
+      at: this.#parts.clock.now(),
+      ...standing,
       appliances: observed.map(applianceReport),
       pairs: this.#counters,
       pairsReadAt: this.#countersAt,
-      tunnels: tunnels?.observe() ?? [],
       usage: this.#usage,
-      problems: this.#problems,
     };
-    const jobs = this.#parts.jobs();
-    if (jobs.length > 0) report.jobs = jobs;
-    Object.assign(report, this.#parts.checkpoints());
-    Object.assign(report, this.#parts.holds());
-    if (outsideAddress !== undefined) report.outsideAddress = outsideAddress;
-    if (tunnelPublicKey !== undefined) report.tunnelPublicKey = tunnelPublicKey;
-    return report;
+  }
+
+  #heartbeat(mark: ReportMark, observed: readonly ApplianceObservation[]): Heartbeat {
+    return {
+      host: this.#parts.identity.host,
+      mark,
+      at: this.#parts.clock.now(),
+      cpuUsedMs: observed.map((one) => one.cpuUsedMs),
+      memoryBytes: observed.map((one) => one.memoryBytes),
+      usage: this.#usage,
+      pairs: this.#counters,
+      pairsReadAt: this.#countersAt,
+    };
   }
 
   async #count(signal: AbortSignal): Promise<void> {
@@ -210,7 +276,7 @@ export class Reporter {
 const textOf = (problems: readonly HostProblem[]): string =>
   problems.map((problem) => problem.message).join("\n");
 
-/** Made for every appliance at every heartbeat: objects spread for what is absent would be most of the work. */
+/** Objects spread for what is absent would be most of the work. */
 function applianceReport(one: ApplianceObservation): ApplianceReport {
   const { id, generation, state, restarts, cpuUsedMs, memoryBytes } = one;
   const report: { -readonly [Key in keyof ApplianceReport]: ApplianceReport[Key] } = {

@@ -13,7 +13,7 @@ import type { Enforcement } from "#model/ensemble.ts";
 import type { Digest, Image } from "#model/image.ts";
 import type { JobState } from "#model/job.ts";
 
-/** Observed state of one host, sent after every converge and at least once per heartbeat. */
+/** Observed state of one host, sent after every converge, and at every heartbeat unless a Heartbeat says as much. */
 export type HostReport = {
   readonly host: HostId;
   readonly site: SiteName;
@@ -54,6 +54,22 @@ export type HostReport = {
   readonly checkpointRequests?: readonly CheckpointRequestReport[];
   /** What keeps it from its plan; empty when it matches. */
   readonly problems: readonly HostProblem[];
+};
+
+/** What a cluster manager calls a report that it has: no two of one epoch have the same number. */
+export type ReportMark = { readonly epoch: number; readonly number: number };
+
+/** Sent instead of a report, while all holds that the report with that mark told but what is measured anew each time. */
+export type Heartbeat = {
+  readonly host: HostId;
+  readonly mark: ReportMark;
+  readonly at: Millis;
+  /** Of the report's appliances, in its order. */
+  readonly cpuUsedMs: readonly Millis[];
+  readonly memoryBytes: readonly Bytes[];
+  readonly usage: HostUsage;
+  readonly pairs: readonly PairCounter[];
+  readonly pairsReadAt: Millis;
 };
 
 /** held: it is paused, and waits for the others of its group. */
@@ -113,6 +129,16 @@ export type VmReport = {
   readonly stages: readonly { readonly stage: string; readonly tookMs: Millis }[];
   readonly guest?: GuestUsage;
   readonly move?: MoveReport;
+  /** It could not go on from that one yet. */
+  readonly refused?: RestoreRefusal;
+};
+
+/** `final`: it is tried on, but others may be tried instead. */
+export type RestoreRefusal = {
+  readonly checkpoint: string;
+  readonly why: string;
+  readonly times: number;
+  readonly final?: true;
 };
 
 /** What a guest does, sampled; bytes are counted since its QEMU started. */

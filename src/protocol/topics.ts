@@ -1,6 +1,7 @@
 import type { ApplianceId } from "#base/ids.ts";
 import type { Millis } from "#base/units.ts";
 import type { BlobRef, ImageSpec } from "#model/image.ts";
+import type { ReportMark } from "#protocol/host-report.ts";
 
 /** Addresses and topics on the bus between the managers, and the bodies that are not a host plan or host report. */
 export const clusterAddress = "cluster";
@@ -11,6 +12,8 @@ export const topics = {
   plan: "plan",
   /** host → cluster: HostReport; answered with ReportReceipt. */
   report: "report",
+  /** host → cluster: Heartbeat; answered with ReportReceipt. */
+  heartbeat: "heartbeat",
   /** host → cluster: Measurements; answered with nothing worth reading. */
   measurements: "measurements",
   /** cluster → host: ExecBody; output goes to the room, then the answer is ExecResult. */
@@ -47,6 +50,8 @@ export type ReportReceipt = {
   readonly leaseMs: Millis;
   /** When to report next, unless something happens. */
   readonly heartbeatMs: Millis;
+  /** The report that heartbeats may now refer to; absent: all is to be told, at once if this answers a heartbeat. */
+  readonly mark?: ReportMark;
 };
 
 export type ExecBody = {

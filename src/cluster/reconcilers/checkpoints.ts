@@ -75,7 +75,8 @@ export class CheckpointReconciler {
     // In one write with what was told: the machine is on disk from the moment its checkpoint is known.
     const told: RestoreNews[] = [];
     const isThere = (host: HostId): boolean => seen.isThere(host);
-    const parked = state.ensembles().flatMap((before) => {
+    const machines = state.whereabouts().machinesKept();
+    const parked = machines.flatMap((before) => {
       const { record, news: refused } = nextRestores(nextParked(before, { ...world, known }), {
         ...world,
         known,
