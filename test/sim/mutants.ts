@@ -36,7 +36,97 @@ const moving = {
   faults: [0, 8],
 } as const satisfies Partial<SwarmProfile>;
 
+/** Machines with checkpoints, some of them suspended to disk, on hosts that mostly live. */
+const saving = {
+  machines: 1,
+  saves: 0.6,
+  migrations: 0,
+  adaptations: 0,
+  steps: [5, 10],
+  faults: [0, 4],
+} as const satisfies Partial<SwarmProfile>;
+/** Copies that do not arrive. */
+const cutOff = {
+  ...saving,
+  saves: 0,
+  kinds: ["cut", "power-loss", "full-disk", "crash"],
+  kindShare: [0.6, 1],
+  faults: [5, 10],
+} as const satisfies Partial<SwarmProfile>;
+
 export const mutants: readonly Mutant[] = [
+  {
+    name: "a host that has come back gets appliances before it is clean",
+    breaks: "never-goes-back",
+    file: "src/cluster/admission.ts",
+    was: 'return fenced ? "unclean" : undefined;',
+    becomes: "return fenced && !fenced ? undefined : undefined;",
+    profile: { ...silence, machines: 0.9, steps: [6, 12] },
+  },
+  {
+    name: "a full checkpoint takes the place of others where it is not",
+    breaks: "checkpoints-kept",
+    file: "src/drivers/checkpoint/folding.ts",
+    was: "const copies = one.copies.filter((host) => saved.copies.includes(host));",
+    becomes: "const copies = one.copies;",
+    profile: cutOff,
+  },
+  {
+    name: "a host that has none of a chain is sent only what is new",
+    breaks: "checkpoints-kept",
+    file: "src/drivers/checkpoint/host-copies.ts",
+    was: "of blobsOfAll(chain)) {",
+    becomes: "of blobsOfAll(chain.slice(0, 1))) {",
+    profile: cutOff,
+  },
+  {
+    name: "hosts remove parts of checkpoints that others count on",
+    breaks: "checkpoints-kept",
+    file: "src/host/needed-content.ts",
+    was: "...(plan.blobs?.keep ?? [])",
+    becomes: "",
+    profile: { ...saving, kinds: [] },
+  },
+  {
+    name: "a machine goes on before the others of its group stand still",
+    breaks: "checkpoints-kept",
+    file: "src/host/checkpoint-group.ts",
+    was: "if (allHere && (isWhole === true || goOn === true)) this.#over.resolve(group);",
+    becomes: "if (allHere || isWhole === true || goOn === true) this.#over.resolve(group);",
+    profile: { ...saving, kinds: [], saves: 0.8, steps: [8, 16] },
+  },
+  {
+    name: "a machine goes on after the checkpoint that it is suspended to",
+    breaks: "parked-kept",
+    file: "src/cluster/checkpoints.ts",
+    was: "...(stays === undefined ? {} : { stays }),",
+    becomes: "",
+    profile: { ...saving, kinds: [] },
+  },
+  {
+    name: "a machine on disk leaves its checkpoints behind with its host",
+    breaks: "parked-kept",
+    file: "src/cluster/reconcilers/checkpoints.ts",
+    was: 'return record?.state !== "present" || !appliancesOf(record.ensemble).some((one) => one.id === id);',
+    becomes: 'return record?.state !== "present" || record.placements[id] === undefined;',
+    profile: { ...saving, kinds: [] },
+  },
+  {
+    name: "a checkpoint gets one copy fewer than its policy wants",
+    breaks: "converged",
+    file: "src/drivers/checkpoint/host-copies.ts",
+    was: "await Promise.all(Array.from({ length: copies }, work));",
+    becomes: "await Promise.all(Array.from({ length: copies - 1 }, work));",
+    profile: { ...saving, kinds: [], steps: [2, 5] },
+  },
+  {
+    name: "hosts keep records of checkpoints of machines that are gone",
+    breaks: "nothing-leaked",
+    file: "src/host/checkpoints.ts",
+    was: "if (here.has(id) || this.#plans.has(id)) continue;",
+    becomes: "if (here.has(id) || this.#plans.has(id) || known.length > 0) continue;",
+    profile: { ...saving, kinds: [], steps: [2, 5] },
+  },
   {
     name: "a machine goes on where it moves to as soon as it has begun to be sent",
     breaks: "runs-once",
