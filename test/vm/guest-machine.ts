@@ -36,6 +36,8 @@ export type GuestOptions = {
   readonly mac: string;
   /** On a network of its own, 10.9.0.0/24. */
   readonly address: string;
+  /** For its kernel, beside its own. */
+  readonly words?: string;
 };
 
 /** A guest in a bare QEMU without the driver: what is tested is the guest. */
@@ -83,7 +85,7 @@ export class GuestMachine implements AsyncDisposable {
       "-initrd",
       file(boot.initrd?.digest),
       "-append",
-      `${boot.commandLine}${tsc}`,
+      `${boot.commandLine}${tsc} ${options.words ?? ""}`,
       "-device",
       `virtio-serial-${bus}`,
       "-device",
