@@ -133,3 +133,12 @@ test("who has a copy keeps all its chain, and knows the others who do", () => {
   assert.deepEqual(content.get(h1)?.peers, [h3]);
   assert.equal(content.get(h2), undefined);
 });
+
+test("nextOfRequest() ends one whose checkpoint gave way to newer ones before all were taken", () => {
+  const reports = { [h1]: told("taken") };
+  const rotated = world({ reports, known: [taken("newer")] });
+  assert.equal(nextOfRequest(request, rotated), undefined);
+  const late = nextOfRequest(request, { ...rotated, nowMs: 200_000 });
+  assert.equal(late?.state, "failed");
+  assert.match(late?.message ?? "", /not kept/);
+});

@@ -78,9 +78,16 @@ export class CheckpointBook {
     }
   }
 
+  /** What is written while it is being removed is known again afterwards. */
   async remove(appliance: ApplianceId): Promise<void> {
-    await rm(this.#folder(appliance), { recursive: true, force: true });
+    const record = this.#chains.get(appliance);
     this.#chains.delete(appliance);
+    try {
+      await rm(this.#folder(appliance), { recursive: true, force: true });
+    } catch (cause) {
+      if (record !== undefined && !this.#chains.has(appliance)) this.#chains.set(appliance, record);
+      throw cause;
+    }
   }
 
   #folder(appliance: ApplianceId): string {

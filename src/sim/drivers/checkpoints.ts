@@ -129,8 +129,8 @@ export class SimulatedCheckpointer implements Checkpointer {
 
   async forget(appliance: ApplianceId): Promise<void> {
     const { life, settings, disk, book } = this.#parts;
-    await life.call("checkpoints, forget", slowed(settings.diskMs, disk), () => void book.delete(appliance));
     this.#chains.delete(appliance);
+    await life.call("checkpoints, forget", slowed(settings.diskMs, disk), () => void book.delete(appliance));
   }
 
   /** It is not to be sent to another host now. */
