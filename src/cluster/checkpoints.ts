@@ -76,9 +76,12 @@ export function nextOfRequest(
   const told = request.appliances.map((appliance) => toldOf(request.id, appliance, world));
   const failed = told.find((one) => one?.state === "failed");
   if (failed !== undefined) return over(request, "failed", failed.message ?? `${failed.appliance} failed`);
-  if (told.every((one) => one?.state === "taken")) return allTaken(request, world);
+  const taken = told.every((one) => one?.state === "taken") ? allTaken(request, world) : undefined;
+  if (taken !== undefined) return taken;
   if (world.nowMs - request.requestedAtMs > requestMsMax) {
     const missing = request.appliances.filter((_, at) => told[at]?.state !== "taken");
+    // Where there is a policy, newer ones take its place.
+    if (missing.length === 0) return over(request, "failed", "some were not kept until the last was taken");
     return over(request, "failed", `${missing.join(", ")}: not taken in time`);
   }
   const isHeld = told.every((one) => one?.state === "held");
