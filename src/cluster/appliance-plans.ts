@@ -88,7 +88,7 @@ function appliancePlan(
   // Whoever restores it once more wants it made anew.
   const generation = restore === undefined || restore.again === 0 ? lasting : `${lasting}+${restore.again}`;
   if (vm !== undefined && restore !== undefined && isOf(restore, lasting)) {
-    const { again: _again, ...from } = restore;
+    const { again: _again, refused: _refused, ...from } = restore;
     const credentials = vm.checkpoint?.credentials;
     const copies = { ...from.copies, ...(credentials === undefined ? {} : { credentials }) };
     plan.vm = { ...vm, restore: { ...from, copies } };

@@ -35,8 +35,10 @@ export type CheckpointRequest = {
 
 /** What an appliance begins from at its next place. */
 export type RestoreRecord = NonNullable<VmPlan["restore"]> & {
-  /** Counts restores that a user asked for: each makes it anew. */
+  /** Counts restores that a user asked for, or that another one was refused before: each makes it anew. */
   readonly again: number;
+  /** What it could not go on from; see refused-restores.ts. */
+  readonly refused?: readonly string[];
 };
 
 export type CheckpointWorld = {
@@ -141,16 +143,17 @@ export function checkpointPlans(
   return plans;
 }
 
-/** The newest one, or the one of this name, of which all can be had. */
+/** The newest one, or the one of this name, of which all can be had, and that was not refused. */
 export function restorable(
   record: CheckpointsRecord | undefined,
   isThere: (host: HostId) => boolean,
   id?: string,
+  refused: readonly string[] = [],
 ): Omit<RestoreRecord, "again"> | undefined {
   const all = record?.taken ?? [];
   const known = all.map(({ checkpoint }) => checkpoint);
   for (const { checkpoint, copies, store } of all.toReversed()) {
-    if (id !== undefined && checkpoint.id !== id) continue;
+    if ((id !== undefined && checkpoint.id !== id) || refused.includes(checkpoint.id)) continue;
     const checkpoints = chainOf(checkpoint.id, known);
     // Whoever has the newest has all that it needs.
     const hosts = copies.filter(isThere);
@@ -164,14 +167,15 @@ export function restorable(
 export function withRestores(
   before: EnsembleRecord,
   after: EnsembleRecord,
-  find: (id: ApplianceId) => Omit<RestoreRecord, "again"> | undefined,
+  find: (id: ApplianceId, refused: readonly string[]) => Omit<RestoreRecord, "again"> | undefined,
 ): EnsembleRecord {
   const restores: Record<ApplianceId, RestoreRecord> = { ...after.restores };
   for (const { id, spec } of appliancesOf(after.ensemble)) {
     const moves = after.placements[id] !== before.placements[id] && after.placements[id] !== undefined;
     if (spec.kind !== "vm" || !moves || after.moves?.[id] !== undefined) continue;
-    const found = find(id);
-    if (found !== undefined) restores[id] = { ...found, again: before.restores?.[id]?.again ?? 0 };
+    const { again = 0, refused = [] } = before.restores?.[id] ?? {};
+    const found = find(id, refused);
+    if (found !== undefined) restores[id] = { ...found, again, ...(refused.length === 0 ? {} : { refused }) };
   }
   return Object.keys(restores).length === 0 ? after : { ...after, restores };
 }

@@ -113,7 +113,13 @@ export type VmPlan = Omit<VmSpec, "software"> & {
    */
   readonly identity?: string;
   /** It begins from this one instead of from its images. Not part of the generation. */
-  readonly restore?: { readonly checkpoints: readonly Checkpoint[]; readonly copies: CheckpointCopies };
+  readonly restore?: {
+    /** The one it goes on from, and those that one only differs from. */
+    readonly checkpoints: readonly Checkpoint[];
+    readonly copies: CheckpointCopies;
+    /** From its disks as they were then, without its memory. */
+    readonly cold?: true;
+  };
   /** How far its move is (see MovePlan). Not part of the generation. */
   readonly move?: MovePlan;
 };

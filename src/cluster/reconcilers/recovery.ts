@@ -167,8 +167,9 @@ export class RecoveryReconciler {
     const moved = withMoves(record, replacedRecord(displacement, mapping), this.#movable(moving), () =>
       newMove(parts),
     );
-    const after = withRestores(record, moved, (id) =>
-      restorable(state.checkpoints().get(id), (host) => this.#context.seen.isThere(host)),
+    const isThere = (host: HostId): boolean => this.#context.seen.isThere(host);
+    const after = withRestores(record, moved, (id, refused) =>
+      restorable(state.checkpoints().get(id), isThere, undefined, refused),
     );
     await this.#fence(async (lost) => {
       const draft = (): { record: EnsembleRecord; writes: readonly StoreWrite[] } => {

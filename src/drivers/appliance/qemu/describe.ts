@@ -1,5 +1,5 @@
 import type { ApplianceObservation, SshPlace } from "#drivers/appliance/port.ts";
-import type { ApplianceState, MoveReport, VmReport } from "#protocol/host-report.ts";
+import type { ApplianceState, MoveReport, RestoreRefusal, VmReport } from "#protocol/host-report.ts";
 import { endWords, qemuWords } from "./guest-state.ts";
 import type { GuestState } from "./guest-state.ts";
 import type { MachineRecord } from "./record.ts";
@@ -63,8 +63,10 @@ function sshOf({ netns }: ApplianceObservation, { plan, identity }: MachineRecor
 function stateOf(slot: ApplianceState, { record, run, isElsewhere }: MachineFacts): ApplianceState {
   if (isElsewhere) return record.plan.vm.move?.side === "arriving" ? "starting" : "stopped";
   if (slot !== "running") return slot;
-  return record.run?.number === run && record.run.up ? "running" : "starting";
+  return isUp(record, run) ? "running" : "starting";
 }
+
+const isUp = ({ run: last }: MachineRecord, run: number): boolean => last?.number === run && last.up;
 
 function messageFor(
   slot: ApplianceObservation,
@@ -74,6 +76,7 @@ function messageFor(
   const { guest, agent, problem } = facts;
   if (facts.isElsewhere && state === "stopped") return "It went on on another host";
   if (slot.state === "exited") return endWords(guest);
+  if (facts.record.refused !== undefined) return refusalWords(facts.record.refused);
   if (isOver(slot.state)) return endMessage(slot, facts);
   if (state === "starting" || state === "created") return problem;
   if (guest.status === "io-error") return `Its guest is held: ${guest.ioError ?? "its disk failed"}`;
@@ -82,6 +85,9 @@ function messageFor(
   if (state === "running" && agent.answered && !agent.answers()) return "Its guest does not answer";
   return (state === "running" ? wordsOf(facts.told) : undefined) ?? slot.message;
 }
+
+const refusalWords = ({ checkpoint, why, times }: RestoreRefusal): string =>
+  `It could not go on from ${checkpoint}, tried ${times === 1 ? "once" : `${times} times`}: ${why}`;
 
 /** What a guest says of itself while it runs: its machine goes on, whatever became of its command. */
 function wordsOf({ context, exitCode }: GuestWords): string | undefined {
@@ -95,8 +101,7 @@ function endMessage({ message, exitCode }: ApplianceObservation, facts: MachineF
   if (words !== undefined) return words;
   if (exitCode !== 1) return message?.replace("Its command", "Its machine (QEMU)");
   const { record, run, output } = facts;
-  const wasUp = record.run?.number === run && record.run.up;
-  const said = wasUp ? undefined : qemuWords(output);
+  const said = isUp(record, run) ? undefined : qemuWords(output);
   // With nobody there to hear it, a panic leaves nothing but its exit code.
   return said === undefined ? "Its guest panicked, or QEMU failed (exit code 1)" : `QEMU: ${said}`;
 }
@@ -112,6 +117,7 @@ function reportOf({ record, agent, move }: MachineFacts): VmReport {
     memoryBytes: plan.memoryBytes,
     agent: has ? (agent.answers() ? "answers" : "silent") : "none",
     stages,
+    ...(record.refused === undefined ? {} : { refused: record.refused }),
     ...(move === undefined ? {} : { move }),
   };
 }

@@ -160,8 +160,8 @@ export class QemuDriver implements ApplianceDriver {
       // It is there already, or of another generation, which is refused.
       if (this.#machines.has(plan.id)) return this.#tasks.create(plan, names, signal);
       const wanted = machinePlan(plan);
-      const accel = await this.#options.acceleration.choose(plan.id, wanted.vm.accel, signal);
       const { identity: seed } = wanted.vm;
+      const accel = await this.#options.acceleration.choose(plan.id, wanted.vm.accel, signal);
       await this.#clear(plan.id, signal);
       const place = new MachinePlace(this.#directory, plan.id);
       place.make();
@@ -197,6 +197,7 @@ export class QemuDriver implements ApplianceDriver {
         return this.#tasks.start(id, signal);
       }
       if (hasLeft(machine) && this.#options.mover?.isElsewhere(id) === true) return;
+      machine.checkRest();
       try {
         await abortable(this.#start.prepare(machine), limit);
         await this.#start.begin(machine, signal);
@@ -403,9 +404,9 @@ export class QemuDriver implements ApplianceDriver {
   async #clear(id: ApplianceId, signal: AbortSignal): Promise<void> {
     this.#machines.get(id)?.close();
     this.#machines.delete(id);
+    await this.#options.onGone?.(id);
     const place = new MachinePlace(this.#directory, id);
     await this.#options.storage.remove(place.directory, signal);
-    await this.#options.onGone?.(id);
     place.remove();
   }
 

@@ -14,6 +14,7 @@ import { describe, isOver } from "./describe.ts";
 import type { GuestWords } from "./describe.ts";
 import { afterEvent, beforeGuest, panicOn, qemuWords } from "./guest-state.ts";
 import type { GuestState } from "./guest-state.ts";
+import { oneMoreRefusal, Patience } from "./patience.ts";
 import type { MachinePlace } from "./place.ts";
 import { abortable, connectQmp, isJson } from "./qmp.ts";
 import { writeMachineRecord } from "./record.ts";
@@ -73,16 +74,20 @@ export class Machine {
   readonly #closing = new AbortController();
   /** For the next run, if it is not to boot. */
   way: StartWay | undefined;
+  readonly #patience: Patience;
   /** Why its guest does not run yet, for people. */
   problem: string | undefined;
 
   constructor(place: MachinePlace, record: MachineRecord, parts: MachineParts) {
+  /** How its last attempt to come up failed, until one does not. */
+  #whyDown: string | undefined;
     this.id = record.plan.id;
     this.place = place;
     this.#record = record;
     this.#parts = parts;
     this.#line = new ContextLine(place.directory, (message) => {
       if (message.kind === "hello") return;
+    this.#patience = new Patience(parts.clock);
       this.#told =
         message.kind === "exited"
           ? { ...this.#told, exitCode: message.code }
@@ -138,6 +143,23 @@ export class Machine {
 
   /** Whether its agent answers; never rejects. One look at a time: a guest that is silent takes long, and programs wait. */
   lookAtAgent(): Promise<void> {
+  /** Rejects with `unavailable` while it is too early for another attempt. */
+  checkRest(): void {
+    const restMs = this.#patience.restMs();
+    if (restMs === 0) return;
+    const why = this.#whyDown ?? "it did not come up";
+    throw new ConsortError("unavailable", `Cannot start ${this.id}: ${why}; it is tried again soon`);
+  }
+
+  /** It could not be begun: what it is to begin from could not be had, or not be given to its QEMU. */
+  noteRefusal(by: Parameters<typeof oneMoreRefusal>[2], cause: unknown): void {
+    const refused = oneMoreRefusal(this.#record.plan, this.#record.refused, by, messageOf(cause));
+    if (refused !== undefined) this.save({ refused });
+    this.#whyDown = messageOf(cause);
+    this.#patience.failed();
+    this.#parts.onChange();
+  }
+
     this.#looking ??= this.#pingAgent().finally(() => {
       this.#looking = undefined;
     });
@@ -353,9 +375,11 @@ export class Machine {
     this.problem = undefined;
     const way = this.#record.run?.number === run ? this.#record.run.way : "boot";
     if (this.#record.run?.number !== run || !this.#record.run.up)
-      this.save({ run: { number: run, way, up: true } });
+      this.save({ run: { number: run, way, up: true }, refused: undefined });
     try {
       this.#parts.onUp(this);
+    this.#whyDown = undefined;
+    this.#patience.isUp();
     } catch (cause) {
       // QEMU is heard here, and whoever broke out of its guest may be in the way of files: that ends nobody's manager.
       this.#parts.log.warn(`Cannot make ${this.id} ready for its next run: ${messageOf(cause)}`, { cause });

@@ -1,5 +1,6 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { RestoreRefusal } from "#protocol/host-report.ts";
 import { exactly, isFlag, isNumber, isText, listOf, oneOf, optional, shape } from "#base/shape.ts";
 import type { Millis } from "#base/units.ts";
 import type { GuestIdentity } from "#drivers/guest/context/identity.ts";
@@ -21,6 +22,8 @@ export type MachineRecord = {
   start: "cold" | "warm" | "restored";
   /** The last run that was begun: how, and whether its guest came to run. */
   run?: { readonly number: number; readonly way: "boot" | "other"; readonly up: boolean };
+  /** Of what its plan has it begin from: how often it could not. */
+  refused?: RestoreRefusal | undefined;
   /** How a run ended that its QEMU could not tell of. */
   verdict?: { readonly run: number; readonly message: string };
 };
@@ -35,6 +38,7 @@ const isRecord = exactly({
   stages: listOf(shape({ stage: isText, tookMs: isNumber })),
   start: oneOf("cold", "warm", "restored"),
   run: optional(shape({ number: isNumber, way: oneOf("boot", "other"), up: isFlag })),
+  refused: optional(shape({ checkpoint: isText, why: isText, times: isNumber })),
   verdict: optional(shape({ run: isNumber, message: isText })),
 });
 

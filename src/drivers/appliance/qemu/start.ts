@@ -86,12 +86,13 @@ export class MachineStart {
   }
 
   async #otherWay(
-    { record, place }: Machine,
+    machine: Machine,
     spec: MachineSpec,
     uid: number,
     signal: AbortSignal,
   ): Promise<Machine["way"]> {
     const { networks } = this;
+    const { record, place } = machine;
     const beginning = {
       record,
       place,
@@ -102,7 +103,10 @@ export class MachineStart {
       context: (clockMs?: number) => contextOf(record, { ...this.#parts, networks }, clockMs),
     };
     for (const starter of this.#parts.starters ?? []) {
-      const way = await starter.begin(beginning, signal);
+      const way = await starter.begin(beginning, signal).catch((cause: unknown) => {
+        if (!signal.aborted && !machine.closing.aborted) machine.noteRefusal("memory", cause);
+        throw cause;
+      });
       if (way !== undefined) return way;
     }
     return undefined;
@@ -121,6 +125,7 @@ export class MachineStart {
       machine.problem = undefined;
     } catch (cause) {
       machine.problem = messageOf(cause);
+      if (!machine.closing.aborted) machine.noteRefusal("content", cause);
       throw cause;
     }
   }

@@ -7,6 +7,7 @@ import type { BlobStore } from "#drivers/blob/port.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 import type { Beginning, Starter, StartWay } from "../starter.ts";
 import type { MachineStorage, PreparedDisk, PreparedLayer } from "../storage.ts";
+import { correctGuestClock } from "./guest-clock.ts";
 import type { MachineCheckpoints } from "./machines.ts";
 
 export type RestorerParts = {
@@ -71,15 +72,24 @@ async function makeTop(
  * At its first run here, its memory is read from its checkpoint; should QEMU end later, it boots from its disks, as it
  * does when the machine was declared otherwise since and cannot go on with that memory.
  */
-export function restoreStarter({ checkpoints }: Pick<RestorerParts, "checkpoints">): Starter {
+export function restoreStarter({
+  checkpoints,
+  clock,
+}: Pick<RestorerParts, "checkpoints" | "clock">): Starter {
   return {
     async begin({ record: { plan }, spec }: Beginning, signal): Promise<StartWay | undefined> {
+      if (plan.vm.restore?.cold === true) return undefined;
       const began = await checkpoints.beganWith(plan, signal);
       if (began === undefined) return undefined;
       return {
         start: "restored",
         spec: { ...spec, ...began, incoming: true },
-        bringUp: (vm, stop) => checkpoints.restore(vm, stop),
+        bringUp: async (vm, stop) => {
+          await checkpoints.restore(vm, stop);
+          // It runs: how late its clock is keeps nobody waiting.
+          if (plan.vm.base.features.includes("agent"))
+            void correctGuestClock(vm.agent, clock, stop).catch(() => {});
+        },
       };
     },
   };

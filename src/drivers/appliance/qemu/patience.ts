@@ -1,0 +1,50 @@
+import type { Clock } from "#base/runtime.ts";
+import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
+import type { AppliancePlan } from "#protocol/host-plan.ts";
+import type { RestoreRefusal } from "#protocol/host-report.ts";
+
+const pauseMsMin = 500;
+const pauseMsMax = 30_000;
+/** The same memory is read in the same way each time. What copies are fetched from may be back soon. */
+const refusalsMax = { memory: 3, content: 7 } as const;
+
+/** Between attempts of one machine to come up: each failure in a row doubles the pause before the next. */
+export class Patience {
+  readonly #clock: Pick<Clock, "monotonic">;
+  #failures = 0;
+  #until = 0;
+
+  constructor(clock: Pick<Clock, "monotonic">) {
+    this.#clock = clock;
+  }
+
+  failed(): void {
+    const pauseMs = Math.min(pauseMsMin * 2 ** this.#failures, pauseMsMax);
+    this.#failures += 1;
+    this.#until = this.#clock.monotonic() + pauseMs;
+  }
+
+  isUp(): void {
+    this.#failures = 0;
+    this.#until = 0;
+  }
+
+  /** 0: it may be tried now. */
+  restMs(): Millis {
+    return millis(Math.max(0, this.#until - this.#clock.monotonic()));
+  }
+}
+
+/** One more failure to go on from what its plan says; undefined when it says nothing, or its memory is not wanted. */
+export function oneMoreRefusal(
+  { vm }: Pick<AppliancePlan, "vm">,
+  before: RestoreRefusal | undefined,
+  by: keyof typeof refusalsMax,
+  why: string,
+): RestoreRefusal | undefined {
+  const checkpoint = vm?.restore?.checkpoints[0]?.id;
+  if (checkpoint === undefined) return undefined;
+  const times = (before?.checkpoint === checkpoint ? before.times : 0) + 1;
+  return { checkpoint, why, times, ...(times >= refusalsMax[by] ? { final: true } : {}) };
+}

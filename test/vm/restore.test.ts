@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { statSync, writeFileSync } from "node:fs";
+import { test } from "node:test";
+import { codeOf } from "#base/errors.ts";
+import { mebibytes, millis } from "#base/units.ts";
+import type { Bytes } from "#base/units.ts";
+import { whenSeen } from "#drivers/appliance/conformance.ts";
+import type { ApplianceObservation } from "#drivers/appliance/port.ts";
+import type { AppliancePlan } from "#protocol/host-plan.ts";
+import { clock } from "../task/host.ts";
+import { tinyGuest } from "./machine-host.ts";
+import { begin, planWithHome, run } from "./moving-host.ts";
+import { goingOnFrom, introduce, restoringHost } from "./restoring-host.ts";
+import type { RestoringHost } from "./restoring-host.ts";
+
+const policy = { copies: 1, keep: 4 };
+const longAgo = 1_000_000_000;
+const signal = AbortSignal.timeout(400_000);
+
+const take = (host: RestoringHost, { id, generation }: AppliancePlan, name: string): Promise<void> =>
+  host.checkpoints.take({ appliance: id, id: name, generation, policy }, signal);
+
+/** As a host manager's passes do, until that is seen; resolves with how often it could be tried. */
+async function startUntil(
+  { driver }: RestoringHost,
+  plan: AppliancePlan,
+  isSeen: (seen: ApplianceObservation) => boolean,
+): Promise<ApplianceObservation> {
+  for (;;) {
+    const seen = driver.observe().find(({ id }) => id === plan.id);
+    if (seen !== undefined && isSeen(seen)) return seen;
+    await driver.start(plan.id, signal).catch((cause: unknown) => {
+      if (codeOf(cause) === "internal") throw cause;
+    });
+    await clock.sleep(millis(20), signal);
+  }
+}
+
+const isUp = ({ state, vm }: ApplianceObservation): boolean => state === "running" && vm?.agent === "answers";
+
+test("a machine that was made smaller goes on at another host with its memory, its disk and its size, and is told what time it is", async () => {
+  const guest = await tinyGuest();
+  await using a = await restoringHost(guest, "a");
+  await using b = await restoringHost(guest, "b");
+  introduce(a, b);
+  const large = { ...planWithHome(guest), memoryBytes: mebibytes(192) };
+  const plan = { ...large, vm: { ...large.vm!, memoryBytesMax: mebibytes(256) } };
+  await begin(a, plan);
+  await run(a, plan, "echo remembered > /tmp/here; echo kept > /home/here; sync");
+  const memoryBytes = mebibytes(160);
+  await resize(a, plan, memoryBytes);
+  // As if it had been kept for years.
+  await run(a, plan, `date -u -s @${longAgo}`);
+  await take(a, plan, "c1");
+  await a.driver.destroy(plan.id, signal);
+  const there = goingOnFrom(a, "c1", { ...plan, memoryBytes });
+  await b.driver.create(there, new Map(), signal);
+  const seen = await startUntil(b, there, isUp);
+  assert.deepEqual([seen.vm?.start, seen.memoryLimitBytes, seen.restarts], ["restored", memoryBytes, 0]);
+  assert.equal(await run(b, plan, "cat /tmp/here /home/here"), "remembered\nkept");
+  for (;;) {
+    const toldS = Number(await run(b, plan, "date +%s"));
+    if (toldS > longAgo + 1_000_000) break;
+    await clock.sleep(millis(50), signal);
+  }
+});
+
+/** As a host manager does: again while it takes its time. */
+async function resize({ driver }: RestoringHost, { id }: AppliancePlan, memoryBytes: Bytes): Promise<void> {
+  for (;;) {
+    try {
+      await driver.adapt(new Map([[id, { memoryBytes }]]), signal);
+      break;
+    } catch (cause) {
+      if (codeOf(cause) !== "unavailable") throw cause;
+    }
+    await clock.sleep(millis(50), signal);
+  }
+  await whenSeen(driver, id, ({ memoryLimitBytes }) => memoryLimitBytes === memoryBytes);
+}
+
+/** Its bytes are not what they were: as a disk may do. */
+const damage = (file: string): void => writeFileSync(file, randomBytes(statSync(file).size));
+
+test("a damaged copy of a microvm's memory is fetched anew; where none is sound it is given up after three attempts, and an older one serves", async () => {
+  const guest = await tinyGuest();
+  await using a = await restoringHost(guest, "a");
+  await using b = await restoringHost(guest, "b");
+  introduce(a, b);
+  const q35 = planWithHome(guest);
+  const plan = { ...q35, vm: { ...q35.vm!, machine: "microvm" as const } };
+  await begin(a, plan);
+  await run(a, plan, "echo first > /tmp/here");
+  await take(a, plan, "c1");
+  await run(a, plan, "echo second > /tmp/here");
+  await take(a, plan, "c2");
+  await a.driver.destroy(plan.id, signal);
+  const broken = goingOnFrom(a, "c2", plan);
+  const memory = broken.vm?.restore?.checkpoints[0]?.memory;
+  assert.ok(memory !== undefined && broken.vm?.restore?.checkpoints.length === 2);
+  damage(b.blobs.path(memory.digest));
+  await b.driver.create(broken, new Map(), signal);
+  const { vm } = await startUntil(b, broken, isUp);
+  assert.deepEqual([vm?.start, vm?.machine], ["restored", "microvm"]);
+  assert.equal(await run(b, plan, "cat /tmp/here"), "second");
+  await b.driver.destroy(plan.id, signal);
+
+  for (const { blobs } of [a, b]) damage(blobs.path(memory.digest));
+  await b.driver.create(broken, new Map(), signal);
+  const began = clock.monotonic();
+  const seen = await startUntil(b, broken, ({ vm }) => vm?.refused?.final === true);
+  // Half a second after the first, a second after the next.
+  assert.ok(clock.monotonic() - began >= 1500, `${clock.monotonic() - began}ms`);
+  assert.deepEqual([seen.vm?.refused?.checkpoint, seen.vm?.refused?.times], ["c2", 3]);
+  assert.match(seen.message ?? "", /^It could not go on from c2, tried 3 times: /);
+  await assert.rejects(b.driver.start(plan.id, signal), { code: "unavailable" });
+  await b.driver.destroy(plan.id, signal);
+
+  const older = goingOnFrom(a, "c1", plan);
+  await b.driver.create(older, new Map(), signal);
+  const goesOn = await startUntil(b, older, isUp);
+  assert.deepEqual([goesOn.vm?.start, goesOn.vm?.refused], ["restored", undefined]);
+  assert.equal(await run(b, plan, "cat /tmp/here"), "first");
+  await b.driver.destroy(plan.id, signal);
+
+  // Nothing older serves: from its disks alone.
+  const cold = { ...older, vm: { ...older.vm!, restore: { ...older.vm!.restore!, cold: true as const } } };
+  await b.driver.create(cold, new Map(), signal);
+  assert.equal((await startUntil(b, cold, isUp)).vm?.start, "cold");
+  assert.equal(await run(b, plan, "ls /tmp/here 2>/dev/null || echo anew"), "anew");
+});
