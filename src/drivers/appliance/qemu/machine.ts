@@ -24,8 +24,10 @@ import { limitDisks } from "./resize/disk-limits.ts";
 import type { StartWay } from "./starter.ts";
 import type { Qmp, QmpEvent, RunningVm } from "./vm.ts";
 
-/** Between two attempts to reach a QEMU that has only just begun. */
-const reachAgainMs = millis(2);
+/** Between two attempts to reach a QEMU that has only just begun; later ones come slower. */
+const reachAgainMs = 2;
+const reachAgainMsMax = 50;
+const reachSlower = 1.05;
 /** A QEMU that is held (fenced, suspended) takes connections but greets nobody. */
 const greetMsMax = 5_000;
 const outputTailBytes = 16_384;
@@ -72,22 +74,22 @@ export class Machine {
   #bringing: Promise<void> | undefined;
   #looking: Promise<void> | undefined;
   readonly #closing = new AbortController();
+  readonly #patience: Patience;
   /** For the next run, if it is not to boot. */
   way: StartWay | undefined;
-  readonly #patience: Patience;
   /** Why its guest does not run yet, for people. */
   problem: string | undefined;
-
-  constructor(place: MachinePlace, record: MachineRecord, parts: MachineParts) {
   /** How its last attempt to come up failed, until one does not. */
   #whyDown: string | undefined;
+
+  constructor(place: MachinePlace, record: MachineRecord, parts: MachineParts) {
     this.id = record.plan.id;
     this.place = place;
     this.#record = record;
     this.#parts = parts;
+    this.#patience = new Patience(parts.clock);
     this.#line = new ContextLine(place.directory, (message) => {
       if (message.kind === "hello") return;
-    this.#patience = new Patience(parts.clock);
       this.#told =
         message.kind === "exited"
           ? { ...this.#told, exitCode: message.code }
@@ -141,8 +143,6 @@ export class Machine {
     throw new ConsortError("unavailable", `Cannot start ${this.id}: ${words}`);
   }
 
-  /** Whether its agent answers; never rejects. One look at a time: a guest that is silent takes long, and programs wait. */
-  lookAtAgent(): Promise<void> {
   /** Rejects with `unavailable` while it is too early for another attempt. */
   checkRest(): void {
     const restMs = this.#patience.restMs();
@@ -160,6 +160,8 @@ export class Machine {
     this.#parts.onChange();
   }
 
+  /** Whether its agent answers; never rejects. One look at a time: a guest that is silent takes long, and programs wait. */
+  lookAtAgent(): Promise<void> {
     this.#looking ??= this.#pingAgent().finally(() => {
       this.#looking = undefined;
     });
@@ -310,6 +312,7 @@ export class Machine {
   #failed(cause: unknown): void {
     this.problem = messageOf(cause);
     this.#parts.log.warn(`Cannot bring up ${this.id}: ${this.problem}`, { cause });
+    this.noteRefusal("memory", cause);
     this.#parts.giveUp(this);
   }
 
@@ -317,6 +320,7 @@ export class Machine {
   async #reach(run: number): Promise<Qmp | undefined> {
     const { clock, slot } = this.#parts;
     const { signal } = this.#closing;
+    let againMs = reachAgainMs;
     while (slot(this.id)?.run === run && slot(this.id)?.state === "running") {
       const greeted = AbortSignal.any([signal, AbortSignal.timeout(greetMsMax)]);
       const qmp = await connectQmp(join(this.place.directory, socketNames.qmp), greeted).catch(
@@ -324,7 +328,8 @@ export class Machine {
       );
       signal.throwIfAborted();
       if (qmp !== undefined && (await this.#listen(qmp))) return qmp;
-      await clock.sleep(reachAgainMs, signal);
+      await clock.sleep(millis(againMs), signal);
+      againMs = Math.min(againMs * reachSlower, reachAgainMsMax);
     }
     return undefined;
   }
@@ -373,13 +378,13 @@ export class Machine {
 
   #isUp(run: number): void {
     this.problem = undefined;
+    this.#whyDown = undefined;
+    this.#patience.isUp();
     const way = this.#record.run?.number === run ? this.#record.run.way : "boot";
     if (this.#record.run?.number !== run || !this.#record.run.up)
       this.save({ run: { number: run, way, up: true }, refused: undefined });
     try {
       this.#parts.onUp(this);
-    this.#whyDown = undefined;
-    this.#patience.isUp();
     } catch (cause) {
       // QEMU is heard here, and whoever broke out of its guest may be in the way of files: that ends nobody's manager.
       this.#parts.log.warn(`Cannot make ${this.id} ready for its next run: ${messageOf(cause)}`, { cause });
