@@ -133,7 +133,7 @@ export class Reporter {
       const receipt =
         known?.told.holds(standing, observed) === true
           ? await this.#tellAgain(known.told, this.#heartbeat(known.mark, observed), signal)
-          : await this.#tell(this.#report(standing, observed), standing, signal);
+          : await this.#tell(standing, observed, signal);
       this.#obey(receipt, sentAt);
       if (!this.#reached) log.info("The cluster manager is back");
       this.#reached = true;
@@ -144,8 +144,14 @@ export class Reporter {
     }
   }
 
-  async #tell(report: HostReport, standing: Standing, signal: AbortSignal): Promise<ReportReceipt> {
-    const told = new Told(standing, report.appliances);
+  async #tell(
+    standing: Standing,
+    observed: readonly ApplianceObservation[],
+    signal: AbortSignal,
+  ): Promise<ReportReceipt> {
+    const report = this.#report(standing, observed);
+    const { appliances } = report;
+    const told = new Told(standing, { observed, appliances });
     const receipt = await this.#ask(topics.report, report, signal);
     if (receipt.mark !== undefined) this.#known = { mark: receipt.mark, told };
     return receipt;
@@ -257,7 +263,12 @@ export class Reporter {
 
   #measure(observed: readonly ApplianceObservation[]): void {
     const at = this.#parts.clock.monotonic();
-    const usedMs = observed.reduce((sum, one) => sum + one.cpuUsedMs, 0);
+    let usedMs = 0;
+    let memoryBytes = 0;
+    for (const one of observed) {
+      usedMs += one.cpuUsedMs;
+      memoryBytes += one.memoryBytes;
+    }
     const before = this.#cpu;
     const cpu =
       before === undefined || at <= before.at
@@ -267,7 +278,7 @@ export class Reporter {
     const machine = this.#parts.machine?.read();
     this.#usage = {
       cpuMilli: milliCpu(Math.round(cpu)),
-      memoryBytes: bytes(observed.reduce((sum, one) => sum + one.memoryBytes, 0)),
+      memoryBytes: bytes(memoryBytes),
       ...(machine === undefined ? {} : { machine }),
     };
   }

@@ -27,9 +27,12 @@ const standing: Standing = {
   tunnels: [],
 };
 
+const toldOf = (what: Standing, appliances: readonly ApplianceObservation[]): Told =>
+  new Told(what, { observed: appliances, appliances });
+
 describe("Told", () => {
   it("holds while only measurements change", () => {
-    const told = new Told(standing, [observed]);
+    const told = toldOf(standing, [observed]);
     assert.equal(
       told.holds({ ...standing, problems: [], capabilities: ["appliance:task"] }, [observed]),
       true,
@@ -52,7 +55,7 @@ describe("Told", () => {
       transfers: [],
       imports: [],
     };
-    const told = new Told(full, [observed]);
+    const told = toldOf(full, [observed]);
     assert.equal(told.holds(full, [observed]), true);
     for (const [name, value] of Object.entries(full)) {
       const other =
@@ -91,7 +94,7 @@ describe("Told", () => {
     } as const;
     const now = { ...standing, tunnels: [tunnel] };
     const machine = { ...observed, vm };
-    const told = new Told(now, [machine]);
+    const told = toldOf(now, [machine]);
     assert.equal(told.holds(now, [machine]), true);
     tunnel.up = false;
     assert.equal(told.holds(now, [machine]), false);

@@ -27,13 +27,24 @@ export type Standing = Pick<
 export class Told {
   readonly #standing: Standing;
   readonly #lists: string;
+  readonly #observed: readonly ApplianceObservation[];
   readonly #appliances: readonly ApplianceReport[];
   /** Of each appliance, as text. */
   readonly #details: readonly string[];
 
-  constructor(standing: Standing, appliances: readonly ApplianceReport[]) {
+  constructor(
+    standing: Standing,
+    {
+      observed,
+      appliances,
+    }: {
+      readonly observed: readonly ApplianceObservation[];
+      readonly appliances: readonly ApplianceReport[];
+    },
+  ) {
     this.#standing = standing;
     this.#lists = listsOf(standing);
+    this.#observed = observed;
     this.#appliances = appliances;
     this.#details = appliances.map(detailsOf);
   }
@@ -47,10 +58,16 @@ export class Told {
       standing.convergedRevision === told.convergedRevision &&
       standing.tunnelPublicKey === told.tunnelPublicKey &&
       standing.blobPort === told.blobPort &&
-      observed.length === this.#appliances.length &&
-      observed.every((one, at) => isAsTold(one, this.#appliances[at]!, this.#details[at]!)) &&
+      (observed === this.#observed || this.#areAsTold(observed)) &&
       sameTexts(standing.capabilities, told.capabilities) &&
       listsOf(standing) === this.#lists
+    );
+  }
+
+  #areAsTold(observed: readonly ApplianceObservation[]): boolean {
+    return (
+      observed.length === this.#appliances.length &&
+      observed.every((one, at) => isAsTold(one, this.#appliances[at]!, this.#details[at]!))
     );
   }
 }

@@ -254,9 +254,7 @@ export class SimulatedCloud implements Cloud {
 
   /** Called after every event, when all that follows from it has settled. What it throws ends the run. */
   onEvent(listener: (event: SimulatedEvent) => void): void {
-    this.#time.onEvent(({ atMs, sequence, owner, label }) =>
-      listener({ atMs, sequence, process: owner, label }),
-    );
+    this.#time.onEvent(listener);
   }
 
   /** @throws `not_found` in the run, when its time has come, for a process or place that does not exist then */

@@ -89,7 +89,10 @@ export interface ApplianceDriver {
   readonly capabilities: ReadonlySet<ApplianceCapability>;
   /** Find all that carries this host's mark; adopt what runs, clear away what is half made. Called once, first. */
   recover(signal: AbortSignal): Promise<void>;
-  /** All appliances known here, from kept state; no I/O beyond cheap reads. */
+  /**
+   * All appliances known here, from kept state; no I/O beyond cheap reads. The same list again, with what it holds
+   * changed in place: nothing but their use of processor time and memory is another.
+   */
   observe(): readonly ApplianceObservation[];
   /** What guests are told of their networks when they begin; told before any are created. */
   networks?(segments: readonly SegmentPlan[]): void;

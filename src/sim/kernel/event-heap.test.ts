@@ -7,7 +7,8 @@ import type { Scheduled } from "#sim/kernel/event-heap.ts";
 const event = (atMs: number, sequence: number): Scheduled => ({
   atMs,
   sequence,
-  owner: undefined,
+  process: undefined,
+  processMark: 0,
   label: "",
   run: () => {},
 });

@@ -3,8 +3,10 @@ export type Scheduled = {
   readonly atMs: number;
   /** Of two at the same moment, the one scheduled first happens first. */
   readonly sequence: number;
-  /** The process it is for, if any. */
-  readonly owner: string | undefined;
+  /** The one it is for, if any. */
+  readonly process: string | undefined;
+  /** What the fingerprint of a run takes for it. */
+  readonly processMark: number;
   readonly label: string;
   run: (() => void) | undefined;
 };

@@ -3,6 +3,7 @@ import type { Random } from "#base/runtime.ts";
 import { seededRandom } from "#base/seeded-random.ts";
 import type { Scheduled } from "#sim/kernel/event-heap.ts";
 import type { PlaceClock } from "#sim/kernel/place-clock.ts";
+import { markOf } from "#sim/kernel/trace.ts";
 import type { VirtualTime } from "#sim/kernel/virtual-time.ts";
 import type { Spread } from "#sim/settings.ts";
 
@@ -30,6 +31,7 @@ export class Incarnation {
   /** The place's monotonic clock when it began: its own starts there from 0. */
   readonly startedAt: number;
   readonly #time: VirtualTime;
+  readonly #mark: number;
   #state: "up" | "paused" | "dead" = "up";
   #waiting: { label: string; run: () => void }[] = [];
   #pending = 0;
@@ -48,6 +50,7 @@ export class Incarnation {
     onIdle?: (life: Incarnation) => void;
   }) {
     this.process = options.process;
+    this.#mark = markOf(options.process);
     this.number = options.number;
     this.clock = options.clock;
     this.random = seededRandom(options.seed);
@@ -76,12 +79,13 @@ export class Incarnation {
 
   laterAt(atMs: number, label: string, run: () => void): Scheduled {
     this.#pending += 1;
-    return this.#time.schedule(atMs, this.process, label, () => {
+    const happen = (): void => {
       this.#ended();
       if (this.#state === "dead") return;
       if (this.#state === "paused") this.#waiting.push({ label, run });
       else run();
-    });
+    };
+    return this.#time.schedule(atMs, this.process, label, happen, this.#mark);
   }
 
   callOff(event: Scheduled): void {

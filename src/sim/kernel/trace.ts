@@ -28,7 +28,7 @@ export class Trace {
     this.#mix(this.#words[0]!);
     this.#mix(this.#words[1]!);
     this.#mix(this.#numberOf(event.label));
-    if (event.owner !== undefined) this.#mix(this.#numberOf(event.owner));
+    if (event.process !== undefined) this.#mix(event.processMark);
     if (this.#kept === 0) return;
     this.#lines.push(event);
     if (this.#lines.length >= 2 * this.#kept) this.#forget();
@@ -36,7 +36,7 @@ export class Trace {
 
   /** Something worth telling about the event that is happening. */
   note(sequence: number, text: string): void {
-    this.#mix(hash(text));
+    this.#mix(markOf(text));
     if (this.#kept === 0) return;
     const notes = this.#notes.get(sequence);
     if (notes === undefined) this.#notes.set(sequence, [text]);
@@ -50,7 +50,7 @@ export class Trace {
 
   lines(): readonly string[] {
     return this.#lines.slice(-this.#kept).flatMap((event) => {
-      const head = `${event.atMs.toFixed(3)} ${event.owner ?? "-"} ${event.label}`;
+      const head = `${event.atMs.toFixed(3)} ${event.process ?? "-"} ${event.label}`;
       return [head, ...(this.#notes.get(event.sequence) ?? []).map((note) => `  ${note}`)];
     });
   }
@@ -70,13 +70,14 @@ export class Trace {
   #numberOf(text: string): number {
     const known = this.#texts.get(text);
     if (known !== undefined) return known;
-    const number = hash(text);
+    const number = markOf(text);
     this.#texts.set(text, number);
     return number;
   }
 }
 
-function hash(text: string): number {
+/** Mixed into the fingerprint of a run in place of a text. */
+export function markOf(text: string): number {
   let value = 0x811c9dc5;
   for (let index = 0; index < text.length; index += 1) {
     value = Math.imul(value ^ text.charCodeAt(index), prime);

@@ -1,7 +1,7 @@
 import { ConsortError } from "#base/errors.ts";
 import { EventHeap } from "#sim/kernel/event-heap.ts";
 import type { Scheduled } from "#sim/kernel/event-heap.ts";
-import { Trace } from "#sim/kernel/trace.ts";
+import { markOf, Trace } from "#sim/kernel/trace.ts";
 import { repeatWhenQuiet } from "#sim/kernel/when-quiet.ts";
 
 /**
@@ -31,13 +31,20 @@ export class VirtualTime {
     return this.#now;
   }
 
-  /** A moment that has passed already means now. */
-  schedule(atMs: number, owner: string | undefined, label: string, run: () => void): Scheduled {
+  /** A moment that has passed already means now. `processMark`: what markOf(process) is, if it is known. */
+  schedule(
+    atMs: number,
+    process: string | undefined,
+    label: string,
+    run: () => void,
+    processMark = process === undefined ? 0 : markOf(process),
+  ): Scheduled {
     this.#sequence += 1;
     const event: Scheduled = {
       atMs: atMs > this.#now ? atMs : this.#now,
       sequence: this.#sequence,
-      owner,
+      process,
+      processMark,
       label,
       run,
     };
