@@ -5,7 +5,7 @@ import { DeadlineEnforcer } from "#drivers/scheduling/deadline/enforcer.ts";
 import type { CpuEnforcer } from "#drivers/scheduling/port.ts";
 import { TableEnforcer } from "#drivers/scheduling/table/enforcer.ts";
 import { GroupWeights } from "#drivers/scheduling/weights.ts";
-import { BusyMachines, layout, log, settled } from "./rig.ts";
+import { BusyMachines, anyProcessor, layout, log, settled } from "./rig.ts";
 
 type Open = (machines: BusyMachines) => CpuEnforcer;
 
@@ -29,19 +29,24 @@ async function subject(open: Open, { asProcesses = false, outlives = true } = {}
 }
 
 const weights = (machines: BusyMachines): GroupWeights => new GroupWeights(layout, machines.mark);
-const table: Open = (machines) =>
-  new TableEnforcer({
-    directory: machines.directory,
-    layout,
-    weights: weights(machines),
-    endsWithOwner: false,
-    log,
-  });
+const tableOn =
+  (processors: readonly number[] | undefined): Open =>
+  (machines) =>
+    new TableEnforcer({
+      directory: machines.directory,
+      layout,
+      weights: weights(machines),
+      endsWithOwner: false,
+      ...(processors === undefined ? {} : { processors }),
+      log,
+    });
+const table = tableOn(undefined);
 const bandwidth: Open = (machines) =>
   new BandwidthEnforcer({ layout, weights: weights(machines), processors: 2 });
 const deadline: Open = () => new DeadlineEnforcer({ layout });
 
 enforcerConformance("dispatch table, groups", () => subject(table));
+enforcerConformance("dispatch table, groups on their processor", () => subject(tableOn([anyProcessor])));
 enforcerConformance("dispatch table, processes", () => subject(table, { asProcesses: true }));
 enforcerConformance("bandwidth", () => subject(bandwidth));
 enforcerConformance("deadline", () => subject(deadline, { outlives: false }));

@@ -12,7 +12,7 @@ import { TableEnforcer } from "#drivers/scheduling/table/enforcer.ts";
 import { tableFile } from "#drivers/scheduling/table/file.ts";
 import { TableMemory, word } from "#drivers/scheduling/table/memory.ts";
 import { GroupWeights } from "#drivers/scheduling/weights.ts";
-import { BusyMachines, cgroups, layout, log, settled, tableOf, traces, until } from "./rig.ts";
+import { BusyMachines, anyProcessor, cgroups, layout, log, settled, tableOf, traces, until } from "./rig.ts";
 
 const ownerProgram = fileURLToPath(new URL("owner.child.ts", import.meta.url));
 
@@ -22,17 +22,28 @@ function enforcerOf(machines: BusyMachines): TableEnforcer {
     layout,
     weights: new GroupWeights(layout, machines.mark),
     endsWithOwner: false,
+    processors: [anyProcessor],
     log,
   });
 }
 
-/** Three machines, each with a third of the processor, that are dispatched when this resolves. */
-async function dispatched(busy: BusyMachines, enforcer: TableEnforcer): Promise<readonly EnforcedMachine[]> {
-  const machines = ["one", "two", "three"].map((id): EnforcedMachine => {
+const names = ["one", "two", "three"];
+const two = names.slice(1);
+/** So that what the kernel has of real-time priority suffices, whoever else has some. */
+const manySlots = 20;
+
+/** Machines, each with one slot of so many, that are dispatched when this resolves. */
+async function dispatched(
+  busy: BusyMachines,
+  enforcer: TableEnforcer,
+  ids: readonly string[] = names,
+  slots = ids.length,
+): Promise<readonly EnforcedMachine[]> {
+  const machines = ids.map((id): EnforcedMachine => {
     const cgroup = busy.cgroup(id);
     return {
       id,
-      reservation: { periodUs: micros(30_000), executionUs: micros(10_000) },
+      reservation: { periodUs: micros(10_000 * slots), executionUs: micros(10_000) },
       policy: "together",
       jobs: [busy.job(id)],
       teams: [],
@@ -40,12 +51,11 @@ async function dispatched(busy: BusyMachines, enforcer: TableEnforcer): Promise<
       ...(cgroup === undefined ? {} : { cgroup }),
     };
   });
-  enforcer.apply(machines, tableOf(machines));
+  enforcer.apply(machines, tableOf(machines, slots));
   await settled(enforcer);
   return machines;
 }
 
-const names = ["one", "two", "three"];
 const heldNow = (busy: BusyMachines): readonly string[] => names.filter((name) => busy.isStopped(name));
 
 function memoryOf(enforcer: TableEnforcer): TableMemory {
@@ -62,6 +72,42 @@ test("of three machines on one processor two are stopped at any time", async () 
   await until(() => heldNow(busy).length === 2);
   await enforcer.close();
   assert.deepEqual(heldNow(busy), []);
+});
+
+test("in their slots machines come before all that is ordinary, with what they start, until they are let go", async () => {
+  await using busy = new BusyMachines();
+  const enforcer = enforcerOf(busy);
+  const machines = await dispatched(busy, enforcer, two, manySlots);
+  await until(() => two.every((name) => busy.comesFirst(name)));
+  const job = machines[0]?.jobs[0];
+  assert.ok(job?.kind === "cgroup");
+  const late = spawn("perl", ["-e", "fork; 1 while 1"], { stdio: "ignore" });
+  const group = cgroups.open(job.path);
+  group.attach(late.pid ?? 0);
+  await until(() => group.pids().length === 3);
+  await until(() => busy.comesFirst("two"));
+  const rest = machines.slice(1);
+  enforcer.apply(rest, tableOf(rest, manySlots));
+  assert.ok(busy.isFree("two"), "who was let go is still held");
+  await enforcer.close();
+  assert.ok(busy.isFree("three"), "at its end it holds somebody");
+  group.killAll();
+});
+
+test("without the dispatcher nobody comes before all that is ordinary", async () => {
+  await using busy = new BusyMachines();
+  const enforcer = enforcerOf(busy);
+  await dispatched(busy, enforcer, two, manySlots);
+  await until(() => two.every((name) => busy.comesFirst(name)));
+  const memory = memoryOf(enforcer);
+  // Held still, its watchdog does nothing about it: that is left to the owner.
+  process.kill(Atomics.load(memory.header, word.watchdogPid), "SIGSTOP");
+  process.kill(memory.dispatcher().pid, "SIGKILL");
+  await enforcer.close();
+  assert.ok(
+    two.every((name) => busy.isFree(name)),
+    "it holds somebody without a dispatcher",
+  );
 });
 
 test("a dispatcher that is killed leaves nobody stopped, and another one follows", async () => {
@@ -179,6 +225,7 @@ test("without owner and dispatcher the watchdog continues all, and nobody comes 
   await killed(owner);
   const memory = TableMemory.open(tableFile(busy.directory));
   assert.notEqual(busy.weight(), busy.usualWeight);
+  assert.ok(names.some((name) => busy.comesFirst(name)));
   process.kill(memory.dispatcher().pid, "SIGKILL");
   await until(() => heldNow(busy).length === 0);
   await until(() => busy.weight() === busy.usualWeight);

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { micros, millis } from "#base/units.ts";
 import type { DispatchTable } from "#control/scheduling/dispatch-table.ts";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
+import { isTakingTurns, processorsOf } from "#drivers/scheduling/kernel/calls.ts";
 import type { CpuEnforcer, EnforcedMachine, JobGroup } from "#drivers/scheduling/port.ts";
 import { TableEnforcer } from "#drivers/scheduling/table/enforcer.ts";
 import { tableFile } from "#drivers/scheduling/table/file.ts";
@@ -26,6 +27,9 @@ const windowMs = millis(1500);
 /** Quotas and deadlines begin anew with their next period. */
 const settleMs = millis(100);
 const lookMs = millis(5);
+
+/** One that this process may run on. */
+export const anyProcessor = processorsOf(0)?.at(-1) ?? 0;
 
 let count = 0;
 
@@ -95,10 +99,22 @@ export class BusyMachines {
     return this.states(name).some((state) => state === "T") || paths.some(isFrozen);
   }
 
-  /** Neither stopped nor frozen nor limited, nor of another class than ordinary. */
+  /** Neither stopped nor frozen nor limited, nor of another class than ordinary, nor kept on one processor. */
   isFree(name: string): boolean {
-    const isHeld = this.isStopped(name) || this.#groups(name).some(isLimited);
-    return !isHeld && this.pids(name).every((pid) => classOf(pid) === "0");
+    const isHeld =
+      this.isStopped(name) || this.#groups(name).some((path) => isLimited(path) || hasRoom(path));
+    return !isHeld && this.#processes(name).every((pid) => classOf(pid) === ordinary && isAnywhere(pid));
+  }
+
+  /** All its processes take turns before ordinary ones, and what they start does not by itself. */
+  comesFirst(name: string): boolean {
+    return this.#processes(name).every(isTakingTurns);
+  }
+
+  /** Those it was made of, and what they have started. */
+  #processes(name: string): readonly number[] {
+    const inGroups = this.#groups(name).flatMap((path) => cgroups.open(path).pids());
+    return [...new Set([...this.pids(name), ...inGroups])];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -153,7 +169,17 @@ function isLimited(path: string): boolean {
   return !readFileSync(join(layout.v2 ?? "", path, "cpu.max"), "utf8").startsWith("max");
 }
 
-/** The scheduling policy of its first thread: 0 is the ordinary one. */
+/** Of real-time priority, where the kernel rations that. */
+function hasRoom(path: string): boolean {
+  const file = join(layout.v1.cpu ?? "", path, "cpu.rt_runtime_us");
+  return layout.v1.cpu !== undefined && existsSync(file) && Number(readFileSync(file, "utf8")) !== 0;
+}
+
+const isAnywhere = (pid: number): boolean => String(processorsOf(pid)) === String(processorsOf(0));
+
+const ordinary = "0";
+
+/** The scheduling policy of its first thread. */
 function classOf(pid: number): string | undefined {
   return statOf(pid)[38];
 }
@@ -180,13 +206,13 @@ export async function settled(enforcer: CpuEnforcer): Promise<void> {
   }
 }
 
-/** A table of 10 ms slots in which each machine has one, in turn, on one processor. */
-export function tableOf(machines: readonly EnforcedMachine[]): DispatchTable {
+/** A table of 10 ms slots in which each machine has one, in turn, on one processor, and others the rest of `length`. */
+export function tableOf(machines: readonly EnforcedMachine[], length = machines.length): DispatchTable {
   return {
     quantumUs: micros(10_000),
     policy: "rate-monotonic",
     targets: machines.map(({ id }) => ({ machine: id, path: [] })),
-    slots: [Int32Array.from(machines.map((_machine, at) => at))],
+    slots: [Int32Array.from({ length }, (_slot, at) => (at < machines.length ? at : -1))],
   };
 }
 

@@ -7,6 +7,7 @@ import type { ProcessorCapacity, SchedulingPolicy } from "#control/scheduling/re
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import { BandwidthEnforcer } from "./bandwidth/enforcer.ts";
 import { DeadlineEnforcer } from "./deadline/enforcer.ts";
+import { processorsOf } from "./kernel/calls.ts";
 import type { CpuEnforcer, CpuScheduler } from "./port.ts";
 import { HostCpuScheduler } from "./scheduler.ts";
 import { TableEnforcer } from "./table/enforcer.ts";
@@ -44,8 +45,17 @@ export function createCpuScheduler(options: CpuSchedulerOptions): CpuScheduler {
   }
   if (layout.v2 !== undefined || layout.v1.freezer !== undefined) {
     const directory = join(options.directory, "table");
+    const own = processorsOf(0) ?? [];
     enforcers.push(
-      new TableEnforcer({ directory, layout, weights, log, endsWithOwner: options.endsWithOwner ?? false }),
+      new TableEnforcer({
+        directory,
+        layout,
+        weights,
+        log,
+        endsWithOwner: options.endsWithOwner ?? false,
+        // With less of the machine than all, others may dispatch on the same processors.
+        ...(processors.length < own.length ? {} : { processors: own }),
+      }),
     );
   }
   return new HostCpuScheduler(book, enforcers);

@@ -12,6 +12,8 @@ const writeCall = libc.func("long write(int, void *, unsigned long)");
 const schedulerCall = libc.func("int sched_setscheduler(int, int, void *)");
 const killCall = libc.func("int kill(int, int)");
 const schedulerOf = libc.func("int sched_getscheduler(int)");
+const setProcessorsCall = libc.func("int sched_setaffinity(int, unsigned long, void *)");
+const processorsCall = libc.func("int sched_getaffinity(int, unsigned long, void *)");
 const pidfdOpenCall = libc.func("long syscall(long, int, unsigned int)");
 const pidfdSignalCall = libc.func("long syscall(long, int, int, void *, unsigned int)");
 const attributeCall = libc.func("long syscall(long, int, void *, unsigned int)");
@@ -27,11 +29,14 @@ const readWrite = 3;
 const shared = 1;
 const policyNormal = 0;
 const policyFifo = 1;
+const policyRoundRobin = 2;
 const policyDeadline = 6;
 /** What such a thread starts is of normal priority. */
 const resetOnFork = 0x40000000;
 const resetOnForkFlag = 1n;
 const attributesBytes = 48;
+/** Of a set of processors: 1,024 of them. */
+const processorsBytes = 128;
 
 export const stopSignal = 19;
 export const continueSignal = 18;
@@ -88,6 +93,47 @@ export function becomeRealTime(priority: number): boolean {
   const parameter = Buffer.alloc(4);
   parameter.writeInt32LE(priority);
   return schedulerCall(0, policyFifo | resetOnFork, parameter) === 0;
+}
+
+const turnsPriority = Buffer.from(Int32Array.of(1).buffer);
+const noPriority = Buffer.alloc(4);
+
+/**
+ * Before all ordinary threads from now on, in turns with others of its kind, but after everything else of real-time
+ * priority; what it starts is ordinary. False: the kernel refuses.
+ */
+export function takeTurns(thread: number): boolean {
+  return schedulerCall(thread, policyRoundRobin | resetOnFork, turnsPriority) === 0;
+}
+
+export function isTakingTurns(thread: number): boolean {
+  return schedulerOf(thread) === (policyRoundRobin | resetOnFork);
+}
+
+/** Of the nice value it had. */
+export function becomeOrdinary(thread: number): void {
+  schedulerCall(thread, policyNormal, noPriority);
+}
+
+/** The processors a thread may run on; undefined: it is gone. 0: the calling one. */
+export function processorsOf(thread: number): readonly number[] | undefined {
+  const mask = Buffer.alloc(processorsBytes);
+  if (Number(processorsCall(thread, processorsBytes, mask)) < 0) return undefined;
+  return Array.from({ length: 8 * processorsBytes }, (_each, at) => at).filter(
+    (at) => ((mask[at >> 3] ?? 0) & (1 << (at & 7))) !== 0,
+  );
+}
+
+/** False: the kernel refuses, as where its control group may not use any of them. */
+export function setProcessors(thread: number, processors: readonly number[]): boolean {
+  const mask = Buffer.alloc(processorsBytes);
+  for (const at of processors) mask[at >> 3] = (mask[at >> 3] ?? 0) | (1 << (at & 7));
+  return setProcessorsCall(thread, processorsBytes, mask) === 0;
+}
+
+/** Wherever its control group may. */
+export function setAnyProcessor(thread: number): void {
+  setProcessorsCall(thread, processorsBytes, Buffer.alloc(processorsBytes, 0xff));
 }
 
 /**

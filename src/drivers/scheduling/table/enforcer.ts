@@ -8,7 +8,6 @@ import type { Reservation } from "#control/scheduling/reservation.ts";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import type { CpuEnforcer, EnforcedMachine, EnforcementCounters, JobGroup } from "../port.ts";
-import { ShortSlices } from "../slices.ts";
 import { heaviest } from "../weights.ts";
 import type { GroupWeights } from "../weights.ts";
 import { QuotaFile } from "../quota-file.ts";
@@ -17,12 +16,15 @@ import { DispatcherProcess } from "./dispatcher-process.ts";
 import { hasTable, removeAbandonedTables, removeOfOthers, tableFile } from "./file.ts";
 import { assertFits, publish, publishSlots } from "./halves.ts";
 import { JobList } from "./jobs.ts";
-import { TableMemory, capacity, word } from "./memory.ts";
+import { TableMemory, capacity, realTime, word } from "./memory.ts";
 import { Numbers } from "./numbers.ts";
 import { ProcessPriorities } from "./priorities.ts";
 import { putBackRaised, recordRaised } from "./raised.ts";
 import type { PutBack } from "./raised.ts";
-import { placedTargets, targetName } from "./targets.ts";
+import { RealTimeRooms } from "./real-time-rooms.ts";
+import { SlotThreads, turnsPutBacks } from "./slot-threads.ts";
+import type { PlacedMachine } from "./slot-threads.ts";
+import { columnsOf, placedTargets, targetName } from "./targets.ts";
 
 export type TableEnforcerOptions = {
   /** The owner's own, made if missing and removed at the end. One owner at a time. */
@@ -31,6 +33,12 @@ export type TableEnforcerOptions = {
   readonly weights: GroupWeights;
   /** Whether the dispatcher ends, and all goes on, when this process does; else it waits for the next owner. */
   readonly endsWithOwner: boolean;
+  /**
+   * The machine's processors that the columns of the table stand for, in their order: dispatched jobs that are control
+   * groups run on these, before everything of ordinary priority. Absent: the table is not of certain processors, as where
+   * others dispatch on this machine, too, and all stay ordinary.
+   */
+  readonly processors?: readonly number[];
   readonly log: Log;
 };
 
@@ -50,7 +58,8 @@ export class TableEnforcer implements CpuEnforcer {
   readonly kind = "dispatch-table";
   readonly #options: TableEnforcerOptions;
   readonly #priorities = new ProcessPriorities();
-  readonly #slices: ShortSlices;
+  readonly #threads: SlotThreads;
+  readonly #rooms: RealTimeRooms;
   readonly #oneProcessor = new Map<string, QuotaFile>();
   readonly #machineNumbers = new Numbers("machines in a dispatch table", capacity.machines);
   readonly #cursors = new Numbers("targets of a dispatch table", capacity.targets);
@@ -59,10 +68,12 @@ export class TableEnforcer implements CpuEnforcer {
   #running: Running | undefined;
   #isDispatched = false;
   #table: DispatchTable | undefined;
+  #favouring: NodeJS.Immediate | undefined;
 
   constructor(options: TableEnforcerOptions) {
     this.#options = options;
-    this.#slices = new ShortSlices(options.layout);
+    this.#threads = new SlotThreads(options.layout);
+    this.#rooms = new RealTimeRooms(options.layout);
   }
 
   /** For whoever measures or tests it; not to be written. Undefined while nothing was ever to be dispatched. */
@@ -111,6 +122,10 @@ export class TableEnforcer implements CpuEnforcer {
     for (const [id, reservation] of changes) {
       const machine = this.#machines.get(id);
       if (machine !== undefined) this.#machines.set(id, { ...machine, reservation });
+    }
+    // It is in effect already; how much of real-time priority that takes may follow.
+    if (effect.kind === "rebuilt" || this.#rooms.isRationed) {
+      this.#favouring ??= setImmediate(() => this.#favour());
     }
   }
 
@@ -194,22 +209,50 @@ export class TableEnforcer implements CpuEnforcer {
   }
 
   #favour(): void {
+    clearImmediate(this.#favouring);
+    this.#favouring = undefined;
     const favoured = this.#isDispatched ? [...this.#machines.values()] : [];
     const groups = favoured.flatMap(({ cgroup }) =>
       cgroup === undefined ? [] : [[cgroup, heaviest] as const],
     );
     const claim = { groups: new Map(groups), outer: heaviest };
     const jobs = favoured.flatMap(groupsOf);
-    const { weights } = this.#options;
+    const placed = this.#placedOn(favoured);
+    const { weights, layout } = this.#options;
     const quotas = [...this.#oneProcessor.values()].map((quota) => quota.lifting);
     this.#record([
+      ...placed.flatMap((each) => turnsPutBacks(each, layout)),
+      ...this.#rooms.putBacks(placed),
       ...weights.putBacks(claim),
       ...quotas.map((each) => ({ kind: "write", ...each }) as const),
       ...this.#priorities.putBacks(jobs),
     ]);
     weights.claim(this.kind, claim);
     this.#priorities.keep(jobs);
-    this.#slices.keep(jobs);
+    const roomy = this.#rooms.raise(placed);
+    const first = new Map(
+      placed
+        .filter((_each, at) => roomy.has(at))
+        .flatMap(({ paths, processor }) => paths.map((path) => [path, processor])),
+    );
+    this.#threads.keep(jobs.map((job) => ({ job, processor: first.get(jobKey(job)) })));
+    this.#rooms.lower(placed);
+  }
+
+  /** Machines that may come before others, each on the processor of its slots. */
+  #placedOn(machines: readonly EnforcedMachine[]): readonly PlacedMachine[] {
+    const { processors } = this.#options;
+    const granted = this.memory?.header[word.realTime] === realTime.granted;
+    // A dispatcher that does not come before them could not stop them.
+    if (!granted || processors === undefined || this.#table === undefined) return [];
+    const columns = columnsOf(this.#table);
+    return machines.flatMap((machine) => {
+      const processor = processors[columns.get(machine.id) ?? -1];
+      // What an adopted process starts is not among the jobs, and would stay on that processor.
+      const paths = groupsOf(machine).flatMap((job) => (job.kind === "cgroup" ? [job.path] : []));
+      if (processor === undefined || paths.length === 0) return [];
+      return [{ paths, processor, ...machine.reservation }];
+    });
   }
 
   #record(entries: readonly PutBack[]): void {

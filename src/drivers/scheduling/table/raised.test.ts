@@ -15,7 +15,9 @@ test("whatever a record says, nothing but limits of control groups is written to
       files.map((file) => ({ kind: "write", file, value: "1024" })),
     );
     putBackRaised(place);
-    const hostile = files.map((file) => `write\t/sys/fs/cgroup/../../..${file}\t1024\n`);
+    const hostile = files.flatMap((file) =>
+      ["write", "weigh", "room", "turns"].map((kind) => `${kind}\t/sys/fs/cgroup/../../..${file}\t1024\n`),
+    );
     writeFileSync(join(place, "raised"), hostile.join(""));
     putBackRaised(place);
     for (const file of files) assert.equal(readFileSync(file, "utf8"), "kept");

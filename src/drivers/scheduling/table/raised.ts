@@ -2,18 +2,24 @@ import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "no
 import { basename, dirname, join, normalize } from "node:path";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import { setPriorityOfAll } from "./priorities.ts";
+import { endTurns } from "./slot-threads.ts";
 
 /**
  * What is to be done to put back one thing that was changed in favour of dispatched machines. weigh: a group above
- * those of several owners weighs as much as the heaviest directly in it, and `usual` at least.
+ * those of several owners weighs as much as the heaviest directly in it, and `usual` at least. room: one has as much of
+ * real-time priority as those directly in it together. turns: threads of the group whose list this is, and of those
+ * below it, are ordinary, and no more on this processor only.
  */
 export type PutBack =
   | { readonly kind: "write"; readonly file: string; readonly value: string }
   | { readonly kind: "weigh"; readonly file: string; readonly usual: number }
+  | { readonly kind: "room"; readonly file: string }
+  | { readonly kind: "turns"; readonly file: string; readonly processor: number }
   | { readonly kind: "nice"; readonly pid: number; readonly startTime: string; readonly value: number };
 
 /** Nothing else is ever written to, whatever the record says: it is carried out with all our rights. */
-const files = ["cpu.shares", "cpu.weight", "cpu.cfs_quota_us", "cpu.max"];
+const files = ["cpu.shares", "cpu.weight", "cpu.cfs_quota_us", "cpu.max", "cpu.rt_runtime_us"];
+const lists = ["tasks", "cgroup.threads"];
 const value = /^(-?\d+|max)$/;
 
 const fileIn = (directory: string): string => join(directory, "raised");
@@ -35,6 +41,8 @@ export function recordRaised(directory: string, entries: readonly PutBack[]): vo
 function lineOf(entry: PutBack): string {
   if (entry.kind === "write") return `write\t${entry.file}\t${entry.value}\n`;
   if (entry.kind === "weigh") return `weigh\t${entry.file}\t${entry.usual}\n`;
+  if (entry.kind === "room") return `room\t${entry.file}\t0\n`;
+  if (entry.kind === "turns") return `turns\t${entry.file}\t${entry.processor}\n`;
   return `nice\t${entry.pid}\t${entry.startTime}\t${entry.value}\n`;
 }
 
@@ -53,29 +61,45 @@ export function putBackRaised(directory: string): void {
       if (kind === "nice" && readStartTime(Number(first)) === second) {
         setPriorityOfAll(Number(first), Number(third));
       }
-      if (!isOfGroup(first, trees) || !value.test(second)) continue;
+      if (!value.test(second)) continue;
+      if (kind === "turns" && isOfGroup(first, lists, trees)) endTurnsIn(first, Number(second));
+      if (!isOfGroup(first, files, trees)) continue;
       if (kind === "write") writeFileSync(first, second, { flag: "r+" });
       if (kind === "weigh") writeFileSync(first, heaviestIn(first, second), { flag: "r+" });
+      if (kind === "room") writeFileSync(first, roomIn(first), { flag: "r+" });
     } catch {
       // It is gone, and with it what was changed of it.
     }
   }
 }
 
-function isOfGroup(file: string, trees: readonly string[]): boolean {
+function isOfGroup(file: string, names: readonly string[], trees: readonly string[]): boolean {
   return (
-    files.includes(basename(file)) &&
+    names.includes(basename(file)) &&
     normalize(file) === file &&
     trees.some((tree) => file.startsWith(`${tree}/`) && dirname(file) !== tree)
   );
 }
 
-function heaviestIn(file: string, usual: string): string {
-  const group = dirname(file);
-  const weights = readdirSync(group, { withFileTypes: true })
+const heaviestIn = (file: string, usual: string): string =>
+  String(Math.max(Number(usual), ...valuesIn(file)));
+const roomIn = (file: string): string => String(valuesIn(file).reduce((sum, each) => sum + each, 0));
+
+/** Of the groups directly in the one whose file this is. */
+function valuesIn(file: string): readonly number[] {
+  return groupsIn(dirname(file)).map((group) => Number(readFileSync(join(group, basename(file)), "utf8")));
+}
+
+function endTurnsIn(file: string, processor: number): void {
+  for (const line of readFileSync(file, "utf8").split("\n"))
+    if (line !== "") endTurns(Number(line), processor);
+  for (const group of groupsIn(dirname(file))) endTurnsIn(join(group, basename(file)), processor);
+}
+
+function groupsIn(group: string): readonly string[] {
+  return readdirSync(group, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
-    .map((entry) => Number(readFileSync(join(group, entry.name, basename(file)), "utf8")));
-  return String(Math.max(Number(usual), ...weights));
+    .map((entry) => join(group, entry.name));
 }
 
 /** Where control groups are mounted. */

@@ -1,4 +1,4 @@
-import type { DispatchTarget } from "#control/scheduling/dispatch-table.ts";
+import type { DispatchTable, DispatchTarget } from "#control/scheduling/dispatch-table.ts";
 import type { EnforcedMachine, EnforcedTeam, JobGroup } from "../port.ts";
 import type { PlacedTarget } from "./halves.ts";
 import { turnsOf } from "./turns.ts";
@@ -31,6 +31,18 @@ export function placedTargets(
       turns: members === undefined ? [] : turnsOf(sharing(members, numbering.jobOf)),
     };
   });
+}
+
+/** Of each machine that has slots, the processor they are of, as a position in the table's. */
+export function columnsOf({ slots, targets }: DispatchTable): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  for (const [column, owners] of slots.entries()) {
+    for (const target of new Set(owners)) {
+      const machine = targets[target]?.machine;
+      if (machine !== undefined) found.set(machine, column);
+    }
+  }
+  return found;
 }
 
 function isSuspendedAt(teams: readonly EnforcedTeam[], path: readonly string[]): boolean {

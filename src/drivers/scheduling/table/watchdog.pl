@@ -11,17 +11,20 @@
 # was changed so that dispatched machines come before all others: it is put back, as nobody stops them any more.
 use strict;
 use warnings;
-use constant {SCHED_FIFO => 1, SCHED_RESET_ON_FORK => 0x40000000, SIGKILL => 9, SIGCONT => 18};
+use constant {SCHED_OTHER => 0, SCHED_FIFO => 1, SCHED_RR => 2, SCHED_RESET_ON_FORK => 0x40000000, SIGKILL => 9, SIGCONT => 18};
 
 my ($file, $directory, $pid, $start, $heartbeat, $own_beat, $owner, $stopped, $kinds, $pids, $starts, $names, $name_bytes, $jobs, $jobs_used,
     $hangs_after_ms) = @ARGV;
-my %call = -e '/lib/ld-linux-aarch64.so.1' ? (sched_setscheduler => 119) : (sched_setscheduler => 144);
+my %call = -e '/lib/ld-linux-aarch64.so.1'
+    ? (sched_setscheduler => 119, sched_getscheduler => 120, sched_setaffinity => 122, sched_getaffinity => 123)
+    : (sched_setscheduler => 144, sched_getscheduler => 145, sched_setaffinity => 203, sched_getaffinity => 204);
 $0 = 'consort-watchdog';
 open my $memory, '+<', $file or die "$file: $!\n";
 my @found = stat $memory;
 die "$file is not ours alone\n" if $found[4] != $> || $found[3] != 1 || $found[2] & 077;
 # Nothing else is ever written to, whatever stands in the files.
-my %weighs = map { $_ => 1 } qw(cpu.shares cpu.weight cpu.cfs_quota_us cpu.max);
+my %weighs = map { $_ => 1 } qw(cpu.shares cpu.weight cpu.cfs_quota_us cpu.max cpu.rt_runtime_us);
+my %lists = map { $_ => 1 } qw(tasks cgroup.threads);
 my %freezes = map { $_ => 1 } qw(cgroup.freeze freezer.state);
 my @trees = cgroup_trees();
 # So that what keeps the processors busy cannot keep it from its one task.
@@ -95,6 +98,15 @@ sub put_back {
             my $value = $what eq 'write' ? $fields[1] : heaviest_in(@fields);
             if (open my $group, '+<', $fields[0]) { syswrite $group, $value }
         }
+        elsif ($what eq 'room') {
+            next if !is_of_group($fields[0], \%weighs);
+            my $room = 0;
+            $room += $_ for values_in($fields[0]);
+            if (open my $group, '+<', $fields[0]) { syswrite $group, $room }
+        }
+        elsif ($what eq 'turns') {
+            end_turns(@fields) if is_of_group($fields[0], \%lists) && $fields[1] =~ /^\d+$/;
+        }
         elsif ($what eq 'nice' && start_time($fields[0]) eq $fields[1]) {
             opendir my $threads, "/proc/$fields[0]/task" or next;
             for my $thread (grep { /^\d/ } readdir $threads) { eval { setpriority 0, $thread, $fields[2] } }
@@ -104,13 +116,42 @@ sub put_back {
 
 sub heaviest_in {
     my ($file, $heaviest) = @_;
-    my ($group, $name) = $file =~ m{^(.*)/([^/]+)$};
-    for my $inner (glob "\Q$group\E/*/$name") {
-        open my $weight, '<', $inner or next;
-        my $told = <$weight> // next;
-        $heaviest = $told + 0 if $told > $heaviest;
-    }
+    for my $weight (values_in($file)) { $heaviest = $weight if $weight > $heaviest }
     return $heaviest;
+}
+
+# Of the groups directly in the one whose file this is.
+sub values_in {
+    my ($file) = @_;
+    my ($group, $name) = $file =~ m{^(.*)/([^/]+)$};
+    my @values;
+    for my $inner (glob "\Q$group\E/*/$name") {
+        open my $value, '<', $inner or next;
+        my $told = <$value> // next;
+        push @values, $told + 0;
+    }
+    return @values;
+}
+
+# Threads that take turns by real-time priority because they were dispatched; see slot-threads.ts.
+sub end_turns {
+    my ($file, $processor) = @_;
+    my ($group, $name) = $file =~ m{^(.*)/([^/]+)$};
+    my ($none, $any) = (pack('l', 0), "\xff" x 128);
+    if (open my $threads, '<', $file) {
+        while (my $thread = <$threads>) {
+            $thread += 0;
+            my $class = syscall $call{sched_getscheduler}, $thread;
+            syscall($call{sched_setscheduler}, $thread, SCHED_OTHER, $none) if $class == (SCHED_RR | SCHED_RESET_ON_FORK);
+            my $mask = "\0" x 128;
+            next if syscall($call{sched_getaffinity}, $thread, 128, $mask) < 0;
+            my $only = '';
+            vec($only, $processor, 1) = 1;
+            $only .= "\0" x (128 - length $only);
+            syscall($call{sched_setaffinity}, $thread, 128, $any) if $mask eq $only;
+        }
+    }
+    end_turns($_, $processor) for glob "\Q$group\E/*/$name";
 }
 
 sub is_of_group {
