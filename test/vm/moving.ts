@@ -241,7 +241,7 @@ export class MovingRig {
 
   place(side: Side): Pick<RunningVm, "id" | "directory" | "inside" | "cgroup"> {
     const directory = join(this.directory, side);
-    return { id, directory, inside: directory, cgroup: { procsFiles: () => [] } as never };
+    return { id, directory, inside: directory, cgroup: { procsFiles: () => [], create() {} } as never };
   }
 
   async #run(side: Side, command: readonly string[]): Promise<{ exitCode: number; output: string }> {

@@ -2,14 +2,15 @@ import type { ApplianceId } from "#base/ids.ts";
 import type { MachineSpec } from "./command/spec.ts";
 import type { MovePlan } from "#protocol/host-plan.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
+import type { MachinePlace } from "./move/ports.ts";
 import type { RunningVm } from "./vm.ts";
 
 /** Live moves of machines, as far as who runs them has to know. */
 export interface Mover {
-  /** One pass. `vm` absent: no QEMU of it runs. Without a plan, whatever is left of a move that has ended goes. */
+  /** One pass. `vm` absent: no QEMU of it answers. Without a plan, whatever is left of a move that has ended goes. */
   step(
     vm: RunningVm | undefined,
-    place: Pick<RunningVm, "id" | "directory" | "inside" | "cgroup">,
+    place: MachinePlace,
     plan: MovePlan | undefined,
     signal: AbortSignal,
   ): Promise<void>;
@@ -20,12 +21,10 @@ export interface Mover {
   /** What it can boot from is about to change: nothing goes on before the listener has returned. */
   onBootable(listener: (id: ApplianceId) => void): void;
   report(id: ApplianceId): MoveReport | undefined;
+  /** Nothing can be done for its move just now, worded for people; undefined: it goes on. */
+  waits(id: ApplianceId, why: string | undefined): void;
   /** Its machine is gone from here. */
-  forget(
-    id: ApplianceId,
-    place: Pick<RunningVm, "id" | "directory" | "inside" | "cgroup"> | undefined,
-    signal: AbortSignal,
-  ): Promise<void>;
+  forget(id: ApplianceId, place: MachinePlace | undefined, signal: AbortSignal): Promise<void>;
   onChange(listener: () => void): void;
   /** A machine never continues here, and may continue there: the other side waits for this word. */
   onSent(listener: (id: ApplianceId, move: string) => void): void;

@@ -1,6 +1,7 @@
 import { codeOf, ConsortError } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
 import type { MovePlan } from "#protocol/host-plan.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 import { oneAtATime } from "../turns.ts";
@@ -29,6 +30,7 @@ export type ArrivingNews = {
 };
 
 const lookMs = millis(20);
+const silentMsMax = millis(120_000);
 const beforeRun = new Set<MoveReport["phase"]>(["listening", "receiving", "received"]);
 
 /**
@@ -49,6 +51,8 @@ export class ArrivingSide {
   /** Moves whose other side never continues. */
   readonly #word = new Set<string>();
   readonly #waiting = new Set<() => void>();
+  /** Those whose QEMU is there and does not answer. */
+  readonly #silentSince = new Map<ApplianceId, Millis>();
 
   constructor(parts: MoveParts, records: MoveRecords, background: Background, news: ArrivingNews) {
     this.#parts = parts;
@@ -108,19 +112,32 @@ export class ArrivingSide {
     if (plan.go === true) this.giveWord(plan.move);
     if (record === undefined || record.phase === "failed" || record.phase === "local") return;
     if (vm === undefined) {
-      if (beforeRun.has(record.phase) && !this.#background.isBusy(id))
-        this.#fail(record, "its QEMU has ended");
+      const hasEnded = beforeRun.has(record.phase) && !this.#background.isBusy(id);
+      if (hasEnded && !this.#isAwaited(place)) this.#fail(record, "its QEMU has ended");
       // The next one is to find them.
       if (record.phase === "running-remote-disks" && record.disksRelay !== undefined)
         await this.#keepDisks(place, record, plan, signal);
       return;
     }
+    this.#silentSince.delete(id);
     if (vm.disks.length > 0) await this.#keepDisks(place, record, plan, signal);
     if (this.#background.isBusy(id)) return;
     if (beforeRun.has(record.phase)) {
       await this.#listen(vm, place, plan, signal);
       this.#background.begin(id, "receive", (stop) => this.#receive(vm, plan, stop));
     } else this.#background.begin(id, "bring home the disks of", (stop) => this.#settle(vm, stop));
+  }
+
+  /** One that has begun a moment ago may take its time on a busy host; one that never answers is given up. */
+  #isAwaited({ id, isSilent }: MachinePlace): boolean {
+    const now = this.#parts.clock.monotonic();
+    const since = this.#silentSince.get(id) ?? now;
+    if (isSilent !== true || now - since > silentMsMax) {
+      this.#silentSince.delete(id);
+      return false;
+    }
+    this.#silentSince.set(id, since);
+    return true;
   }
 
   #record(id: ApplianceId): MoveRecord {
@@ -164,8 +181,9 @@ export class ArrivingSide {
       }
     } catch (cause) {
       signal.throwIfAborted();
-      if (codeOf(cause) !== "unavailable") throw cause;
-      return this.#fail(this.#record(id), "its QEMU has ended before the machine ran");
+      // Whether it has ended is seen by its process: the next pass looks.
+      if (codeOf(cause) === "unavailable") return;
+      throw cause;
     }
     // From here on it may run here, whatever happens to this process.
     this.#records.save({ ...this.#record(id), phase: "running-remote-disks" });
@@ -254,6 +272,7 @@ export class ArrivingSide {
 
   async clear(record: MoveRecord): Promise<void> {
     await this.#background.stop(record.id);
+    this.#silentSince.delete(record.id);
     this.#stop(record.disksRelay);
     this.#stop(record.stateRelay);
     this.#records.remove(record.id);

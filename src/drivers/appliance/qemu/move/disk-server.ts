@@ -1,14 +1,22 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ConsortError, codeOf } from "#base/errors.ts";
-import { connectQmp } from "../qmp.ts";
+import { abortable, connectQmp } from "../qmp.ts";
 import type { VmDisk, RunningVm } from "../vm.ts";
 import { servingNames } from "./ports.ts";
+import type { MachinePlace } from "./ports.ts";
 
 const program = "qemu-storage-daemon";
 const qcow2Magic = 0x51_46_49_fb;
 const headerBytes = 32;
+/** Of who serves disks, to end or to say that it is there. */
+const endMsMax = 10_000;
 const slackBytes = 16 * 1024 * 1024;
+
+/** A layer as it is served: a name below the machine's directory. */
+export type ServedDisk = Pick<VmDisk, "name" | "file">;
 
 /**
  * Serves a machine's writable layers, byte for byte, from beside its QEMU: in its own namespaces, group and user, and
@@ -16,14 +24,69 @@ const slackBytes = 16 * 1024 * 1024;
  */
 export async function serveDisks(
   vm: RunningVm,
-  disks: readonly VmDisk[],
+  disks: readonly ServedDisk[],
   move: string,
   signal: AbortSignal,
 ): Promise<void> {
   if (await isServing(vm.directory, move, signal)) return;
-  const names = servingNames(move);
   for (const disk of disks) makeRoom(disk.file);
   const inside = (name: string): string => `${vm.inside}/${name}`;
+  checkServed(vm.id, await vm.run([program, ...argumentsFor(disks, move, inside)], signal));
+}
+
+/**
+ * The same where nothing of the machine runs any more, as after its host has lost its power: by its own user from its own
+ * directory, without a network.
+ */
+export async function serveDisksAlone(
+  place: MachinePlace,
+  disks: readonly ServedDisk[],
+  move: string,
+  signal: AbortSignal,
+): Promise<void> {
+  if (await isServing(place.directory, move, signal)) return;
+  place.cgroup.create();
+  const { gid } = statSync(place.directory);
+  const args = argumentsFor(disks, move, (name) => name);
+  const child = spawn(
+    "sh",
+    ["-c", alone, "sh", place.cgroup.procsFiles().join(" "), ...confined(gid), program, ...args],
+    {
+      cwd: place.directory,
+      stdio: ["ignore", "ignore", "pipe"],
+      signal,
+    },
+  );
+  let output = "";
+  child.stderr.on("data", (chunk: Buffer) => (output = (output + String(chunk)).slice(0, outputBytesMax)));
+  const [exitCode] = (await once(child, "close")) as [number | null];
+  checkServed(place.id, { exitCode: exitCode ?? -1, output });
+}
+
+/** Joins the machine's groups first. */
+const alone = 'for file in $1; do echo $$ > "$file" || exit 1; done; shift; exec "$@"';
+const outputBytesMax = 1024;
+
+/** As the machine's own user, whose number its group has, too. Root only where the directory is root's, as in tests. */
+function confined(user: number): readonly string[] {
+  const network = ["unshare", "--net", "--ipc"];
+  if (user === 0) return network;
+  const ids = [`--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
+  return [...network, "setpriv", ...ids, "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"];
+}
+
+function checkServed(id: string, { exitCode, output }: { exitCode: number; output: string }): void {
+  if (exitCode === 0) return;
+  throw new ConsortError("driver_failed", `Cannot serve the disks of ${id}: ${output.trim() || exitCode}`);
+}
+
+/** It goes on by itself when it serves. */
+function argumentsFor(
+  disks: readonly ServedDisk[],
+  move: string,
+  inside: (name: string) => string,
+): readonly string[] {
+  const names = servingNames(move);
   const nodes = disks.flatMap(({ name, file }) => [
     "--blockdev",
     JSON.stringify({
@@ -39,26 +102,21 @@ export async function serveDisks(
     "--export",
     `type=nbd,id=${name},node-name=${name},name=${name},writable=on`,
   ]);
-  const { exitCode, output } = await vm.run(
-    [
-      program,
-      "--daemonize",
-      "--chardev",
-      `socket,id=control,path=${inside(names.control)},server=on,wait=off`,
-      "--monitor",
-      "chardev=control",
-      ...nodes,
-      "--nbd-server",
-      `addr.type=unix,addr.path=${inside(names.disks)},max-connections=0`,
-      ...exports,
-    ],
-    signal,
-  );
-  if (exitCode === 0) return;
-  throw new ConsortError("driver_failed", `Cannot serve the disks of ${vm.id}: ${output.trim() || exitCode}`);
+  return [
+    "--daemonize",
+    "--chardev",
+    `socket,id=control,path=${inside(names.control)},server=on,wait=off`,
+    "--monitor",
+    "chardev=control",
+    ...nodes,
+    "--nbd-server",
+    `addr.type=unix,addr.path=${inside(names.disks)},max-connections=0`,
+    ...exports,
+  ];
 }
 
-async function isServing(directory: string, move: string, signal: AbortSignal): Promise<boolean> {
+async function isServing(directory: string, move: string, caller: AbortSignal): Promise<boolean> {
+  const signal = AbortSignal.any([caller, AbortSignal.timeout(endMsMax)]);
   try {
     (await connectQmp(join(directory, servingNames(move).control), signal)).close();
     return true;
@@ -68,8 +126,9 @@ async function isServing(directory: string, move: string, signal: AbortSignal): 
   }
 }
 
-/** Nothing is served any more when this resolves. */
-export async function stopServingDisks(directory: string, move: string, signal: AbortSignal): Promise<void> {
+/** Nothing is served any more when this resolves. Rejects when whoever serves does not end in time: it is asked again. */
+export async function stopServingDisks(directory: string, move: string, caller: AbortSignal): Promise<void> {
+  const signal = AbortSignal.any([caller, AbortSignal.timeout(endMsMax)]);
   let control;
   try {
     control = await connectQmp(join(directory, servingNames(move).control), signal);
@@ -83,7 +142,11 @@ export async function stopServingDisks(directory: string, move: string, signal: 
   } catch (cause) {
     if (codeOf(cause) !== "unavailable") throw cause;
   }
-  await ended;
+  try {
+    await abortable(ended, signal);
+  } finally {
+    control.close();
+  }
 }
 
 /**

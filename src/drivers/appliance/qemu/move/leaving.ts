@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { codeOf, messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { MovePlan } from "#protocol/host-plan.ts";
@@ -5,7 +6,7 @@ import { bootMemoryBytes } from "../resize/memory.ts";
 import { processorCount } from "../resize/processors.ts";
 import { oneAtATime } from "../turns.ts";
 import type { Background } from "./background.ts";
-import { serveDisks, stopServingDisks } from "./disk-server.ts";
+import { serveDisks, serveDisksAlone, stopServingDisks } from "./disk-server.ts";
 import { queryMigration, runState } from "./migration-status.ts";
 import { servingNames, socketNames } from "./ports.ts";
 import type { MachinePlace, MoveParts } from "./ports.ts";
@@ -71,7 +72,10 @@ export class LeavingSide {
       return;
     }
     if (vm === undefined) {
-      if (record.phase !== "sent") await this.#fail(undefined, place, record, "its QEMU has ended", signal);
+      // What it says of its migration decides, when it answers again.
+      if (place.isSilent === true) return;
+      if (record.phase !== "sent") return this.#fail(undefined, place, record, "its QEMU has ended", signal);
+      await this.#serve(undefined, place, record, plan, signal);
       return;
     }
     if (record.phase === "serving" && plan.cancelled === true) {
@@ -91,14 +95,16 @@ export class LeavingSide {
 
   /** Also when whoever served them has died: the other side's requests wait. */
   async #serve(
-    vm: RunningVm,
+    vm: RunningVm | undefined,
     place: MachinePlace,
     record: MoveRecord,
     plan: LeavingPlan,
     signal: AbortSignal,
   ): Promise<MoveRecord> {
     const { processes, address } = this.#parts;
-    if (vm.disks.length > 0) await serveDisks(vm, vm.disks, record.move, signal);
+    const { disks = [] } = vm ?? record;
+    if (disks.length > 0 && vm !== undefined) await serveDisks(vm, disks, record.move, signal);
+    else if (disks.length > 0) await serveDisksAlone(place, disks, record.move, signal);
     if (record.disksRelay !== undefined && processes.isRunning(record.disksRelay)) return record;
     const port = record.disksRelay?.port ?? 0;
     const disksRelay = await startRelay(
@@ -115,13 +121,24 @@ export class LeavingSide {
     const after: MoveRecord = {
       ...record,
       disksRelay,
-      bootMemoryBytes: await bootMemoryBytes(vm.qmp, signal),
-      // Not while it is being given more of them.
-      processors: await oneAtATime(vm.qmp, () => processorCount(vm.qmp, signal)),
+      ...(vm === undefined ? {} : await this.#beganWith(vm, signal)),
     };
     this.#records.save(after);
     this.#news.changed();
     return after;
+  }
+
+  /** What the other side has to know of it, and a later manager once nothing of it runs here. */
+  async #beganWith(
+    vm: RunningVm,
+    signal: AbortSignal,
+  ): Promise<Pick<MoveRecord, "bootMemoryBytes" | "processors" | "disks">> {
+    return {
+      bootMemoryBytes: await bootMemoryBytes(vm.qmp, signal),
+      // Not while it is being given more of them.
+      processors: await oneAtATime(vm.qmp, () => processorCount(vm.qmp, signal)),
+      disks: vm.disks.map(({ name, file }) => ({ name, file: basename(file) })),
+    };
   }
 
   async #send(
@@ -168,9 +185,9 @@ export class LeavingSide {
       await this.#fail(vm, place, now, end?.error ?? end?.status ?? "it was not begun", signal);
     } catch (cause) {
       signal.throwIfAborted();
-      if (now.phase === "sent") throw cause;
-      const isGone = codeOf(cause) === "unavailable";
-      await this.#fail(isGone ? undefined : vm, place, now, messageOf(cause), signal);
+      // A line that is lost says nothing of what became of the migration: the next pass looks whether QEMU is there.
+      if (now.phase === "sent" || codeOf(cause) === "unavailable") throw cause;
+      await this.#fail(vm, place, now, messageOf(cause), signal);
     }
   }
 
@@ -202,7 +219,9 @@ export class LeavingSide {
   ): Promise<void> {
     if (vm !== undefined) {
       const end = await cancelSending(vm.qmp, this.#parts.clock, signal);
-      const isSent = end.status === "completed" && afterSending.has(await runState(vm.qmp, signal));
+      const isThere = end.status.startsWith("postcopy");
+      const isSent =
+        isThere || (end.status === "completed" && afterSending.has(await runState(vm.qmp, signal)));
       if (isSent && record.phase === "sending") {
         this.#records.save({ ...record, phase: "sent" });
         this.#news.sent(record.id, record.move);

@@ -32,6 +32,8 @@ export class VmMoves {
   readonly #arriving: ArrivingSide;
   /** What is not worth keeping: how far the present phase is, and phases that QEMU can be asked for. */
   readonly #live = new Map<ApplianceId, { phase?: MoveReport["phase"]; progress?: number }>();
+  /** Why nothing can be done just now. */
+  readonly #waits = new Map<ApplianceId, string>();
   #changed: () => void = () => {};
   #sent: (id: ApplianceId, move: string) => void = () => {};
   #bootable: (id: ApplianceId) => void = () => {};
@@ -73,7 +75,7 @@ export class VmMoves {
     return this.#arriving.beforeStart(place, plan, hasDisks, signal);
   }
 
-  /** One pass. `vm` absent: no QEMU of it runs. Without a plan, whatever is left of a move that has ended goes. */
+  /** One pass. `vm` absent: no QEMU of it answers. Without a plan, whatever is left of a move that has ended goes. */
   async step(
     vm: RunningVm | undefined,
     place: MachinePlace,
@@ -81,6 +83,7 @@ export class VmMoves {
     signal: AbortSignal,
   ): Promise<void> {
     const record = this.#records.get(place.id);
+    this.waits(place.id, place.isSilent === true ? "its QEMU does not answer" : undefined);
     // What has left, or not arrived, is never continued here: it is destroyed, and with it the record goes.
     if (record !== undefined && record.move !== plan?.move) {
       if (!isOver.has(`${record.side} ${record.phase}`)) return;
@@ -122,11 +125,20 @@ export class VmMoves {
     this.#bootable = listener;
   }
 
+  /** What its report says until it is told otherwise; undefined: nothing is waited for. */
+  waits(id: ApplianceId, why: string | undefined): void {
+    if (this.#waits.get(id) === why) return;
+    if (why === undefined) this.#waits.delete(id);
+    else this.#waits.set(id, why);
+    this.#changed();
+  }
+
   report(id: ApplianceId): MoveReport | undefined {
     const record = this.#records.get(id);
     if (record === undefined) return undefined;
     const live = this.#live.get(id);
-    const { move, side, message, downtimeMs, postcopy, bootMemoryBytes, processors } = record;
+    const message = record.message ?? this.#waits.get(id);
+    const { move, side, downtimeMs, postcopy, bootMemoryBytes, processors } = record;
     const isEarly = record.phase === "listening";
     const phase = isEarly ? (live?.phase ?? record.phase) : record.phase;
     const port = side === "leaving" ? record.disksRelay?.port : record.stateRelay?.port;
@@ -148,6 +160,7 @@ export class VmMoves {
   async forget(id: ApplianceId, place: MachinePlace | undefined, signal: AbortSignal): Promise<void> {
     const record = this.#records.get(id);
     this.#live.delete(id);
+    this.#waits.delete(id);
     if (record === undefined) return;
     if (record.side === "leaving") await this.#leaving.clear(record, place, signal);
     else await this.#arriving.clear(record);

@@ -4,7 +4,10 @@ import type { Processes } from "#drivers/process/port.ts";
 import type { RunningVm } from "../vm.ts";
 
 /** Where a machine is, also while its QEMU is not there (yet). */
-export type MachinePlace = Pick<RunningVm, "id" | "directory" | "inside" | "cgroup">;
+export type MachinePlace = Pick<RunningVm, "id" | "directory" | "inside" | "cgroup"> & {
+  /** Its QEMU's process is there, though it does not answer (yet): it has begun a moment ago, or is held up. */
+  readonly isSilent?: boolean;
+};
 
 /** What all steps of moves work with. */
 export type MoveParts = {

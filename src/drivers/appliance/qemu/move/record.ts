@@ -38,6 +38,8 @@ export type MoveRecord = {
   readonly bootMemoryBytes?: number;
   /** Leaving: what its QEMU has, whether its guest uses them or not. */
   readonly processors?: number;
+  /** Leaving: its writable layers, by the names of their files in its directory. */
+  readonly disks?: readonly { readonly name: string; readonly file: string }[];
   readonly message?: string;
 };
 
@@ -64,6 +66,7 @@ const isRecord = exactly({
   downtimeMs: optional(isNumber),
   bootMemoryBytes: optional(isNumber),
   processors: optional(isNumber),
+  disks: optional(listOf(exactly({ name: isText, file: isText }))),
   message: optional(isText),
 });
 

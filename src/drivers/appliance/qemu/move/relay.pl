@@ -7,11 +7,15 @@
 #     PEER              who alone may connect to LISTEN
 #
 # Two lines on standard input: files of control groups it joins (with commas between them), and the move's token, which
-# is said first on what is connected by TCP, and asked for first from who connects by TCP. One line on standard output tells the port, or 0; then it goes on by itself and outlives who
-# started it. What is in DIRECTORY belongs to the machine, which may put a link there to where it may not go itself: all
-# is done as the machine's own user, from that directory.
+# is said first on what is connected by TCP, and asked for first from who connects by TCP. One line on standard output
+# tells the port, or 0; then it goes on by itself and outlives who started it. Each connection has one process, which ends
+# with this one, however that ends: nothing is left that could still feed who is connected to another by then. What is in
+# DIRECTORY belongs to the machine, which may put a link there to where it may not go itself: all is done as the
+# machine's own user, from that directory.
 use strict;
 use warnings;
+use Errno qw(EAGAIN EINTR);
+use IO::Handle;
 use Socket qw(AF_INET AF_UNIX SOCK_STREAM SOL_SOCKET SO_REUSEADDR IPPROTO_TCP TCP_NODELAY SHUT_WR
     inet_aton inet_ntoa pack_sockaddr_in unpack_sockaddr_in pack_sockaddr_un);
 
@@ -42,6 +46,8 @@ open STDIN, '<', '/dev/null';
 open STDERR, '>', '/dev/null';
 open STDOUT, '>', '/dev/null';
 
+# Whoever holds its other end sees when this process is gone.
+pipe my $life, my $alive or die "pipe: $!\n";
 my %serving;
 $SIG{CHLD} = sub { while ((my $pid = waitpid -1, 1) > 0) { delete $serving{$pid} } };
 $SIG{TERM} = sub { kill TERM => keys %serving; exit 0 };
@@ -56,6 +62,7 @@ for (;;) {
     if ($pid) { $serving{$pid} = 1; close $in; next }
     $SIG{TERM} = $SIG{CHLD} = 'DEFAULT';
     close $door;
+    close $alive;
     serve($in);
     exit 0;
 }
@@ -89,6 +96,8 @@ sub connected {
     socket my $socket, AF_INET, SOCK_STREAM, 0 or return;
     setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
     connect $socket, pack_sockaddr_in $wanted, inet_aton $where or return;
+    # The other side would believe that it goes on.
+    return if is_over();
     syswrite $socket, "$token\n" or return;
     return $socket;
 }
@@ -115,23 +124,51 @@ sub serve {
         return unless knows_token($in);
     }
     my $out = connected($connect) or return;
-    # One process for each way: each waits for its own.
-    my $pid = fork // return;
-    if ($pid == 0) { copy($out, $in); exit 0 }
-    copy($in, $out);
-    waitpid $pid, 0;
+    $_->blocking(0) for $in, $out;
+    join_both({ from => $in, to => $out, kept => '' }, { from => $out, to => $in, kept => '' });
 }
 
-sub copy {
-    my ($from, $to) = @_;
-    my $chunk;
-    while (sysread $from, $chunk, CHUNK) {
-        my $sent = 0;
-        while ($sent < length $chunk) {
-            my $count = syswrite $to, $chunk, length($chunk) - $sent, $sent;
-            return shutdown $from, 2 unless defined $count;
-            $sent += $count;
+# Whoever took the connection has ended meanwhile.
+sub is_over {
+    my $read = '';
+    vec($read, fileno $life, 1) = 1;
+    return select($read, undef, undef, 0) > 0;
+}
+
+# Until both have said all, or one is gone, or the relay itself. Each way waits for its own: nothing more is read of one
+# before what was read has been written.
+sub join_both {
+    my @ways = @_;
+    while (grep { !$_->{over} } @ways) {
+        my ($read, $write) = ('', '');
+        vec($read, fileno $life, 1) = 1;
+        for my $way (grep { !$_->{over} } @ways) {
+            if (length $way->{kept}) { vec($write, fileno $way->{to}, 1) = 1 }
+            else { vec($read, fileno $way->{from}, 1) = 1 }
+        }
+        if (select($read, $write, undef, undef) < 0) { next if $! == EINTR; return }
+        return if vec $read, fileno $life, 1;
+        for my $way (grep { !$_->{over} } @ways) {
+            my $is_due = length $way->{kept} ? vec $write, fileno $way->{to}, 1 : vec $read, fileno $way->{from}, 1;
+            return if $is_due && !passed($way);
         }
     }
-    shutdown $to, SHUT_WR;
+}
+
+# False: whom it is for is gone.
+sub passed {
+    my ($way) = @_;
+    if (!length $way->{kept}) {
+        my $count = sysread $way->{from}, $way->{kept}, CHUNK;
+        return $! == EAGAIN || $! == EINTR unless defined $count;
+        if ($count == 0) {
+            $way->{over} = 1;
+            shutdown $way->{to}, SHUT_WR;
+            return 1;
+        }
+    }
+    my $count = syswrite $way->{to}, $way->{kept};
+    return $! == EAGAIN || $! == EINTR unless defined $count;
+    substr $way->{kept}, 0, $count, '';
+    return 1;
 }

@@ -7,6 +7,7 @@ import type { Cgroup } from "#drivers/system/cgroups/port.ts";
 
 const program = fileURLToPath(new URL("relay.pl", import.meta.url));
 const answerBytesMax = 1024;
+const startMsMax = 30_000;
 
 /** What one relay joins; see relay.pl. */
 export type RelayEnds = {
@@ -29,7 +30,8 @@ export type Relay = ProcessIdentity & { readonly port: number };
  * Starts one. It outlives this process and ends with the machine's control group, or when it is stopped.
  * Rejects with `driver_failed` and its own words.
  */
-export async function startRelay(ends: RelayEnds, processes: Processes, signal: AbortSignal): Promise<Relay> {
+export async function startRelay(ends: RelayEnds, processes: Processes, caller: AbortSignal): Promise<Relay> {
+  const signal = AbortSignal.any([caller, AbortSignal.timeout(startMsMax)]);
   const { directory, listen, connect, peer } = ends;
   const args = [program, directory, listen, connect, ...(peer === undefined ? [] : [peer])];
   const child = spawn("perl", args, { detached: true, stdio: ["pipe", "pipe", "pipe"], cwd: "/" });
