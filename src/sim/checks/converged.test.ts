@@ -51,6 +51,21 @@ const fabricated: Readonly<Record<string, readonly [World, RegExp]>> = {
     },
     /^old is still being removed$/,
   ],
+  "a request for checkpoints that goes on": [
+    { ...world, checkpointRequests: [{ id: "r-1", ensemble: "shop", state: "taking" } as never] },
+    /^the request r-1 for checkpoints of shop goes on$/,
+  ],
+  "a machine that is still on its way to disk": [
+    {
+      ...world,
+      records: [{ ...record, parked: { "shop/web": { state: "saving" } } } as never],
+    },
+    /^shop\/web is still being suspended to disk$/,
+  ],
+  "a machine that did not begin from what it was to begin from": [
+    changed(world, "a1", { restores: new Map([["shop/web" as never, "c-1"]]) }),
+    /^shop\/web on a1 was to begin from c-1$/,
+  ],
   "an appliance without a host": [
     { ...world, machines: [], records: [{ ...record, placements: {}, interfaces: {} } as never] },
     /^shop\/web has no host$/,
