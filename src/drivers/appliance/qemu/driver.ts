@@ -253,8 +253,11 @@ export class QemuDriver implements ApplianceDriver {
       });
     // Held, it says nothing, and what waits for it would never come to let it go on.
     const state = this.#tasks.slotOf(id)?.state;
-    if (state === "suspended" || state === "fenced") return;
-    const step = (stop: AbortSignal): Promise<void> => mover.step(machine.running(), place, move, stop);
+    if (state === "suspended") return mover.waits(id, "it is suspended here");
+    if (state === "fenced") return mover.waits(id, "it is held here, as its host is without its managers");
+    const vm = machine.running();
+    const isSilent = vm === undefined && (state === "running" || state === "starting");
+    const step = (stop: AbortSignal): Promise<void> => mover.step(vm, { ...place, isSilent }, move, stop);
     await this.#inTime(id, withDeadline(this.#options.clock, moveStepMsMax, step, machine.closing), signal);
   }
 
@@ -332,6 +335,7 @@ export class QemuDriver implements ApplianceDriver {
     this.#closing.abort();
     for (const machine of this.#machines.values()) machine.close();
     await this.#start.settled();
+    await Promise.allSettled(this.#steps.values());
     await this.#tasks.close();
   }
 
