@@ -255,9 +255,9 @@ export class QemuDriver implements ApplianceDriver {
     const state = this.#tasks.slotOf(id)?.state;
     if (state === "suspended") return mover.waits(id, "it is suspended here");
     if (state === "fenced") return mover.waits(id, "it is held here, as its host is without its managers");
-    const vm = machine.running();
-    const isSilent = vm === undefined && (state === "running" || state === "starting");
-    const step = (stop: AbortSignal): Promise<void> => mover.step(vm, { ...place, isSilent }, move, stop);
+    const now = machine.running();
+    const isSilent = now === undefined && (state === "running" || state === "starting");
+    const step = (stop: AbortSignal): Promise<void> => mover.step(now, { ...place, isSilent }, move, stop);
     await this.#inTime(id, withDeadline(this.#options.clock, moveStepMsMax, step, machine.closing), signal);
   }
 
