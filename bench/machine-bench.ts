@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { codeOf } from "#base/errors.ts";
 import { applianceId, applianceName, ensembleName, ipv4Address, macAddress } from "#base/ids.ts";
-import { millis } from "#base/units.ts";
+import { mebibytes, millis } from "#base/units.ts";
 import type { QemuDriver } from "#drivers/appliance/qemu/driver.ts";
 import type { Starter } from "#drivers/appliance/qemu/starter.ts";
 import type { MachineStorage } from "#drivers/appliance/qemu/storage.ts";
@@ -101,7 +101,9 @@ export async function openMachineBench(
 }
 
 function planOf(guest: BuiltGuest, name: string, member: number, { start, vm }: Asked): AppliancePlan {
-  const plan = machinePlanOf(guest);
+  // What such a guest has where its file does not say.
+  const memoryBytes = mebibytes(guest.image.name === "tiny" ? 128 : 512);
+  const plan = machinePlanOf(guest, { memoryBytes });
   if (plan.vm === undefined) throw new Error("it is no machine");
   return {
     ...plan,
@@ -116,7 +118,7 @@ function planOf(guest: BuiltGuest, name: string, member: number, { start, vm }: 
       },
     ],
     // The machine that whoever asks for none in particular gets.
-    vm: { ...plan.vm, machine: "auto", hostname: name, start, ...vm },
+    vm: { ...plan.vm, machine: "auto", memoryBytesMax: memoryBytes, hostname: name, start, ...vm },
   };
 }
 

@@ -23,6 +23,8 @@ const ofKind = {
     ["debian-identity-changed.sh", "usr/lib/consort/identity-changed", 0o755],
     ["consort-context.service", "etc/systemd/system/consort-context.service", 0o644],
     ["consort-listen.service", "etc/systemd/system/consort-listen.service", 0o644],
+    ["debian-ssh.conf", "etc/systemd/system/ssh.service.d/consort.conf", 0o644],
+    ["debian-udev-trigger.conf", "etc/systemd/system/systemd-udev-trigger.service.d/consort.conf", 0o644],
   ],
 } as const satisfies Record<string, readonly Place[]>;
 

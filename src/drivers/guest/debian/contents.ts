@@ -34,7 +34,11 @@ export const debianEnabled: readonly (readonly [unit: string, target: string])[]
   ["consort-listen.service", "multi-user.target"],
 ];
 
-/** Nobody logs in at the console, nothing is upgraded behind anybody's back, no file system needs a check at night. */
+/**
+ * Nobody logs in at the console, nothing is upgraded behind anybody's back, no file system needs a check at night,
+ * randomness is the host's to give. Of the rest, what a boot mounts and loads for those few who look for it: a module is
+ * loaded when it is used, and each program of a boot takes a quarter of a second in an emulated machine.
+ */
 export const debianMasked: readonly string[] = [
   "getty@tty1.service",
   "serial-getty@ttyS0.service",
@@ -45,4 +49,17 @@ export const debianMasked: readonly string[] = [
   "fstrim.timer",
   "dpkg-db-backup.timer",
   "systemd-pstore.service",
+  "systemd-random-seed.service",
+  "systemd-update-utmp.service",
+  "systemd-update-utmp-runlevel.service",
+  "dev-hugepages.mount",
+  "sys-fs-fuse-connections.mount",
+  "sys-kernel-config.mount",
+  "sys-kernel-debug.mount",
+  "sys-kernel-tracing.mount",
+  "modprobe@configfs.service",
+  "modprobe@dm_mod.service",
+  "modprobe@drm.service",
+  "modprobe@fuse.service",
+  "modprobe@loop.service",
 ];

@@ -45,4 +45,6 @@ export async function furnishRoot(
     await rm(join(units, unit), { force: true });
     await symlink("/dev/null", join(units, unit));
   }
+  // What a system does once after it was changed was done when its packages were installed.
+  for (const part of ["etc", "var"]) await writeFile(join(root, part, ".updated"), "", { mode: 0o644 });
 }

@@ -12,10 +12,19 @@ exec </dev/console >/dev/console 2>&1
 
 # A processor that had to wait while it measured its timer may go without, and where there is no other one every wait is
 # for ever: it measures again.
-if grep -q '^LOC: *0 *Local' /proc/interrupts && ! grep -q ' timer$' /proc/interrupts; then
+has_timer() {
+  while read -r name count rest; do
+    case "$name $count $rest" in
+      "LOC: 0 "*) ;;
+      "LOC: "* | *timer) return 0 ;;
+    esac
+  done </proc/interrupts
+  return 1
+}
+has_timer || {
   echo "consort: this guest has no timer and begins anew"
   echo b >/proc/sysrq-trigger
-fi
+}
 
 # Those that a boot waits for; the others come afterwards.
 bus=virtio_mmio
@@ -37,7 +46,8 @@ boot_context || lease_all
 # started again when this guest becomes another one: starting it takes longer than all else that is to be done then.
 keep_running dropbear -F -s -R -r /run/no-key -P /run/dropbear.pid &
 /usr/lib/consort/listen &
-modprobe -q -a virtio_rng virtio_balloon virtio_mem button evdev pvpanic pvpanic_pci
+# Whoever waits for the SSH server comes first.
+nice -n 19 modprobe -q -a virtio_rng virtio_balloon virtio_mem button evdev pvpanic pvpanic_pci
 for port in /sys/class/virtio-ports/*; do
   [ -e "$port/name" ] || continue
   read -r name <"$port/name"
