@@ -18,7 +18,7 @@ import { startCompetitors } from "./busy-jobs.ts";
 export const kinds: readonly EnforcementKind[] = ["dispatch-table", "bandwidth", "deadline"];
 export const periodMs = 20;
 export const executionMs = 10;
-const competitors = 4;
+export const competitors = 4;
 const clock = systemClock();
 const never = new AbortController().signal;
 const settleMs = millis(500);
