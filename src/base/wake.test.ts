@@ -28,6 +28,29 @@ describe("Wake", () => {
     await wake.wait(millis(100), never);
   });
 
+  it("lets time pass for one that is told by each of its own passes", async () => {
+    const clock = new ManualClock();
+    const wake = new Wake(clock);
+    let passes = 0;
+    const stop = new AbortController();
+    const spinning = (async () => {
+      for (;;) {
+        passes += 1;
+        wake.now();
+        await wake.wait(millis(1000), stop.signal);
+      }
+    })();
+    // Were it never to let go, this would never come.
+    await new Promise((resolve) => setImmediate(resolve));
+    const first = passes;
+    assert.ok(first > 1 && first < 100, `${first} passes`);
+    clock.advance(millis(10));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(passes > first, "it goes on with time");
+    stop.abort(new Error("enough"));
+    await assert.rejects(spinning, { message: "enough" });
+  });
+
   it("rejects when the signal aborts", async () => {
     const stop = new AbortController();
     const waiting = new Wake(new ManualClock()).wait(millis(100), stop.signal);

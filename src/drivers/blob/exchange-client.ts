@@ -20,17 +20,27 @@ export class PeerClient {
     this.#token = token;
   }
 
-  /** Reads a range; what is not handed to `onData` is holes. Rejects with `not_found` when the peer has no such blob. */
+  /**
+   * Reads a range; what is not handed to `onData` is holes. Rejects with `not_found` when the peer has no such blob, and
+   * with `timeout` when it says nothing for `silenceMsMax`, also before it has taken the connection.
+   */
   async read(
     digest: Digest,
     { begin, sizeBytes }: PieceRange,
     from: BlobPeer,
     onData: (chunk: Uint8Array, position: number) => Promise<void>,
     onProgress: (moreBytes: number) => void,
+    silenceMsMax: number,
     signal: AbortSignal,
   ): Promise<void> {
     const range = `bytes=${begin}-${begin + sizeBytes - 1}`;
-    const response = await this.#ask("GET", `/v1/blobs/${digest}`, from, { headers: { range } }, signal);
+    const response = await this.#ask(
+      "GET",
+      `/v1/blobs/${digest}`,
+      from,
+      { headers: { range }, silenceMsMax },
+      signal,
+    );
     if (response.statusCode !== 206) throw await refusal(response, from);
     const frames = new FrameReader();
     let done = 0;
@@ -59,10 +69,11 @@ export class PeerClient {
     method: string,
     path: string,
     { address, port }: BlobPeer,
-    options: { headers?: Record<string, string>; body?: string },
+    options: { headers?: Record<string, string>; body?: string; silenceMsMax?: number },
     signal: AbortSignal,
   ): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
+      let answer: IncomingMessage | undefined;
       const asked = request({
         agent: this.#agent,
         host: address,
@@ -70,15 +81,22 @@ export class PeerClient {
         method,
         path,
         headers: { ...options.headers, authorization: `Bearer ${this.#token() ?? ""}` },
-        timeout: blobLimits.blobPeerSilenceMsMax,
+        timeout: options.silenceMsMax ?? blobLimits.blobPeerSilenceMsMax,
         signal,
       });
-      asked.once("timeout", () => asked.destroy(broken({ address, port }, "it says nothing")));
+      asked.once("timeout", () => {
+        const silent = new ConsortError("timeout", whyNot({ address, port }, "it says nothing"));
+        answer?.destroy(silent);
+        asked.destroy(silent);
+      });
       asked.once("error", (cause) => {
         if (signal.aborted) reject(signal.reason);
         else reject(codeOf(cause) === "internal" ? broken({ address, port }, messageOf(cause)) : cause);
       });
-      asked.once("response", resolve);
+      asked.once("response", (response) => {
+        answer = response;
+        resolve(response);
+      });
       asked.end(options.body);
     });
   }
@@ -100,8 +118,11 @@ async function* arriving(response: IncomingMessage, from: BlobPeer): AsyncGenera
   }
 }
 
-const broken = ({ address, port }: BlobPeer, why: string): ConsortError =>
-  new ConsortError("unavailable", `Cannot read from the host at ${address}:${port}: ${why}`);
+const whyNot = ({ address, port }: BlobPeer, why: string): string =>
+  `Cannot read from the host at ${address}:${port}: ${why}`;
+
+const broken = (peer: BlobPeer, why: string): ConsortError =>
+  new ConsortError("unavailable", whyNot(peer, why));
 
 async function refusal(response: IncomingMessage, { address, port }: BlobPeer): Promise<ConsortError> {
   const told = parseFailure(await textOf(response).catch(() => ""));

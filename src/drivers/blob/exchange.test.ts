@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer as createTcpServer } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -175,3 +176,41 @@ test("parts of what nobody wants any more are removed once they are old", async 
   await a.exchange.forgetOthers(new Set(), later);
   assert.deepEqual(await readdir(a.store.pieces), []);
 });
+
+/** Takes connections, and says nothing more than this, ever. */
+async function mute(t: TestContext, words = ""): Promise<{ peer: BlobPeer; asked: () => number }> {
+  let asked = 0;
+  const open = new Set<Socket>();
+  const server = createTcpServer((socket) => {
+    asked += 1;
+    open.add(socket);
+    socket.on("error", () => {});
+    socket.write(words);
+  }).listen(0, address);
+  await new Promise((resolve) => server.once("listening", resolve));
+  t.after(() => {
+    for (const socket of open) socket.destroy();
+    server.close();
+  });
+  return { peer: { address, port: (server.address() as AddressInfo).port }, asked: () => asked };
+}
+
+for (const [what, words] of [
+  ["takes the connection and never answers", ""],
+  [
+    "falls silent in the middle of its answer",
+    "HTTP/1.1 206 Partial Content\r\ncontent-length: 99999\r\n\r\n",
+  ],
+] as const) {
+  test(`what a host that ${what} was asked for comes from another one`, { timeout: 60_000 }, async (t) => {
+    const [from, to] = await openHosts(t, 2);
+    const lost = await mute(t, words);
+    const content = severalPieces();
+    const blob = refTo(content);
+    await from!.store.put(inChunks(content), blob, signal);
+    const peers = [lost.peer, peerOf(from!)];
+    await to!.exchange.fetch(blob, peers, () => {}, signal);
+    assert.ok(to!.store.has(blob.digest));
+    assert.equal(lost.asked(), 1, "it is asked once, and no more");
+  });
+}

@@ -172,10 +172,14 @@ class HttpBlobExchange implements BlobExchange {
         throw new ConsortError("unavailable", `Cannot fetch ${blob.digest}: ${whyNot(lastWords)}`, {
           cause: lastWords,
         });
+      // One alone may take its time; where there are others, whoever is silent has probably been lost.
+      const { blobPeerSilenceMsMax, blobPeerStalledMsMax } = blobLimits;
+      const silenceMsMax = peers.length === 1 ? blobPeerSilenceMsMax : blobPeerStalledMsMax;
       const failed = new Set<BlobPeer>();
       await Promise.all(
         asked.map(async (peer) => {
-          const failure = await this.#drain(blob, pieces, waiting, peer, progress, signal);
+          const reader = { peer, silenceMsMax };
+          const failure = await this.#drain(blob, pieces, waiting, reader, progress, signal);
           if (failure === undefined) return;
           failed.add(peer);
           lastWords = failure;
@@ -191,7 +195,7 @@ class HttpBlobExchange implements BlobExchange {
     blob: BlobRef,
     pieces: PieceFile,
     waiting: number[],
-    peer: BlobPeer,
+    { peer, silenceMsMax }: { readonly peer: BlobPeer; readonly silenceMsMax: number },
     progress: (moreBytes: number) => void,
     signal: AbortSignal,
   ): Promise<unknown> {
@@ -207,7 +211,7 @@ class HttpBlobExchange implements BlobExchange {
         const write = async (chunk: Uint8Array, position: number): Promise<void> => {
           await pieces.write(chunk, position).catch(diskFailure);
         };
-        await this.#client.read(blob.digest, range, peer, write, onBytes, signal);
+        await this.#client.read(blob.digest, range, peer, write, onBytes, silenceMsMax, signal);
         await pieces.complete(index);
         failures = 0;
       } catch (cause) {

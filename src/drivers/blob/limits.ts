@@ -12,6 +12,8 @@ export const blobLimits = {
   blobPeerFailuresMax: 3,
   /** A host that sends nothing for this long has failed. */
   blobPeerSilenceMsMax: 10_000,
+  /** The same where another one can be asked instead. */
+  blobPeerStalledMsMax: 1500,
   /** Connections that a host serves its blobs to at the same time. */
   blobConnectionsMax: 64,
 } as const;
