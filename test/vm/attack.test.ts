@@ -12,11 +12,12 @@ import type { MachineName } from "./attacked-place.ts";
 import { tinyGuest } from "./machine-host.ts";
 
 /**
- * Random changes of what is wanted of a few machines on two hosts, while host managers, QEMUs, the lines of moves and
+ * Random changes of what is wanted of a few machines on two hosts (their size and where they are, and checkpoints that
+ * they are set back to, among them), while host managers, QEMUs, the lines of moves and
  * the machines' links are killed at random moments; after each round, what is must be what is wanted, and what guests
  * knew they must still know. `CONSORT_VM_OPERATIONS=1000` for long, `CONSORT_SEED` to repeat.
  */
-const operations = Number(process.env["CONSORT_VM_OPERATIONS"] ?? 30);
+const operations = Number(process.env["CONSORT_VM_OPERATIONS"] ?? 24);
 const seed = Number(process.env["CONSORT_SEED"] ?? Date.now() % 2 ** 31);
 /** Only to end with a reason instead of waiting for ever. */
 const patienceMs = 300_000;
@@ -32,6 +33,11 @@ type Memory = { readonly words: string; inMemory: boolean };
 class Attack {
   readonly cloud: AttackedCloud;
   readonly #memories = new Map<MachineName, Memory>();
+  /** The newest checkpoint of each machine, and what its guest knew then. */
+  readonly #taken = new Map<
+    MachineName,
+    { readonly from: NonNullable<Wanted["restore"]>; readonly memory: Memory }
+  >();
   #moves = 0;
   /** Questions that a guest did not answer in time, and was asked again. */
   unanswered = 0;
@@ -46,21 +52,41 @@ class Attack {
   change(name: MachineName, hasSettled: boolean): void {
     const wanted = this.cloud.wanted.get(name);
     const steps = wanted === undefined ? ["create" as const] : stepsOf(name, wanted, hasSettled);
-    const step = pick(steps);
+    const step = pick(
+      hasSettled && this.#taken.has(name) ? [...steps, "restore" as const, "restore" as const] : steps,
+    );
     this.done.push(`${step} ${name}`);
     this.cloud.want(name, this.#after(step, name, wanted));
-    if (step === "create" || step === "remake" || step === "destroy") this.#memories.delete(name);
+    const taken = this.#taken.get(name);
+    if (step === "restore" && taken !== undefined) this.#memories.set(name, { ...taken.memory });
+    if (step !== "create" && step !== "remake" && step !== "destroy") return;
+    this.#memories.delete(name);
+    this.#taken.delete(name);
   }
 
   #after(step: Step, name: MachineName, wanted: Wanted | undefined): Wanted | undefined {
     if (wanted === undefined) return { generation: random.integer(2 ** 31), at: pick(["a", "b"]) };
     const { suspended: _held, ...others } = wanted;
+    const generation = random.integer(2 ** 31);
     switch (step) {
       case "create":
       case "remake":
-        return { generation: random.integer(2 ** 31), at: wanted.at };
+        return { generation, at: wanted.at };
       case "destroy":
         return undefined;
+      case "checkpoint":
+        return { ...wanted, checkpoint: `${name}-${this.done.length}` };
+      case "restore": {
+        const { from } = this.#taken.get(name)!;
+        const { vcpus, memoryBytes } = wanted;
+        return {
+          generation,
+          at: pick(from.copies.hosts) as Wanted["at"],
+          restore: from,
+          ...(vcpus === undefined ? {} : { vcpus }),
+          ...(memoryBytes === undefined ? {} : { memoryBytes }),
+        };
+      }
       case "suspend":
         return { ...others, suspended: true };
       case "resume":
@@ -79,6 +105,17 @@ class Attack {
       }
     }
     return step satisfies never;
+  }
+
+  /** What was to be taken was, unless its QEMU was hit; then the one before is still good. */
+  keep(): void {
+    for (const [name, { checkpoint, ...wanted }] of this.cloud.wanted) {
+      if (checkpoint === undefined) continue;
+      const from = this.cloud.taken(name);
+      const memory = this.#memories.get(name);
+      if (from !== undefined && memory !== undefined) this.#taken.set(name, { from, memory: { ...memory } });
+      this.cloud.want(name, wanted);
+    }
   }
 
   async hurt(): Promise<void> {
@@ -159,12 +196,21 @@ const settledProcessors = (count: number): string => {
   return `for i in $(seq 150); do [ $(${used}) = ${count} ] && break; sleep 0.1; done; ${used}; echo and`;
 };
 
-type Step = "create" | "remake" | "destroy" | "suspend" | "resume" | "resize" | "move";
+type Step =
+  | "create"
+  | "remake"
+  | "destroy"
+  | "suspend"
+  | "resume"
+  | "resize"
+  | "move"
+  | "checkpoint"
+  | "restore";
 
 function stepsOf(name: MachineName, { suspended }: Wanted, hasSettled: boolean): readonly Step[] {
   if (!hasSettled) return ["remake", "destroy"];
   if (suspended === true) return ["resume", "resume", "resume", "destroy"];
-  const some: readonly Step[] = ["move", "move", "suspend", "remake", "destroy"];
+  const some: readonly Step[] = ["move", "move", "checkpoint", "checkpoint", "suspend", "remake", "destroy"];
   return name === "cold" ? [...some, "resize"] : some;
 }
 
@@ -193,6 +239,7 @@ test(`${operations} random operations under attack leave no machine lost or doub
       count += names.length + again.length;
       await Promise.all(hurts);
       await settle();
+      attack.keep();
       await attack.remember().catch((cause: unknown) => assert.fail(`${messageOf(cause)}; ${context()}`));
     }
     for (const name of machineNames) cloud.want(name, undefined);

@@ -7,10 +7,11 @@ import type { Move } from "#cluster/moves.ts";
 import type { HostRecord } from "#cluster/records.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import type { BuiltGuest } from "#drivers/guest/port.ts";
-import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
+import { chainOf } from "#model/checkpoint-chain.ts";
+import type { AppliancePlan, HostPlan, VmPlan } from "#protocol/host-plan.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 import { AttackedHost } from "./attacked-host.ts";
-import { attackedPlan, idOf, machineNames } from "./attacked-place.ts";
+import { attackedPlan, blobToken, idOf, machineNames } from "./attacked-place.ts";
 import type { MachineName } from "./attacked-place.ts";
 
 const hosts = ["a", "b"] as const;
@@ -26,6 +27,9 @@ export type Wanted = {
   readonly suspended?: true;
   readonly vcpus?: number;
   readonly memoryBytes?: Bytes;
+  /** By its name: to be taken. */
+  readonly checkpoint?: string;
+  readonly restore?: VmPlan["restore"];
 };
 
 /** Two hosts and what a cluster manager is to its machines: says what is wanted where, and follows their moves. */
@@ -42,7 +46,7 @@ export class AttackedCloud {
   constructor(guest: BuiltGuest) {
     this.#guest = guest;
     const host = (name: HostName): AttackedHost =>
-      new AttackedHost(name, addresses[name], {
+      new AttackedHost(hostId(name), addresses[name], {
         saw: () => this.#look(),
         sent: (id, move) => {
           for (const one of hosts) this.hosts[one].giveWord(id, move);
@@ -102,9 +106,11 @@ export class AttackedCloud {
 
   /** To those for whom it has changed. */
   #send(): void {
+    const blobs = { token: blobToken, peers: this.#peers() };
     for (const host of hosts) {
       const appliances = this.#appliancesFor(host);
-      const text = JSON.stringify(appliances);
+      const checkpoints = this.#checkpointsFor(host);
+      const text = JSON.stringify({ appliances, checkpoints, blobs });
       const sent = this.#sent[host];
       if (text === sent.text && sent.revision > 0) continue;
       const revision = sent.revision + 1;
@@ -117,14 +123,45 @@ export class AttackedCloud {
         segments: [],
         shapedPairs: [],
         tunnels: [],
+        checkpoints,
+        blobs,
       };
       this.hosts[host].follow(plan);
     }
   }
 
+  /** Their ports are other ones after each restart. */
+  #peers(): NonNullable<HostPlan["blobs"]>["peers"] {
+    return hosts.map((name) => ({
+      host: hostId(name),
+      address: addresses[name],
+      port: this.hosts[name].saw.blobPort,
+    }));
+  }
+
+  #checkpointsFor(host: HostName): NonNullable<HostPlan["checkpoints"]> {
+    return [...this.wanted].flatMap(([name, { at, checkpoint }]) =>
+      checkpoint === undefined || at !== host ? [] : [{ id: checkpoint, appliances: [idOf(name)] }],
+    );
+  }
+
+  /** What a machine goes on from whose checkpoint was taken; undefined: it was not, as its QEMU was hit. */
+  taken(name: MachineName): VmPlan["restore"] {
+    const { at = "a", checkpoint } = this.wanted.get(name) ?? {};
+    const known = this.hosts[at].saw.checkpoints.filter((one) => one.checkpoint.appliance === idOf(name));
+    const newest = known.find((one) => one.checkpoint.id === checkpoint);
+    if (checkpoint === undefined || newest === undefined) return undefined;
+    const checkpoints = chainOf(
+      checkpoint,
+      known.map((one) => one.checkpoint),
+    );
+    if (checkpoints === undefined) throw new Error(`The checkpoint ${checkpoint} needs what is not there`);
+    return { checkpoints, copies: { hosts: [hostId(at), ...newest.copies] } };
+  }
+
   #appliancesFor(host: HostName): readonly AppliancePlan[] {
     return [...this.wanted].flatMap(([name, wanted]) => {
-      const { at, move, suspended, vcpus, memoryBytes } = wanted;
+      const { at, move, suspended, vcpus, memoryBytes, restore } = wanted;
       const plan = attackedPlan(this.#guest, name, wanted.generation);
       const mine = move === undefined ? undefined : movePlan(move, hostId(host), records);
       if (mine === undefined && at !== host) return [];
@@ -139,6 +176,7 @@ export class AttackedCloud {
         vm: {
           ...plan.vm!,
           ...(vcpus === undefined ? {} : { vcpus }),
+          ...(restore === undefined ? {} : { restore }),
           ...(mine === undefined ? {} : { move: mine }),
         },
       };
@@ -180,9 +218,15 @@ export class AttackedCloud {
     const size = `${vm?.vcpus} processors and ${memoryLimitBytes} bytes`;
     const asked = `${wanted.vcpus ?? plan.vm?.vcpus} processors and ${wanted.memoryBytes ?? plan.memoryBytes} bytes`;
     if (size !== asked) return [`${name} has ${size}, not ${asked}`];
-    return vm?.agent === "answers"
-      ? []
-      : [`the guest of ${name} does not answer (${message ?? "no message"})`];
+    if (vm?.agent !== "answers") return [`the guest of ${name} does not answer (${message ?? "no message"})`];
+    return this.#wrongCheckpoint(name, wanted);
+  }
+
+  #wrongCheckpoint(name: MachineName, { at, checkpoint }: Wanted): readonly string[] {
+    if (checkpoint === undefined) return [];
+    const { state } = this.hosts[at].saw.requests.find(({ id }) => id === checkpoint) ?? {};
+    if (state === "taken" || state === "failed") return [];
+    return [`the checkpoint ${checkpoint} of ${name} is ${state ?? "not begun"}`];
   }
 
   /** Machines that snapshots are made from are nobody's, and go. */
@@ -197,9 +241,14 @@ export class AttackedCloud {
       slots: this.hosts[host].slots().length,
       directories: this.hosts[host].files().length,
     };
-    return Object.entries(found)
-      .filter(([, many]) => many !== count)
-      .map(([what, many]) => `${host} has ${many} ${what} for ${count} machines`);
+    const here = new Set(saw.observed.map(({ id }) => id));
+    const forgotten = saw.onRecord.filter((id) => !here.has(id));
+    return [
+      ...Object.entries(found)
+        .filter(([, many]) => many !== count)
+        .map(([what, many]) => `${host} has ${many} ${what} for ${count} machines`),
+      ...forgotten.map((id) => `${host} keeps a record of checkpoints of ${id}, which is not there`),
+    ];
   }
 }
 

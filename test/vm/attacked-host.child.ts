@@ -1,11 +1,16 @@
 import { basename, join } from "node:path";
 import { messageOf } from "#base/errors.ts";
 import { millis } from "#base/units.ts";
+import { MachineCheckpoints } from "#drivers/appliance/qemu/checkpoint/machines.ts";
+import { restoreStarter, restoringStorage } from "#drivers/appliance/qemu/checkpoint/restorer.ts";
 import { QemuDriver } from "#drivers/appliance/qemu/driver.ts";
 import { VmMoves } from "#drivers/appliance/qemu/move/moves.ts";
 import { moveStarter } from "#drivers/appliance/qemu/move/starter.ts";
 import { WarmPool } from "#drivers/appliance/qemu/warm/pool.ts";
 import { WarmStarter } from "#drivers/appliance/qemu/warm/starter.ts";
+import { DiskBlobStore } from "#drivers/blob/disk-store.ts";
+import { openBlobExchange } from "#drivers/blob/exchange.ts";
+import { checkpointStores } from "#drivers/checkpoint/stores.ts";
 import { machineStorage } from "#drivers/image/layers/machine-storage.ts";
 import { layerMaker } from "#drivers/image/layers/make.ts";
 import { spooledLayers } from "#drivers/image/layers/spooled-layers.ts";
@@ -15,10 +20,13 @@ import { systemProcesses } from "#drivers/process/system-processes.ts";
 import { machineLayout } from "#drivers/system/cgroups/group.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { systemRandom } from "#drivers/system/random.ts";
+import { openTransfer } from "#drivers/transfer/transfer.ts";
+import { HostCheckpoints } from "#host/checkpoints.ts";
 import { Converger } from "#host/converge.ts";
+import type { Digest } from "#model/image.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
 import { clock, signal } from "../task/host.ts";
-import { movesIn, slotOptions } from "./attacked-place.ts";
+import { blobToken, checkpointsIn, movesIn, slotOptions } from "./attacked-place.ts";
 import type { AttackedPlace, FromHost, ToHost } from "./attacked-place.ts";
 import { subprocess } from "./guest-machine.ts";
 import { machineOptions, tinyGuest } from "./machine-host.ts";
@@ -50,13 +58,38 @@ const moves = new VmMoves({
 });
 moves.recover();
 const pool = new WarmPool(parts);
-const blobs = { has: () => true, path: (digest: string) => guest.files.get(digest as never) ?? digest };
+const store = new DiskBlobStore({ directory: join(stateDir, "blobs"), log: silentLog });
+await store.recover(signal);
+const exchange = await openBlobExchange({ store, address: place.address, log: silentLog });
+exchange.useToken(blobToken);
+const checkpointer: MachineCheckpoints = new MachineCheckpoints({
+  ...parts,
+  directory: checkpointsIn(place),
+  blobs: store,
+  exchange,
+  storeFor: checkpointStores({
+    ...parts,
+    blobs: store,
+    exchange,
+    transfer: openTransfer({ clock, roots: [] }),
+    secretFor: () => Promise.resolve({}),
+  }),
+  linkBps: 125e6,
+  running: (id) => driver.running(id),
+});
+const blobs = { has: () => true, path: (digest: Digest) => guest.files.get(digest) ?? store.path(digest) };
+const restorer = { checkpoints: checkpointer, blobs: store, subprocess, clock };
 const driver = new QemuDriver({
   ...machineOptions(slotOptions(place), guest),
   log: silentLog,
+  blobs,
   mover: moves,
-  starters: [moveStarter(moves), new WarmStarter({ pool, qemuVersion: "this one", clock })],
-  storage: machineStorage({ layers, blobs }),
+  starters: [
+    moveStarter(moves),
+    restoreStarter(restorer),
+    new WarmStarter({ pool, qemuVersion: "this one", clock }),
+  ],
+  storage: restoringStorage(machineStorage({ layers, blobs }), restorer),
 });
 await driver.recover(signal);
 
@@ -84,6 +117,14 @@ const converger = new Converger({
   capacity: room,
   onSettled: () => wake(),
 });
+const checkpoints = new HostCheckpoints({
+  ...parts,
+  host: place.host,
+  checkpointer,
+  appliances: driver,
+  onChange: () => wake(),
+});
+await checkpoints.recover(signal);
 driver.onChange(() => wake());
 driver.onSent((id, move) => tell({ kind: "sent", id, move }));
 
@@ -110,6 +151,16 @@ for (;;) {
   const now = plan;
   const found = now === undefined ? [] : await converger.pass(now, signal);
   const problems = found.map(({ message }) => message);
-  tell({ kind: "saw", revision: now?.revision ?? 0, observed: driver.observe(), problems });
+  if (now !== undefined) checkpoints.follow(now, signal);
+  tell({
+    kind: "saw",
+    revision: now?.revision ?? 0,
+    observed: driver.observe(),
+    problems,
+    blobPort: exchange.port,
+    checkpoints: checkpointer.observe(),
+    requests: checkpoints.report().checkpointRequests ?? [],
+    onRecord: checkpointer.onRecord(),
+  });
   await Promise.race([woken, clock.sleep(passMs, signal)]);
 }

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { ApplianceId, Ipv4Address } from "#base/ids.ts";
+import type { ApplianceId, HostId, Ipv4Address } from "#base/ids.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import { mainGroup } from "#drivers/appliance/task/job-groups.ts";
 import { slotGroup, slotOfNetns } from "#drivers/appliance/task/names.ts";
@@ -33,14 +33,23 @@ export class AttackedHost {
   #closing = false;
   #runs = 0;
   readonly #waiting = new Map<number, Waiting>();
-  saw: Extract<FromHost, { kind: "saw" }> = { kind: "saw", revision: 0, observed: [], problems: [] };
+  saw: Extract<FromHost, { kind: "saw" }> = {
+    kind: "saw",
+    revision: 0,
+    observed: [],
+    problems: [],
+    blobPort: 0,
+    checkpoints: [],
+    requests: [],
+    onRecord: [],
+  };
   /** Managers that ended without being killed. */
   readonly fallen: string[] = [];
 
-  constructor(name: string, address: Ipv4Address, heard: Heard) {
+  constructor(name: HostId, address: Ipv4Address, heard: Heard) {
     const mark = `consort-test-attack-${process.pid}-${name}`;
     const stateDir = mkdtempSync(`/var/lib/${mark}-`);
-    this.place = { stateDir, cgroupParent: mark, netnsPrefix: `${mark}.`, address };
+    this.place = { host: name, stateDir, cgroupParent: mark, netnsPrefix: `${mark}.`, address };
     this.#heard = heard;
     this.#begin();
   }

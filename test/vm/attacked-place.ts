@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { applianceId, applianceName, ensembleName, ipv4Address, macAddress } from "#base/ids.ts";
-import type { ApplianceId, Ipv4Address } from "#base/ids.ts";
+import type { ApplianceId, HostId, Ipv4Address } from "#base/ids.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import { BookedScheduler } from "#drivers/appliance/task/scheduler.fixture.ts";
@@ -8,13 +8,15 @@ import type { TaskDriverOptions } from "#drivers/appliance/task/driver.ts";
 import type { BuiltGuest } from "#drivers/guest/port.ts";
 import { jsonLog } from "#drivers/system/log.ts";
 import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
+import type { CheckpointReport, CheckpointRequestReport } from "#protocol/host-report.ts";
 import { cgroups, clock } from "../task/host.ts";
 import { machinePlanOf } from "./machine-host.ts";
 import { front } from "./plans.ts";
 
 /** Where one host keeps what it has, whoever manages it. */
 export type AttackedPlace = Pick<TaskDriverOptions, "stateDir" | "cgroupParent" | "netnsPrefix"> & {
-  /** Of its part of moves. */
+  readonly host: HostId;
+  /** Of its part of moves, and of what it keeps for others. */
   readonly address: Ipv4Address;
 };
 
@@ -29,7 +31,12 @@ export const slotOptions = ({ stateDir, cgroupParent, netnsPrefix }: AttackedPla
   poolSize: 0,
 });
 
+/** Of those who fetch content from each other. */
+export const blobToken = "token of the attack";
+
 export const movesIn = (place: AttackedPlace): string => join(place.stateDir, "moves");
+
+export const checkpointsIn = (place: AttackedPlace): string => join(place.stateDir, "checkpoints");
 
 export type ToHost =
   | { readonly kind: "plan"; readonly plan: HostPlan }
@@ -43,6 +50,12 @@ export type FromHost =
       readonly revision: number;
       readonly observed: readonly ApplianceObservation[];
       readonly problems: readonly string[];
+      /** Where it gives content to others. */
+      readonly blobPort: number;
+      readonly checkpoints: readonly CheckpointReport[];
+      readonly requests: readonly CheckpointRequestReport[];
+      /** Of which it has any record of checkpoints. */
+      readonly onRecord: readonly ApplianceId[];
     }
   | { readonly kind: "sent"; readonly id: ApplianceId; readonly move: string }
   | { readonly kind: "ran"; readonly number: number; readonly said: string }
