@@ -1,11 +1,12 @@
 import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { codeOf } from "#base/errors.ts";
 import { applianceId, applianceName, ensembleName, hostId, ipv4Address } from "#base/ids.ts";
 import type { HostId } from "#base/ids.ts";
 import { millis } from "#base/units.ts";
@@ -271,13 +272,9 @@ export class CheckpointRig implements AsyncDisposable {
     const args = ["-nodefaults", "-no-user-config", "-S", ...pairs.flat()];
     if (options.incoming === true) args.push("-incoming", "defer");
     const child = spawn("qemu-system-x86_64", args, { stdio: ["ignore", "ignore", "inherit"] });
-    while (!existsSync(join(directory, "qmp"))) {
-      if (child.exitCode !== null) throw new Error(`QEMU ended with code ${child.exitCode}`);
-      await clock.sleep(millis(5), AbortSignal.timeout(30_000));
-    }
+    const vm = await answering(child, () => bareVm(directory, this.#guest.image, below));
     const console = connect(join(directory, "console"));
     await once(console, "connect");
-    const vm = await bareVm(directory, this.#guest.image, below);
     const started = new BareMachine(directory, vm, child, console);
     host.machine = started;
     if (options.incoming !== true) {
@@ -314,6 +311,19 @@ export class CheckpointRig implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const host of this.hosts) await host[Symbol.asyncDispose]();
     rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Its socket is there a moment before it listens at it. */
+async function answering<T>(child: ChildProcess, ask: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (cause) {
+      if (child.exitCode !== null) throw new Error(`QEMU ended with code ${child.exitCode}`, { cause });
+      if (codeOf(cause) !== "unavailable") throw cause;
+      await clock.sleep(millis(5), AbortSignal.timeout(30_000));
+    }
   }
 }
 
