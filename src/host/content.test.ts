@@ -109,6 +109,16 @@ describe("HostContent", () => {
     await until(() => held.report().transfers === undefined);
   });
 
+  it("seeks again what was called off and is wanted again before that had an effect", async () => {
+    const { otherStore, held, plan, until } = desk();
+    held.follow(plan({ images: [image] }), never);
+    await until(() => /no host is known/.test(held.lacks(machine) ?? ""));
+    otherStore.contents.set(blob.digest, content);
+    held.follow(plan(), never);
+    held.follow(plan({ images: [image] }), never);
+    await until(() => held.lacks(machine) === undefined);
+  });
+
   it("gets a disk from where it came from when no host has it", async () => {
     const asked: unknown[] = [];
     const { held, plan, until, store } = desk({

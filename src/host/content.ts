@@ -8,6 +8,7 @@ import type { Messaging } from "#drivers/messaging/port.ts";
 import { BlobCollector } from "#host/blob-collector.ts";
 import { ImageImports } from "#host/imports.ts";
 import { imagesOf, neededContent } from "#host/needed-content.ts";
+import type { NeededContent } from "#host/needed-content.ts";
 import { Turns } from "#host/turns.ts";
 import { blobsOf } from "#model/image.ts";
 import type { BlobRef, Digest, Image } from "#model/image.ts";
@@ -103,6 +104,10 @@ export class HostContent {
     this.#imports.follow(plan.imports ?? [], signal);
     const { fetch } = neededContent(plan, this.#imports.reports());
     for (const [digest, { stop }] of this.#fetching) if (!fetch.has(digest)) stop.abort();
+    this.#fetchAll(fetch, signal);
+  }
+
+  #fetchAll(fetch: NeededContent["fetch"], signal: AbortSignal): void {
     for (const { blob, image } of fetch.values()) {
       if (this.#parts.store.has(blob.digest) || this.#fetching.has(blob.digest)) continue;
       void this.#get(blob, image, signal);
@@ -183,6 +188,10 @@ export class HostContent {
       this.#fetching.delete(blob.digest);
       onChange();
     }
+    const plan = this.#plan;
+    // It was called off, and may have been wanted again before that had an effect.
+    if (stop.signal.aborted && !signal.aborted && plan !== undefined)
+      this.#fetchAll(neededContent(plan, this.#imports.reports()).fetch, signal);
   }
 
   async #try(fetching: Fetching, image: Image, signal: AbortSignal): Promise<void> {

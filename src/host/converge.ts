@@ -7,6 +7,7 @@ import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { decideNetwork, decideSteps, namesFor } from "#host/decide.ts";
 import type { HostSteps } from "#host/decide.ts";
+import { graceOf } from "#host/grace.ts";
 import type { Room } from "#host/room.ts";
 import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
 import type { ApplianceState, HostProblem } from "#protocol/host-report.ts";
@@ -79,7 +80,7 @@ export class Converger {
     };
 
     const steps = decideSteps(plan, this.#appliances.observe(), this.#busy, this.#capacity);
-    for (const id of steps.destroy) this.#destroy(id, signal);
+    for (const id of steps.destroy) this.#destroy(id, plan, signal);
     for (const id of steps.waiting) {
       problems.push({ appliance: id, message: `${id} waits until others here have stopped` });
     }
@@ -185,8 +186,9 @@ export class Converger {
     }
   }
 
-  #destroy(id: ApplianceId, signal: AbortSignal): void {
-    const grace = this.#appliances.observe().find((one) => one.id === id)?.stopGraceMs ?? millis(0);
+  #destroy(id: ApplianceId, plan: HostPlan, signal: AbortSignal): void {
+    const found = this.#appliances.observe().find((one) => one.id === id);
+    const grace = found === undefined ? millis(0) : graceOf(plan, found);
     this.#busy.add(id);
     const work = async (): Promise<void> => {
       try {

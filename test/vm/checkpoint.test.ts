@@ -4,7 +4,7 @@ import type { CheckpointReport } from "#protocol/host-report.ts";
 import { CheckpointRig, id } from "./checkpointing.ts";
 import type { CheckpointHost } from "./checkpointing.ts";
 
-const signal = AbortSignal.timeout(120_000);
+const signal = AbortSignal.timeout(400_000);
 const policy = { copies: 1, keep: 2 };
 let rig: CheckpointRig;
 let a: CheckpointHost;

@@ -9,6 +9,8 @@ export const transferLimits = {
   /** So is one that sends or takes nothing for this long. */
   transferSilenceSeconds: 30,
   redirectsMax: 5,
+  /** What S3 takes in one piece, which is how it is sent. */
+  transferS3BytesMax: 5 * 1024 ** 3,
   /** How often what has arrived is looked at. */
   transferLookMs: 200,
   /** A listing, or an answer that is not content. */

@@ -1,12 +1,15 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
 import { ConsortError } from "#base/errors.ts";
+import { bytes, formatBytes } from "#base/units.ts";
 import { readXmlTree } from "#formats/xml-tree.ts";
 import type { Address } from "./address.ts";
 import { curl } from "./curl.ts";
 import { s3Address } from "./s3-sign.ts";
 import type { S3Request } from "./s3-sign.ts";
 import type { Server } from "./server.ts";
+import { transferLimits } from "./limits.ts";
 import { continueAt, described } from "./web.ts";
 
 /** Entries asked for at once, and at most in all. */
@@ -28,6 +31,12 @@ export const s3Server: Server = {
     await curl(at, { ...into, options: [["url", url], ...continueAt(offset)] }, signal);
   },
   write: async (file, at, look, signal) => {
+    const { size } = await stat(file);
+    if (size > transferLimits.transferS3BytesMax)
+      throw new ConsortError(
+        "limit_exceeded",
+        `Cannot upload to s3://${at.authority}${at.path}: it has ${formatBytes(bytes(size))}, at most ${formatBytes(bytes(transferLimits.transferS3BytesMax))} are sent to a store`,
+      );
     const md5 = createHash("md5");
     for await (const chunk of createReadStream(file, { signal })) md5.update(chunk as Buffer);
     const url = signed(at, { method: "PUT", key: keyOf(at) });

@@ -6,6 +6,7 @@ import type { Clock } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
 import type { CheckpointPart } from "#model/checkpoint.ts";
+import { tracksWrites } from "../write-tracking.ts";
 import { oneAtATime, setCapabilities } from "../turns.ts";
 import type { Qmp, QmpEvent, RunningVm } from "../vm.ts";
 import { contentOf, keepOnlyBitmap, prepareBackups } from "./disk-backup.ts";
@@ -143,9 +144,12 @@ async function pausedWhile(
   await qmp.execute("migrate-set-parameters", limits, signal);
   using pause = watchPause(qmp);
   const sent = sentAll(qmp);
-  let isStopped = false;
+  // What cannot be seen being written must not be: it stands still from the first page on.
+  const standsStill = !(await tracksWrites(qmp, signal));
+  let isStopped = standsStill;
   let isToStay = false;
   try {
+    if (standsStill) await qmp.execute("stop", {}, signal);
     await qmp.execute("migrate", { uri: `unix:${socket}` }, signal);
     const hurry = clock.timer(patienceMs, () => {
       const longer = { "downtime-limit": longDowntimeMs };
@@ -165,8 +169,8 @@ async function pausedWhile(
 /** Whatever happened, it runs again: not even a manager that is told to end leaves it as it is. */
 async function goOn(qmp: Qmp, isStopped: boolean): Promise<void> {
   const always = AbortSignal.timeout(10_000);
+  await qmp.execute("migrate_cancel", {}, always);
   if (!isStopped) {
-    await qmp.execute("migrate_cancel", {}, always);
     const status = (await qmp.execute("query-status", {}, always)) as { readonly status: string };
     if (status.status !== "postmigrate") return;
   }
@@ -213,6 +217,7 @@ export async function goOnAfterCutOff(vm: RunningVm, signal: AbortSignal): Promi
   await oneAtATime(vm.qmp, async () => {
     const { status } = (await vm.qmp.execute("query-status", {}, signal)) as { readonly status: string };
     if (status === "postmigrate") await vm.qmp.execute("cont", {}, signal);
-    if (status === "running") await vm.qmp.execute("migrate_cancel", {}, signal);
+    if (status === "running" || status === "paused") await vm.qmp.execute("migrate_cancel", {}, signal);
+    if (status === "paused") await vm.qmp.execute("cont", {}, signal);
   });
 }
