@@ -56,12 +56,19 @@ const cutOff = {
 
 export const mutants: readonly Mutant[] = [
   {
-    name: "a host that has come back gets appliances before it is clean",
+    name: "what a host had when it was lost may go on when it is back",
     breaks: "never-goes-back",
-    file: "src/cluster/admission.ts",
-    was: 'return fenced ? "unclean" : undefined;',
-    becomes: "return fenced && !fenced ? undefined : undefined;",
-    profile: { ...silence, machines: 0.9, steps: [6, 12] },
+    file: "src/cluster/leases.ts",
+    was: "state.standing(host).fenced ||",
+    becomes: "",
+    profile: {
+      ...silence,
+      kinds: ["cut", "pause"],
+      machines: 0.5,
+      adaptations: 0.7,
+      saves: 0.3,
+      steps: [8, 14],
+    },
   },
   {
     name: "a full checkpoint takes the place of others where it is not",
