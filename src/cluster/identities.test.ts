@@ -32,7 +32,7 @@ describe("identitiesOf()", () => {
     assert.deepEqual(Object.keys(identities ?? {}), [db]);
     assert.match(identities?.[db] ?? "", /^[0-9a-f]{64}$/);
     const more = sampleEnsemble("shop", { appliances: [sampleVm("db"), sampleVm("cache")] });
-    const after = identitiesOf(more, { ...(identities === undefined ? {} : { identities }) }, random);
+    const after = identitiesOf(more, identities === undefined ? {} : { identities }, random);
     assert.equal(after.identities?.[db], identities?.[db]);
     assert.equal(new Set(Object.values(after.identities ?? {})).size, 2);
     const none = sampleEnsemble("shop", { appliances: [sampleAppliance("web")] });

@@ -56,7 +56,7 @@ const world = (refused: Partial<RestoreRefusal> = {}, there: readonly HostId[] =
 });
 
 /** What it is to begin from, after so many refusals. */
-function after(record: EnsembleRecord, refusals: readonly string[], there?: readonly HostId[]) {
+function refusing(record: EnsembleRecord, refusals: readonly string[], there?: readonly HostId[]) {
   let next = record;
   const said: string[] = [];
   for (const checkpoint of refusals) {
@@ -70,21 +70,21 @@ function after(record: EnsembleRecord, refusals: readonly string[], there?: read
 
 describe("nextRestores()", () => {
   it("takes the next older complete one, with all that it differs from, and tells why", () => {
-    const { said, ...next } = after(recordOf(newest), ["p-3"]);
+    const { said, ...next } = refusing(recordOf(newest), ["p-3"]);
     assert.deepEqual(next, { chain: ["p-2", "p-1"], cold: false, again: 1, refused: ["p-3"] });
     assert.deepEqual(said, ["p-3, tried 3 times: no; it goes on from p-2 instead"]);
   });
 
   it("begins from the disks of the last one when all were refused, where it may be started again", () => {
-    const { said, ...next } = after(recordOf(newest), ["p-3", "p-2", "p-1"]);
+    const { said, ...next } = refusing(recordOf(newest), ["p-3", "p-2", "p-1"]);
     assert.deepEqual(next, { chain: ["p-1"], cold: true, again: 3, refused: ["p-3", "p-2", "p-1"] });
     assert.match(said[2] ?? "", /started anew from its disks as they were in p-1$/);
     assert.deepEqual(
-      after(recordOf(newest), ["p-3", "p-2", "p-1", "p-1"]).again,
+      refusing(recordOf(newest), ["p-3", "p-2", "p-1", "p-1"]).again,
       3,
       "a cold one is no restore",
     );
-    const stays = after(recordOf(newest, "never"), ["p-3", "p-2", "p-1"]);
+    const stays = refusing(recordOf(newest, "never"), ["p-3", "p-2", "p-1"]);
     assert.deepEqual([stays.chain, stays.cold, stays.again, stays.said.length], [["p-1"], false, 2, 2]);
   });
 
@@ -101,8 +101,8 @@ describe("nextRestores()", () => {
   });
 
   it("takes none of which no copy can be had", () => {
-    assert.deepEqual(after(recordOf(newest), ["p-3"], []).cold, true);
-    assert.deepEqual(after(recordOf(newest, "never"), ["p-3"], []).again, 0);
+    assert.deepEqual(refusing(recordOf(newest), ["p-3"], []).cold, true);
+    assert.deepEqual(refusing(recordOf(newest, "never"), ["p-3"], []).again, 0);
   });
 });
 

@@ -173,9 +173,9 @@ test("OpenSSH reads the keys that are made, and finds the public halves told of"
   try {
     const { sshHostKey, login } = identityFrom(seed);
     for (const [name, key] of Object.entries({ sshHostKey, login })) {
-      const file = join(directory, name);
-      writeFileSync(file, key?.openSsh ?? "", { mode: 0o600 });
-      const told = execFileSync("ssh-keygen", ["-y", "-f", file]).toString().trim();
+      const kept = join(directory, name);
+      writeFileSync(kept, key?.openSsh ?? "", { mode: 0o600 });
+      const told = execFileSync("ssh-keygen", ["-y", "-f", kept]).toString().trim();
       assert.equal(told, key?.publicKey);
     }
   } finally {
