@@ -131,6 +131,7 @@ export class ClusterContext {
   }
 
   #putTogether(): DesiredCloud {
+    const machines = this.state.whereabouts().machinesKept();
     return {
       ensembles: this.state.ensembles(),
       hosts: this.state.hosts(),
@@ -138,7 +139,7 @@ export class ClusterContext {
       topology: this.parts.topology,
       jobs: jobPlans(this.state.jobs().values()),
       checkpoints: checkpointPlans(
-        [...this.state.checkpointRequests().values(), ...parkRequests(this.state.ensembles())],
+        [...this.state.checkpointRequests().values(), ...parkRequests(machines)],
         (id) => placementOf(this.state, id),
       ),
       content: contentPlans({
@@ -147,7 +148,7 @@ export class ClusterContext {
         hosts: this.state.hosts(),
         standing: (host) => this.state.standing(host),
         token: this.contentToken,
-        checkpoints: checkpointContent(this.state.checkpoints().values(), this.state.ensembles()),
+        checkpoints: checkpointContent(this.state.checkpoints().values(), machines),
       }),
     };
   }

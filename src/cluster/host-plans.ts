@@ -95,7 +95,7 @@ function bodyOf(
     last?.tunnels === tunnels &&
     isSameContent &&
     sameItems(last.jobs, jobs ?? []) &&
-    digest(last.checkpoints ?? []) === digest(checkpoints ?? []) &&
+    sameCheckpoints(last.checkpoints, checkpoints) &&
     sameItems(madeOf.get(last), pieces)
   ) {
     return last;
@@ -125,6 +125,9 @@ const contentIn = ({ images, imports, blobs }: Partial<ContentPlan> = {}): Parti
   ...(imports === undefined ? {} : { imports }),
   ...(blobs === undefined ? {} : { blobs }),
 });
+
+const sameCheckpoints = (a: readonly CheckpointPlan[] = [], b: readonly CheckpointPlan[] = []): boolean =>
+  (a.length === 0 && b.length === 0) || digest(a) === digest(b);
 
 const sameItems = (a: readonly object[] = [], b: readonly object[]): boolean =>
   a.length === b.length && a.every((one, at) => one === b[at]);

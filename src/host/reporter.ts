@@ -120,8 +120,8 @@ export class Reporter {
   async #send(signal: AbortSignal): Promise<void> {
     const { clock, log, appliances, tunnels } = this.#parts;
     try {
-      await this.#count(signal);
-      const tunnelPublicKey = await tunnels?.publicKey(signal);
+      if (this.#areCountersDue()) await this.#count(signal);
+      const tunnelPublicKey = tunnels === undefined ? undefined : await tunnels.publicKey(signal);
       // From here on one moment: what is observed belongs to the revisions told with it.
       const observed = appliances.observe();
       this.#measure(observed);
@@ -249,10 +249,12 @@ export class Reporter {
     };
   }
 
+  #areCountersDue(): boolean {
+    return this.#parts.clock.monotonic() - this.#countersAt >= limits.countersPeriodMs;
+  }
+
   async #count(signal: AbortSignal): Promise<void> {
-    const now = this.#parts.clock.monotonic();
-    if (now - this.#countersAt < limits.countersPeriodMs) return;
-    this.#countersAt = now;
+    this.#countersAt = this.#parts.clock.monotonic();
     try {
       this.#counters = await this.#parts.network.counters(signal);
     } catch (cause) {

@@ -3,8 +3,11 @@ import type { FakeHostNetwork } from "#drivers/network/fake.ts";
 import type { NetworkDriver, NetworkPlan, TunnelDriver } from "#drivers/network/port.ts";
 import { FakeTunnelDriver } from "#drivers/network/tunnels/fake.ts";
 import type { FakeGatewayState } from "#drivers/network/tunnels/fake.ts";
+import type { PairCounter } from "#protocol/host-report.ts";
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
 import type { SimulationSettings } from "#sim/settings.ts";
+
+const noCounters: readonly PairCounter[] = [];
 
 /** A host's kernel, as one life of its manager uses it. */
 export function simulatedNetwork(
@@ -22,7 +25,11 @@ export function simulatedNetwork(
     recover: (signal) => life.call("network, recover", settings.networkMs, () => inner.recover(signal)),
     converge: (plan, signal) =>
       life.call("network, converge", settings.networkMs, () => converge(plan, signal)),
-    counters: () => life.read("network, count", settings.callMs, () => [...kernel.counters.values()]),
+    // Where nobody works out who may talk to whom, nobody counts what they say.
+    counters: () =>
+      settings.permitsPairs
+        ? life.read("network, count", settings.callMs, () => [...kernel.counters.values()])
+        : Promise.resolve(noCounters),
     segments: () => kernel.plan.segments.map((segment) => segment.network),
     close: () => inner.close(),
   };
