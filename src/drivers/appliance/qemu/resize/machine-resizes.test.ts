@@ -14,7 +14,10 @@ const db = applianceId(ensembleName("shop"), applianceName("db"));
 const isRunning = { status: "running" } as unknown as GuestState;
 
 /** A machine whose slot is held, so that its guest cannot do its part, and what was told of it. */
-function held(running: () => RunningVm = () => ({}) as unknown as RunningVm): {
+function held(
+  running: () => RunningVm = () => ({}) as unknown as RunningVm,
+  move?: { readonly side: "leaving" },
+): {
   resizes: MachineResizes;
   told: () => number;
   pass: (ms: number) => void;
@@ -23,7 +26,7 @@ function held(running: () => RunningVm = () => ({}) as unknown as RunningVm): {
   const plan = {
     id: db,
     memoryBytes: mebibytes(128),
-    vm: { vcpus: 1, vcpusMax: 1 },
+    vm: { vcpus: 1, vcpusMax: 1, ...(move === undefined ? {} : { move }) },
   } as unknown as AppliancePlan;
   const machine = {
     id: db,
@@ -75,4 +78,12 @@ test("a QEMU that ended while its guest was asked is no refusal: the next one is
   });
   for (let asked = 0; asked < 2; asked++) await assert.rejects(resizes.adapt(smaller, signal), lost);
   assert.equal(told(), 2);
+});
+
+test("a machine that is leaving for another host is asked for another size there, not before", async () => {
+  const { resizes } = held(undefined, { side: "leaving" });
+  await assert.rejects(resizes.adapt(smaller, signal), {
+    code: "unavailable",
+    message: /yet: it moves to another host/,
+  });
 });
