@@ -81,9 +81,11 @@ test("in their slots machines come before all that is ordinary, with what they s
   await until(() => two.every((name) => busy.comesFirst(name)));
   const job = machines[0]?.jobs[0];
   assert.ok(job?.kind === "cgroup");
-  const late = spawn("perl", ["-e", "fork; 1 while 1"], { stdio: "ignore" });
+  const late = spawn("perl", ["-e", "<STDIN>; fork; 1 while 1"], { stdio: ["pipe", "ignore", "ignore"] });
   const group = cgroups.open(job.path);
   group.attach(late.pid ?? 0);
+  // What it starts is in the group only from now on.
+  late.stdin.end("\n");
   await until(() => group.pids().length === 3);
   await until(() => busy.comesFirst("two"));
   const rest = machines.slice(1);

@@ -72,9 +72,12 @@ function tellJob(
   return writeBytes(fd, go ? word.go : word.stop);
 }
 
-/** A group is told again what it has been told; of a process the kernel only looks whether it is there. */
-function touchJob(memory: TableMemory, job: number, fd: number, isStopped: boolean): void {
-  if (memory.jobKinds[job] === jobKind.process) signalProcess(fd, 0);
+/**
+ * It is told again what it has been told; but a process that runs is not continued again, as it may notice: the kernel
+ * only looks whether it is there. One that is stopped never sees this: what continues it takes back what stops it.
+ */
+function touchJob(memory: TableMemory, job: number, fd: number, isStopped: boolean, signals: Signals): void {
+  if (memory.jobKinds[job] === jobKind.process) signalProcess(fd, isStopped ? signals.stop : 0);
   else tellJob(memory, job, fd, !isStopped);
 }
 
@@ -116,7 +119,7 @@ export function jobControl(
     go: (job) => tell(job, true),
     touch: (job, isStopped) => {
       const fd = Atomics.load(fds, job);
-      if (fd > notYet && fd !== unkept) touchJob(memory, job, fd, isStopped);
+      if (fd > notYet && fd !== unkept) touchJob(memory, job, fd, isStopped, signals);
     },
     release,
   };

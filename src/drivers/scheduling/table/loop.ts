@@ -79,14 +79,16 @@ export class DispatchLoop {
    */
   prepare(slot: number): void {
     this.#choose(slot);
-    const { stopped } = this.#memory;
+    const { stopped, jobStates } = this.#memory;
     for (let each = 0; each < Math.min(this.#runningCount, touchedMax); each += 1) {
       const job = this.#running[each] ?? 0;
       if (Atomics.load(stopped, job) === 0) this.#control.touch(job, false);
     }
     for (let each = 0; each < Math.min(this.#nextCount, touchedMax); each += 1) {
       const job = this.#next[each] ?? 0;
-      if (Atomics.load(stopped, job) !== 0) this.#control.touch(job, true);
+      // Its owner continues one that leaves.
+      const isKept = Atomics.load(jobStates, job) === jobState.wanted;
+      if (isKept && Atomics.load(stopped, job) !== 0) this.#control.touch(job, true);
     }
   }
 
