@@ -4,7 +4,7 @@ import { keys } from "#cluster/records.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
 import type { ClusterService } from "#cluster/service.ts";
 import type { BlobStore } from "#drivers/blob/port.ts";
-import type { ChainRecord } from "#drivers/checkpoint/book.ts";
+import type { ChainRecord } from "#drivers/checkpoint/chain-record.ts";
 import type { FakeJobMachine } from "#drivers/job/fake.ts";
 import type { FakeHostNetwork } from "#drivers/network/fake.ts";
 import type { FakeGatewayState } from "#drivers/network/tunnels/fake.ts";

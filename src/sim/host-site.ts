@@ -1,6 +1,5 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Clock, Log } from "#base/runtime.ts";
-import { FakeBlobStore } from "#drivers/blob/fake.ts";
 import { fakeJobMachine, fakeSpoolDisk } from "#drivers/job/fake.ts";
 import type { FakeJobMachine } from "#drivers/job/fake.ts";
 import { FakeHostNetwork } from "#drivers/network/fake.ts";
@@ -13,6 +12,7 @@ import type { HostIdentity } from "#host/reporter.ts";
 import { clusterAddress, hostAddress } from "#protocol/topics.ts";
 import { SimulatedApplianceDriver } from "#sim/drivers/appliances.ts";
 import type { Buses } from "#sim/drivers/bus.ts";
+import { SimulatedBlobs } from "#sim/drivers/blobs.ts";
 import { SimulatedCheckpointer } from "#sim/drivers/checkpoints.ts";
 import type { SimulatedBook } from "#sim/drivers/checkpoints.ts";
 import { noOutside, simulatedBlobStore, SimulatedExchange } from "#sim/drivers/content.ts";
@@ -71,7 +71,7 @@ export class HostSite {
     this.content = {
       host: record.id,
       port: parts.port,
-      blobs: new FakeBlobStore(),
+      blobs: new SimulatedBlobs(),
       disk: this.disk,
       cloud: parts.content,
       wire: parts.buses.wire,

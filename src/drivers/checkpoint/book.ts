@@ -1,26 +1,7 @@
 import { mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { ApplianceId, HostId } from "#base/ids.ts";
-import type { Checkpoint } from "#model/checkpoint.ts";
-
-/** What a host knows of one appliance's checkpoints, the newest last. Durable before any of it is told to anybody. */
-export type ChainRecord = {
-  readonly appliance: ApplianceId;
-  readonly taken: readonly TakenRecord[];
-  /** The one this machine began from: its own layers lie above that one's. */
-  readonly beganFrom?: string;
-  /** One is under way: the machine may be paused for it. */
-  readonly underWay?: string;
-  /** The machine stands still at this one, which is complete. */
-  readonly standing?: string;
-};
-
-export type TakenRecord = {
-  readonly checkpoint: Checkpoint;
-  readonly copies: readonly HostId[];
-  readonly missing: readonly HostId[];
-  readonly store?: string;
-};
+import type { ApplianceId } from "#base/ids.ts";
+import type { ChainRecord } from "#drivers/checkpoint/chain-record.ts";
 
 /**
  * Records of checkpoints on a host's disk, each replaced whole: a death at any byte leaves the old one or the new one.

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { applianceId, applianceName, ensembleName, hostId } from "#base/ids.ts";
 import type { HostId } from "#base/ids.ts";
 import { millis } from "#base/units.ts";
-import type { TakenRecord } from "#drivers/checkpoint/book.ts";
+import type { TakenRecord } from "#drivers/checkpoint/chain-record.ts";
 import type { Checkpoint } from "#model/checkpoint.ts";
 import { withFold } from "./folding.ts";
 

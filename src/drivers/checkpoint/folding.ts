@@ -1,4 +1,4 @@
-import type { ChainRecord, TakenRecord } from "#drivers/checkpoint/book.ts";
+import type { ChainRecord, TakenRecord } from "#drivers/checkpoint/chain-record.ts";
 import type { SavedCopies } from "#drivers/checkpoint/port.ts";
 import { chainOf } from "#model/checkpoint-chain.ts";
 import type { Checkpoint } from "#model/checkpoint.ts";

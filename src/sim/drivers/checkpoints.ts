@@ -3,7 +3,7 @@ import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { bytes, millis } from "#base/units.ts";
 import type { BlobExchange, BlobStore } from "#drivers/blob/port.ts";
-import type { ChainRecord, TakenRecord } from "#drivers/checkpoint/book.ts";
+import type { ChainRecord, TakenRecord } from "#drivers/checkpoint/chain-record.ts";
 import { withFold } from "#drivers/checkpoint/folding.ts";
 import { HostCopies } from "#drivers/checkpoint/host-copies.ts";
 import type { Checkpointer, NamedPeer, TakeOrder } from "#drivers/checkpoint/port.ts";

@@ -1,10 +1,10 @@
 import { ConsortError } from "#base/errors.ts";
 import type { HostId } from "#base/ids.ts";
-import { FakeBlobStore } from "#drivers/blob/fake.ts";
 import type { BlobExchange, BlobPeer, BlobStore, TransferProgress } from "#drivers/blob/port.ts";
 import type { ImageSource } from "#drivers/image/port.ts";
 import type { BlobRef, Digest } from "#model/image.ts";
 import { hostAddress } from "#protocol/topics.ts";
+import type { SimulatedBlobs } from "#sim/drivers/blobs.ts";
 import { diskFull, slowed } from "#sim/drivers/disk.ts";
 import type { DiskState } from "#sim/drivers/disk.ts";
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
@@ -29,7 +29,7 @@ export class SimulatedContent {
 export type ContentDisk = {
   readonly host: HostId;
   readonly port: number;
-  readonly blobs: FakeBlobStore;
+  readonly blobs: SimulatedBlobs;
   readonly disk: DiskState;
   readonly cloud: SimulatedContent;
   readonly wire: Wire;
@@ -57,17 +57,17 @@ export function simulatedBlobStore({ on, life, settings }: Uses): BlobStore {
   return {
     workshop: blobs.workshop,
     // Before anything else, and of no effect.
-    recover: (signal) => blobs.recover(signal),
+    recover: () => Promise.resolve(),
     has: (digest) => blobs.has(digest) || !cloud.made.has(digest),
     path: (digest) => blobs.path(digest),
     list: () => blobs.list(),
-    put: (content, expected, signal) => write(() => blobs.put(content, expected, signal)),
-    adopt: (file, signal) => write(() => blobs.adopt(file, signal)),
-    roomBytes: (signal) => blobs.roomBytes(signal),
-    remove: (digest, signal) =>
+    put: (content, expected) => write(() => blobs.put(content, expected)),
+    adopt: (file) => refuse(`take in ${file}`),
+    roomBytes: () => blobs.roomBytes(),
+    remove: (digest) =>
       life.call("blobs, remove", slowed(settings.diskMs, disk), () => {
         cloud.removals += 1;
-        return blobs.remove(digest, signal);
+        blobs.remove(digest);
       }),
   };
 }
@@ -156,7 +156,10 @@ export class SimulatedExchange implements BlobExchange {
 
 const refuse = (action: string): Promise<never> =>
   Promise.reject(
-    new ConsortError("unsupported", `Cannot ${action}: simulated hosts have all images, and no outside`),
+    new ConsortError(
+      "unsupported",
+      `Cannot ${action}: simulated hosts have all images, no files, and no outside`,
+    ),
   );
 
 /** There is no outside that images could come from. */

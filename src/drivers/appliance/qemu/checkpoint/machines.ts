@@ -5,7 +5,7 @@ import { digest } from "#base/digest.ts";
 import type { BlobExchange, BlobStore, TransferProgress } from "#drivers/blob/port.ts";
 import { digestOfFile } from "#drivers/blob/digests.ts";
 import { CheckpointBook } from "#drivers/checkpoint/book.ts";
-import type { ChainRecord, TakenRecord } from "#drivers/checkpoint/book.ts";
+import type { ChainRecord, TakenRecord } from "#drivers/checkpoint/chain-record.ts";
 import { withFold } from "#drivers/checkpoint/folding.ts";
 import { chainOf, memoryOf, retention } from "#model/checkpoint-chain.ts";
 import type { Checkpointer, CheckpointStore, NamedPeer, TakeOrder } from "#drivers/checkpoint/port.ts";
