@@ -4,6 +4,7 @@ import type { ClusterContext } from "#cluster/context.ts";
 import type { Leaving } from "#cluster/leaving.ts";
 import { keys } from "#cluster/records.ts";
 import { appliancesOn } from "#cluster/reconcilers/drains.ts";
+import { moveOf, withoutMove, withoutPlace } from "#cluster/moves.ts";
 import type { EnsembleRecord, HostStanding } from "#cluster/records.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type { Operation } from "#protocol/http/operation.ts";
@@ -109,10 +110,11 @@ function runsNoMore(context: ClusterContext, record: EnsembleRecord, id: Applian
 
 /** The same object where it has nothing to do with the host. */
 export function withoutHost(
-  record: EnsembleRecord,
+  before: EnsembleRecord,
   host: HostId,
   isOver: (id: ApplianceId) => boolean,
 ): EnsembleRecord {
+  const record = withoutDisksOn(before, host);
   const { placements, leaving, unleased } = record;
   const isOn = (hosts: HostId | readonly HostId[]): boolean => [hosts].flat().includes(host);
   if (![placements, leaving, unleased].some((where) => Object.values(where).some(isOn))) return record;
@@ -127,6 +129,17 @@ export function withoutHost(
     unleased: without(unleased, host),
     over: [...(record.over ?? []), ...here.filter(isOver)],
   };
+}
+
+/** What went on elsewhere with its disks still there is to begin anew. */
+function withoutDisksOn(record: EnsembleRecord, host: HostId): EnsembleRecord {
+  const ids = Object.keys(record.moves ?? {}) as ApplianceId[];
+  return ids
+    .filter((id) => {
+      const move = moveOf(record, id);
+      return move?.state === "sent" && move.from === host;
+    })
+    .reduce((after, id) => withoutPlace(withoutMove(after, id), id), record);
 }
 
 function without(leaving: Leaving, host: HostId): Leaving {

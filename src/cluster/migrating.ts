@@ -133,6 +133,7 @@ export function migrateProgress(
 function describe(context: ClusterContext, id: ApplianceId, move: Move | undefined, to: HostId): string {
   if (move === undefined) return `${id} begins on ${to}`;
   const leaving = moveReport(context, id, move, move.from);
+  const waits = leaving?.message ?? moveReport(context, id, move, move.to)?.message;
   const share = leaving?.progress === undefined ? "" : ` ${Math.floor(leaving.progress * 100)}%`;
-  return `${id} ${move.from} → ${to}: ${leaving?.phase ?? "preparing"}${share}`;
+  return `${id} ${move.from} → ${to}: ${leaving?.phase ?? "preparing"}${share}${waits === undefined ? "" : `, ${waits}`}`;
 }

@@ -103,6 +103,19 @@ describe("nextStep()", () => {
     assert.equal(stateAfter(begun, { ...unseen, isFromLost: true }), "lost");
   });
 
+  it("waits for its disks on the host it left, and lets it go where those are lost", () => {
+    const sent: Move = { ...begun, state: "sent" };
+    const there = { ...unseen, arriving: told("arriving", "running-remote-disks"), isFromLost: true };
+    assert.equal(stateAfter(sent, there), "sent");
+    const step = nextStep(sent, { ...there, areDisksLost: true });
+    assert.equal(step.kind, "diskless");
+    const record = { ...moving, moves: { [id]: sent } } as EnsembleRecord;
+    const after = afterStep(record, id, step, reroute);
+    assert.deepEqual([after.placements, after.leaving, after.moves], [{}, { [id]: [a, b] }, undefined]);
+    const home = { ...there, arriving: told("arriving", "local"), areDisksLost: true };
+    assert.equal(stateAfter(sent, home), "settled");
+  });
+
   it("takes it back only with the word of both sides: sent, and failed before it ran", () => {
     const both = { ...leaving("sent"), arriving: told("arriving", "failed") };
     assert.equal(stateAfter(begun, both), "back");

@@ -21,6 +21,8 @@ import type { MoveReport } from "#protocol/host-report.ts";
  *     back       from    the arriving side failed before it ran, and the leaving side had sent all: that one goes on
  *     sent       to      the arriving side has its disks (`local`) ──► no move any more, the leaving host is left
  *                        the arriving host is lost ──► placed anew, as all that ran there
+ *                        the leaving host is lost ──► it waits for its disks there; or, if it may run elsewhere and that
+ *                        host is fenced, or is given up, it is placed anew
  *
  * Never two: the leaving side never continues once it has said `sent`, durably; the arriving side never continues before
  * that, and notes that it may have before it does; of an arriving side that failed nothing could. Neither is asked to
@@ -115,13 +117,19 @@ export type MoveSeen = {
   readonly arriving: MoveReport | undefined;
   readonly isFromLost: boolean;
   readonly isToLost: boolean;
+  /** The host it left will not serve its disks again, or is not waited for: it is to run elsewhere rather than wait. */
+  readonly areDisksLost?: boolean;
 };
 
-/** stays: where it was. lost: with the host it was leaving; settled: all of it is there. */
+/**
+ * stays: where it was. lost: with the host it was leaving; settled: all of it is there. diskless: it runs where it was to
+ * go, with disks that are lost with the host it left.
+ */
 export type MoveStep =
   | { readonly kind: "goes on"; readonly move: Move }
   | { readonly kind: "stays"; readonly why: string }
   | { readonly kind: "lost" }
+  | { readonly kind: "diskless" }
   | { readonly kind: "settled" };
 
 const runs = new Set<MoveReport["phase"] | undefined>(["running-remote-disks", "local"]);
@@ -131,7 +139,9 @@ export function nextStep(move: Move, seen: MoveSeen): MoveStep {
   const { leaving, arriving } = seen;
   const becomes = (change: Partial<Move>): MoveStep => ({ kind: "goes on", move: { ...move, ...change } });
   if (move.state === "sent") {
-    return arriving?.phase === "local" ? { kind: "settled" } : { kind: "goes on", move };
+    if (arriving?.phase === "local") return { kind: "settled" };
+    if (seen.areDisksLost === true && arriving?.phase === "running-remote-disks") return { kind: "diskless" };
+    return { kind: "goes on", move };
   }
   if (runs.has(arriving?.phase)) return becomes({ state: "sent" });
   if (leaving?.phase === "failed") return { kind: "stays", why: leaving.message ?? "it failed" };
@@ -173,12 +183,22 @@ export function afterStep(
     return step.move === move ? record : { ...record, moves: { ...record.moves, [id]: step.move } };
   }
   const without = withoutMove(record, id);
+  if (step.kind === "diskless") return withoutPlace(without, id);
   if (step.kind !== "stays" || record.placements[id] !== move.to) return without;
   const placements = { ...record.placements, [id]: move.from };
   const leaving = leavingAfter(record, placements);
   const stayed = { ...without, placements, leaving };
   // Others may be elsewhere by now than when these were its paths.
   const after = { ...stayed, paths: reroute(stayed, move.pathsBefore) };
+  return { ...after, unleased: unleasedAfter(record, after) };
+}
+
+/** It is to leave where it is, and is placed anew as what has lost its host. */
+export function withoutPlace(record: EnsembleRecord, id: ApplianceId): EnsembleRecord {
+  const others = Object.entries<HostId>(record.placements).filter(([one]) => one !== id);
+  const placements = Object.fromEntries(others) as EnsembleRecord["placements"];
+  const paths = record.paths.filter(({ link }) => link.from !== id && link.to !== id);
+  const after = { ...record, placements, paths, leaving: leavingAfter(record, placements) };
   return { ...after, unleased: unleasedAfter(record, after) };
 }
 

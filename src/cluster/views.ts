@@ -4,6 +4,7 @@ import { segmentMtu, sitesByNetwork } from "#cluster/tunnels.ts";
 import type { HostsSeen, InterfaceTraffic } from "#cluster/hosts-seen.ts";
 import type { Progress } from "#cluster/progress.ts";
 import { placementsOf } from "#cluster/admission.ts";
+import { moveOf } from "#cluster/moves.ts";
 import type { EnsembleRecord, HostRecord, HostStanding } from "#cluster/records.ts";
 import { restartWord } from "#formats/restart.ts";
 import { appliancesOf, linksOf } from "#model/appliances.ts";
@@ -84,7 +85,7 @@ function applianceView(
     ? "on disk"
     : waits
       ? `waits for ${host}, which is lost: restart: ${restart}`
-      : report?.message;
+      : (waitsForDisks(record, id, sources) ?? report?.message);
   const isThere = !silent && report?.startedAt !== undefined;
   const vm = vmView(spec, silent ? undefined : report?.vm);
   return {
@@ -122,6 +123,13 @@ function applianceView(
       ? { adjusted: true as const }
       : {}),
   };
+}
+
+/** It runs where it went to, as far as it needs nothing of its disks: those are on the host that it left. */
+function waitsForDisks(record: EnsembleRecord, id: ApplianceId, { seen }: ViewSources): string | undefined {
+  const move = moveOf(record, id);
+  if (move?.state !== "sent" || !seen.isLost(move.from)) return undefined;
+  return `waits for its disk, which is on ${move.from}: that host is lost`;
 }
 
 /** Teams within teams follow the one they are in. */

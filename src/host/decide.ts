@@ -73,7 +73,8 @@ function isOfThePast(appliance: AppliancePlan, { vm }: ApplianceObservation): bo
   const wanted = appliance.vm?.move;
   if (wanted !== undefined && (wanted.move === move.move || wanted.side === "leaving")) return false;
   if (move.side === "leaving") return move.phase === "sent";
-  return move.phase !== "running-remote-disks" && move.phase !== "local";
+  // Its move is spoken of until all of it is here: without that, its disks are lost with the host it left.
+  return move.phase !== "local" && (move.phase !== "running-remote-disks" || wanted === undefined);
 }
 
 /** All or none: while one of them waits for room, nobody gives up what it was to get. */

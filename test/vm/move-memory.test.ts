@@ -41,8 +41,8 @@ test("a guest that writes to its memory and its disk all the while finds both as
     await here.driver.destroy(plan.id, signal);
     [here, there] = [there, here];
     await whenSeen(here.driver, plan.id, ({ vm }) => vm?.agent === "answers");
-    const round = Number(await run(here, plan, "cat /tmp/round"));
-    const checks = `until [ "$(cat /tmp/round)" -gt ${round + 1} ]; do kill -0 $(pidof awk) || break; sleep 0.1; done
+    const round = Number(await run(here, plan, "echo 0$(cat /tmp/round)"));
+    const checks = `until [ "0$(cat /tmp/round)" -gt ${round + 1} ]; do kill -0 $(pidof awk) || break; sleep 0.1; done
 [ -e /tmp/lost ] && head -n 3 /tmp/lost; cat /tmp/counter; md5sum -c /tmp/sum; dmesg | grep -iE "kernel panic|oops|BUG: |segfault|I/O error"; pidof awk > /dev/null && echo counts`;
     if (process.env["CONSORT_MOVES"] !== undefined) console.log(new Date().toISOString(), move, round);
     assert.equal(await run(here, plan, checks), "/tmp/pattern: OK\ncounts", `after ${move} moves`);

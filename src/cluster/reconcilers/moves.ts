@@ -7,6 +7,7 @@ import type { Move, MoveSeen, MoveStep, Reroute } from "#cluster/moves.ts";
 import { pathsWhereTheyAre } from "#cluster/rerouting.ts";
 import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
+import { appliancesOf } from "#model/appliances.ts";
 import type { StoreWrite } from "#drivers/store/port.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 
@@ -39,7 +40,7 @@ function stepsOf(context: ClusterContext): { writes: StoreWrite[]; steps: Told[]
         after = withoutMove(after, id);
         continue;
       }
-      const step = nextStep(known, seenOf(context, id, known));
+      const step = nextStep(known, seenOf(context, after, id, known));
       const next = afterStep(after, id, step, reroute);
       if (next !== after) steps.push({ id, move: known, step });
       after = next;
@@ -49,13 +50,16 @@ function stepsOf(context: ClusterContext): { writes: StoreWrite[]; steps: Told[]
   return { writes, steps };
 }
 
-function seenOf(context: ClusterContext, id: ApplianceId, move: Move): MoveSeen {
-  const { seen } = context;
+function seenOf(context: ClusterContext, record: EnsembleRecord, id: ApplianceId, move: Move): MoveSeen {
+  const { seen, state } = context;
+  const spec = appliancesOf(record.ensemble).find((one) => one.id === id)?.spec;
+  const isGivenUp = seen.isLost(move.from) && state.standing(move.from).fenced;
   return {
     leaving: moveReport(context, id, move, move.from),
     arriving: moveReport(context, id, move, move.to),
     isFromLost: seen.isLost(move.from),
     isToLost: seen.isLost(move.to),
+    areDisksLost: !state.hosts().has(move.from) || (isGivenUp && spec?.onHostLoss === "elsewhere"),
   };
 }
 
@@ -84,6 +88,10 @@ function tell(context: ClusterContext, id: ApplianceId, move: Move, step: MoveSt
   }
   if (step.kind === "settled") {
     events.append("appliance.settled", id, `all of it is on ${to}, nothing is left on ${from}`);
+    return;
+  }
+  if (step.kind === "diskless") {
+    events.append("appliance.displaced", id, `its disk was on ${from}, which is lost: it begins anew`);
     return;
   }
   const why = step.kind === "stays" ? step.why : `${from} is lost`;
