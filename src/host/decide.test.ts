@@ -57,6 +57,17 @@ describe("decideSteps()", () => {
     assert.deepEqual(decideSteps(plan(coming("m1")), [there], new Set(), plenty).destroy, []);
   });
 
+  it("destroys what waits for disks on the host it left, once its plan speaks of no move any more, and not before", () => {
+    const move = { move: "m1", side: "arriving" } as const;
+    const waiting = seen("web", {
+      vm: { move: { ...move, phase: "running-remote-disks" } } as unknown as VmReport,
+    });
+    const machine = (vm: object): AppliancePlan =>
+      wanted("web", { kind: "vm", vm: { ...samplePlan, ...vm } as VmPlan });
+    assert.deepEqual(decideSteps(plan(machine({ move })), [waiting], new Set(), plenty).destroy, []);
+    assert.deepEqual(decideSteps(plan(machine({})), [waiting], new Set(), plenty).destroy, [id("web")]);
+  });
+
   it("destroys an appliance of another generation first, and creates it once it is gone", () => {
     const desired = plan(wanted("web", { generation: "g2" }));
     const first = decideSteps(desired, [seen("web")], new Set(), plenty);
