@@ -3,9 +3,7 @@ import { randomBytes } from "node:crypto";
 import { statSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { codeOf } from "#base/errors.ts";
-import { mebibytes, millis } from "#base/units.ts";
-import type { Bytes } from "#base/units.ts";
-import { whenSeen } from "#drivers/appliance/conformance.ts";
+import { millis } from "#base/units.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import { clock } from "../task/host.ts";
@@ -39,25 +37,22 @@ async function startUntil(
 
 const isUp = ({ state, vm }: ApplianceObservation): boolean => state === "running" && vm?.agent === "answers";
 
-test("a machine that was made smaller goes on at another host with its memory, its disk and its size, and is told what time it is", async () => {
+test("a machine goes on at another host with its memory and its disk, and is told what time it is", async () => {
   const guest = await tinyGuest();
   await using a = await restoringHost(guest, "a");
   await using b = await restoringHost(guest, "b");
   introduce(a, b);
-  const large = { ...planWithHome(guest), memoryBytes: mebibytes(192) };
-  const plan = { ...large, vm: { ...large.vm!, memoryBytesMax: mebibytes(256) } };
+  const plan = planWithHome(guest);
   await begin(a, plan);
   await run(a, plan, "echo remembered > /tmp/here; echo kept > /home/here; sync");
-  const memoryBytes = mebibytes(160);
-  await resize(a, plan, memoryBytes);
   // As if it had been kept for years.
   await run(a, plan, `date -u -s @${longAgo}`);
   await take(a, plan, "c1");
   await a.driver.destroy(plan.id, signal);
-  const there = goingOnFrom(a, "c1", { ...plan, memoryBytes });
+  const there = goingOnFrom(a, "c1", plan);
   await b.driver.create(there, new Map(), signal);
   const seen = await startUntil(b, there, isUp);
-  assert.deepEqual([seen.vm?.start, seen.memoryLimitBytes, seen.restarts], ["restored", memoryBytes, 0]);
+  assert.deepEqual([seen.vm?.start, seen.restarts], ["restored", 0]);
   assert.equal(await run(b, plan, "cat /tmp/here /home/here"), "remembered\nkept");
   for (;;) {
     const toldS = Number(await run(b, plan, "date +%s"));
@@ -65,21 +60,6 @@ test("a machine that was made smaller goes on at another host with its memory, i
     await clock.sleep(millis(50), signal);
   }
 });
-
-/** As a host manager does: again while it takes its time. */
-async function resize({ driver }: RestoringHost, { id }: AppliancePlan, memoryBytes: Bytes): Promise<void> {
-  for (;;) {
-    try {
-      await driver.adapt(new Map([[id, { memoryBytes }]]), signal);
-      break;
-    } catch (cause) {
-      // Its guest may take longer than it was waited for.
-      if (codeOf(cause) !== "unavailable" && codeOf(cause) !== "driver_failed") throw cause;
-    }
-    await clock.sleep(millis(50), signal);
-  }
-  await whenSeen(driver, id, ({ memoryLimitBytes }) => memoryLimitBytes === memoryBytes);
-}
 
 /** Its bytes are not what they were: as a disk may do. */
 const damage = (file: string): void => writeFileSync(file, randomBytes(statSync(file).size));
