@@ -63,7 +63,7 @@ describe("decideSteps()", () => {
       vm: { move: { ...move, phase: "running-remote-disks" } } as unknown as VmReport,
     });
     const machine = (vm: object): AppliancePlan =>
-      wanted("web", { kind: "vm", vm: { ...samplePlan, ...vm } as VmPlan });
+      wanted("web", { kind: "vm", vm: { ...samplePlan, ...vm } });
     assert.deepEqual(decideSteps(plan(machine({ move })), [waiting], new Set(), plenty).destroy, []);
     assert.deepEqual(decideSteps(plan(machine({})), [waiting], new Set(), plenty).destroy, [id("web")]);
   });
