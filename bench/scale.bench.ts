@@ -101,7 +101,7 @@ async function measureApart(
 ): Promise<Measured> {
   const flags = [
     "--max-old-space-size=3072",
-    "--max-semi-space-size=64",
+    "--max-semi-space-size=192",
     import.meta.filename,
     String(hosts),
     String(hours),
