@@ -75,13 +75,13 @@ describe("checkpoints on request", () => {
     const newer = await taken(made, wish);
     const back = async (checkpoint?: string): Promise<string | undefined> => {
       const from = { appliance: "db", ...(checkpoint === undefined ? {} : { checkpoint }) };
-      const done = await made.ended(await made.cluster.restore("shop", from, never));
+      const done = await made.ended(await made.cluster.restore("shop", from));
       assert.equal(done.state, "done", done.message);
       return beginsFrom(made);
     };
     assert.equal(await back(), newer.id);
     assert.equal(await back(older.id), older.id);
-    await assert.rejects(made.cluster.restore("shop", { appliance: "db", checkpoint: "r-0" }, never), {
+    await assert.rejects(made.cluster.restore("shop", { appliance: "db", checkpoint: "r-0" }), {
       code: "not_found",
       message: /the checkpoint "r-0" of which all can be had was wanted, there are /,
     });
