@@ -64,4 +64,14 @@ describe("withFold()", () => {
     assert.equal(after.beganFrom, "2");
     assert.equal(withFold({ ...record, beganFrom: "3" }, full, { copies: [], missing: [] }).beganFrom, "3");
   });
+
+  it("keeps what lay below and another one was taken after", () => {
+    const branched = { ...record, taken: [...record.taken, taken(checkpoint("4", "1"), [a, b])] };
+    const kept = withFold(branched, full, { copies: [], missing: [] });
+    assert.deepEqual(
+      kept.taken.map((one) => one.checkpoint.id),
+      ["1", "2", "3", "4"],
+    );
+    assert.equal(kept.beganFrom, "1");
+  });
 });

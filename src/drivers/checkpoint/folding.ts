@@ -11,7 +11,11 @@ import type { Checkpoint } from "#model/checkpoint.ts";
 export function withFold(record: ChainRecord, full: Checkpoint, saved: SavedCopies): ChainRecord {
   const known = record.taken.map(({ checkpoint }) => checkpoint);
   const [, ...below] = chainOf(full.id, known) ?? [];
-  const isBelow = new Set(below.map(({ id }) => id));
+  // What lay below and is needed otherwise stays: a machine that was begun anew is taken after what it began from.
+  const others = known.filter((one) => one.id !== full.id && !below.includes(one));
+  const after = known.map((one) => (one.id === full.id ? full : one));
+  const isNeeded = new Set(others.flatMap(({ id }) => chainOf(id, after) ?? []).map(({ id }) => id));
+  const isBelow = new Set(below.map(({ id }) => id).filter((id) => !isNeeded.has(id)));
   const needsFull = ({ checkpoint }: TakenRecord): boolean =>
     chainOf(checkpoint.id, known)?.some(({ id }) => id === full.id) === true;
   const taken = record.taken

@@ -278,7 +278,8 @@ export class MachineCheckpoints implements Checkpointer {
       const after = withFold(record, full, saved);
       await this.#book.write(after);
       const kept = after.taken.map(({ checkpoint }) => checkpoint);
-      for (const one of [...chain.slice(1), old.checkpoint]) await store.forget(one, kept, signal);
+      const gone = chain.slice(1).filter((one) => !kept.includes(one));
+      for (const one of [...gone, old.checkpoint]) await store.forget(one, kept, signal);
     } catch (cause) {
       signal.throwIfAborted();
       log.warn(`Cannot fold the checkpoints of ${record.appliance}: ${messageOf(cause)}`, { cause });
