@@ -87,6 +87,7 @@ export async function until(
     await step(host, plan);
     const report = host.driver.observe()[0]?.vm?.move;
     if (report !== undefined && phases.includes(report.phase)) return report;
+    assert.notEqual(report?.phase, "failed", report?.message);
     await clock.sleep(millis(10), signal);
   }
 }
