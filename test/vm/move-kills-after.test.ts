@@ -41,4 +41,31 @@ describe("a live move after its point of no return", () => {
     await rig.until("b", { ...arriving, go: true }, ["local"]);
     assert.equal(await rig.ask("/cgi-bin/get"), "before");
   });
+
+  it("serves its disks again after its host has lost its power, so that the machine goes on where it went", async () => {
+    await using rig = await begun();
+    await rig.ask("/cgi-bin/put?before");
+    await rig.moves.b.close();
+    rig.moves.b = rig.manager("b", undefined, 64 * 1024);
+    const { leaving, arriving } = await prepared(rig, "power");
+    await rig.until("b", { ...arriving, go: true }, ["running-remote-disks"], true, () =>
+      rig.step("a", leaving),
+    );
+    assert.equal((await rig.until("a", leaving, ["sent", "failed"])).phase, "sent");
+    await rig.moves.a.close();
+    const { disksRelay } = relays(rig, "a");
+    assert.ok(disksRelay !== undefined);
+    execFileSync("pkill", ["-KILL", "-g", String(disksRelay.pid)]);
+    await stopServingDisks(rig.place("a").directory, "power", rig.signal);
+    await rig.kill("a");
+    rig.moves.a = rig.manager("a");
+    await rig.step("a", leaving, false);
+    // It looks for them again from time to time only: what asks it gives up earlier.
+    while ((await rig.ask("/cgi-bin/get")) !== "before") await rig.step("a", leaving, false);
+    await rig.moves.b.close();
+    rig.moves.b = rig.manager("b");
+    await rig.ask("/cgi-bin/put?after");
+    await rig.until("b", { ...arriving, go: true }, ["local"], true, () => rig.step("a", leaving, false));
+    assert.equal(await rig.ask("/cgi-bin/get"), "after");
+  });
 });
