@@ -209,6 +209,7 @@ export class Changes {
           }
           const restore = restoreOf(context, before, from);
           checkNotParked(before, [restore.id], `restore ${restore.id}`);
+          checkNotMoving(before, [restore.id], `restore ${restore.id}`);
           return { record: withRestore(before, restore) };
         }),
       ),

@@ -71,6 +71,38 @@ describe("BlobCollector", () => {
     );
   });
 
+  it("leaves what is brought here once more, and what is while others are removed", async () => {
+    const store = new FakeBlobStore();
+    const clock = new ManualClock();
+    const images = { bring: never, probe: never, append: never, discover: never, forgetParts: never };
+    const exchange = new FakeBlobExchange(store, new Map());
+    const collector = new BlobCollector(
+      { store, exchange, images, clock, log: silentLog },
+      () => new Set<Digest>(),
+    );
+    const bring = async (text: string): Promise<BlobRef> =>
+      store.put(
+        (async function* (): AsyncGenerator<Uint8Array> {
+          yield Buffer.from(text);
+        })(),
+        {},
+        signal,
+      );
+    const again = await bring("again");
+    await bring("first");
+    const late = await bring("late");
+    await collector.collect(signal);
+    clock.advance(limits.blobGraceMs);
+    await bring("again");
+    const remove = store.remove.bind(store);
+    store.remove = async (digest, stop) => {
+      await bring("late");
+      await remove(digest, stop);
+    };
+    await collector.collect(signal);
+    assert.deepEqual(store.list(), [again, late]);
+  });
+
   it("removes nothing before a plan is known", async () => {
     const store = new FakeBlobStore();
     const clock = new ManualClock();

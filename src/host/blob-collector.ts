@@ -50,6 +50,7 @@ export class BlobCollector {
   constructor(parts: CollectorParts, keep: () => ReadonlySet<Digest> | undefined) {
     this.#parts = parts;
     this.#keep = keep;
+    parts.store.onTaken((digest) => this.#idleSince.delete(digest));
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -86,8 +87,8 @@ export class BlobCollector {
     const removed = blobsToRemove(idle, idleMs, { roomBytes: await store.roomBytes(signal), asked });
     let freedBytes = 0;
     for (const { digest, sizeBytes } of removed) {
-      // It may be needed again by now.
-      if (this.#keep()?.has(digest) !== false) continue;
+      // It may be needed again, or may have been brought here once more, by now.
+      if (!this.#idleSince.has(digest) || this.#keep()?.has(digest) !== false) continue;
       await store.remove(digest, signal);
       freedBytes += sizeBytes;
       log.info("Removed content that nobody needs", { digest, sizeBytes });

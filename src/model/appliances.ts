@@ -24,8 +24,31 @@ export function replicaNames(spec: ApplianceSpec): ApplianceName[] {
   return Array.from({ length: spec.replicas }, (_, index) => applianceName(`${spec.name}-${index + 1}`));
 }
 
+/** What is counted out of ensembles, which are never changed in place: a manager of many asks again and again. */
+const knownAppliances = new WeakMap<Ensemble, readonly Appliance[]>();
+const knownLinks = new WeakMap<Ensemble, readonly ApplianceLink[]>();
+
+function remembered<Part>(
+  known: WeakMap<Ensemble, Part>,
+  ensemble: Ensemble,
+  make: (ensemble: Ensemble) => Part,
+): Part {
+  const before = known.get(ensemble);
+  if (before !== undefined) return before;
+  const made = make(ensemble);
+  known.set(ensemble, made);
+  return made;
+}
+
 /** Every single appliance of an ensemble, as it is now: with what was adjusted of it. */
-export function appliancesOf(ensemble: Ensemble): Appliance[] {
+export const appliancesOf = (ensemble: Ensemble): readonly Appliance[] =>
+  remembered(knownAppliances, ensemble, countOutAppliances);
+
+/** Every link between two distinct appliances that share its network. A spec no network can carry is left out; formats/ refuses it. */
+export const linksOf = (ensemble: Ensemble): readonly ApplianceLink[] =>
+  remembered(knownLinks, ensemble, countOutLinks);
+
+function countOutAppliances(ensemble: Ensemble): readonly Appliance[] {
   const adjustments = new Map<string, Adjustment>(
     ensemble.adjustments?.map((adjustment) => [adjustment.appliance, adjustment]),
   );
@@ -38,8 +61,7 @@ export function appliancesOf(ensemble: Ensemble): Appliance[] {
   );
 }
 
-/** Every link between two distinct appliances that share its network. A spec no network can carry is left out; formats/ refuses it. */
-export function linksOf(ensemble: Ensemble): ApplianceLink[] {
+function countOutLinks(ensemble: Ensemble): readonly ApplianceLink[] {
   const specs = new Map(ensemble.appliances.map((spec) => [spec.name, spec]));
   return ensemble.links.flatMap((link) => {
     const from = specs.get(link.from);

@@ -48,6 +48,17 @@ export function blobStoreConformance(name: string, make: () => Promise<StoreUnde
     assert.equal(store.list().length, 1);
   });
 
+  test(`${name}: all that is brought is told of, also what was here already`, async () => {
+    await using under = closing(await make());
+    const { store } = under;
+    const told: Digest[] = [];
+    store.onTaken((digest) => void told.push(digest));
+    const { digest } = await store.put(inChunks(hello), {}, signal);
+    await store.put(inChunks(hello), refTo(hello), signal);
+    await store.adopt(await under.makeFile("part", hello), signal);
+    assert.deepEqual(told, [digest, digest, digest]);
+  });
+
   test(`${name}: content that is not what was expected is refused, and nothing of it stays`, async () => {
     await using under = closing(await make());
     const { store } = under;
@@ -156,7 +167,10 @@ export function blobExchangeConformance(
     const blob = await hosts.a.store.put(inChunks(hello), {}, signal);
     await hosts.a.exchange.push(blob.digest, peer(hosts.c), signal);
     assert.deepEqual(hosts.c.store.list(), [blob]);
+    const told: Digest[] = [];
+    hosts.c.store.onTaken((digest) => void told.push(digest));
     await hosts.a.exchange.push(blob.digest, peer(hosts.c), signal);
+    assert.deepEqual(told, [blob.digest]);
   });
 
   test(`${name}: who does not know the token gets nothing, and brings nothing`, async () => {

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { chmod, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ConsortError } from "#base/errors.ts";
@@ -38,6 +39,7 @@ export class DiskBlobStore implements BlobStore {
   readonly #reserveBytes: number;
   readonly #bytesMax: number;
   readonly #blobs = new Map<Digest, BlobRef>();
+  readonly #listeners: ((digest: Digest) => void)[] = [];
   #incoming = 0;
 
   constructor({ directory, log, reserveBytes, blobBytesMax }: DiskStoreOptions) {
@@ -86,6 +88,15 @@ export class DiskBlobStore implements BlobStore {
     return [...this.#blobs.values()];
   }
 
+  onTaken(listener: (digest: Digest) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** It was brought here. */
+  taken(digest: Digest): void {
+    for (const listener of this.#listeners) listener(digest);
+  }
+
   async roomBytes(signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
     return (await freeBytes(this.#directory)) - this.#reserveBytes;
@@ -98,7 +109,10 @@ export class DiskBlobStore implements BlobStore {
   ): Promise<BlobRef> {
     signal.throwIfAborted();
     const there = expected.digest === undefined ? undefined : this.#blobs.get(expected.digest);
-    if (there !== undefined) return there;
+    if (there !== undefined) {
+      this.taken(there.digest);
+      return there;
+    }
     await this.checkRoom(expected.sizeBytes ?? 0);
     this.#incoming += 1;
     const draft = join(this.#below("incoming"), `${process.pid}-${this.#incoming}`);
@@ -127,8 +141,13 @@ export class DiskBlobStore implements BlobStore {
   async remove(digest: Digest, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (!this.#blobs.delete(digest)) return;
-    await rm(this.#blobFile(digest), { force: true });
-    await rm(this.#stampFile(digest), { force: true });
+    // At once: the same may be brought here again while its file is being removed.
+    this.#incoming += 1;
+    const going = join(this.#below("incoming"), `${process.pid}-${this.#incoming}`);
+    rmSync(this.#stampFile(digest), { force: true });
+    const file = this.#blobFile(digest);
+    if (existsSync(file)) renameSync(file, going);
+    await rm(going, { force: true });
     await syncDirectory(this.#below("blobs"));
   }
 
@@ -140,6 +159,7 @@ export class DiskBlobStore implements BlobStore {
 
   /** Makes a file a blob; its content was checked to be `blob`. The file is gone from where it was afterwards. */
   async settle(file: string, blob: BlobRef): Promise<BlobRef> {
+    this.taken(blob.digest);
     const there = this.#blobs.get(blob.digest);
     if (there !== undefined) {
       await rm(file, { force: true });

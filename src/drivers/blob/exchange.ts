@@ -118,7 +118,10 @@ class HttpBlobExchange implements BlobExchange {
     signal: AbortSignal,
   ): Promise<void> {
     signal.throwIfAborted();
-    if (this.#store.has(blob.digest)) return;
+    if (this.#store.has(blob.digest)) {
+      this.#store.taken(blob.digest);
+      return;
+    }
     if (await this.#together(blob, from, onProgress, signal)) return;
     // One of them holds something else under this name. Each alone is either right or told.
     for (const peer of from.length > 1 ? from : []) {

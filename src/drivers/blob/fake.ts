@@ -10,6 +10,7 @@ export class FakeBlobStore implements BlobStore {
   readonly workshop = "/workshop";
   readonly files = new Map<string, Uint8Array>();
   readonly contents = new Map<Digest, Uint8Array>();
+  readonly #listeners: ((digest: Digest) => void)[] = [];
 
   room = 2 ** 40;
 
@@ -35,6 +36,15 @@ export class FakeBlobStore implements BlobStore {
     return [...this.contents].map(([digest, content]) => ({ digest, sizeBytes: bytes(content.length) }));
   }
 
+  onTaken(listener: (digest: Digest) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** It was brought here. */
+  taken(digest: Digest): void {
+    for (const listener of this.#listeners) listener(digest);
+  }
+
   async put(
     content: AsyncIterable<Uint8Array>,
     expected: Partial<BlobRef>,
@@ -52,6 +62,7 @@ export class FakeBlobStore implements BlobStore {
       (expected.digest ?? blob.digest) === blob.digest &&
       (expected.sizeBytes ?? blob.sizeBytes) === blob.sizeBytes;
     if (!isExpected) throw new ConsortError("bad_input", `Cannot keep the content: it is ${blob.digest}`);
+    this.taken(blob.digest);
     this.contents.set(blob.digest, whole);
     return blob;
   }
@@ -62,6 +73,7 @@ export class FakeBlobStore implements BlobStore {
     if (content === undefined) throw new ConsortError("bad_input", `Cannot keep ${file}: it is no file`);
     this.files.delete(file);
     const blob = refOf(content);
+    this.taken(blob.digest);
     this.contents.set(blob.digest, content);
     return blob;
   }
@@ -77,7 +89,7 @@ export type FakeCloud = Map<number, FakeBlobExchange>;
 
 export class FakeBlobExchange implements BlobExchange {
   readonly port: number;
-  readonly store: BlobStore & { readonly contents: Map<Digest, Uint8Array> };
+  readonly store: FakeBlobStore;
   readonly #cloud: FakeCloud;
   #token: string | undefined;
 
@@ -99,6 +111,7 @@ export class FakeBlobExchange implements BlobExchange {
     signal: AbortSignal,
   ): Promise<void> {
     signal.throwIfAborted();
+    this.store.taken(blob.digest);
     if (this.store.has(blob.digest)) return;
     const content = from
       .map((peer) => this.#cloud.get(peer.port))

@@ -22,6 +22,8 @@ export interface BlobStore {
   /** A file of our own of the same file system, by renaming it. Nobody may have it open for writing any more. */
   adopt(file: string, signal: AbortSignal): Promise<BlobRef>;
   list(): readonly BlobRef[];
+  /** Told of all that is brought here, also of what is here already: whoever brings it counts on it from then on. */
+  onTaken(listener: (digest: Digest) => void): void;
   /** How much more it would take; negative when what must stay free no longer is. */
   roomBytes(signal: AbortSignal): Promise<number>;
   /** Whoever has it open goes on reading it. Nothing happens when it is not there. */

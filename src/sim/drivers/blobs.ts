@@ -10,6 +10,17 @@ const roomBytes = 2 ** 40;
 export class SimulatedBlobs {
   readonly workshop = "/workshop";
   readonly contents = new Map<Digest, Uint8Array>();
+  /** Of the manager that lives now. */
+  #listener: (digest: Digest) => void = () => {};
+
+  onTaken(listener: (digest: Digest) => void): void {
+    this.#listener = listener;
+  }
+
+  take(digest: Digest, content: Uint8Array): void {
+    this.#listener(digest);
+    this.contents.set(digest, content);
+  }
 
   has(digest: Digest): boolean {
     return this.contents.has(digest);
@@ -39,7 +50,7 @@ export class SimulatedBlobs {
     if ((expected.digest ?? blob.digest) !== blob.digest) {
       throw new ConsortError("bad_input", `Cannot keep the content: it is ${blob.digest}`);
     }
-    this.contents.set(blob.digest, whole);
+    this.take(blob.digest, whole);
     return blob;
   }
 

@@ -61,6 +61,7 @@ export function simulatedBlobStore({ on, life, settings }: Uses): BlobStore {
     has: (digest) => blobs.has(digest) || !cloud.made.has(digest),
     path: (digest) => blobs.path(digest),
     list: () => blobs.list(),
+    onTaken: (listener) => blobs.onTaken(listener),
     put: (content, expected) => write(() => blobs.put(content, expected)),
     adopt: (file) => refuse(`take in ${file}`),
     roomBytes: () => blobs.roomBytes(),
@@ -112,7 +113,7 @@ export class SimulatedExchange implements BlobExchange {
         throw new ConsortError("unavailable", `Cannot fetch ${blob.digest}: no host is known to have it`);
       }
       if (on.disk.full) throw diskFull("keep content");
-      on.blobs.contents.set(blob.digest, content);
+      on.blobs.take(blob.digest, content);
     });
     onProgress({ doneBytes: blob.sizeBytes, totalBytes: blob.sizeBytes });
     signal.throwIfAborted();
@@ -132,7 +133,7 @@ export class SimulatedExchange implements BlobExchange {
         throw new ConsortError("unavailable", `Cannot reach the host at ${to.address}:${to.port}`);
       }
       if (other.disk.full) throw diskFull("keep content");
-      other.blobs.contents.set(digest, content);
+      other.blobs.take(digest, content);
     });
     signal.throwIfAborted();
   }
