@@ -82,6 +82,15 @@ test("QEMU's guest agent answers", async () => {
   assert.deepEqual(answer, { return: { "host-name": "db" } });
 });
 
+test("once its agent answers, it has the drivers of all that its machine may have", async () => {
+  const modules = await machine.ssh(first.sshHostKey.publicKey, "cut -d ' ' -f 1 /proc/modules");
+  const wanted = ["virtio_rng", "virtio_balloon", "virtio_mem", "evdev", "pvpanic_pci"];
+  assert.deepEqual(
+    wanted.filter((one) => !modules.split("\n").includes(one)),
+    [],
+  );
+});
+
 test("through the context port it becomes another one: name, address, keys, clock, random numbers, command", async () => {
   const second = newIdentity(random);
   const plan = vmPlan(guest.image, { command: ["echo", "now I am another"] }, { hostname: "web-2" });

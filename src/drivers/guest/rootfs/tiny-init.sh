@@ -47,7 +47,7 @@ boot_context || lease_all
 keep_running dropbear -F -s -R -r /run/no-key -P /run/dropbear.pid &
 /usr/lib/consort/listen &
 # Whoever waits for the SSH server comes first.
-nice -n 19 modprobe -q -a virtio_rng virtio_balloon virtio_mem button evdev pvpanic pvpanic_pci
+sh -c 'renice -n 19 -p $$ >/dev/null; exec modprobe -q -a "$@"' late virtio_rng virtio_balloon virtio_mem button evdev pvpanic pvpanic_pci
 for port in /sys/class/virtio-ports/*; do
   [ -e "$port/name" ] || continue
   read -r name <"$port/name"
