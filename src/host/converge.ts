@@ -127,7 +127,7 @@ export class Converger {
     await Promise.all([
       ...plan.appliances
         .filter(
-          (appliance) => mayStart.has(observed.get(appliance.id)?.state) && !this.#busy.has(appliance.id),
+          ({ id, held }) => held !== true && mayStart.has(observed.get(id)?.state) && !this.#busy.has(id),
         )
         .map((appliance) =>
           attempt(`start ${appliance.id}`, appliance.id, () => this.#appliances.start(appliance.id, signal)),

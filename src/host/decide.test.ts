@@ -39,6 +39,26 @@ describe("decideSteps()", () => {
     assert.deepEqual(steps, nothing);
   });
 
+  it("takes away what waits here for a move that is over, as nothing of it has come, while it may run elsewhere", () => {
+    const held = plan(wanted("web", { kind: "vm", held: true, vm: samplePlan }));
+    const at = (phase: string): ApplianceObservation =>
+      seen("web", { vm: { move: { move: "m1", side: "arriving", phase } } as unknown as VmReport });
+    assert.deepEqual(decideSteps(held, [at("listening")], new Set(), plenty).destroy, [id("web")]);
+    assert.deepEqual(decideSteps(held, [at("received")], new Set(), plenty).destroy, []);
+  });
+
+  it("lets nobody grow into what a machine that is moving away still has", () => {
+    const cpu = (shareMilli: number) =>
+      ({ kind: "share", shareMilli: milliCpu(shareMilli), limitMilli: milliCpu(shareMilli) }) as const;
+    const move = { side: "leaving", move: "m1" };
+    const db = wanted("db", { kind: "vm", cpu: cpu(400), vm: { ...samplePlan, move } as unknown as VmPlan });
+    const web = wanted("web", { cpu: cpu(700) });
+    const room = { ...plenty, cpuMilli: milliCpu(1000) };
+    const here = [seen("web", { cpu: cpu(500) }), seen("db", { cpu: cpu(400) })];
+    assert.deepEqual(decideSteps(plan(web, db), here, new Set(), room).waiting, [id("web")]);
+    assert.deepEqual(decideSteps(plan(web), [here[0]!], new Set(), room).waiting, []);
+  });
+
   it("does nothing when the host is as planned", () => {
     assert.deepEqual(decideSteps(plan(wanted("web")), [seen("web")], new Set(), plenty), nothing);
   });
@@ -57,16 +77,16 @@ describe("decideSteps()", () => {
     assert.deepEqual(decideSteps(plan(coming("m1")), [there], new Set(), plenty).destroy, []);
   });
 
-  it("destroys what waits for disks on the host it left, once its plan speaks of no move any more, and not before", () => {
-    const move = { move: "m1", side: "arriving" } as const;
-    const waiting = seen("web", {
-      vm: { move: { ...move, phase: "running-remote-disks" } } as unknown as VmReport,
+  for (const phase of ["listening", "running-remote-disks"] as const) {
+    it(`destroys what waits for the host it left (${phase}), once its plan speaks of no move any more, and not before`, () => {
+      const move = { move: "m1", side: "arriving" } as const;
+      const waiting = seen("web", { vm: { move: { ...move, phase } } as unknown as VmReport });
+      const machine = (vm: object): AppliancePlan =>
+        wanted("web", { kind: "vm", vm: { ...samplePlan, ...vm } });
+      assert.deepEqual(decideSteps(plan(machine({ move })), [waiting], new Set(), plenty).destroy, []);
+      assert.deepEqual(decideSteps(plan(machine({})), [waiting], new Set(), plenty).destroy, [id("web")]);
     });
-    const machine = (vm: object): AppliancePlan =>
-      wanted("web", { kind: "vm", vm: { ...samplePlan, ...vm } });
-    assert.deepEqual(decideSteps(plan(machine({ move })), [waiting], new Set(), plenty).destroy, []);
-    assert.deepEqual(decideSteps(plan(machine({})), [waiting], new Set(), plenty).destroy, [id("web")]);
-  });
+  }
 
   it("destroys an appliance of another generation first, and creates it once it is gone", () => {
     const desired = plan(wanted("web", { generation: "g2" }));

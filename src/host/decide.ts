@@ -69,8 +69,11 @@ export function decideSteps(
  */
 function isOfThePast(appliance: AppliancePlan, { vm }: ApplianceObservation): boolean {
   const move = vm?.move;
-  if (move === undefined || appliance.held === true) return false;
+  if (move === undefined) return false;
   const wanted = appliance.vm?.move;
+  // Of what came, or may have, somebody else decides; of what has not even begun to come nothing is lost.
+  if (appliance.held === true)
+    return wanted === undefined && move.side === "arriving" && move.phase === "listening";
   if (wanted !== undefined && (wanted.move === move.move || wanted.side === "leaving")) return false;
   if (move.side === "leaving") return move.phase === "sent";
   // Its move is spoken of until all of it is here: without that, its disks are lost with the host it left.

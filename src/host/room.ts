@@ -14,9 +14,11 @@ const guaranteed = (cpu: CpuRequest | undefined, memoryBytes: number | undefined
 const ofPlan = (one: AppliancePlan): Guaranteed => guaranteed(one.cpu, one.memoryBytes);
 const ofSeen = (one: ApplianceObservation): Guaranteed => guaranteed(one.cpu, one.memoryLimitBytes);
 
+const movesAway = ({ vm }: AppliancePlan): boolean => vm?.move?.side === "leaving";
+
 /**
- * Which of `wanted` may begin, or grow, now. A plan fits its host, but what it no longer has keeps what it was promised
- * until it has stopped; who would be promised the same meanwhile waits.
+ * Which of `wanted` may begin, or grow, now. A plan fits its host, but what it no longer has, or has only until it has
+ * moved away, keeps what it was promised until it has stopped here; who would be promised the same meanwhile waits.
  */
 export function fitting(
   capacity: Room,
@@ -24,7 +26,7 @@ export function fitting(
   staying: readonly ApplianceObservation[],
   wanted: readonly AppliancePlan[],
 ): ReadonlySet<AppliancePlan> {
-  if (leaving.length === 0) return new Set(wanted);
+  if (leaving.length === 0 && !wanted.some(movesAway)) return new Set(wanted);
   const held = [...leaving, ...staying].map(ofSeen);
   let cpuMilli = held.reduce((sum, one) => sum + one.cpuMilli, 0);
   let memoryBytes = held.reduce((sum, one) => sum + one.memoryBytes, 0);

@@ -143,14 +143,6 @@ export const mutants: readonly Mutant[] = [
     profile: moving,
   },
   {
-    name: "what a finished move has left counts as on its way",
-    breaks: "converged",
-    file: "src/host/decide.ts",
-    was: `if (wanted !== undefined && (wanted.move === move.move || wanted.side === "leaving")) return false;`,
-    becomes: "if (wanted !== undefined) return false;",
-    profile: moving,
-  },
-  {
     name: "a new size is admitted without asking whether it fits",
     breaks: "not-over-admitted",
     file: "src/cluster/changes.ts",

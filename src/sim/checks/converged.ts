@@ -18,6 +18,10 @@ const settledHeld: ReadonlySet<ApplianceState> = new Set(["suspended", "exited",
 const hasSize = (there: MachineState["appliances"][number], spec: ApplianceSpec): boolean =>
   there.memoryBytes === spec.memoryBytes && JSON.stringify(there.cpu) === JSON.stringify(spec.cpu);
 
+/** What came whole out of a move that counted as failed is newer than any checkpoint, and goes on. */
+const isAsRestored = ({ restores }: MachineState, one: MachineState["appliances"][number]): boolean =>
+  one.cameByMove === true || !restores.has(one.id) || restores.get(one.id) === one.beganFrom;
+
 /** Whether no place can be found for all of an ensemble that has lost some of its places. */
 type IsHopeless = (record: EnsembleRecord) => boolean;
 
@@ -79,7 +83,7 @@ function applianceDifferences(machine: MachineState, present: readonly EnsembleR
     const states = spec?.suspended === true ? settledHeld : settled;
     if (spec === undefined) found.push(`${id} is on ${machine.host} and should not be`);
     else if (!states.has(state)) found.push(`${id} on ${machine.host} is ${state}`);
-    else if (machine.restores.has(id) && machine.restores.get(id) !== one.beganFrom)
+    else if (!isAsRestored(machine, one))
       found.push(`${id} on ${machine.host} was to begin from ${machine.restores.get(id)}`);
     else if (!hasSize(one, spec)) found.push(`${id} on ${machine.host} has another size`);
     wanted.delete(id);

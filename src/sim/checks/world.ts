@@ -30,6 +30,8 @@ export type MachineState = {
     readonly memoryBytes?: Bytes | undefined;
     /** The checkpoint it was made from. */
     readonly beganFrom?: string | undefined;
+    /** It goes on from what it was on another host. */
+    readonly cameByMove?: boolean;
   }[];
   readonly network: {
     readonly segments: readonly Pick<SegmentPlan, "network">[];

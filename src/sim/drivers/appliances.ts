@@ -301,7 +301,8 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
       netns: `/run/netns/${plan.id}`,
     };
     const side = this.#machine.sides.get(plan.id);
-    if (side !== undefined) observation.vm = vmReport(one, side);
+    const vm = vmReport(one, side);
+    if (vm !== undefined) observation.vm = vm;
     if (isElsewhere(side) && plan.suspended !== true) observation.state = "starting";
     if (startedAt !== undefined) observation.startedAt = millis(startedAt);
     if (exitCode !== undefined) observation.exitCode = exitCode;

@@ -41,6 +41,8 @@ export type SimulatedAppliance = {
   begunAtMs?: number | undefined;
   /** The checkpoint it was made from. */
   beganFrom?: string | undefined;
+  /** It goes on from what it was on another host. */
+  cameByMove?: boolean;
   /** Of this run: what the next one only differs from. */
   lastCheckpoint?: string | undefined;
   /** Paused for a checkpoint, whatever else is wanted of it. */
@@ -58,6 +60,7 @@ export type ApplianceView = {
   readonly executes: boolean;
   readonly begunAtMs?: number | undefined;
   readonly beganFrom?: string | undefined;
+  readonly cameByMove: boolean;
   /** What the machine guarantees it now. */
   readonly cpu: AppliancePlan["cpu"];
   readonly memoryBytes: AppliancePlan["memoryBytes"];
@@ -125,6 +128,7 @@ export class SimulatedMachine {
       executes: this.executes(one),
       begunAtMs: one.begunAtMs,
       beganFrom: one.beganFrom,
+      cameByMove: one.cameByMove === true,
       cpu: one.plan.cpu,
       memoryBytes: one.plan.memoryBytes,
     }));

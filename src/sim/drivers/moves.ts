@@ -49,7 +49,9 @@ export const isElsewhere = (side: MoveSide | undefined): boolean =>
 const hasStopped = (side: MoveSide): boolean =>
   side.phase === "sending" && side.transfer === "complete" && side.isUp;
 
-export function vmReport({ plan }: SimulatedAppliance, { move, side, phase, message }: MoveSide): VmReport {
+export function vmReport({ plan }: SimulatedAppliance, known: MoveSide | undefined): VmReport | undefined {
+  const report = known === undefined ? awaited(plan) : reportOf(known);
+  if (report === undefined) return undefined;
   return {
     machine: "microvm",
     accel: "tcg",
@@ -58,15 +60,19 @@ export function vmReport({ plan }: SimulatedAppliance, { move, side, phase, mess
     memoryBytes: plan.memoryBytes ?? (0 as never),
     agent: "none",
     stages: [],
-    move: {
-      move,
-      side,
-      phase,
-      port: ports[side],
-      downtimeMs: millis(0),
-      ...(message === undefined ? {} : { message }),
-    },
+    move: report,
   };
+}
+
+/** It was made for a move of which nothing was done yet: what is here cannot begin by itself. */
+function awaited({ vm }: AppliancePlan): MoveReport | undefined {
+  const move = vm?.move;
+  return move?.side === "arriving" ? { move: move.move, side: "arriving", phase: "listening" } : undefined;
+}
+
+function reportOf({ move, side, phase, message }: MoveSide): MoveReport {
+  const told = message === undefined ? {} : { message };
+  return { move, side, phase, port: ports[side], downtimeMs: millis(0), ...told };
 }
 
 /** What one life of a host manager does about the live moves of its machine's appliances; by the rules of the real one. */
@@ -229,6 +235,7 @@ export class SimulatedMoves {
       there.phase = "received";
       copy.begunAtMs = one.begunAtMs;
       copy.beganFrom = one.beganFrom;
+      copy.cameByMove = true;
       if (machine.draw([0, 1]) >= breaksAtEnd) {
         side.transfer = "complete";
         machine.depart(one);

@@ -106,7 +106,13 @@ function endMessage({ message, exitCode }: ApplianceObservation, facts: MachineF
   return said === undefined ? "Its guest panicked, or QEMU failed (exit code 1)" : `QEMU: ${said}`;
 }
 
-function reportOf({ record, agent, move }: MachineFacts): VmReport {
+/** It was made for a move of which nothing was done yet: what is here cannot begin by itself. */
+function awaited({ plan }: MachineRecord): MoveReport | undefined {
+  const { move } = plan.vm;
+  return move?.side === "arriving" ? { move: move.move, side: "arriving", phase: "listening" } : undefined;
+}
+
+function reportOf({ record, agent, move = awaited(record) }: MachineFacts): VmReport {
   const { machine, accel, start, plan, stages } = record;
   const has = plan.vm.base.features.includes("agent") || agent.expected;
   return {

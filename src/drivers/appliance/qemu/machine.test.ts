@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import type { ApplianceId } from "#base/ids.ts";
+import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { Machine } from "./machine.ts";
@@ -16,8 +17,15 @@ import type { MachineRecord } from "./record.ts";
 
 const id = "shop/db" as ApplianceId;
 const record = {
-  plan: { id, generation: "1", restart: { when: "always" }, vm: { base: { features: ["agent"] } } },
+  plan: {
+    id,
+    generation: "1",
+    interfaces: [],
+    restart: { when: "always" },
+    vm: { base: { features: ["agent"] } },
+  },
   stages: [],
+  identity: {},
 } as unknown as MachineRecord;
 
 type Asked = {
@@ -63,22 +71,35 @@ describe("Machine", () => {
     await new Promise<void>((resolve) => server.listen(join(place.directory, name), resolve));
   }
 
-  function made(parts: Partial<MachineParts>): Machine {
-    machine = new Machine(place, record, {
-      clock: systemClock(),
-      log: silentLog,
-      slot: () => undefined,
-      readOutput: () => Promise.resolve(""),
-      run: () => Promise.reject(new Error("not asked for")),
-      isElsewhere: () => false,
-      giveUp() {},
-      onUp() {},
-      onAgent() {},
-      onChange() {},
-      ...parts,
-    });
+  function made(parts: Partial<MachineParts>, change: Partial<MachineRecord> = {}): Machine {
+    machine = new Machine(
+      place,
+      { ...record, ...change },
+      {
+        clock: systemClock(),
+        log: silentLog,
+        slot: () => undefined,
+        readOutput: () => Promise.resolve(""),
+        run: () => Promise.reject(new Error("not asked for")),
+        isElsewhere: () => false,
+        giveUp() {},
+        onUp() {},
+        onAgent() {},
+        onChange() {},
+        ...parts,
+      },
+    );
     return machine;
   }
+
+  it("says that it was made for a move before anything was done of that, as it cannot begin by itself", () => {
+    const move = { move: "m1", side: "arriving" };
+    const plan = { ...record.plan, vm: { ...record.plan.vm, move } } as unknown as MachineRecord["plan"];
+    const seen = (one: Machine): unknown =>
+      one.describe({ id, state: "created" } as unknown as ApplianceObservation, undefined, false).vm?.move;
+    assert.deepEqual(seen(made({}, { plan })), { ...move, phase: "listening" });
+    assert.equal(seen(made({})), undefined);
+  });
 
   it("asks a silent agent once, however often it is looked at: programs do not wait behind that", async () => {
     const silent = Promise.withResolvers<() => void>();
