@@ -9,11 +9,12 @@ import { join } from "node:path";
 import { codeOf } from "#base/errors.ts";
 import { applianceId, applianceName, ensembleName, hostId, ipv4Address } from "#base/ids.ts";
 import type { HostId } from "#base/ids.ts";
-import { millis } from "#base/units.ts";
+import { mebibytes, millis } from "#base/units.ts";
 import { MachineCheckpoints } from "#drivers/appliance/qemu/checkpoint/machines.ts";
 import { restoreMemory } from "#drivers/appliance/qemu/checkpoint/restore.ts";
 import { connectQmp } from "#drivers/appliance/qemu/qmp.ts";
 import type { RunningVm } from "#drivers/appliance/qemu/vm.ts";
+import { ramBytes } from "#drivers/appliance/qemu/write-tracking.ts";
 import { DiskBlobStore } from "#drivers/blob/disk-store.ts";
 import { openBlobExchange } from "#drivers/blob/exchange.ts";
 import type { BlobExchange } from "#drivers/blob/port.ts";
@@ -259,7 +260,7 @@ export class CheckpointRig implements AsyncDisposable {
       ["-M", isPc ? "q35,usb=off" : "microvm,x-option-roms=off,rtc=on,isa-serial=on"],
       ["-accel", "tcg,tb-size=32"],
       ["-cpu", "max"],
-      ["-m", String(memoryMib)],
+      ["-m", `${ramBytes(mebibytes(memoryMib)) / 1024}K`],
       ["-kernel", this.#kernel],
       ["-initrd", this.#initrd],
       ["-append", `${this.#commandLine} rdinit=/checkpoint-init quiet ${clockOf()}`],
