@@ -1,6 +1,7 @@
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { millis } from "#base/units.ts";
+import { awaitedMove } from "#drivers/appliance/awaited-move.ts";
 import type { AppliancePlan, MovePlan } from "#protocol/host-plan.ts";
 import type { MoveReport, VmReport } from "#protocol/host-report.ts";
 import { hostAddress } from "#protocol/topics.ts";
@@ -50,7 +51,7 @@ const hasStopped = (side: MoveSide): boolean =>
   side.phase === "sending" && side.transfer === "complete" && side.isUp;
 
 export function vmReport({ plan }: SimulatedAppliance, known: MoveSide | undefined): VmReport | undefined {
-  const report = known === undefined ? awaited(plan) : reportOf(known);
+  const report = known === undefined ? awaitedMove(plan.vm) : reportOf(known);
   if (report === undefined) return undefined;
   return {
     machine: "microvm",
@@ -62,12 +63,6 @@ export function vmReport({ plan }: SimulatedAppliance, known: MoveSide | undefin
     stages: [],
     move: report,
   };
-}
-
-/** It was made for a move of which nothing was done yet: what is here cannot begin by itself. */
-function awaited({ vm }: AppliancePlan): MoveReport | undefined {
-  const move = vm?.move;
-  return move?.side === "arriving" ? { move: move.move, side: "arriving", phase: "listening" } : undefined;
 }
 
 function reportOf({ move, side, phase, message }: MoveSide): MoveReport {

@@ -1,3 +1,4 @@
+import { awaitedMove } from "#drivers/appliance/awaited-move.ts";
 import type { ApplianceObservation, SshPlace } from "#drivers/appliance/port.ts";
 import type { ApplianceState, MoveReport, RestoreRefusal, VmReport } from "#protocol/host-report.ts";
 import { endWords, qemuWords } from "./guest-state.ts";
@@ -106,13 +107,7 @@ function endMessage({ message, exitCode }: ApplianceObservation, facts: MachineF
   return said === undefined ? "Its guest panicked, or QEMU failed (exit code 1)" : `QEMU: ${said}`;
 }
 
-/** It was made for a move of which nothing was done yet: what is here cannot begin by itself. */
-function awaited({ plan }: MachineRecord): MoveReport | undefined {
-  const { move } = plan.vm;
-  return move?.side === "arriving" ? { move: move.move, side: "arriving", phase: "listening" } : undefined;
-}
-
-function reportOf({ record, agent, move = awaited(record) }: MachineFacts): VmReport {
+function reportOf({ record, agent, move = awaitedMove(record.plan.vm) }: MachineFacts): VmReport {
   const { machine, accel, start, plan, stages } = record;
   const has = plan.vm.base.features.includes("agent") || agent.expected;
   return {
