@@ -1,4 +1,5 @@
 import { ConsortError } from "#base/errors.ts";
+import { InTurn } from "#base/in-turn.ts";
 import type { NetworkId } from "#base/ids.ts";
 import type { Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
@@ -74,7 +75,7 @@ class HostNetwork implements NetworkDriver {
   #callOffNames: (() => void) | undefined;
   #known: Known | undefined;
   #segments: readonly NetworkId[] = [];
-  #turn: Promise<void> = Promise.resolve();
+  readonly #turns = new InTurn();
 
   constructor(options: HostNetworkOptions) {
     this.#options = options;
@@ -134,7 +135,7 @@ class HostNetwork implements NetworkDriver {
 
   async close(): Promise<void> {
     this.#callOffNames?.();
-    await this.#turn.catch(() => {});
+    await this.#turns.settled();
     this.#naming?.close();
     this.#route.close();
     this.#netfilter.close();
@@ -144,14 +145,10 @@ class HostNetwork implements NetworkDriver {
 
   /** One change at a time. */
   #inTurn(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
-    const before = this.#turn;
-    const mine = (async () => {
-      await before.catch(() => {});
+    return this.#turns.run(async () => {
       signal.throwIfAborted();
       await work();
-    })();
-    this.#turn = mine;
-    return mine;
+    });
   }
 
   /** Where nothing else has changed since. A converge that is due does it, too. */

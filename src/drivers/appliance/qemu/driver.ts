@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { withDeadline } from "#base/deadline.ts";
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
+import { InTurnByKey } from "#base/in-turn.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
@@ -74,7 +75,7 @@ export class QemuDriver implements ApplianceDriver {
   readonly #directory: string;
   readonly #machines = new Map<ApplianceId, Machine>();
   readonly #resizes: MachineResizes;
-  readonly #queues = new Map<ApplianceId, Promise<void>>();
+  readonly #turns = new InTurnByKey<ApplianceId>();
   /** Steps of moves that are under way. */
   readonly #steps = new Map<ApplianceId, Promise<void>>();
   readonly #closing = new AbortController();
@@ -156,7 +157,7 @@ export class QemuDriver implements ApplianceDriver {
 
   create(plan: AppliancePlan, names: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> {
     if (plan.kind !== "vm") return this.#tasks.create(plan, names, signal);
-    return this.#inTurn(plan.id, async () => {
+    return this.#turns.run(plan.id, async () => {
       // It is there already, or of another generation, which is refused.
       if (this.#machines.has(plan.id)) return this.#tasks.create(plan, names, signal);
       const wanted = machinePlan(plan);
@@ -190,7 +191,7 @@ export class QemuDriver implements ApplianceDriver {
     const machine = this.#machines.get(id);
     if (machine === undefined) return this.#tasks.start(id, signal);
     const limit = AbortSignal.any([signal, AbortSignal.timeout(startWaitMs)]);
-    return this.#inTurn(id, async () => {
+    return this.#turns.run(id, async () => {
       const slot = this.#tasks.slotOf(id);
       // What has run its course does not run again for being asked to, nor what went on elsewhere.
       if (slot === undefined || (slot.state !== "created" && slot.state !== "stopped")) {
@@ -219,7 +220,7 @@ export class QemuDriver implements ApplianceDriver {
     if (machine === undefined) return this.#tasks.destroy(id, signal);
     // Whatever is being made for it is wanted no more.
     machine.close();
-    return this.#inTurn(id, async () => {
+    return this.#turns.run(id, async () => {
       const { mover } = this.#options;
       await this.#start.settled(id);
       await this.#steps.get(id)?.catch(settle);
@@ -412,16 +413,6 @@ export class QemuDriver implements ApplianceDriver {
     const place = new MachinePlace(this.#directory, id);
     await this.#options.storage.remove(place.directory, signal);
     place.remove();
-  }
-
-  /** Steps of one machine follow each other; those of different ones do not wait. */
-  #inTurn(id: ApplianceId, work: () => Promise<void>): Promise<void> {
-    const turn = (this.#queues.get(id) ?? Promise.resolve()).then(work);
-    const settled = turn.catch(settle).finally(() => {
-      if (this.#queues.get(id) === settled) this.#queues.delete(id);
-    });
-    this.#queues.set(id, settled);
-    return turn;
   }
 }
 

@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { digest } from "#base/digest.ts";
 import { ConsortError, messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
+import { InTurnByKey } from "#base/in-turn.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import type { Bytes, Millis } from "#base/units.ts";
@@ -20,17 +21,16 @@ import type { TimerHolder } from "#drivers/appliance/task/factory.ts";
 import { jobPlaces } from "#drivers/appliance/task/job-groups.ts";
 import { LeaseFile } from "#drivers/appliance/task/lease.ts";
 import { LeaseRenewal } from "#drivers/appliance/task/renewal.ts";
-import { netnsDirectory, slotOfGroup, slotOfNetns } from "#drivers/appliance/task/names.ts";
 import { readOutput, rotateOutput } from "#drivers/appliance/task/output.ts";
 import { SlotPool } from "#drivers/appliance/task/pool.ts";
 import { readRecord } from "#drivers/appliance/task/record.ts";
 import type { TaskRecord } from "#drivers/appliance/task/record.ts";
 import { Reservations } from "#drivers/appliance/task/reservations.ts";
 import type { AppliancesScheduler } from "#drivers/appliance/task/reservations.ts";
-import { hiddenBelow, hostRoot, rootOf } from "#drivers/appliance/task/roots.ts";
+import { hostRoot, rootFor } from "#drivers/appliance/task/roots.ts";
 import { runInside } from "#drivers/appliance/task/run-inside.ts";
-import { Slot } from "#drivers/appliance/task/slot.ts";
-import type { SlotPlace } from "#drivers/appliance/task/slot.ts";
+import type { Slot, SlotPlace } from "#drivers/appliance/task/slot.ts";
+import { Slots } from "#drivers/appliance/task/slots.ts";
 import { Task } from "#drivers/appliance/task/task.ts";
 import { cpuDemandMilli } from "#planner/demand.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
@@ -67,13 +67,10 @@ const defaults = {
   maskedPaths: ["/root", "/home", "/boot", "/mnt", "/media", "/var/log", "/var/lib/consort", "/etc/consort"],
 };
 
-/** Slots per host; uids, namespaces and groups are numbered by them. */
-const slotsMax = 10_000;
 /** The more appliances there are, the less often it is looked how much memory each of them uses. */
 const memoryAgeMsPerTask = 4;
 const outputCheckMs = millis(2_000);
 const outputCheckMsPerTask = 5;
-const clearAgainMs = millis(500);
 
 /** Lightweight machines of namespaces and control groups. The files beside this one hold the parts. */
 export class TaskDriver implements ApplianceDriver {
@@ -86,10 +83,10 @@ export class TaskDriver implements ApplianceDriver {
   readonly #factory: Factory;
   readonly #renewal: LeaseRenewal;
   readonly #reservations: Reservations;
+  readonly #slots: Slots;
   readonly #pool: SlotPool;
   readonly #tasks = new Map<ApplianceId, Task>();
-  readonly #taken = new Set<number>();
-  readonly #queues = new Map<ApplianceId, Promise<void>>();
+  readonly #turns = new InTurnByKey<ApplianceId>();
   readonly #closing = new AbortController();
   #onChange: () => void = () => {};
 
@@ -112,22 +109,21 @@ export class TaskDriver implements ApplianceDriver {
       netnsPrefix: options.netnsPrefix,
       firstUid: options.firstUid ?? defaults.firstUid,
     };
+    const { cgroups, clock, log } = options;
+    this.#slots = new Slots({ place: this.#place, cgroups, factory: this.#factory, clock, log });
     this.#pool = new SlotPool({
       size: options.poolSize ?? defaults.poolSize,
       make: () => this.#makeSpare(),
-      clock: options.clock,
-      log: options.log,
+      clock,
+      log,
     });
   }
 
   async recover(signal: AbortSignal): Promise<void> {
     mkdirSync(this.#place.slotsDirectory, { recursive: true, mode: 0o700 });
     this.#lease.open();
-    const slots = [...this.#indicesLeft()].map(
-      (index) => new Slot(index, this.#place, this.#options.cgroups),
-    );
     // First all that lives: the factory, which the rest needs, shares what they have.
-    const dead = slots.filter((slot) => {
+    const dead = this.#slots.left().filter((slot) => {
       const record = readRecord(slot.directory);
       return record === undefined || !this.#adopt(slot, record);
     });
@@ -136,7 +132,7 @@ export class TaskDriver implements ApplianceDriver {
     for (const task of this.#tasks.values()) this.#goOn(task);
     for (const slot of dead) {
       signal.throwIfAborted();
-      await slot.remove(this.#factory, signal);
+      await this.#slots.remove(slot, signal);
     }
     this.#pool.refill(this.#closing.signal);
     void this.#watch();
@@ -149,17 +145,6 @@ export class TaskDriver implements ApplianceDriver {
     return undefined;
   }
 
-  /** Numbers of all slots any trace of which is here. */
-  #indicesLeft(): Set<number> {
-    const group = this.#options.cgroups.open(this.#options.cgroupParent);
-    const traces = [
-      ...readdirSync(this.#place.slotsDirectory).map(Number),
-      ...group.children().map(slotOfGroup),
-      ...filesIn(netnsDirectory).map((name) => slotOfNetns(this.#options.netnsPrefix, name)),
-    ];
-    return new Set(traces.filter((index) => index !== undefined && Number.isInteger(index)) as number[]);
-  }
-
   /** False: there is nothing worth keeping of it. */
   #adopt(slot: Slot, record: TaskRecord): boolean {
     // The second of one name is what a failed creation could not clear away.
@@ -168,7 +153,7 @@ export class TaskDriver implements ApplianceDriver {
     const lives = slot.adopt(task.listener);
     if (!lives && record.phase === "created") return false;
     this.#tasks.set(task.id, task);
-    this.#taken.add(slot.index);
+    this.#slots.take(slot);
     task.createGroups();
     try {
       task.prepare(undefined);
@@ -194,7 +179,7 @@ export class TaskDriver implements ApplianceDriver {
   }
 
   create(plan: AppliancePlan, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {
-    return this.#inTurn(plan.id, async () => {
+    return this.#turns.run(plan.id, async () => {
       const present = this.#tasks.get(plan.id);
       if (present !== undefined) {
         if (present.record.plan.generation === plan.generation) return;
@@ -203,9 +188,9 @@ export class TaskDriver implements ApplianceDriver {
           `Cannot create ${plan.id}: another generation of it is here, which must be destroyed first`,
         );
       }
-      const { image } = this.#rootFor(plan);
+      const { image } = rootFor(plan, this.#hidden);
       const spare = image === hostRoot && !this.#isMachine(plan) ? this.#pool.take() : undefined;
-      const slot = spare ?? this.#reserveSlot();
+      const slot = spare ?? this.#slots.reserve();
       const task = this.#taskIn(slot, newRecord(plan));
       try {
         task.save({});
@@ -215,7 +200,7 @@ export class TaskDriver implements ApplianceDriver {
         this.#reservations.change([{ plan, cgroup: slot.cgroup }]);
         if (plan.suspended === true) this.#reservations.suspend(plan.id);
       } catch (cause) {
-        await this.#clearAway(slot, task);
+        await this.#clearAway(task);
         throw cause;
       }
       this.#tasks.set(plan.id, task);
@@ -225,7 +210,7 @@ export class TaskDriver implements ApplianceDriver {
   }
 
   start(id: ApplianceId, signal: AbortSignal): Promise<void> {
-    return this.#inTurn(id, async () => {
+    return this.#turns.run(id, async () => {
       const task = this.#task("start", id);
       const { phase } = task.record;
       // Already running, or over by itself: a command that is to run once must not run twice for being asked twice.
@@ -237,21 +222,20 @@ export class TaskDriver implements ApplianceDriver {
   }
 
   stop(id: ApplianceId, graceMs: Millis, signal: AbortSignal): Promise<void> {
-    return this.#inTurn(id, async () => {
+    return this.#turns.run(id, async () => {
       await this.#tasks.get(id)?.stop(graceMs, signal);
     });
   }
 
   destroy(id: ApplianceId, signal: AbortSignal): Promise<void> {
-    return this.#inTurn(id, async () => {
+    return this.#turns.run(id, async () => {
       const task = this.#tasks.get(id);
       if (task === undefined) return;
       task.cancelRestart();
       task.save({ phase: "destroying" });
       this.#reservations.expel(id);
-      await task.slot.remove(this.#factory, signal);
+      await this.#slots.remove(task.slot, signal);
       this.#tasks.delete(id);
-      this.#taken.delete(task.slot.index);
       this.#onChange();
     });
   }
@@ -371,7 +355,7 @@ export class TaskDriver implements ApplianceDriver {
       pidsMax: this.#options.pidsMax ?? defaults.pidsMax,
       reservations: this.#reservations,
       onChange: () => this.#onChange(),
-      inTurn: (task, work) => this.#inTurn(task.id, work),
+      inTurn: (task, work) => this.#turns.run(task.id, work),
       askToEnd: (task) =>
         this.#isMachine(task.record.plan) && this.#options.machines?.askToEnd(task.id) === true,
       remake: (task) => this.#make(task.slot, task.record.plan, task),
@@ -381,75 +365,38 @@ export class TaskDriver implements ApplianceDriver {
   #make(slot: Slot, plan: AppliancePlan, task: Task): Promise<void> {
     const { machines } = this.#options;
     const extras = machines?.serves(plan) === true ? machines.extras(plan, slot.uid) : noExtras;
-    return slot.make(this.#factory, { ...this.#rootFor(plan), extras }, task.listener);
+    return slot.make(this.#factory, { ...rootFor(plan, this.#hidden), extras }, task.listener);
   }
 
   #isMachine(plan: AppliancePlan): boolean {
     return this.#options.machines?.serves(plan) === true;
   }
 
-  /** Refused with `not_found` without a directory, and `forbidden` where it would show what appliances are not to see. */
-  #rootFor(plan: AppliancePlan): { image: string; masks: readonly string[] } {
-    const image = resolved(rootOf(plan));
-    if (!existsSync(image)) {
-      throw new ConsortError(
-        "not_found",
-        `Cannot create ${plan.id}: there is no ${image} on this host, a directory was wanted`,
-      );
-    }
-    const masks = hiddenBelow(image, this.#hidden);
-    if (masks !== undefined) return { image, masks };
-    throw new ConsortError(
-      "forbidden",
-      `Cannot create ${plan.id}: its image is in ${image}, which appliances are not to see`,
-    );
-  }
-
-  #reserveSlot(): Slot {
-    for (let index = 0; index < slotsMax; index += 1) {
-      if (this.#taken.has(index)) continue;
-      this.#taken.add(index);
-      const slot = new Slot(index, this.#place, this.#options.cgroups);
-      slot.reserve();
-      return slot;
-    }
-    throw new ConsortError("limit_exceeded", `Cannot create a task appliance: ${slotsMax} are on this host`);
-  }
-
   async #makeSpare(): Promise<Slot> {
-    const slot = this.#reserveSlot();
+    const slot = this.#slots.reserve();
+    const { signal } = this.#closing;
     const discard = (): void => {
       if (!this.#pool.drop(slot)) return;
-      void this.#clearAway(slot).then(() => this.#pool.refill(this.#closing.signal));
+      void this.#slots.clearAway(slot, () => {}, signal).then(() => this.#pool.refill(signal));
     };
     const root = { image: hostRoot, masks: this.#hidden, extras: noExtras };
     try {
       await slot.make(this.#factory, root, { onEvent: () => {}, onDeath: discard });
     } catch (cause) {
-      await this.#clearAway(slot);
+      await this.#slots.clearAway(slot, () => {}, signal);
       throw cause;
     }
     return slot;
   }
 
-  /** A slot of no use. What cannot be done now is tried again later, until this process ends; then recovery does it. */
-  async #clearAway(slot: Slot, task?: Task): Promise<void> {
-    const { signal } = this.#closing;
-    try {
+  /** What could not be made whole. */
+  #clearAway(task: Task): Promise<void> {
+    const before = (): void => {
       // Should this process end before it is gone, the next one must not adopt it.
-      task?.save({ phase: "destroying" });
-      if (task !== undefined) this.#reservations.expel(task.id);
-      await slot.remove(this.#factory, signal);
-      this.#taken.delete(slot.index);
-    } catch (cause) {
-      if (signal.aborted) return;
-      this.#options.log.warn(`Cannot clear away task slot ${slot.index}: ${messageOf(cause)}`, { cause });
-      const later = this.#options.clock.sleep(clearAgainMs, signal);
-      void later.then(
-        () => this.#clearAway(slot, task),
-        () => {},
-      );
-    }
+      task.save({ phase: "destroying" });
+      this.#reservations.expel(task.id);
+    };
+    return this.#slots.clearAway(task.slot, before, this.#closing.signal);
   }
 
   async #watch(): Promise<void> {
@@ -469,18 +416,6 @@ export class TaskDriver implements ApplianceDriver {
       await this.#options.clock.sleep(pauseMs, signal).catch(() => {});
     }
   }
-
-  /** Steps of one appliance follow each other; those of different ones do not wait. */
-  #inTurn(id: ApplianceId, work: () => Promise<void>): Promise<void> {
-    const turn = (this.#queues.get(id) ?? Promise.resolve()).then(work);
-    const settled = turn
-      .catch(() => {})
-      .finally(() => {
-        if (this.#queues.get(id) === settled) this.#queues.delete(id);
-      });
-    this.#queues.set(id, settled);
-    return turn;
-  }
 }
 
 function newRecord(plan: AppliancePlan): TaskRecord {
@@ -499,21 +434,4 @@ const changesCpu = ["cpu", "enforcement", "teams"] as const;
 function refuseOtherJobs(before: AppliancePlan, after: AppliancePlan): void {
   if (digest(jobPlaces(before.teams)) === digest(jobPlaces(after.teams))) return;
   throw new ConsortError("conflict", `Cannot adapt ${after.id}: its teams have other jobs than those wanted`);
-}
-
-/** A directory that is not there is told of when it is mounted. */
-function resolved(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
-}
-
-function filesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
 }

@@ -1,4 +1,5 @@
 import { ConsortError } from "#base/errors.ts";
+import { InTurn } from "#base/in-turn.ts";
 import type { BitsPerSecond } from "#base/units.ts";
 import { linkShares } from "#model/wire.ts";
 import { assignNumbers } from "../class-numbers.ts";
@@ -29,7 +30,7 @@ export class ReservationLedger implements InterfaceReservations {
   readonly #bandwidthBps: BitsPerSecond;
   readonly #entries = new Map<string, InterfaceReservation>();
   #numbers: ReadonlyMap<string, number> = new Map();
-  #turn: Promise<void> = Promise.resolve();
+  readonly #turns = new InTurn();
 
   constructor(bandwidthBps: BitsPerSecond, shaped: ShapedInterface) {
     this.#bandwidthBps = bandwidthBps;
@@ -43,7 +44,7 @@ export class ReservationLedger implements InterfaceReservations {
   }
 
   reserve(reservation: InterfaceReservation): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const { name } = reservation;
       if (this.#entries.has(name)) {
         throw new ConsortError(
@@ -76,7 +77,7 @@ export class ReservationLedger implements InterfaceReservations {
   }
 
   retarget(name: string, targets: readonly TrafficTarget[]): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const before = this.#entry(name);
       const others = this.list().filter((each) => each.name !== name);
       checkTargets([...others, { ...before, targets }]);
@@ -91,7 +92,7 @@ export class ReservationLedger implements InterfaceReservations {
   }
 
   release(name: string): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       this.#entry(name);
       // First nothing goes to its class any more, then the class goes.
       await this.#interface.direct(this.#directed(name));
@@ -100,7 +101,7 @@ export class ReservationLedger implements InterfaceReservations {
   }
 
   close(): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       this.#entries.clear();
       await this.#interface.close();
     });
@@ -163,16 +164,6 @@ export class ReservationLedger implements InterfaceReservations {
       const minor = this.#numbers.get(name);
       return minor === undefined || name === except ? [] : targets.map((target) => ({ target, minor }));
     });
-  }
-
-  #inTurn(work: () => Promise<void>): Promise<void> {
-    const before = this.#turn;
-    const mine = (async () => {
-      await before.catch(() => {});
-      await work();
-    })();
-    this.#turn = mine;
-    return mine;
   }
 }
 

@@ -1,5 +1,6 @@
 import { createSocket } from "node:dgram";
 import { messageOf } from "#base/errors.ts";
+import { InTurn } from "#base/in-turn.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { isText, listOf, optional, readJson, shape } from "#base/shape.ts";
 import { millis } from "#base/units.ts";
@@ -58,7 +59,7 @@ class GatewayTunnels implements TunnelDriver {
   #plans: readonly TunnelPlan[] = [];
   #pulses = new Map<string, Pulse>();
   #fullPassAt = Number.NEGATIVE_INFINITY;
-  #turn: Promise<void> = Promise.resolve();
+  readonly #turns = new InTurn();
   #watching = false;
   /** Ends the watch's rest: what was just set up is not up yet. */
   readonly #setUpAgain: Wake;
@@ -78,7 +79,7 @@ class GatewayTunnels implements TunnelDriver {
   }
 
   recover(signal: AbortSignal): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const { mark, stateDir, subprocess } = this.#options;
       const recorded = readRecords(stateDir);
       const links = readJson(
@@ -108,7 +109,7 @@ class GatewayTunnels implements TunnelDriver {
   }
 
   converge(plans: readonly TunnelPlan[], signal: AbortSignal): Promise<void> {
-    return this.#inTurn(() => this.#pass(plans, signal));
+    return this.#turns.run(() => this.#pass(plans, signal));
   }
 
   async #pass(plans: readonly TunnelPlan[], signal: AbortSignal): Promise<void> {
@@ -209,7 +210,7 @@ class GatewayTunnels implements TunnelDriver {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#turn;
+    await this.#turns.settled();
     this.#probe.close();
   }
 
@@ -222,7 +223,7 @@ class GatewayTunnels implements TunnelDriver {
       let pause: Millis = watchMs.soon;
       let before = "";
       while (this.#plans.length > 0) {
-        await this.#inTurn(() => this.#sample(signal));
+        await this.#turns.run(() => this.#sample(signal));
         const reports = this.observe();
         const now = reports.map(({ peerSite, up }) => `${peerSite} ${up}`).join();
         if (now !== before) {
@@ -232,10 +233,12 @@ class GatewayTunnels implements TunnelDriver {
         before = now;
         await this.#wake.wait(reports.every((report) => report.up) ? watchMs.up : pause, signal);
         pause = millis(Math.min(2 * pause, watchMs.waiting));
-        await this.#inTurn(() => this.#pass(this.#plans, signal)).catch((cause: unknown) => {
-          signal.throwIfAborted();
-          this.#options.log.warn("Cannot mend a tunnel", { cause });
-        });
+        await this.#turns
+          .run(() => this.#pass(this.#plans, signal))
+          .catch((cause: unknown) => {
+            signal.throwIfAborted();
+            this.#options.log.warn("Cannot mend a tunnel", { cause });
+          });
       }
     };
     run()
@@ -265,16 +268,6 @@ class GatewayTunnels implements TunnelDriver {
   #keep(records: readonly TunnelRecord[]): void {
     writeRecords(this.#options.stateDir, records);
     this.#records = records;
-  }
-
-  /** One at a time, in order, whatever became of the one before. */
-  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const result = this.#turn.then(work);
-    this.#turn = result.then(
-      () => undefined,
-      () => undefined,
-    );
-    return result;
   }
 }
 

@@ -1,4 +1,5 @@
 import { codeOf } from "#base/errors.ts";
+import { InTurn } from "#base/in-turn.ts";
 import { millis } from "#base/units.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 
@@ -9,19 +10,16 @@ const patienceMs = millis(10_000);
  * tried once more with more time, one after the other. Rejects with `timeout` only after that.
  */
 export function patient(subprocess: Subprocess): Subprocess {
-  let before: Promise<unknown> = Promise.resolve();
-  const inTurn = <Result>(work: () => Promise<Result>): Promise<Result> => {
-    const done = before.then(work, work);
-    before = done;
-    return done;
-  };
+  const turns = new InTurn();
   return {
     run: async (file, args, signal, options) => {
       try {
         return await subprocess.run(file, args, signal, options);
       } catch (cause) {
         if (codeOf(cause) !== "timeout") throw cause;
-        return await inTurn(() => subprocess.run(file, args, signal, { ...options, timeoutMs: patienceMs }));
+        return await turns.run(() =>
+          subprocess.run(file, args, signal, { ...options, timeoutMs: patienceMs }),
+        );
       }
     },
     check: (file, args, signal, options) => subprocess.check(file, args, signal, options),
