@@ -1,7 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
 import { applianceId, applianceName } from "#base/ids.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
-import type { Random } from "#base/runtime.ts";
 import { mappingProblem } from "#cluster/admission.ts";
 import type { AdmissionFacts } from "#cluster/admission.ts";
 import type { ClusterContext } from "#cluster/context.ts";
@@ -16,14 +15,6 @@ import type { MappingProblem } from "#planner/mapping.ts";
 
 /** Appliances by their names in the ensemble, or all replicas of a declared one; no host: the best of the others. */
 export type MigrateRequest = { readonly appliances: readonly string[]; readonly to?: string };
-
-const tokenBytes = 16;
-
-/** Unguessable: who knows them may take a machine's memory. */
-export const newMove = ({ random }: { readonly random: Random }): Pick<Move, "move" | "token"> => ({
-  move: random.hex(8),
-  token: random.hex(tokenBytes),
-});
 
 /** Why an appliance cannot be moved while it runs, worded to follow its name; undefined: it can. */
 export function whyNotMovable(context: ClusterContext, id: ApplianceId): string | undefined {

@@ -1,5 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
+import type { Random } from "#base/runtime.ts";
 import type { Bytes } from "#base/units.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
 import type { EnsembleRecord, HostRecord } from "#cluster/records.ts";
@@ -14,7 +15,8 @@ import type { MoveReport } from "#protocol/host-report.ts";
  *
  *     state      owner   until
  *     moving     from    the leaving side has said `sent`, or the arriving side that it runs ──► sent
- *       │                the leaving side has said `failed` ──► it stays, the other side leaves
+ *       │                the leaving side has said `failed` ──► it stays, the other side leaves; or it follows others
+ *       │                by another move, as their rules want it (see moving-together.ts)
  *       │                the leaving host is lost ──► no move any more: begun anew where it was to be, under its lease
  *       ▼
  *     cancelled  from    as above; entered when a user cancels, and when the arriving side fails or is lost
@@ -43,6 +45,14 @@ export type Move = {
   /** Of the links it had from where it was. */
   readonly pathsBefore: readonly LinkPath[];
 };
+
+const tokenBytes = 16;
+
+/** Unguessable: who knows them may take a machine's memory. */
+export const newMove = ({ random }: { readonly random: Random }): Pick<Move, "move" | "token"> => ({
+  move: random.hex(8),
+  token: random.hex(tokenBytes),
+});
 
 export type Moves = Readonly<Record<ApplianceId, Move>>;
 
@@ -123,11 +133,13 @@ export type MoveSeen = {
 
 /**
  * stays: where it was. lost: with the host it was leaving; settled: all of it is there. diskless: it runs where it was to
- * go, with disks that are lost with the host it left.
+ * go, with disks that are lost with the host it left. follows, begins anew: it has failed, and goes all the same, live or
+ * not, as it is to be with others (see moving-together.ts).
  */
 export type MoveStep =
   | { readonly kind: "goes on"; readonly move: Move }
-  | { readonly kind: "stays"; readonly why: string }
+  | { readonly kind: "stays" | "begins anew"; readonly why: string }
+  | { readonly kind: "follows"; readonly why: string; readonly move: Move }
   | { readonly kind: "lost" }
   | { readonly kind: "diskless" }
   | { readonly kind: "settled" };
@@ -179,7 +191,7 @@ export function afterStep(
 ): EnsembleRecord {
   const move = record.moves?.[id];
   if (move === undefined) return record;
-  if (step.kind === "goes on") {
+  if (step.kind === "goes on" || step.kind === "follows") {
     return step.move === move ? record : { ...record, moves: { ...record.moves, [id]: step.move } };
   }
   const without = withoutMove(record, id);

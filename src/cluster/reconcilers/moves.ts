@@ -2,7 +2,10 @@ import type { ApplianceId, HostId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import { millis } from "#base/units.ts";
 import type { ClusterContext } from "#cluster/context.ts";
-import { afterStep, moveOf, nextStep, withoutMove } from "#cluster/moves.ts";
+import { isBoundByLease } from "#cluster/leaving.ts";
+import { agreed } from "#cluster/moving-together.ts";
+import type { MovingFacts } from "#cluster/moving-together.ts";
+import { afterStep, moveOf, newMove, nextStep, withoutMove, withoutPlace } from "#cluster/moves.ts";
 import type { Move, MoveSeen, MoveStep, Reroute } from "#cluster/moves.ts";
 import { pathsWhereTheyAre } from "#cluster/rerouting.ts";
 import { keys } from "#cluster/records.ts";
@@ -32,22 +35,45 @@ function stepsOf(context: ClusterContext): { writes: StoreWrite[]; steps: Told[]
   const reroute: Reroute = (record, before) => pathsWhereTheyAre(record, before, context.facts());
   // Whatever moves is leaving a host.
   for (const record of context.state.whereabouts().unsettled()) {
+    const known = Object.entries<Move>(record.moves ?? {}) as [ApplianceId, Move][];
+    const alone = new Map(
+      known.flatMap(([id, move]): [ApplianceId, MoveStep][] =>
+        moveOf(record, id) === undefined ? [] : [[id, nextStep(move, seenOf(context, record, id, move))]],
+      ),
+    );
+    const { steps: agreedOn, displaced } = agreed(record, alone, movingFacts(context, record));
     let after: EnsembleRecord = record;
-    for (const [name, known] of Object.entries<Move>(record.moves ?? {})) {
-      const id = name as ApplianceId;
-      if (moveOf(after, id) === undefined) {
+    for (const [id, move] of known) {
+      const step = agreedOn.get(id);
+      if (step === undefined) {
         // It was placed anew meanwhile: that it has to leave both hosts is on record.
         after = withoutMove(after, id);
         continue;
       }
-      const step = nextStep(known, seenOf(context, after, id, known));
       const next = afterStep(after, id, step, reroute);
-      if (next !== after) steps.push({ id, move: known, step });
+      if (next !== after) steps.push({ id, move, step });
       after = next;
     }
+    for (const id of displaced) after = withoutPlace(withoutMove(after, id), id);
     if (after !== record) writes.push({ put: keys.ensemble(record.ensemble.name), value: after });
   }
   return { writes, steps };
+}
+
+function movingFacts(context: ClusterContext, record: EnsembleRecord): MovingFacts {
+  const { seen, parts, moveEnds } = context;
+  const specs = new Map(appliancesOf(record.ensemble).map(({ id, spec }) => [id, spec]));
+  const { isLost, isDraining, hasEnded } = context.fates();
+  return {
+    siteOf: (host) => parts.topology.hosts.find(({ id }) => id === host)?.site,
+    isLost,
+    isDraining,
+    hasEnded,
+    mayBePlacedAnew: (id, host) =>
+      specs.get(id)?.onHostLoss === "elsewhere" && isBoundByLease(record, id, host) && seen.isLost(host),
+    hasToWait: (id) => (moveEnds.get(id)?.until ?? -Infinity) > parts.clock.monotonic(),
+    secrets: () => newMove(parts),
+  };
 }
 
 function seenOf(context: ClusterContext, record: EnsembleRecord, id: ApplianceId, move: Move): MoveSeen {
@@ -94,9 +120,14 @@ function tell(context: ClusterContext, id: ApplianceId, move: Move, step: MoveSt
     events.append("appliance.displaced", id, `its disk was on ${from}, which is lost: it begins anew`);
     return;
   }
-  const why = step.kind === "stays" ? step.why : `${from} is lost`;
+  const why = step.kind === "lost" ? `${from} is lost` : step.why;
   const until = millis(parts.clock.monotonic() + limits.recoveryRetryMs);
   moveEnds.set(id, { move: move.move, why, until });
-  const what = step.kind === "stays" ? `it stays on ${from}` : `it begins anew on ${to}`;
+  const what =
+    step.kind === "stays"
+      ? `it stays on ${from}`
+      : step.kind === "follows"
+        ? `it is moved again, to be with others on ${to}`
+        : `it begins anew on ${to}`;
   events.append("appliance.stayed", id, `${from} → ${to} failed, ${what}: ${why}`);
 }

@@ -6,8 +6,8 @@ import type { Millis } from "#base/units.ts";
 import { checkMapping, mappingProblem } from "#cluster/admission.ts";
 import { restorable, withRestores } from "#cluster/checkpoints.ts";
 import type { ClusterContext } from "#cluster/context.ts";
-import { newMove, whyNotMovable } from "#cluster/migrating.ts";
-import { withMoves } from "#cluster/moves.ts";
+import { whyNotMovable } from "#cluster/migrating.ts";
+import { newMove, withMoves } from "#cluster/moves.ts";
 import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord, HostStanding } from "#cluster/records.ts";
 import {
