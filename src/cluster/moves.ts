@@ -22,6 +22,7 @@ import type { MoveReport } from "#protocol/host-report.ts";
  *     cancelled  from    as above; entered when a user cancels, and when the arriving side fails or is lost
  *     back       from    the arriving side failed before it ran, and the leaving side had sent all: that one goes on
  *     sent       to      the arriving side has its disks (`local`) ──► no move any more, the leaving host is left
+ *                        the arriving side has failed before it ran ──► back; with the leaving host lost: begun anew
  *                        the arriving host is lost ──► placed anew, as all that ran there
  *                        the leaving host is lost ──► it waits for its disks there; or, if it may run elsewhere and that
  *                        host is fenced, or is given up, it is placed anew
@@ -152,6 +153,11 @@ export function nextStep(move: Move, seen: MoveSeen): MoveStep {
   const becomes = (change: Partial<Move>): MoveStep => ({ kind: "goes on", move: { ...move, ...change } });
   if (move.state === "sent") {
     if (arriving?.phase === "local") return { kind: "settled" };
+    // It was told to go on there when it had just lost what it was to go on with.
+    if (arriving?.phase === "failed") {
+      if (leaving?.phase === "sent") return becomes({ state: "back" });
+      return seen.isFromLost ? { kind: "lost" } : { kind: "goes on", move };
+    }
     if (seen.areDisksLost === true && arriving?.phase === "running-remote-disks") return { kind: "diskless" };
     return { kind: "goes on", move };
   }

@@ -54,7 +54,11 @@ describe("LeavingSide, where an earlier checkpoint was QEMU's last migration", (
   afterEach(() => rmSync(directory, { recursive: true }));
 
   /** Takes up a move that a manager before had brought so far, and lets it come to rest. */
-  async function goOn(phase: MoveRecord["phase"], qmp: Qmp): Promise<{ now: MoveRecord; sent: number }> {
+  async function goOn(
+    phase: MoveRecord["phase"],
+    qmp: Qmp | undefined,
+    more: Partial<typeof plan> = {},
+  ): Promise<{ now: MoveRecord; sent: number }> {
     const records = new MoveRecords(directory);
     records.load();
     records.save({ id, move: "m1", side: "leaving", phase, disksRelay: relay });
@@ -70,7 +74,8 @@ describe("LeavingSide, where an earlier checkpoint was QEMU's last migration", (
       log: silentLog,
     };
     const vm = { id, qmp, directory, inside: "/vm", disks: [] } as unknown as RunningVm;
-    await new LeavingSide(parts, records, background, news).step(vm, vm, plan, signal);
+    const present = qmp === undefined ? undefined : vm;
+    await new LeavingSide(parts, records, background, news).step(present, vm, { ...plan, ...more }, signal);
     while (background.isBusy(id)) await turn();
     const now = records.get(id);
     assert.ok(now !== undefined);
@@ -94,5 +99,13 @@ describe("LeavingSide, where an earlier checkpoint was QEMU's last migration", (
     const { now, sent } = await goOn("serving", qmp);
     assert.deepEqual([now.phase, sent], ["serving", 0]);
     assert.ok(!asked.includes("cont") && !asked.includes("migrate"), asked.join());
+  });
+
+  it("goes on again what was sent and did not arrive, also when its QEMU has ended meanwhile", async () => {
+    const { qmp, asked } = answering("completed", "postmigrate");
+    assert.equal((await goOn("sent", qmp, { cancelled: true, back: true })).now.phase, "failed");
+    assert.ok(asked.includes("cont"), asked.join());
+    const { now } = await goOn("sent", undefined, { cancelled: true, back: true });
+    assert.deepEqual([now.phase, now.message], ["failed", "it did not arrive"]);
   });
 });

@@ -63,7 +63,7 @@ export class LeavingSide {
   ): Promise<void> {
     const { id } = place;
     const record = this.#records.get(id) ?? this.#begin(id, plan);
-    if (record.phase === "sent" && plan.back === true && vm !== undefined)
+    if (record.phase === "sent" && plan.back === true && (vm !== undefined || place.isSilent !== true))
       return this.#goBack(vm, place, record, signal);
     if (record.phase === "failed" || this.#background.isBusy(id)) {
       if (record.phase === "sending" && plan.cancelled === true && vm !== undefined) {
@@ -191,11 +191,19 @@ export class LeavingSide {
     }
   }
 
-  /** What it sent never ran, so what is here is all there is of it, and nothing has written to its disks since. */
-  async #goBack(vm: RunningVm, place: MachinePlace, record: MoveRecord, signal: AbortSignal): Promise<void> {
+  /**
+   * What it sent never ran, so what is here is all there is of it, and nothing has written to its disks since. With its
+   * QEMU gone, as after a loss of power, it is begun again as after any other end.
+   */
+  async #goBack(
+    vm: RunningVm | undefined,
+    place: MachinePlace,
+    record: MoveRecord,
+    signal: AbortSignal,
+  ): Promise<void> {
     await this.#background.stop(record.id);
     await stopServingDisks(place.directory, record.move, signal);
-    await vm.qmp.execute("cont", {}, signal);
+    await vm?.qmp.execute("cont", {}, signal);
     this.#end(record, "it did not arrive");
   }
 
