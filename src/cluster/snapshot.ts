@@ -8,9 +8,9 @@ export type CloudSnapshot = {
   readonly format: "consort-snapshot/1";
   readonly takenAtMs: number;
   readonly topology: Topology;
-  readonly hosts: readonly HostRecord[];
+  readonly hosts: readonly Omit<HostRecord, "blobPort">[];
   readonly standings: Readonly<Record<HostId, HostStanding>>;
-  readonly ensembles: readonly EnsembleRecord[];
+  readonly ensembles: readonly Omit<EnsembleRecord, "moves" | "restores" | "parked" | "identities">[];
   readonly tunnels: Readonly<Record<string, Omit<TunnelRecord, "sharedKey">>>;
   /** Processor time each appliance used lately, in thousandths of a core, by id. */
   readonly cpuUsedMilli: Readonly<Record<string, number>>;
@@ -26,7 +26,8 @@ export function snapshotOf({ parts, state, seen }: ClusterContext): CloudSnapsho
     format: "consort-snapshot/1",
     takenAtMs: parts.clock.now(),
     topology: parts.topology,
-    hosts: [...state.hosts().values()],
+    // Without what holds only until its manager starts again.
+    hosts: [...state.hosts().values()].map(({ blobPort: _blobPort, ...host }) => host),
     standings: Object.fromEntries(state.standings()),
     // Where everything is; not what is on its way, nor what it began from, which is not in it.
     ensembles: state

@@ -107,6 +107,13 @@ test("a virtual machine and tasks share one network, its names and one set of ve
         ["suspended", "suspended"],
       );
       await consort(rig, "resume", "mixed");
+    });
+
+    await t.test("the cloud as it is can be asked what if", async () => {
+      const told = await consort(rig, "simulate", "--from-live", "--until", "10s");
+      assert.match(told, /appliance\.running +mixed\/server +running on /);
+      assert.match(told, /Every invariant held/);
+      assert.match(await consort(rig, "capacity", "examples/mixed.yaml"), /more cop(?:y|ies) of mixed/);
       await rig.down("mixed", signal);
     });
   }
