@@ -1,5 +1,18 @@
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { ConsortError } from "#base/errors.ts";
 import type { ErrorCode } from "#base/errors.ts";
 import type { Address } from "./address.ts";
@@ -14,17 +27,22 @@ export type CurlRun = {
   readonly redirectsTo?: readonly string[];
   /** Where the content goes; absent: into the answer. */
   readonly outputFd?: number;
+  /** What it reads as the file `inputFile`. */
+  readonly input?: Readable;
   /** Called now and then while it runs; what it throws ends the run. */
   readonly look?: (pid: number) => void;
 };
 
 export type CurlAnswer = { readonly status: number; readonly text: string; readonly redirect: string };
 
+/** Of a run that is given its input. */
+export const inputFile = "-";
+
 const lastWordsLength = 300;
 const told = /^consort-status=(\d*) redirect=(.*)$/m;
 
 /**
- * Runs curl once. What it is to do goes through a pipe, so that no secret shows in the list of processes, and it reads no
+ * Runs curl once. What it is to do goes through a pipe, or a file without a name, so that no secret shows in the list of processes, and it reads no
  * configuration of a user's. Rejects with the code of what went wrong; `conflict`: this server cannot go on where asked.
  */
 export async function curl(
@@ -35,13 +53,25 @@ export async function curl(
   signal.throwIfAborted();
   const stop = new AbortController();
   const enter = netns === undefined ? [] : ["nsenter", `--net=${netns}`];
+  const config = [...common(run), ...run.options].map(configLine).join("");
+  const { input = Readable.from([config], { objectMode: false }) } = run;
+  const fd = run.input === undefined ? undefined : unnamedFile(config);
   // Whoever goes on after this process has died must not find another curl at the same file.
-  const args = ["--pdeathsig", "KILL", ...enter, "curl", "--disable", "--config", "-"];
+  const args = [
+    "--pdeathsig",
+    "KILL",
+    ...enter,
+    "curl",
+    "--disable",
+    "--config",
+    fd === undefined ? "-" : configFile,
+  ];
   const child = spawn("setpriv", args, {
-    stdio: ["pipe", run.outputFd ?? "pipe", "pipe"],
+    stdio: ["pipe", run.outputFd ?? "pipe", "pipe", ...(fd === undefined ? [] : [fd])],
     signal: AbortSignal.any([signal, stop.signal]),
     killSignal: "SIGKILL",
   });
+  if (fd !== undefined) closeSync(fd);
   const looking = setInterval(() => {
     try {
       if (child.pid !== undefined) run.look?.(child.pid);
@@ -58,8 +88,8 @@ export async function curl(
   child.stderr?.on("data", (chunk: Buffer) => {
     words = (words + chunk.toString()).slice(-transferLimits.addressCharactersMax * 4);
   });
-  child.stdin?.on("error", () => {});
-  child.stdin?.end([...common(run), ...run.options].map(configLine).join(""));
+  // It ends as curl does: what cannot be read makes curl send too little, and what curl does not want is not read.
+  if (child.stdin !== null) pipeline(input, child.stdin).catch(() => {});
   try {
     const code = await new Promise<number>((resolve, reject) => {
       child.once("error", (cause) => {
@@ -75,6 +105,21 @@ export async function curl(
     return { status: Number(status), text, redirect };
   } finally {
     clearInterval(looking);
+  }
+}
+
+/** Where a program finds what it was given as its fourth file. */
+const configFile = "/dev/fd/3";
+
+/** Only who is given it can read it: it has no name any more. */
+function unnamedFile(content: string): number {
+  const directory = mkdtempSync(join(tmpdir(), "consort-curl-"));
+  try {
+    const path = join(directory, "config");
+    writeFileSync(path, content, { mode: 0o600 });
+    return openSync(path, "r");
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 

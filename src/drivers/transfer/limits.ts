@@ -9,8 +9,12 @@ export const transferLimits = {
   /** So is one that sends or takes nothing for this long. */
   transferSilenceSeconds: 30,
   redirectsMax: 5,
-  /** What S3 takes in one piece, which is how it is sent. */
-  transferS3BytesMax: 5 * 1024 ** 3,
+  /** What is larger goes to S3 in parts of this size, and an upload that was cut off goes on with what is missing. */
+  transferS3PartBytes: 64 * 1024 ** 2,
+  /** S3 takes so many parts of one object; of what is larger still, the parts are larger. */
+  transferS3PartsMax: 10_000,
+  /** An upload of the same object that was begun so long before the newest one is abandoned. */
+  transferS3OrphanHours: 24,
   /** How often what has arrived is looked at. */
   transferLookMs: 200,
   /** A listing, or an answer that is not content. */

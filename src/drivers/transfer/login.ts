@@ -22,7 +22,7 @@ export const loginServer: Server = {
   read: async (at, offset, into, signal) => {
     await logIn(at, { ...into, options: [["url", urlOf(at)], ...continueAt(offset)] }, signal);
   },
-  write: async (file, at, look, signal) => {
+  write: async (file, at, { look }, signal) => {
     const options: CurlOption[] = [
       ["url", urlOf(at)],
       ["upload-file", file],

@@ -36,6 +36,11 @@ export interface Transfer {
   upload(file: string, to: Place, onProgress: OnProgress, signal: AbortSignal): Promise<void>;
   /** What is in a directory, or begins with a key and "/". Names only, of files and directories of this one level. */
   list(at: Place, signal: AbortSignal): Promise<readonly string[]>;
+  /**
+   * What was sent in part only, to here and to all below it, is forgotten by the server. Nothing happens where servers
+   * keep no such parts.
+   */
+  abandonUploads(at: Place, signal: AbortSignal): Promise<void>;
   /** Nothing happens when it is not there. */
   remove(at: Place, signal: AbortSignal): Promise<void>;
 }

@@ -3,7 +3,7 @@ import { ConsortError } from "#base/errors.ts";
 import type { Address } from "./address.ts";
 
 export type S3Request = {
-  readonly method: "GET" | "PUT" | "HEAD" | "DELETE";
+  readonly method: "GET" | "PUT" | "POST" | "HEAD" | "DELETE";
   /** Without a slash before it; empty: of the bucket itself. */
   readonly key: string;
   readonly query?: Readonly<Record<string, string>>;

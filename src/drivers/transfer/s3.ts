@@ -1,13 +1,9 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { ConsortError } from "#base/errors.ts";
-import { bytes, formatBytes } from "#base/units.ts";
 import { readXmlTree } from "#formats/xml-tree.ts";
-import type { Address } from "./address.ts";
 import { curl } from "./curl.ts";
-import { s3Address } from "./s3-sign.ts";
-import type { S3Request } from "./s3-sign.ts";
+import { abandonUploads, writeInParts } from "./s3-parts.ts";
+import { keyOf, md5Of, signed } from "./s3-request.ts";
 import type { Server } from "./server.ts";
 import { transferLimits } from "./limits.ts";
 import { continueAt, described } from "./web.ts";
@@ -30,25 +26,22 @@ export const s3Server: Server = {
     const url = signed(at, { method: "GET", key: keyOf(at) });
     await curl(at, { ...into, options: [["url", url], ...continueAt(offset)] }, signal);
   },
-  write: async (file, at, look, signal) => {
+  goesOnWriting: true,
+  write: async (file, at, watch, signal) => {
     const { size } = await stat(file);
-    if (size > transferLimits.transferS3BytesMax)
-      throw new ConsortError(
-        "limit_exceeded",
-        `Cannot upload to s3://${at.authority}${at.path}: it has ${formatBytes(bytes(size))}, at most ${formatBytes(bytes(transferLimits.transferS3BytesMax))} are sent to a store`,
-      );
-    const md5 = createHash("md5");
-    for await (const chunk of createReadStream(file, { signal })) md5.update(chunk as Buffer);
+    if (size > transferLimits.transferS3PartBytes) return writeInParts({ file, size, at, watch }, signal);
+    const md5 = await md5Of(file, {}, signal);
     const url = signed(at, { method: "PUT", key: keyOf(at) });
     const options = [
       ["url", url],
       ["upload-file", file],
       // The server refuses what arrived otherwise.
-      ["header", `Content-MD5: ${md5.digest("base64")}`],
+      ["header", `Content-MD5: ${md5.toString("base64")}`],
       ["header", "Expect:"],
     ] as const;
-    await curl(at, { options, look }, signal);
+    await curl(at, { options, look: watch.look }, signal);
   },
+  abandonUploads,
   list: async (at, signal) => {
     const prefix = at.path === "/" ? "" : `${keyOf(at).replace(/\/*$/, "")}/`;
     const names = new Set<string>();
@@ -88,11 +81,6 @@ export const s3Server: Server = {
     );
   },
 };
-
-const signed = (at: Address, request: Omit<S3Request, "atMs">): string =>
-  s3Address(at, { ...request, atMs: Date.now() });
-
-const keyOf = ({ path }: Address): string => path.slice(1);
 
 /** Adds the names of one page; tells where the next page begins. */
 function addNames(xml: string, prefix: string, names: Set<string>): string | undefined {

@@ -8,6 +8,12 @@ export type Description = {
   readonly validator?: string;
 };
 
+/** How it is seen how far an upload is: by the process that reads the file, or told where that is not one process. */
+export type WriteWatch = {
+  readonly look: (pid: number) => void;
+  readonly tell: (doneBytes: number) => void;
+};
+
 /** How one kind of server is talked to. */
 export interface Server {
   describe(at: Address, signal: AbortSignal): Promise<Description>;
@@ -19,7 +25,11 @@ export interface Server {
     signal: AbortSignal,
   ): Promise<void>;
   /** Resolves when the server has acknowledged all of it. */
-  write(file: string, to: Address, look: (pid: number) => void, signal: AbortSignal): Promise<void>;
+  write(file: string, to: Address, watch: WriteWatch, signal: AbortSignal): Promise<void>;
+  /** It keeps what arrives of an upload that is cut off: `write` goes on with it. */
+  readonly goesOnWriting?: true;
+  /** Forgets such parts, of this address and of all below it. */
+  abandonUploads?(at: Address, signal: AbortSignal): Promise<void>;
   list(at: Address, signal: AbortSignal): Promise<readonly string[]>;
   remove(at: Address, signal: AbortSignal): Promise<void>;
 }

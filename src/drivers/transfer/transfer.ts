@@ -4,6 +4,7 @@ import { readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promise
 import { codeOf, ConsortError } from "#base/errors.ts";
 import type { Clock } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
 import { hidden, parseAddress } from "./address.ts";
 import type { Address, Scheme } from "./address.ts";
 import { readPosition } from "./curl.ts";
@@ -63,12 +64,19 @@ export function openTransfer({ clock, roots, netns }: TransferOptions): Transfer
         const doneBytes = readPosition(pid, path);
         if (doneBytes !== undefined) onProgress({ doneBytes, totalBytes: size });
       };
-      await servers[at.scheme].write(path, at, look, signal);
+      const tell = (doneBytes: number): void => onProgress({ doneBytes, totalBytes: size });
+      const server = servers[at.scheme];
+      const write = (): Promise<void> => server.write(path, at, { look, tell }, signal);
+      await (server.goesOnWriting === true ? goingOn(clock, write, signal) : write());
       onProgress({ doneBytes: size, totalBytes: size });
     },
     list: async (place, signal) => {
       const at = reach(place);
       return at.scheme === "file" ? files.list(at) : servers[at.scheme].list(at, signal);
+    },
+    abandonUploads: async (place, signal) => {
+      const at = reach(place);
+      if (at.scheme !== "file") await servers[at.scheme].abandonUploads?.(at, signal);
     },
     remove: async (place, signal) => {
       const at = reach(place);
@@ -79,6 +87,21 @@ export function openTransfer({ clock, roots, netns }: TransferOptions): Transfer
     },
   };
 }
+
+/** An upload that broke off is gone on with, a few times. */
+async function goingOn(clock: Clock, write: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await write();
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (!passing.has(codeOf(cause)) || attempt >= transferLimits.transferTriesMax) throw cause;
+    }
+    await clock.sleep(retryMs(attempt), signal);
+  }
+}
+
+const retryMs = (attempt: number): Millis => millis(transferLimits.transferRetryMsMin * 2 ** (attempt - 1));
 
 type Fetch = {
   readonly at: Address;
@@ -100,7 +123,7 @@ async function fetchAll(clock: Clock, server: Server, fetch: Fetch, signal: Abor
       if (!passing.has(codeOf(cause)) || attempt >= transferLimits.transferTriesMax)
         throw naming(fetch.from, cause);
     }
-    await clock.sleep(millis(transferLimits.transferRetryMsMin * 2 ** (attempt - 1)), signal);
+    await clock.sleep(retryMs(attempt), signal);
   }
 }
 

@@ -13,7 +13,7 @@ export const webServer: Server = {
     const options: CurlOption[] = [["url", urlOf(at)], ...authentication(at), ...continueAt(offset)];
     await curl(at, { ...into, options, redirectsTo: redirects(at) }, signal);
   },
-  write: async (file, at, look, signal) => {
+  write: async (file, at, { look }, signal) => {
     const options: CurlOption[] = [["url", urlOf(at)], ["upload-file", file], ...authentication(at)];
     await curl(at, { options, look }, signal);
   },

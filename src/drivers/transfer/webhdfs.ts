@@ -28,7 +28,7 @@ export const webHdfsServer: Server = {
     const options: CurlOption[] = [["url", urlOf(at, "OPEN", { offset: String(offset) })]];
     await curl(at, { ...into, options, redirectsTo: schemesOf(at) }, signal);
   },
-  write: async (file, at, look, signal) => {
+  write: async (file, at, { look }, signal) => {
     const create = urlOf(at, "CREATE", { overwrite: "true" });
     const { status, redirect } = await curl(
       at,

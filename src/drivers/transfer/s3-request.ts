@@ -1,0 +1,23 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import type { Address } from "./address.ts";
+import { s3Address } from "./s3-sign.ts";
+import type { S3Request } from "./s3-sign.ts";
+
+/** The address that answers this request, from now on. */
+export const signed = (at: Address, request: Omit<S3Request, "atMs">): string =>
+  s3Address(at, { ...request, atMs: Date.now() });
+
+export const keyOf = ({ path }: Address): string => path.slice(1);
+
+/** Of a file, or of the bytes from `start` to `end`, which is the last of them. */
+export async function md5Of(
+  file: string,
+  range: { readonly start?: number; readonly end?: number },
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const md5 = createHash("md5");
+  for await (const chunk of createReadStream(file, { ...range, highWaterMark: 1024 * 1024, signal }))
+    md5.update(chunk as Buffer);
+  return md5.digest();
+}
