@@ -149,7 +149,8 @@ export class HostManager {
       network.recover(signal),
       tunnels?.recover(signal),
       this.#jobs?.recover(signal),
-      this.#checkpoints?.recover(signal),
+    // What stands still at its last checkpoint is not to go on when its host has come back.
+    await this.#checkpoints?.recover(signal);
     ]);
     appliances.onChange(() => {
       this.#wake.now();

@@ -108,6 +108,7 @@ export async function openMachines(
     clockKhz: clockKhzOf(readFileSync("/proc/cpuinfo", "utf8")),
     subprocess,
     random,
+    standsStill: (id) => checkpoints.standsStill(id),
     clock,
     log,
   });

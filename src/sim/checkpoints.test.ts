@@ -87,4 +87,22 @@ describe("a simulated checkpoint", () => {
       { host: to, beganFrom: parked?.state === "on-disk" ? parked.checkpoint : "" },
     ]);
   });
+
+  it("of a machine that is suspended to disk is the last of it, also when its host loses its power before that is known", async () => {
+    const cloud = await running(3);
+    const host = whereOf(cloud);
+    assert.ok(host !== undefined);
+    cloud.client.ask("suspend", "shop", (service, signal) => service.suspendToDisk("shop", [], signal));
+    const isAsked = (): boolean => (cloud.storedPlan(host)?.checkpoints ?? []).length > 0;
+    while (!isAsked()) await cloud.runUntil(cloud.nowMs + 1);
+    cloud.inject({ kind: "pause", atMs: cloud.nowMs, process: "cluster/1", forMs: 3500 });
+    while (executing(cloud).length > 0) await cloud.runUntil(cloud.nowMs + 1);
+    const isTold = (): boolean => storedRecords(cloud)[0]?.parked?.[db]?.state !== "saving";
+    cloud.inject({ kind: "power-loss", atMs: cloud.nowMs + 500, host, downForMs: 300 });
+    while (!isTold()) {
+      await cloud.runUntil(cloud.nowMs + 10);
+      assert.deepEqual(executing(cloud), []);
+    }
+    assert.equal(storedRecords(cloud)[0]?.parked?.[db]?.state, "on-disk");
+  });
 });

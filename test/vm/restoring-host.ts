@@ -65,6 +65,7 @@ export async function restoringHost(guest: BuiltGuest, name: string): Promise<Re
     blobs: { path },
     starters: [restoreStarter(parts)],
     storage: restoringStorage(machineStorage({ layers, blobs: { has: () => true, path } }), parts),
+    standsStill: (id) => checkpoints.standsStill(id),
   });
   const dispose = host[Symbol.asyncDispose].bind(host);
   return Object.assign(host, {

@@ -104,7 +104,7 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
       if (!this.#machine.mayRun(one)) throw noLease(id);
       one.restarts = 0;
       one.lastDelayMs = undefined;
-      this.#machine.begin(one);
+      this.#begin(one);
     });
     await this.#until((one) => one?.phase !== "starting", id);
   }
@@ -269,9 +269,15 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
     const delay = millis(Math.max(0, one.restartAt - this.#clock.now()));
     const goOn = (): void => {
       if (one.phase !== "backoff" || this.#machine.present.get(one.plan.id) !== one) return;
-      this.#life.act(() => this.#machine.begin(one));
+      this.#life.act(() => this.#begin(one));
     };
     this.#clock.sleep(delay, restart.signal).then(goOn, () => {});
+  }
+
+  /** What is suspended to disk waits as it begins. */
+  #begin(one: SimulatedAppliance): void {
+    if (this.#checkpoints?.standsStill(one.plan.id) === true) one.standsStill = true;
+    this.#machine.begin(one);
   }
 
   /** Resolves when that holds of the appliance, or of its being gone. */

@@ -53,6 +53,8 @@ export class SimulatedCheckpointer implements Checkpointer {
   readonly #taking = new Set<ApplianceId>();
   /** To go on: one was under way when the manager before died, or they were released. */
   readonly #cutOff = new Set<ApplianceId>();
+  /** A checkpoint of these is under way after which they are not to go on. */
+  readonly #leaving = new Set<ApplianceId>();
   readonly #speed = new Speed();
   #own = "" as HostId;
   #peers: readonly NamedPeer[] = [];
@@ -89,6 +91,7 @@ export class SimulatedCheckpointer implements Checkpointer {
       await this.begin(appliance, began, signal);
     }
     this.#taking.add(appliance);
+    if (order.stays === true) this.#leaving.add(appliance);
     try {
       const { underWay: _before, ...record } = this.#chain(appliance);
       await this.#write({ ...record, underWay: id });
@@ -97,6 +100,7 @@ export class SimulatedCheckpointer implements Checkpointer {
       await this.#retain(appliance, policy, signal);
     } finally {
       this.#taking.delete(appliance);
+      this.#leaving.delete(appliance);
     }
   }
 
@@ -106,6 +110,11 @@ export class SimulatedCheckpointer implements Checkpointer {
         standing === undefined ? [] : [[appliance, standing]],
       ),
     );
+  }
+
+  /** When it begins again, it waits. */
+  standsStill(id: ApplianceId): boolean {
+    return this.#leaving.has(id) || this.#chain(id).standing !== undefined;
   }
 
   release(appliance: ApplianceId, signal: AbortSignal): void {

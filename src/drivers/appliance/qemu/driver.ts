@@ -42,6 +42,8 @@ export type QemuDriverOptions = StartParts & {
   /** Makes the slots of machines and serves all other appliances by itself; with `hooks` of this driver. */
   readonly tasks: (hooks: MachineHooks) => TaskDriver;
   readonly acceleration: Acceleration;
+  /** It is suspended to disk, or about to be, and goes on when it is told to. */
+  readonly standsStill?: (id: ApplianceId) => boolean;
   /** It is gone from here, or about to be: whatever else was made for it can go. Never rejects. */
   readonly onGone?: (id: ApplianceId) => Promise<void>;
   readonly clock: Clock;
@@ -348,6 +350,7 @@ export class QemuDriver implements ApplianceDriver {
       readOutput: (id, bytesMax, signal) => this.#tasks.readLog(id, bytesMax, signal),
       run: (id, command, signal) => runInSlot(this.#tasks, id, command, signal),
       isElsewhere: (id) => this.#options.mover?.isElsewhere(id) === true,
+      standsStill: (id) => this.#options.standsStill?.(id) === true,
       giveUp: ({ id, closing }) => void this.#tasks.stop(id, noGraceMs, closing).catch(settle),
       onUp: (machine) => {
         if (machine.record.run?.way === "other") this.#start.bootNext(machine);

@@ -82,6 +82,7 @@ describe("Machine", () => {
         readOutput: () => Promise.resolve(""),
         run: () => Promise.reject(new Error("not asked for")),
         isElsewhere: () => false,
+        standsStill: () => false,
         giveUp() {},
         onUp() {},
         onAgent() {},
@@ -131,6 +132,23 @@ describe("Machine", () => {
     one.look();
     await ended.promise;
     assert.equal(one.record.run, undefined, "it was told to be up");
+  });
+
+  it("does not go on by itself when its QEMU has begun again while it is suspended to disk", async () => {
+    const answers: Readonly<Record<string, unknown>> = { "query-status": { status: "prelaunch" } };
+    const asked: string[] = [];
+    await serve("qmp", `${JSON.stringify({ QMP: {} })}\n`, ({ execute, id: number }, tell) => {
+      asked.push(execute);
+      tell({ return: answers[execute] ?? {}, id: number });
+    });
+    const slot = { uid: 1, netns: "n", cgroup: {}, run: 2, state: "running" };
+    const one = made({
+      slot: () => slot as unknown as ReturnType<MachineParts["slot"]>,
+      standsStill: () => true,
+    });
+    await one.up(new AbortController().signal);
+    assert.equal(one.guest.status, "prelaunch");
+    assert.ok(!asked.includes("cont"), asked.join());
   });
 
   it("is up also when its next run cannot be made ready", async () => {

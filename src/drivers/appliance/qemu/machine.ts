@@ -40,6 +40,8 @@ export type MachineParts = {
   readonly run: (id: ApplianceId, ...args: Parameters<RunningVm["run"]>) => ReturnType<RunningVm["run"]>;
   /** It has left for another host, or has not arrived yet: its mover's to let it go on. */
   readonly isElsewhere: (id: ApplianceId) => boolean;
+  /** It is suspended to disk, or about to be: it goes on when it is released, and not because its QEMU began again. */
+  readonly standsStill: (id: ApplianceId) => boolean;
   /** Its guest did not come to run: end the run, so that another attempt can be made. */
   readonly giveUp: (machine: Machine) => void;
   /** Its guest runs now. */
@@ -272,7 +274,7 @@ export class Machine {
         if (record.plan.vm.move?.side !== "arriving") this.#parts.giveUp(this);
         return;
       }
-      if (this.#parts.isElsewhere(this.id)) return;
+      if (this.#parts.isElsewhere(this.id) || this.#parts.standsStill(this.id)) return;
       // It waits for a state that nobody is left to give it: a manager, or a QEMU before it, ended too early.
       if (this.#guest.status === "inmigrate") return this.#parts.giveUp(this);
       if (this.#guest.status !== "prelaunch") return this.#isUp(run);

@@ -48,7 +48,7 @@ const goOnMsMax = 10_000;
 /**
  * Checkpoints of the machines of one host.
  *
- *   take:     record "under way" ► QEMU ► blobs ► copies elsewhere ► record "complete" ► what is not needed any more goes
+ *   take:     record "under way" ► QEMU ► blobs ► copies elsewhere ► record "complete" ► what is not needed is forgotten
  *   restore:  blobs from where copies are ► layers of its disks (`layers`) ► QEMU waits ► memory (`restore`) ► it runs
  */
 export class MachineCheckpoints implements Checkpointer {
@@ -56,6 +56,8 @@ export class MachineCheckpoints implements Checkpointer {
   readonly #book: CheckpointBook;
   /** To go on: a checkpoint of these was under way when the manager before died, or they were released. */
   readonly #cutOff = new Set<ApplianceId>();
+  /** A checkpoint of these is under way after which they are not to go on. */
+  readonly #leaving = new Set<ApplianceId>();
   #own = "" as HostId;
   #peers: readonly NamedPeer[] = [];
 
@@ -111,6 +113,11 @@ export class MachineCheckpoints implements Checkpointer {
     );
   }
 
+  /** Should its QEMU end and begin again, its guest is not to run: what it did would be in no checkpoint. */
+  standsStill(id: ApplianceId): boolean {
+    return this.#leaving.has(id) || this.#book.chain(id).standing !== undefined;
+  }
+
   release(appliance: ApplianceId, signal: AbortSignal): void {
     if (this.#book.chain(appliance).standing === undefined) return;
     this.#cutOff.add(appliance);
@@ -131,6 +138,7 @@ export class MachineCheckpoints implements Checkpointer {
     }
     const { underWay: _before, ...record } = this.#book.chain(appliance);
     await this.#book.write({ ...record, underWay: id });
+    if (order.stays === true) this.#leaving.add(appliance);
     try {
       const complete = await this.#takeNow(vm, order, record, store, signal);
       // Nothing may fail any more that would let it go on.
@@ -149,14 +157,21 @@ export class MachineCheckpoints implements Checkpointer {
       const { underWay: _cutOff, ...now } = this.#book.chain(appliance);
       if (order.stays === true && now.standing === undefined) await this.#goOnInAnyCase(vm);
       else await this.#book.write(now);
+    } finally {
+      this.#leaving.delete(appliance);
       throw cause;
     }
   }
 
   /** Also when this manager is told to end; what cannot be reached now goes on when it can. */
   async #goOnInAnyCase(vm: RunningVm): Promise<void> {
-    if (vm.qmp.closed.aborted) return void this.#cutOff.add(vm.id);
-    await this.#goOn(vm, AbortSignal.timeout(goOnMsMax)).catch(() => this.#cutOff.add(vm.id));
+    const limit = AbortSignal.timeout(goOnMsMax);
+    if (!vm.qmp.closed.aborted) await this.#goOn(vm, limit).catch(() => this.#cutOff.add(vm.id));
+    else {
+      this.#cutOff.add(vm.id);
+      // The next one may be there already, and waits.
+      this.look(limit);
+    }
   }
 
   async #takeNow(

@@ -216,6 +216,8 @@ function watchPause(qmp: Qmp): { lasted(): Millis; [Symbol.dispose](): void } {
 export async function goOnAfterCutOff(vm: RunningVm, signal: AbortSignal): Promise<void> {
   await oneAtATime(vm.qmp, async () => {
     const { status } = (await vm.qmp.execute("query-status", {}, signal)) as { readonly status: string };
+    // Its QEMU has begun again meanwhile, and waits to be let go on.
+    if (status === "prelaunch") await vm.qmp.execute("cont", {}, signal);
     if (status === "postmigrate") await vm.qmp.execute("cont", {}, signal);
     if (status === "running" || status === "paused") await vm.qmp.execute("migrate_cancel", {}, signal);
     if (status === "paused") await vm.qmp.execute("cont", {}, signal);
