@@ -3,7 +3,8 @@ import { randomBytes } from "node:crypto";
 import { statSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { codeOf } from "#base/errors.ts";
-import { millis } from "#base/units.ts";
+import { mebibytes, millis } from "#base/units.ts";
+import type { Bytes } from "#base/units.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import { clock } from "../task/host.ts";
@@ -59,6 +60,74 @@ test("a machine goes on at another host with its memory and its disk, and is tol
     if (toldS > longAgo + 1_000_000) break;
     await clock.sleep(millis(50), signal);
   }
+});
+
+/** As a host manager does: again while it takes its time. */
+async function resize(
+  { driver }: RestoringHost,
+  { id }: AppliancePlan,
+  vcpus: number,
+  memoryBytes: Bytes,
+): Promise<void> {
+  const changes = new Map([[id, { memoryBytes, vm: { vcpus } }]]);
+  for (;;) {
+    const [seen] = driver.observe();
+    if (seen?.vm?.vcpus === vcpus && seen.memoryLimitBytes === memoryBytes) return;
+    await driver.adapt(changes, signal).catch((cause: unknown) => {
+      if (codeOf(cause) === "internal") throw cause;
+    });
+    await clock.sleep(millis(20), signal);
+  }
+}
+
+/** A guest takes on what it was given in its own time. */
+async function untilItUses(
+  host: RestoringHost,
+  plan: AppliancePlan,
+  vcpus: number,
+  isMemory: (kib: number) => boolean,
+): Promise<void> {
+  const ask = "grep -c ^processor /proc/cpuinfo; sed -n 's/MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo";
+  for (;;) {
+    const [processors, kib] = (await run(host, plan, ask)).split("\n").map(Number);
+    if (processors === vcpus && isMemory(kib ?? 0)) return;
+    await clock.sleep(millis(50), signal);
+  }
+}
+
+test("a machine that has grown goes on at another host with what it grew to, and shrinks and grows there", async () => {
+  const guest = await tinyGuest();
+  await using a = await restoringHost(guest, "a");
+  await using b = await restoringHost(guest, "b");
+  introduce(a, b);
+  const [small, large] = [mebibytes(192), mebibytes(256)];
+  const home = planWithHome(guest);
+  const plan = {
+    ...home,
+    memoryBytes: small,
+    vm: { ...home.vm!, vcpusMax: 2, memoryBytesMax: mebibytes(320) },
+  };
+  await begin(a, plan);
+  const isLarge = (kib: number): boolean => kib > small / 1024;
+  const isSmall = (kib: number): boolean => !isLarge(kib);
+  await untilItUses(a, plan, 1, isSmall);
+  await resize(a, plan, 2, large);
+  await untilItUses(a, plan, 2, isLarge);
+  await run(a, plan, "echo remembered > /tmp/here");
+  await take(a, plan, "c1");
+  await a.driver.destroy(plan.id, signal);
+
+  const grown = { ...plan, memoryBytes: large, vm: { ...plan.vm, vcpus: 2 } };
+  const there = goingOnFrom(a, "c1", grown);
+  await b.driver.create(there, new Map(), signal);
+  const { vm, memoryLimitBytes } = await startUntil(b, there, isUp);
+  assert.deepEqual([vm?.start, vm?.vcpus, memoryLimitBytes], ["restored", 2, large]);
+  await untilItUses(b, grown, 2, isLarge);
+  await resize(b, grown, 1, small);
+  await untilItUses(b, grown, 1, isSmall);
+  await resize(b, grown, 2, large);
+  await untilItUses(b, grown, 2, isLarge);
+  assert.equal(await run(b, grown, "cat /tmp/here"), "remembered");
 });
 
 /** Its bytes are not what they were: as a disk may do. */
