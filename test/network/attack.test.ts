@@ -5,7 +5,8 @@ import { seededRandom } from "#base/seeded-random.ts";
 import { megabitsPerSecond } from "#base/units.ts";
 import { rootMinor } from "#drivers/network/class-numbers.ts";
 import { noNumbers, wantedShaping } from "#drivers/network/shaping.ts";
-import type { KnownClass } from "#drivers/network/shaping-steps.ts";
+import { outlineOf } from "./class-outline.ts";
+import type { Classes } from "./class-outline.ts";
 import { Fabric, shaped, trafficOf } from "./fabric.ts";
 import type { Guest, PlanExtra, TestHost } from "./fabric.ts";
 import { kernelState } from "./kernel-state.ts";
@@ -65,19 +66,6 @@ function withOtherRates(extra: Required<Omit<PlanExtra, "mtu" | "naming">>, rand
       ...(each.inBps === undefined ? {} : { inBps: other(each.inBps) }),
     })),
   };
-}
-
-type Classes = readonly (readonly [minor: number, KnownClass])[];
-
-/** Rate, ceiling and priority of every class, with those of what it is part of; numbers do not matter. */
-function outlineOf(classes: Classes): readonly string[] {
-  const byMinor = new Map(classes);
-  const text = ({ rateBytes, ceilBytes, priority, parent }: KnownClass): string => {
-    const whole = byMinor.get(parent);
-    const own = `${rateBytes}/${ceilBytes}/${priority}`;
-    return whole === undefined ? own : `${text(whole)} > ${own}`;
-  };
-  return classes.map(([, each]) => text(each)).toSorted();
 }
 
 async function shownOn(host: TestHost, link: string): Promise<Classes> {

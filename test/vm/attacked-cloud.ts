@@ -1,23 +1,25 @@
 import { ConsortError } from "#base/errors.ts";
-import { hostId, ipv4Address } from "#base/ids.ts";
-import type { ApplianceId } from "#base/ids.ts";
+import { hostId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Bytes } from "#base/units.ts";
 import { movePlan, nextStep } from "#cluster/moves.ts";
 import type { Move } from "#cluster/moves.ts";
 import type { HostRecord } from "#cluster/records.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import type { BuiltGuest } from "#drivers/guest/port.ts";
+import { decideNetwork } from "#host/decide.ts";
 import { chainOf } from "#model/checkpoint-chain.ts";
 import type { AppliancePlan, HostPlan, VmPlan } from "#protocol/host-plan.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 import { AttackedHost } from "./attacked-host.ts";
+import { networkFor, wrongNetwork } from "./attacked-networks.ts";
+import type { Placed, WantedLink, WantedTraffic } from "./attacked-networks.ts";
 import { attackedPlan, blobToken, idOf, machineNames } from "./attacked-place.ts";
 import type { MachineName } from "./attacked-place.ts";
+import type { AttackedWires } from "./attacked-wires.ts";
 
 const hosts = ["a", "b"] as const;
 type HostName = (typeof hosts)[number];
-const addresses = { a: ipv4Address("127.0.0.1"), b: ipv4Address("127.0.0.1") };
-const records = new Map(hosts.map((name) => [hostId(name), { address: addresses[name] } as HostRecord]));
 
 /** What is wanted of one machine. */
 export type Wanted = {
@@ -36,43 +38,69 @@ export type Wanted = {
 export class AttackedCloud {
   readonly #guest: BuiltGuest;
   readonly hosts: Readonly<Record<HostName, AttackedHost>>;
+  readonly #wires: AttackedWires;
+  readonly #records: ReadonlyMap<HostId, HostRecord>;
   readonly wanted = new Map<MachineName, Wanted>();
+  readonly links = new Map<string, WantedLink>();
+  readonly traffic = new Map<MachineName, WantedTraffic>();
+  readonly #plans = new Map<HostName, HostPlan>();
   readonly #sent: Record<HostName, { revision: number; text: string }> = {
     a: { revision: 0, text: "" },
     b: { revision: 0, text: "" },
   };
   #looked = (): void => {};
 
-  constructor(guest: BuiltGuest) {
+  constructor(guest: BuiltGuest, wires: AttackedWires) {
     this.#guest = guest;
-    const host = (name: HostName): AttackedHost =>
-      new AttackedHost(hostId(name), addresses[name], {
+    this.#wires = wires;
+    this.#records = new Map(
+      hosts.map((name) => [hostId(name), { address: wires.addresses[name] } as HostRecord]),
+    );
+    const host = (name: HostName): AttackedHost => {
+      const place = {
+        netns: wires.namespaceOf(name),
+        address: wires.addresses[name],
+        cacheDir: wires.directory,
+      };
+      return new AttackedHost(hostId(name), place, {
         saw: () => this.#look(),
         sent: (id, move) => {
           for (const one of hosts) this.hosts[one].giveWord(id, move);
         },
       });
+    };
     this.hosts = { a: host("a"), b: host("b") };
   }
 
   want(name: MachineName, change: Wanted | undefined): void {
     if (change === undefined) this.wanted.delete(name);
     else this.wanted.set(name, change);
-    this.#send();
+    this.send();
   }
 
   /** Resolves when what is, is what is wanted; rejects with what is not when `signal` is aborted. */
-  async settled(signal: AbortSignal): Promise<void> {
+  settled(signal: AbortSignal): Promise<void> {
+    return this.#until(() => this.#wrong(), signal);
+  }
+
+  /** Resolves when both hosts have a snapshot to make machines from. */
+  warm(signal: AbortSignal): Promise<void> {
+    const cold = (): readonly string[] =>
+      hosts.filter((host) => !this.hosts[host].hasSnapshot()).map((host) => `${host} has no snapshot`);
+    return this.#until(cold, signal);
+  }
+
+  async #until(problems: () => readonly string[], signal: AbortSignal): Promise<void> {
     for (;;) {
       const looked = new Promise<void>((resolve) => (this.#looked = resolve));
-      const wrong = this.#wrong();
+      const wrong = problems();
       if (wrong.length === 0) return;
       const stop = Promise.withResolvers<void>();
       const abort = (): void => stop.resolve();
       signal.addEventListener("abort", abort, { once: true });
       await Promise.race([looked, stop.promise]);
       signal.removeEventListener("abort", abort);
-      if (signal.aborted) throw new ConsortError("timeout", this.#wrong().join("; "));
+      if (signal.aborted) throw new ConsortError("timeout", problems().join("; "));
     }
   }
 
@@ -91,7 +119,7 @@ export class AttackedCloud {
       else
         this.wanted.set(name, { ...others, at: (step.kind === "stays" ? move.from : move.to) as HostName });
     }
-    this.#send();
+    this.send();
     this.#looked();
   }
 
@@ -105,12 +133,13 @@ export class AttackedCloud {
   }
 
   /** To those for whom it has changed. */
-  #send(): void {
+  send(): void {
     const blobs = { token: blobToken, peers: this.#peers() };
     for (const host of hosts) {
       const appliances = this.#appliancesFor(host);
       const checkpoints = this.#checkpointsFor(host);
-      const text = JSON.stringify({ appliances, checkpoints, blobs });
+      const network = networkFor(host, this.#placed(), this, this.#wires.addresses);
+      const text = JSON.stringify({ appliances, checkpoints, blobs, network });
       const sent = this.#sent[host];
       if (text === sent.text && sent.revision > 0) continue;
       const revision = sent.revision + 1;
@@ -120,21 +149,33 @@ export class AttackedCloud {
         epoch: 1,
         revision,
         appliances,
-        segments: [],
-        shapedPairs: [],
+        ...network,
         tunnels: [],
         checkpoints,
         blobs,
       };
+      this.#plans.set(host, plan);
       this.hosts[host].follow(plan);
     }
+  }
+
+  #placed(): readonly Placed[] {
+    return [...this.wanted].map(([name, { at, move }]) => ({
+      name,
+      // Those who have sent it away only wait to hear that it has arrived.
+      ...(move === undefined
+        ? { at }
+        : move.state === "sent"
+          ? { at: move.to as HostName, to: move.from as HostName }
+          : { at: move.from as HostName, to: move.to as HostName }),
+    }));
   }
 
   /** Their ports are other ones after each restart. */
   #peers(): NonNullable<HostPlan["blobs"]>["peers"] {
     return hosts.map((name) => ({
       host: hostId(name),
-      address: addresses[name],
+      address: this.#wires.addresses[name],
       port: this.hosts[name].saw.blobPort,
     }));
   }
@@ -163,7 +204,7 @@ export class AttackedCloud {
     return [...this.wanted].flatMap(([name, wanted]) => {
       const { at, move, suspended, vcpus, memoryBytes, restore } = wanted;
       const plan = attackedPlan(this.#guest, name, wanted.generation);
-      const mine = move === undefined ? undefined : movePlan(move, hostId(host), records);
+      const mine = move === undefined ? undefined : movePlan(move, hostId(host), this.#records);
       if (mine === undefined && at !== host) return [];
       const other = host === "a" ? "b" : "a";
       // Not before it is gone from where it was.
@@ -191,7 +232,8 @@ export class AttackedCloud {
     const machines = machineNames.flatMap((name) => this.#wrongOf(name));
     const counts = hosts.flatMap((host) => this.#tooMuchOn(host));
     const problems = hosts.flatMap((host) => this.hosts[host].saw.problems);
-    const wrong = [...stale, ...machines, ...counts];
+    const networks = hosts.flatMap((host) => this.#wrongNetworkOf(host));
+    const wrong = [...stale, ...machines, ...counts, ...networks];
     return wrong.length === 0 ? [] : [...wrong, ...problems];
   }
 
@@ -220,6 +262,13 @@ export class AttackedCloud {
     if (size !== asked) return [`${name} has ${size}, not ${asked}`];
     if (vm?.agent !== "answers") return [`the guest of ${name} does not answer (${message ?? "no message"})`];
     return this.#wrongCheckpoint(name, wanted);
+  }
+
+  #wrongNetworkOf(host: HostName): readonly string[] {
+    const plan = this.#plans.get(host);
+    const { observed, network } = this.hosts[host].saw;
+    if (plan === undefined) return [];
+    return wrongNetwork(decideNetwork(plan, observed), network).map((words) => `${host} has ${words}`);
   }
 
   #wrongCheckpoint(name: MachineName, { at, checkpoint }: Wanted): readonly string[] {

@@ -1,4 +1,4 @@
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { messageOf } from "#base/errors.ts";
 import { millis } from "#base/units.ts";
 import { MachineCheckpoints } from "#drivers/appliance/qemu/checkpoint/machines.ts";
@@ -14,8 +14,13 @@ import { checkpointStores } from "#drivers/checkpoint/stores.ts";
 import { machineStorage } from "#drivers/image/layers/machine-storage.ts";
 import { layerMaker } from "#drivers/image/layers/make.ts";
 import { spooledLayers } from "#drivers/image/layers/spooled-layers.ts";
-import type { NetworkDriver } from "#drivers/network/port.ts";
-import { noSegments } from "#drivers/network/none.ts";
+import { readTrees } from "#drivers/network/class-book.ts";
+import { hostNetworkDriver } from "#drivers/network/host-network.ts";
+import { linkOf, showLinks } from "#drivers/network/kernel/links.ts";
+import { KernelSocket } from "#drivers/network/kernel/route-socket.ts";
+import { netfilterProtocol } from "#drivers/network/kernel/set-elements.ts";
+import { showPairs } from "#drivers/network/read-back.ts";
+import { htbMajor } from "#drivers/network/ruleset.ts";
 import { systemProcesses } from "#drivers/process/system-processes.ts";
 import { machineLayout } from "#drivers/system/cgroups/group.ts";
 import { silentLog } from "#drivers/system/log.ts";
@@ -25,8 +30,9 @@ import { HostCheckpoints } from "#host/checkpoints.ts";
 import { Converger } from "#host/converge.ts";
 import type { Digest } from "#model/image.ts";
 import type { HostPlan } from "#protocol/host-plan.ts";
-import { clock, signal } from "../task/host.ts";
-import { blobToken, checkpointsIn, movesIn, slotOptions } from "./attacked-place.ts";
+import { cgroups, clock, signal } from "../task/host.ts";
+import type { KernelNetwork } from "./attacked-networks.ts";
+import { blobToken, checkpointsIn, linkMark, movesIn, slotOptions, uplink } from "./attacked-place.ts";
 import type { AttackedPlace, FromHost, ToHost } from "./attacked-place.ts";
 import { subprocess } from "./guest-machine.ts";
 import { machineOptions, tinyGuest } from "./machine-host.ts";
@@ -37,7 +43,11 @@ import { machineOptions, tinyGuest } from "./machine-host.ts";
  */
 const place = JSON.parse(process.argv[2] ?? "{}") as AttackedPlace;
 const { stateDir } = place;
-const passMs = millis(100);
+/** Whatever changes by itself wakes it sooner. */
+const passMs = millis(300);
+const routeProtocol = 0;
+/** Nobody's on this machine. */
+const namingUid = 199_998;
 /** Machines of this test fit anyway. */
 const room = { cpuMilli: 1_000_000 as never, memoryBytes: (2 ** 50) as never };
 
@@ -93,18 +103,21 @@ const driver = new QemuDriver({
 });
 await driver.recover(signal);
 
-/** Each machine's link leads to the other end of it, which may be down. */
-const network: NetworkDriver = {
-  ...noSegments,
-  async converge({ ports }) {
-    for (const { netns, interface: one } of ports) {
-      const add = ["link", "add", one.name, "type", "veth", "peer", "name", `far-${one.name}`];
-      // It is there already, or its namespace is gone.
-      await subprocess.run("ip", ["-n", basename(netns), ...add], signal);
-      await subprocess.run("ip", ["-n", basename(netns), "link", "set", one.name, "up"], signal);
-    }
+const network = hostNetworkDriver({
+  mark: linkMark,
+  uplink: { ...uplink, address: place.address },
+  ownNamespace: true,
+  naming: {
+    directory: join(stateDir, "naming"),
+    uid: namingUid,
+    cgroups,
+    cgroupParent: place.cgroupParent,
+    clock,
   },
-};
+  log: silentLog,
+});
+await network.recover(signal);
+const [links, filters] = [new KernelSocket(routeProtocol), new KernelSocket(netfilterProtocol)];
 
 let plan: HostPlan | undefined;
 let wake = (): void => {};
@@ -161,6 +174,17 @@ for (;;) {
     checkpoints: checkpointer.observe(),
     requests: checkpoints.report().checkpointRequests ?? [],
     onRecord: checkpointer.onRecord(),
+    network: kernelNetwork(),
   });
   await Promise.race([woken, clock.sleep(passMs, signal)]);
+}
+
+function kernelNetwork(): KernelNetwork {
+  const all = links.dump(showLinks()).flatMap((message) => linkOf(message, "") ?? []);
+  const names = new Map(all.map(({ index, name }) => [index, name]));
+  return {
+    links: all.map(({ name }) => name).filter((name) => name.startsWith(linkMark)),
+    classes: [...readTrees(links, htbMajor)].map(([index, tree]) => [names.get(index) ?? "", [...tree]]),
+    pairs: showPairs(filters, { usedOnly: false }).map(({ from, to }) => `${from} > ${to}`),
+  };
 }

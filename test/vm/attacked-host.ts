@@ -1,10 +1,11 @@
-import { fork } from "node:child_process";
+import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ApplianceId, HostId, Ipv4Address } from "#base/ids.ts";
+import { milliCpu } from "#base/units.ts";
 import { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import { mainGroup } from "#drivers/appliance/task/job-groups.ts";
 import { slotGroup, slotOfNetns } from "#drivers/appliance/task/names.ts";
@@ -12,9 +13,12 @@ import type { HostPlan } from "#protocol/host-plan.ts";
 import { cgroups, signal, traces } from "../task/host.ts";
 import { movesIn, slotOptions } from "./attacked-place.ts";
 import type { AttackedPlace, FromHost, ToHost } from "./attacked-place.ts";
-import { subprocess } from "./guest-machine.ts";
 
+const unfinished = ".making";
 const program = fileURLToPath(new URL("attacked-host.child.ts", import.meta.url));
+
+/** Of all that a host runs, against each other program. */
+const weight = milliCpu(8_000);
 
 type Heard = {
   readonly saw: () => void;
@@ -27,6 +31,7 @@ type Waiting = { readonly done: (said: string) => void; readonly refused: (why: 
 export class AttackedHost {
   readonly place: AttackedPlace;
   readonly #heard: Heard;
+  readonly #wires: { readonly netns: string; readonly cacheDir: string };
   #child: ChildProcess | undefined;
   #killed: ChildProcess | undefined;
   #plan: HostPlan | undefined;
@@ -42,15 +47,28 @@ export class AttackedHost {
     checkpoints: [],
     requests: [],
     onRecord: [],
+    network: { links: [], classes: [], pairs: [] },
   };
   /** Managers that ended without being killed. */
   readonly fallen: string[] = [];
 
-  constructor(name: HostId, address: Ipv4Address, heard: Heard) {
+  /** In a network namespace; `cacheDir` is where programs are kept once they have been read. */
+  constructor(name: HostId, wires: { netns: string; address: Ipv4Address; cacheDir: string }, heard: Heard) {
     const mark = `consort-test-attack-${process.pid}-${name}`;
     const stateDir = mkdtempSync(`/var/lib/${mark}-`);
-    this.place = { host: name, stateDir, cgroupParent: mark, netnsPrefix: `${mark}.`, address };
+    this.place = {
+      host: name,
+      stateDir,
+      cgroupParent: mark,
+      netnsPrefix: `${mark}.`,
+      address: wires.address,
+    };
+    this.#wires = wires;
     this.#heard = heard;
+    // All its machines together count for as many other programs, whatever else this machine does.
+    const group = cgroups.open(mark);
+    group.create();
+    group.setWeight(weight);
     this.#begin();
   }
 
@@ -92,11 +110,15 @@ export class AttackedHost {
     for (const pid of relaysIn(movesIn(this.place))) kill(-pid);
   }
 
-  /** Every machine's link. */
-  async setLinks(state: "up" | "down"): Promise<void> {
-    const names = readdirSync("/run/netns").filter((name) => name.startsWith(this.place.netnsPrefix));
-    for (const name of names)
-      await subprocess.run("ip", ["-n", name, "link", "set", "far-eth0", state], signal);
+  /** Who serves names to the machines here. */
+  killNaming(): void {
+    const { cgroupParent } = this.place;
+    const pids = cgroups
+      .open(cgroupParent)
+      .children()
+      .filter((name) => name.startsWith("naming-"))
+      .flatMap((name) => cgroups.open(`${cgroupParent}/${name}`).pids());
+    for (const pid of pids) kill(pid);
   }
 
   qemusOf(id: ApplianceId): readonly number[] {
@@ -115,6 +137,7 @@ export class AttackedHost {
     return cgroups
       .open(cgroupParent)
       .children()
+      .filter((name) => !name.startsWith("naming-"))
       .flatMap((name) => this.#qemusIn(`${cgroupParent}/${name}`));
   }
 
@@ -129,6 +152,15 @@ export class AttackedHost {
 
   files(): readonly string[] {
     return listed(join(this.place.stateDir, "vms"));
+  }
+
+  /** It can make machines from a guest that was booted once. */
+  hasSnapshot(): boolean {
+    return this.#snapshots().some((name) => !name.endsWith(unfinished));
+  }
+
+  #snapshots(): readonly string[] {
+    return listed(join(this.place.stateDir, "warm"));
   }
 
   /** Its manager ends; what is left of the host, which should be nothing. */
@@ -150,8 +182,8 @@ export class AttackedHost {
       ...traces(options),
       ...this.files().map((name) => `files of ${name}`),
       ...listed(movesIn(this.place)).map((name) => `move ${name}`),
-      ...listed(join(stateDir, "warm"))
-        .filter((name) => name.endsWith(".making"))
+      ...this.#snapshots()
+        .filter((name) => name.endsWith(unfinished))
         .map((name) => `half a snapshot ${name}`),
       ...processesOf(this.place).map((words) => `process ${words}`),
     ];
@@ -163,7 +195,17 @@ export class AttackedHost {
   }
 
   #begin(): void {
-    const child = fork(program, [JSON.stringify(this.place)], { serialization: "advanced" });
+    const { netns, cacheDir } = this.#wires;
+    // Not by ip, which would hide the control groups.
+    const child = spawn(
+      "nsenter",
+      [`--net=/run/netns/${netns}`, process.execPath, program, JSON.stringify(this.place)],
+      {
+        stdio: ["ignore", "inherit", "inherit", "ipc"],
+        serialization: "advanced",
+        env: { ...process.env, NODE_COMPILE_CACHE: cacheDir },
+      },
+    );
     this.#child = child;
     child.on("message", (message: FromHost) => {
       if (child !== this.#killed) this.#hear(message);

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { applianceId, applianceName, ensembleName, ipv4Address, macAddress } from "#base/ids.ts";
-import type { ApplianceId, HostId, Ipv4Address } from "#base/ids.ts";
-import { mebibytes, millis } from "#base/units.ts";
+import type { ApplianceId, HostId, Ipv4Address, MacAddress } from "#base/ids.ts";
+import { mebibytes, megabitsPerSecond, millis } from "#base/units.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import { BookedScheduler } from "#drivers/appliance/task/scheduler.fixture.ts";
 import type { TaskDriverOptions } from "#drivers/appliance/task/driver.ts";
@@ -11,6 +11,7 @@ import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
 import type { CheckpointReport, CheckpointRequestReport } from "#protocol/host-report.ts";
 import { cgroups, clock } from "../task/host.ts";
 import { machinePlanOf } from "./machine-host.ts";
+import type { KernelNetwork } from "./attacked-networks.ts";
 import { front } from "./plans.ts";
 
 /** Where one host keeps what it has, whoever manages it. */
@@ -19,6 +20,10 @@ export type AttackedPlace = Pick<TaskDriverOptions, "stateDir" | "cgroupParent" 
   /** Of its part of moves, and of what it keeps for others. */
   readonly address: Ipv4Address;
 };
+
+/** Of all that a host's network driver makes. */
+export const linkMark = "cst";
+export const uplink = { interface: "uplink", bandwidthBps: megabitsPerSecond(1000) } as const;
 
 export const slotOptions = ({ stateDir, cgroupParent, netnsPrefix }: AttackedPlace): TaskDriverOptions => ({
   stateDir,
@@ -56,27 +61,30 @@ export type FromHost =
       readonly requests: readonly CheckpointRequestReport[];
       /** Of which it has any record of checkpoints. */
       readonly onRecord: readonly ApplianceId[];
+      readonly network: KernelNetwork;
     }
   | { readonly kind: "sent"; readonly id: ApplianceId; readonly move: string }
   | { readonly kind: "ran"; readonly number: number; readonly said: string }
   | { readonly kind: "refused"; readonly number: number; readonly why: string };
 
-/** cold: with a disk of its own, and room to grow. warm: resumed from a snapshot where there is one. plain: neither. */
-export const machines = { cold: 1, warm: 2, warmer: 3, plain: 4 } as const;
+/** disk: with a disk of its own, and room to grow. plain: without. The others go on from a snapshot where there is one. */
+const machines = { disk: 2, plain: 3, warm1: 4, warm2: 5, warm3: 6, warm4: 7, warm5: 8, warm6: 9 } as const;
 export type MachineName = keyof typeof machines;
 export const machineNames = Object.keys(machines) as readonly MachineName[];
+export const isWarm = (name: MachineName): boolean => name.startsWith("warm");
+
+export const macOf = (name: MachineName): MacAddress => macAddress(`02:00:00:00:00:0${machines[name]}`);
+export const addressOf = (name: MachineName): Ipv4Address => ipv4Address(`10.9.0.${machines[name]}`);
 
 export const idOf = (name: MachineName): ApplianceId =>
   applianceId(ensembleName("attack"), applianceName(name));
 
 export function attackedPlan(guest: BuiltGuest, name: MachineName, generation: number): AppliancePlan {
   const plan = machinePlanOf(guest);
-  const member = machines[name];
-  const isWarm = name === "warm" || name === "warmer";
   const own =
-    name === "cold"
+    name === "disk"
       ? { homeBytes: mebibytes(64), vcpusMax: 2, memoryBytesMax: mebibytes(320) }
-      : { machine: isWarm ? ("auto" as const) : ("q35" as const) };
+      : { machine: isWarm(name) ? ("auto" as const) : ("q35" as const) };
   return {
     ...plan,
     id: idOf(name),
@@ -84,16 +92,16 @@ export function attackedPlan(guest: BuiltGuest, name: MachineName, generation: n
     restart: { when: "always", backoffMsMin: millis(20), backoffMsMax: millis(100) },
     // Guests end at once or not at all.
     stopGraceMs: millis(0),
-    ...(name === "cold" ? { memoryBytes: mebibytes(192) } : {}),
+    ...(name === "disk" ? { memoryBytes: mebibytes(192) } : {}),
     interfaces: [
       {
         name: "eth0",
         network: front,
-        mac: macAddress(`02:00:00:00:00:0${member}`),
-        address: ipv4Address(`10.9.0.${member}`),
+        mac: macOf(name),
+        address: addressOf(name),
         prefixLength: 24,
       },
     ],
-    vm: { ...plan.vm!, hostname: name, start: isWarm ? "auto" : "cold", ...own },
+    vm: { ...plan.vm!, hostname: name, start: isWarm(name) ? "auto" : "cold", ...own },
   };
 }
