@@ -12,7 +12,13 @@ void test("saves() sends as it is what the target takes in quicker than it can b
   assert.equal(saves(sample, 1e9), false);
 });
 
-void test("saves() does not compress what does not get smaller, nor nothing", () => {
-  assert.equal(saves({ ...sample, compressedBytes: 1_000_001 }, 1e6), false);
+void test("saves() does not compress nothing", () => {
   assert.equal(saves({ bytes: 0, compressedBytes: 0, tookMs: 0 }, 1e6), false);
+});
+
+void test("saves() compresses what follows a sample that does not get smaller where that costs no time", () => {
+  const random = { ...sample, compressedBytes: 1_000_001 };
+  assert.equal(saves(random, 100e6), true);
+  // As quick as the target: other content could take longer than sending it.
+  assert.equal(saves(random, 200e6), false);
 });

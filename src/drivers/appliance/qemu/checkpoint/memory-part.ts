@@ -1,18 +1,21 @@
+import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { ConsortError } from "#base/errors.ts";
+import { PagePacker, packedBytes, unpackedPage } from "./packed-page.ts";
 import { pageBytes } from "./ram-stream.ts";
 import type { RamBlock } from "./ram-stream.ts";
 
 /**
  * A machine's memory and devices, or what has changed of them, as one sequence of records:
  *
- *   "CSTMEM1\n"  { head: blocks, prelude }  { page | zeros }*  { devices }*  { end }
+ *   "CSTMEM2\n"  { head: blocks, prelude }  { page | packed page | zeros }*  { devices }*  { end }
  *
- * Each record: kind, block (one byte each), first page or length (4 bytes), count (2 bytes), then its content. Of
- * several records of one page the last counts. Pages full of zeros have no content; those that were never anything
+ * Each record: kind, block (one byte each), first page or length (4 bytes), count of pages or words (2 bytes), then its
+ * content. Of several records of one page the last counts. Devices are compressed, as hardly anything in them is not
+ * zero. Pages full of zeros have no content; those that were never anything
  * else are left out of an incremental part, as all unchanged ones are.
  */
-const magic = Buffer.from("CSTMEM1\n");
-const kind = { head: 1, page: 2, zeros: 3, devices: 4, end: 5 } as const;
+const magic = Buffer.from("CSTMEM2\n");
+const kind = { head: 1, page: 2, zeros: 3, end: 5, packed: 6, devices: 7 } as const;
 const headBytes = 8;
 const countMax = 0xff_ff;
 /** Of what a record may claim to hold. */
@@ -27,6 +30,7 @@ export type MemoryHead = {
 
 export class MemoryPartWriter {
   readonly #write: (bytes: Buffer) => void;
+  readonly #packer = new PagePacker();
   #zeros: { readonly block: number; readonly first: number; count: number } | undefined;
 
   /** `write` gets bytes that stay as they are, except pages' content: that has to be taken at once. */
@@ -41,8 +45,13 @@ export class MemoryPartWriter {
 
   page(block: number, page: number, data: Buffer): void {
     this.#flush();
-    this.#write(record(kind.page, block, page, 1));
-    this.#write(data);
+    const packed = this.#packer.pack(data);
+    this.#write(
+      packed === undefined
+        ? record(kind.page, block, page, 1)
+        : record(kind.packed, block, page, packed.count),
+    );
+    this.#write(packed?.content ?? data);
   }
 
   zero(block: number, page: number): void {
@@ -58,7 +67,7 @@ export class MemoryPartWriter {
   devices(bytes: Buffer): void {
     this.#flush();
     for (let at = 0; at < bytes.length; at += contentBytesMax) {
-      const some = bytes.subarray(at, at + contentBytesMax);
+      const some = zstdCompressSync(bytes.subarray(at, at + contentBytesMax));
       this.#write(Buffer.concat([record(kind.devices, 0, some.length, 0), some]));
     }
   }
@@ -133,7 +142,7 @@ function parseRecords(
     const [what = 0, block = 0] = [bytes[at], bytes[at + 1]];
     const number = bytes.readUInt32LE(at + 2);
     const count = bytes.readUInt16LE(at + 6);
-    const size = contentOf(what, number);
+    const size = contentOf(what, number, count);
     const from = at + headBytes;
     if (bytes.length - from < size) break;
     at = from + size;
@@ -142,23 +151,37 @@ function parseRecords(
       const head = parseHead(content);
       blocks = head.blocks;
       found.push({ kind: "head", ...head });
-    } else if (what === kind.page || what === kind.zeros) {
-      if (number + count > (blocks?.[block]?.pages ?? 0)) throw damaged("a page lies outside of memory");
-      if (what === kind.page) found.push({ kind: "page", block, page: number, data: content });
-      else found.push({ kind: "zeros", block, first: number, count });
-    } else if (what === kind.devices) found.push({ kind: "devices", bytes: content });
+    } else if (what === kind.page || what === kind.packed || what === kind.zeros) {
+      const pages = what === kind.packed ? 1 : count;
+      if (number + pages > (blocks?.[block]?.pages ?? 0)) throw damaged("a page lies outside of memory");
+      if (what === kind.zeros) found.push({ kind: "zeros", block, first: number, count });
+      else {
+        const data = what === kind.packed ? unpackedPage(content, count) : content;
+        if (data === undefined) throw damaged("a page makes no sense");
+        found.push({ kind: "page", block, page: number, data });
+      }
+    } else if (what === kind.devices) found.push({ kind: "devices", bytes: devicesFrom(content) });
     else ended = true;
   }
   return { used: at, state: { blocks, began, ended } };
 }
 
-function contentOf(what: number, number: number): number {
+function contentOf(what: number, number: number, count: number): number {
   if (what === kind.page) return pageBytes;
+  if (what === kind.packed) return packedBytes(count);
   if (what === kind.zeros || what === kind.end) return 0;
   if ((what !== kind.head && what !== kind.devices) || number > contentBytesMax) {
     throw damaged("a record makes no sense");
   }
   return number;
+}
+
+function devicesFrom(content: Buffer): Buffer {
+  try {
+    return zstdDecompressSync(content, { maxOutputLength: contentBytesMax });
+  } catch {
+    throw damaged("its devices make no sense");
+  }
 }
 
 function parseHead(content: Buffer): MemoryHead {
