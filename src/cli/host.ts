@@ -22,7 +22,7 @@ export const command: Command = {
     "no-wait": { about: "drain: the same as --detach" },
   },
   about: [
-    "cordon: nothing new is placed on the host; what it runs stays. drain: cordons it and moves all it runs to other\nhosts, each appliance stopped here before it is started there. uncordon: it takes appliances again.",
+    "cordon: nothing new is placed on the host; what it runs stays. drain: cordons it and moves all it runs to other\nhosts: virtual machines while they run, tasks stopped here before they are started there. uncordon: it takes appliances\nagain.",
     "A drain that cannot go on, as all that is left has no other place, fails with exit code 3 and the reason: what could\nmove has moved, and the host stays cordoned. Uncordon it, or make room and drain it again. What has ended for good\nstays recorded there and hinders nothing.",
     "forget: gives up a lost host that will never return: what it ran is taken for gone, and runs elsewhere where that\nis its policy. Only of a host that is really off: what obeys no lease would go on there. Should it come back, it is\ncleaned before it takes part again.",
     "Ctrl-C cancels a drain: what has moved stays where it is, and the host takes appliances again. After --detach, or\nwhen this program dies, the manager goes on.",

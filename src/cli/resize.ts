@@ -14,7 +14,7 @@ export const command: Command = {
   options: {
     ...apiOptions,
     cpu: { about: "32ms/40ms, or a share such as 150%; with --from the time to move, 8ms", value: "CPU" },
-    memory: { about: "Its limit: 512MiB", value: "SIZE" },
+    memory: { about: "Its limit, of a virtual machine its guest's memory: 512MiB", value: "SIZE" },
     out: { about: "Bandwidth guaranteed for all it sends; with --from what to move of it", value: "RATE" },
     in: { about: "Bandwidth guaranteed for all it receives", value: "RATE" },
     from: {
@@ -27,6 +27,7 @@ export const command: Command = {
     "Gives a running appliance another size, without a restart and on the host it is on. Of several replicas all get it,\nunless one is named: shop/web-2. Done when its host keeps the new size.",
     "With --from it moves CPU time of every period, or bandwidth, from one appliance to another of the same ensemble, on\nwhichever hosts they are, in one change.",
     "What its host or its uplink cannot keep is refused with exit code 3, with what would fit, and nothing changes. To move\nit to another host, bring up a file with the new size. What is adjusted stays until a file declares something else.",
+    "A virtual machine gets memory up to its memoryMax. Its processors and the limits of its disks are changed in its file:\nvm: {vcpus, disk}, brought up again with consort up, without a restart too.",
     "Ctrl-C brings back the size it had.",
   ],
   examples: [
@@ -41,12 +42,12 @@ export const command: Command = {
   takes: [1, 1],
   async run(given, context) {
     const [ensemble, appliance] = applianceIn(given.positionals[0] ?? "");
-    const body = given.has("from") ? moveOf(given, ensemble, appliance) : sizeOf(given, appliance);
+    const body = given.has("from") ? moveOf(given, ensemble, appliance) : sizeOf(given, ensemble, appliance);
     return adapt({ verb: "resize", ensemble, body, about: `${ensemble}/${appliance}` }, given, context);
   },
 };
 
-function sizeOf(given: Arguments, appliance: string): ResizeDocument {
+function sizeOf(given: Arguments, ensemble: string, appliance: string): ResizeDocument {
   const size = Object.fromEntries(
     ["cpu", "memory", "out", "in"].flatMap((option) => {
       const text = given.text(option);
@@ -56,7 +57,7 @@ function sizeOf(given: Arguments, appliance: string): ResizeDocument {
   if (Object.keys(size).length === 0) {
     throw new ConsortError(
       "bad_input",
-      "Cannot resize it: no size given, wanted --cpu, --memory, --out or --in",
+      `Cannot resize ${ensemble}/${appliance}: no size given, wanted --cpu, --memory, --out or --in`,
     );
   }
   return { sizes: { [appliance]: size } };

@@ -5,6 +5,7 @@ import { held, keepingAdjustments, resized } from "#cluster/adjusting.ts";
 import type { Size } from "#cluster/adjusting.ts";
 import type { CpuReservation, Ensemble } from "#model/ensemble.ts";
 import { sampleAppliance, sampleEnsemble } from "#model/sample.ts";
+import { sampleVm } from "#model/sample-vm.ts";
 
 const reservation = (executionMs: number): CpuReservation => ({
   kind: "reservation",
@@ -95,6 +96,15 @@ describe("resized()", () => {
   for (const [what, sizes, code, message] of refusals) {
     it(`refuses ${what}`, () => assert.throws(() => sized(sizes), { code, message }));
   }
+
+  it("refuses more memory than a virtual machine has room for, and tells what to declare", () => {
+    const ensemble = sampleEnsemble("vod", { appliances: [sampleVm("db")] });
+    assert.throws(() => sized({ db: { memoryBytes: mebibytes(4096) } }, ensemble), {
+      code: "bad_input",
+      message:
+        /^Cannot resize vod: db\.memory: 4GiB of memory, its guest .*; declare vm: \{memoryMax: 4GiB\} in its file/,
+    });
+  });
 
   it("refuses a size its own teams do not fit into", () => {
     const teams = [{ name: "enc", cpu: reservation(10), policy: "together", jobs: [], teams: [] }] as const;

@@ -168,8 +168,11 @@ function withMemory(draft: SettingsDraft, memory: ReadonlyMap<string, Bytes>): A
 function checked(before: Ensemble, after: Ensemble): Adjusted {
   const parsed = parseEnsembleDocument(ensembleDocument(after), "request");
   if (!parsed.ok) {
-    const [first] = parsed.problems;
-    throw new ConsortError("bad_input", `Cannot resize ${before.name}: ${first?.path}: ${first?.message}`);
+    const [{ path, message, suggestion } = { path: "", message: "", suggestion: undefined }] =
+      parsed.problems;
+    const place = path.replace(/^adjustments\./, "");
+    const remedy = suggestion === undefined ? "" : `; ${suggestion}`;
+    throw new ConsortError("bad_input", `Cannot resize ${before.name}: ${place}: ${message}${remedy}`);
   }
   const old = new Map(appliancesOf(before).map((one) => [one.id, one.spec]));
   const differing = appliancesOf(after).flatMap(({ id, name, spec }) => {

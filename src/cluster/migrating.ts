@@ -51,7 +51,11 @@ export function namedToMove(
     const exact = all.filter(({ id }) => id === applianceId(name, applianceName(wanted)));
     const found = exact.length > 0 ? exact : all.filter(({ spec }) => spec.name === wanted);
     if (found.length === 0) {
-      throw new ConsortError("not_found", `Cannot migrate ${name}/${wanted}: ${name} has no such appliance`);
+      const known = all.map((one) => one.name).join(", ");
+      throw new ConsortError(
+        "not_found",
+        `Cannot migrate ${name}/${wanted}: ${name} has no such appliance, it has ${known}`,
+      );
     }
     return found.map(({ id }) => id);
   });

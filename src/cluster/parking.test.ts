@@ -85,6 +85,10 @@ describe("suspend to disk", () => {
     await assert.rejects(made.cluster.suspendToDisk("shop", ["db"], never), { code: "conflict" });
     await assert.rejects(made.cluster.suspend("shop", ["db"], never), { code: "conflict" });
     await assert.rejects(made.cluster.up(shop, never), { code: "conflict", message: /resume it first/ });
+    await assert.rejects(made.cluster.log("shop", "db", 1, never), {
+      code: "conflict",
+      message: /shop\/db: it is suspended to disk, wanted one that runs: consort resume shop\/db/,
+    });
     await assert.rejects(made.cluster.restore("shop", { appliance: "db" }), { code: "conflict" });
     assert.equal((await status(made))?.message, "on disk");
     const down = await made.ended(await made.cluster.down("shop", never));

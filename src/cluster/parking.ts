@@ -155,8 +155,13 @@ export function machinesToPark(
   const found = names.flatMap((name) => {
     const exact = all.filter((one) => one.name === name);
     const some = exact.length > 0 ? exact : all.filter(({ spec }) => spec.name === name);
-    if (some.length === 0)
-      throw new ConsortError("not_found", `${cannot}/${name}: ${ensemble.name} has no such appliance`);
+    if (some.length === 0) {
+      const known = all.map((one) => one.name).join(", ");
+      throw new ConsortError(
+        "not_found",
+        `${cannot}/${name}: ${ensemble.name} has no such appliance, it has ${known}`,
+      );
+    }
     return some;
   });
   const wanted = names.length === 0 ? all : found;

@@ -5,6 +5,7 @@ import type { Random } from "#base/runtime.ts";
 import { ownerOf } from "#cluster/moves.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
+import { appliancesOf } from "#model/appliances.ts";
 import { consoleRooms, hostAddress, topics } from "#protocol/topics.ts";
 import type {
   ConsoleBody,
@@ -86,8 +87,14 @@ function locate(
 ): { id: ApplianceId; host: HostId } {
   const id = applianceId(record.ensemble.name, applianceName(appliance));
   const host = ownerOf(record, id);
+  if (host === undefined && record.parked?.[id] !== undefined) {
+    throw new ConsortError(
+      "conflict",
+      `Cannot ${action} ${id}: it is suspended to disk, wanted one that runs: consort resume ${id}`,
+    );
+  }
   if (host === undefined) {
-    const names = Object.keys(record.placements).map((one) => one.slice(record.ensemble.name.length + 1));
+    const names = appliancesOf(record.ensemble).map(({ name }) => name);
     throw new ConsortError(
       "not_found",
       `Cannot ${action} ${id}: ${record.ensemble.name} has no such appliance, it has ${names.join(", ")}`,

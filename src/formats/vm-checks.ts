@@ -56,6 +56,11 @@ function vmFindings(spec: ApplianceSpec, vm: VmSpec, path: Path): Finding[] {
     const message = `memoryMax is ${bytesText(vm.memoryBytesMax)}, below its memory of ${bytesText(memoryBytes)}`;
     findings.push({ path: [...at, "memoryMax"], message });
   }
+  if (vm.machine === "microvm" && vm.memoryBytesMax > memoryBytes) {
+    const message = "a microvm gets no more memory while it runs";
+    const suggestion = "write machine: q35 or auto, or leave memoryMax out";
+    findings.push({ path: [...at, "memoryMax"], message, suggestion });
+  }
   return [...findings, ...processorFindings(vm, at), ...diskFindings(vm, at)];
 }
 

@@ -65,6 +65,7 @@ export const vms: fc.Arbitrary<VmFields> = fc
     vmFields,
   )
   .map(([image, memory, more, fields]) => {
-    const vm: VmSpec = { ...fields, memoryBytesMax: bytes(memory + more) };
+    const memoryBytesMax = bytes(memory + (fields.machine === "microvm" ? 0 : more));
+    const vm: VmSpec = { ...fields, memoryBytesMax };
     return { kind: "vm", image, memoryBytes: bytes(memory), vm };
   });

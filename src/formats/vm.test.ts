@@ -126,6 +126,11 @@ const refusals: readonly (readonly [string, string, RegExp])[] = [
     /vcpusMax is 1, below its 2/,
   ],
   [
+    "more memory for a microvm",
+    "kind: vm\nvm: {machine: microvm, memoryMax: 1GiB}",
+    /a microvm gets no more memory while it runs; write machine: q35 or auto, or leave memoryMax out/,
+  ],
+  [
     "more processors for a microvm",
     "kind: vm\nvm: {machine: microvm, vcpusMax: 2}",
     /a microvm gets no more processors while it runs; write machine: q35 or auto, or leave vcpusMax out/,
