@@ -144,13 +144,13 @@ export class HostManager {
     if (this.#plan !== undefined) this.#reporter.accepted(this.#plan);
     // First: what runs here may be made from it.
     await this.#content?.recover(signal);
+    // What stands still at its last checkpoint is not to go on when its host has come back.
+    await this.#checkpoints?.recover(signal);
     await Promise.all([
       appliances.recover(signal),
       network.recover(signal),
       tunnels?.recover(signal),
       this.#jobs?.recover(signal),
-    // What stands still at its last checkpoint is not to go on when its host has come back.
-    await this.#checkpoints?.recover(signal);
     ]);
     appliances.onChange(() => {
       this.#wake.now();

@@ -104,11 +104,11 @@ export async function openMachines(
     blobs,
     storage: restoringStorage(machineStorage({ layers, blobs }), restorer),
     acceleration,
+    standsStill: (id) => checkpoints.standsStill(id),
     onGone: (id) => forgetShells({ directory: sshDirectory(config) }, id),
     clockKhz: clockKhzOf(readFileSync("/proc/cpuinfo", "utf8")),
     subprocess,
     random,
-    standsStill: (id) => checkpoints.standsStill(id),
     clock,
     log,
   });

@@ -157,9 +157,9 @@ export class MachineCheckpoints implements Checkpointer {
       const { underWay: _cutOff, ...now } = this.#book.chain(appliance);
       if (order.stays === true && now.standing === undefined) await this.#goOnInAnyCase(vm);
       else await this.#book.write(now);
+      throw cause;
     } finally {
       this.#leaving.delete(appliance);
-      throw cause;
     }
   }
 
