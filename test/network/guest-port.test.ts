@@ -64,6 +64,7 @@ test("a guest behind a bridge in there is reached, and reaches, as a task does",
     `link add tap0 type veth peer name eth0 netns ${inner} address ${macOfGuest(machine)}`,
     "link set tap0 master br0 up",
     "link set eth0 master br0",
+    "link set br0 alias eth0",
     "addr add 169.254.1.1/16 dev br0",
     "link set br0 up",
   ]);
@@ -92,5 +93,13 @@ test("converging again changes nothing inside: the bridge keeps its port", async
   await fabric.hosts[0]!.startDriver();
   await fabric.hosts[0]!.converge(plan(1));
   assert.equal(await fabric.inNamespace(fabric.guestNamespace(machine), "ip", "-o", "link"), indexBefore);
+  assert.ok(await fabric.reaches(far, machine));
+});
+
+test("a guest whose link was removed gets another one in its bridge", async () => {
+  const namespace = fabric.guestNamespace(machine);
+  await fabric.batchIn(namespace, "ip", ["link del eth0"]);
+  assert.equal(await fabric.reaches(far, machine), false);
+  await fabric.hosts[0]!.converge(plan(1));
   assert.ok(await fabric.reaches(far, machine));
 });

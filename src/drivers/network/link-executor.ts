@@ -123,6 +123,7 @@ export class LinkExecutor {
         socket.do([
           isCarrier ? links.withoutIpv6(target) : links.addAddress({ index: inner, address, prefixLength }),
           links.setUp(target),
+          ...(isCarrier ? joinBridge(socket, target) : []),
         ]);
       });
       this.#finish(link, index, indices);
@@ -206,6 +207,21 @@ function bridgeOf(link: WantedLink & { bridge: string }, indices: ReadonlyMap<st
     "driver_failed",
     `Cannot set up link ${link.name}: its bridge ${link.bridge} is missing`,
   );
+}
+
+/** A guest that has lost its interface keeps the bridge that was made for it. */
+function joinBridge(
+  socket: KernelSocket,
+  carrier: { readonly name: string; readonly index: number },
+): readonly KernelRequest[] {
+  const all = socket.dump(links.showLinks()).flatMap((message) => links.linkOf(message, "") ?? []);
+  const bridge = all.find(({ kind, alias }) => kind === "bridge" && alias === carrier.name);
+  return bridge === undefined
+    ? []
+    : [
+        links.setMaster({ ...carrier, master: bridge.index }),
+        links.bridgePortBehaviour({ ...carrier, flood: true }),
+      ];
 }
 
 /** 0 when there is no such namespace. */

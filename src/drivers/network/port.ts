@@ -10,7 +10,8 @@ export type PortPlan = {
   readonly interface: InterfacePlan;
   /**
    * MAC and address are those of a guest behind a bridge in the namespace: the interface there has neither, and is up.
-   * Whoever makes the bridge puts it in; it is left where it is.
+   * Whoever makes the bridge puts it in, where it is left, and names the bridge's alias after it: one that has to be made
+   * anew is put in there.
    */
   readonly guest?: true;
   /** It is on its way here from another host: frames for it go to both. */

@@ -12,6 +12,7 @@ test("cableSteps() joins each interface to a tap of the slot's own user, and giv
   const steps = cableSteps(interfaces, 200_007);
   assert.match(steps, /tuntap add dev tap1 mode tap user 200007/);
   assert.match(steps, /link set eth1 master br1/);
+  assert.match(steps, /link set br1 alias eth1/);
   assert.equal(steps.match(/addr replace/g)?.length, 1);
   assert.match(steps, /route replace 10\.9\.1\.5\/32 dev br1 src 169\.254\.0\.1/);
 });

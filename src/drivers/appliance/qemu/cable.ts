@@ -41,6 +41,8 @@ export function cableSteps(
       // Who is where does not change; what a machine that moves says from its other host is not to be believed here.
       `link set ${tap} type bridge_slave learning off`,
       `link set ${name} type bridge_slave learning off`,
+      // Should the interface be lost, another one is put in here.
+      `link set ${bridge} alias ${name}`,
       `link set ${bridge} up`,
       ...(index === 0 ? [`addr replace ${hostAddress}/32 dev ${bridge}`] : []),
       `route replace ${address}/32 dev ${bridge} src ${hostAddress}`,
