@@ -107,7 +107,7 @@ export class GuestMachine implements AsyncDisposable {
       "setpriv",
       ["--pdeathsig", "KILL", "nice", "-n", "-5", "qemu-system-x86_64", ...args],
       {
-        stdio: ["ignore", "pipe", "pipe"],
+        stdio: ["pipe", "pipe", "pipe"],
       },
     );
     this.#process = child;
@@ -156,6 +156,11 @@ export class GuestMachine implements AsyncDisposable {
   /** What it tells at the context port. */
   told(kind: GuestMessage["kind"], count = 1): Promise<GuestMessage> {
     return this.until(`told ${kind}`, () => this.#heard.filter((each) => each.kind === kind)[count - 1]);
+  }
+
+  /** On its console. */
+  type(text: string): void {
+    this.#process?.stdin?.write(text);
   }
 
   say(message: Uint8Array): void {

@@ -115,6 +115,13 @@ test("told the same instance twice it goes on with the command it has, and tells
   assert.equal((await machine.told("exited", 3)).kind, "exited");
 });
 
+test("whoever presses Enter on its console gets a shell", async () => {
+  machine.type("\r");
+  await onConsole(/web-2:~# /);
+  machine.type("echo $((6 * 7)) is told\r");
+  await onConsole(/42 is told/);
+});
+
 test("asked by its agent it powers off by itself", async () => {
   machine.agent({ execute: "guest-shutdown" }).catch(() => {});
   await machine.ended();

@@ -9,6 +9,8 @@ mount -t devpts -o mode=620,gid=5 pts /dev/pts
 mount -t tmpfs -o mode=755 run /run
 ln -sf /proc/self/fd /dev/fd
 exec </dev/console >/dev/console 2>&1
+# Until here only what ends it was told: a kernel without PCI complains of having none.
+echo 4 >/proc/sys/kernel/printk
 
 # A processor that had to wait while it measured its timer may go without, and where there is no other one every wait is
 # for ever: it measures again.
@@ -54,6 +56,16 @@ for port in /sys/class/virtio-ports/*; do
   [ "$name" != org.qemu.guest_agent.0 ] || keep_running qemu-ga -m virtio-serial -p "/dev/${port##*/}" -t /run &
 done
 keep_running acpid -d -c /etc/acpi &
+# A shell on the console, for whoever presses Enter there: only its host's people can.
+give_shells() {
+  cd
+  while read -r _; do
+    setsid -c sh -l </dev/ttyS0 >/dev/ttyS0 2>&1 &
+    echo $! >/run/console-shell.pid
+    wait
+  done
+}
+give_shells </dev/ttyS0 &
 
 # Whether anything but this process and the kernel's own runs.
 others_run() {
@@ -69,6 +81,11 @@ others_run() {
 finish() {
   trap '' TERM USR1 USR2
   kill -TERM -1
+  # A shell that somebody types into takes no notice of that.
+  [ ! -e /run/console-shell.pid ] || {
+    read -r shell </run/console-shell.pid
+    kill -HUP "$shell"
+  } 2>/dev/null
   tries=0
   while [ $tries -lt 600 ] && others_run; do
     tries=$((tries + 1))

@@ -72,7 +72,7 @@ export const tinyModules: readonly string[] = [
  * are root all the same) is left out.
  */
 export const tinyCommandLine =
-  "console=ttyS0 quiet rdinit=/init net.ifnames=0 panic=-1 random.trust_cpu=on memhp_default_state=online_movable mitigations=off lsm=capability nokaslr cryptomgr.notests";
+  "console=ttyS0 quiet loglevel=3 rdinit=/init net.ifnames=0 panic=-1 random.trust_cpu=on memhp_default_state=online_movable mitigations=off lsm=capability nokaslr cryptomgr.notests";
 
 /** Small files that every Unix program looks for. */
 export const tinyFiles: readonly (readonly [path: string, content: string, mode: number])[] = [
@@ -81,7 +81,7 @@ export const tinyFiles: readonly (readonly [path: string, content: string, mode:
   ["etc/shadow", "root:*:1:0:99999:7:::\nnobody:*:1:0:99999:7:::\n", 0o600],
   ["etc/shells", "/bin/sh\n", 0o644],
   ["etc/hosts", "127.0.0.1 localhost\n", 0o644],
-  ["etc/profile", "export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n", 0o644],
+  ["etc/profile", "export PATH=/usr/sbin:/usr/bin:/sbin:/bin PS1='\\h:\\w\\$ '\n", 0o644],
   ["etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n", 0o644],
   ["etc/acpi/PWRF/00000080", "#!/bin/busybox sh\nexec /sbin/shutdown -P\n", 0o755],
 ];
