@@ -15,7 +15,8 @@ test("console shows what the guest writes, types what is typed, and leaves at Ct
     [`POST /v1/consoles/${session}`]: json(undefined, 204),
   });
   const outcome = await consort(["console", "shop/db"], { url: api.url, input: "root\r\u001dnot this" });
-  assert.equal(outcome.exit, 0);
+  assert.deepEqual([outcome.exit, outcome.out], [0, "login: "]);
+  assert.match(outcome.err, /^Connected to shop\/db; Ctrl-\] leaves/);
   const typed = api.asked.filter(({ url }) => url.includes("/v1/consoles/"));
   assert.deepEqual(
     typed.map(({ body }) => body),

@@ -14,9 +14,11 @@ export const command: Command = {
   options: apiOptions,
   about: [
     "Shows the serial console of a virtual machine, and types into it what is typed here. Ctrl-] leaves; the machine goes\non. Several may look at one console at a time, and all of them type into the same line.",
-    "What the guest wrote before is not shown again: see consort logs.",
+    "What the guest wrote before is not shown again: see consort logs. A guest built as tiny gives a shell when Enter is\npressed; one built as debian reads nothing there, unless it is told to (serial-getty@ttyS0).",
   ],
-  examples: [{ line: "consort console shop/db", what: "log in where the network does not help" }],
+  examples: [
+    { line: "consort console shop/db", what: "press Enter: a shell where the network does not help" },
+  ],
   takes: [1, 1],
   async run(given, context) {
     const [ensemble, appliance] = applianceIn(given.positionals[0] ?? "");
@@ -32,7 +34,10 @@ export const command: Command = {
         if ("error" in told) throw refusal(told.error);
         if ("ended" in told) break;
         if ("dataBase64" in told) terminal.out(Buffer.from(told.dataBase64, "base64"));
-        else void typeInto(client, told.session, terminal.keys(signal), left);
+        else {
+          terminal.err(`Connected to ${ensemble}/${appliance}; Ctrl-] leaves\r\n`);
+          void typeInto(client, told.session, terminal.keys(signal), left);
+        }
       }
     } catch (cause) {
       if (!left.signal.aborted) throw cause;

@@ -14,6 +14,7 @@ export const command: Command = {
   },
   about: [
     "Runs one more program inside a running appliance: its network, its files, its limits, its unprivileged user.\nIts output comes as it is written; its exit code is the exit code.",
+    "In a virtual machine its guest's agent runs it, as root, once that answers: some seconds after the machine has begun.\nIts output comes when it has ended, the first 16 MiB of it.",
   ],
   examples: [
     { line: "consort exec shop/web-1 -- ip -brief address", what: "look at its network" },

@@ -129,3 +129,14 @@ test("a program's end is told with what it wrote, and a lie about it is a number
     { code: "driver_failed" },
   );
 });
+
+test("who wants a program run in a guest that has not booted is told what is waited for", async () => {
+  const hangsUp: Guest = (_question, socket) => void socket.destroy();
+  await withGuest(hangsUp, async (agent) => {
+    const request = { command: ["id"], env: {}, onOutput: () => {} };
+    await assert.rejects(execInGuest(agent, request, clock, signal), {
+      code: "unavailable",
+      message: /agent of its guest does not answer, wanted one that has booted; consort describe/,
+    });
+  });
+});

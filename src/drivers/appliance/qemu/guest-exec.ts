@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { ConsortError } from "#base/errors.ts";
+import { codeOf, ConsortError } from "#base/errors.ts";
 import type { Clock } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { ExecRequest } from "#drivers/appliance/port.ts";
@@ -25,7 +25,9 @@ export async function execInGuest(
   const env = Object.entries({ ...defaultEnv, ...request.env }).map(([name, value]) => `${name}=${value}`);
   const stdin = request.stdin === undefined ? {} : { "input-data": base64(request.stdin) };
   const args = { path, arg, env, "capture-output": true, ...stdin };
-  const started = await agent.execute("guest-exec", args, signal);
+  const started = await agent.execute("guest-exec", args, signal).catch((cause: unknown) => {
+    throw codeOf(cause) === "unavailable" && !signal.aborted ? notBooted(cause) : cause;
+  });
   const pid = isJson(started) ? started["pid"] : undefined;
   if (typeof pid !== "number") throw nonsense("guest-exec");
   try {
@@ -40,6 +42,13 @@ export async function execInGuest(
     throw cause;
   }
 }
+
+const notBooted = (cause: unknown): ConsortError =>
+  new ConsortError(
+    "unavailable",
+    "Cannot run a program: the agent of its guest does not answer, wanted one that has booted; consort describe tells when it answers",
+    { cause },
+  );
 
 function told(status: Readonly<Record<string, unknown>>, { onOutput }: ExecRequest): number {
   for (const [stream, name] of [
