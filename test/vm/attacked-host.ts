@@ -189,6 +189,7 @@ export class AttackedHost {
     ];
     for (const { id } of sweeper.observe()) await sweeper.destroy(id, signal);
     await sweeper.close();
+    this.killNaming();
     await cgroups.open(cgroupParent).remove(signal);
     rmSync(stateDir, { recursive: true, force: true });
     return left;

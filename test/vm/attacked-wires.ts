@@ -128,11 +128,11 @@ export class AttackedWires {
     }
   }
 
-  /** Of its segment, behind its manager's back: its bridge or the end of its tunnels. */
-  async tear(host: HostName, part: "bridge" | "vxlan"): Promise<void> {
+  /** Of its segment, behind its manager's back: its bridge, the end of its tunnels, or the links of its machines. */
+  async tear(host: HostName, part: "bridge" | "vxlan" | "veth"): Promise<void> {
     const shown = await this.run(host, "ip", "-j", "link", "show", "type", part);
     const names = (JSON.parse(shown) as readonly { ifname?: string }[]).flatMap(({ ifname }) => ifname ?? []);
-    for (const name of names)
+    for (const name of names.filter((each) => each.startsWith(linkMark)))
       await subprocess.run("ip", ["-n", this.namespaceOf(host), "link", "del", name], signal);
   }
 

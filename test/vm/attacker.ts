@@ -33,6 +33,7 @@ const blows = [
   "silence",
   "bridge",
   "vxlan",
+  "veth",
   "gateway",
   "tunnel",
 ] as const;
@@ -190,6 +191,7 @@ export class Attacker {
         return this.#wires.cutPorts(host, forMs);
       case "bridge":
       case "vxlan":
+      case "veth":
         return this.#wires.tear(host, blow);
       case "gateway":
         return this.#wires.killGateway(host);
