@@ -125,10 +125,13 @@ export class FakeService implements ClusterService {
     return this.#begin({ kind: "drain", host });
   }
 
-  async forget(id: string): Promise<void> {
+  async forget(id: string, { gone = false }: { readonly gone?: boolean | undefined }): Promise<void> {
     const host = this.#findHost(id);
     if (host.state !== "lost") {
       throw new ConsortError("conflict", `Cannot forget ${id}: it is ${host.state}, wanted a lost host`);
+    }
+    if (host.appliances > 0 && !gone) {
+      throw new ConsortError("conflict", `Cannot forget ${id}: something may run there still`);
     }
     this.hostList = this.hostList.filter((one) => one !== host);
   }

@@ -59,7 +59,10 @@ describe("hosts over the API", () => {
   it("are forgotten when they are lost, without a word, and not otherwise", async () => {
     const refused = await call("POST", "/v1/hosts/a1/forget");
     assert.equal(refused.statusCode, 409);
-    const forgotten = await call("POST", "/v1/hosts/a2/forget");
+    service.hostList = service.hostList.map((one) => ({ ...one, appliances: 1 }));
+    assert.equal((await call("POST", "/v1/hosts/a2/forget")).statusCode, 409);
+    assert.equal((await call("POST", "/v1/hosts/a2/forget?gone=yes-no")).statusCode, 400);
+    const forgotten = await call("POST", "/v1/hosts/a2/forget?gone=true");
     assert.equal(forgotten.statusCode, 204);
     assert.equal(forgotten.body, "");
     assert.deepEqual(

@@ -46,14 +46,21 @@ export const hostRoutes: readonly Route[] = [
     method: "POST",
     path: "/v1/hosts/{id}/forget",
     id: "forgetHost",
-    summary: "Give up a lost host that will never return; 409 unless it is lost",
+    summary:
+      "Give up a lost host that will never return; 409 unless it is lost, and while anything may run there",
     params: withId,
+    query: z.object({
+      gone: z.stringbool().default(false).meta({
+        description:
+          "Its machine is off for good: what stays in place runs there no more, and may run elsewhere.",
+      }),
+    }),
     answer: {
       status: 204,
       about: "Forgotten: what it ran is taken for gone, and runs elsewhere where that is its policy.",
     },
-    handle: async ({ params, signal }, { service }) => {
-      await service.forget(params.id, signal);
+    handle: async ({ params, query, signal }, { service }) => {
+      await service.forget(params.id, query, signal);
       return done;
     },
   }),

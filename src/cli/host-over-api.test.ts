@@ -20,7 +20,7 @@ test("the commands about hosts and the real API understand each other", async ()
   const folder = await mkdtemp(join(tmpdir(), "consort-cli-"));
   const tokenFile = join(folder, "token");
   const service = new FakeService();
-  service.hostList = [host("a1"), host("a2", { state: "lost" })];
+  service.hostList = [host("a1"), host("a2", { state: "lost", appliances: 1 })];
   const api = await startApi({
     service,
     address: "127.0.0.1",
@@ -44,7 +44,8 @@ test("the commands about hosts and the real API understand each other", async ()
     assert.equal(drained.exit, 0, drained.err);
     assert.equal((JSON.parse(drained.out) as Operation).host, "a1");
 
-    assert.equal((await run("host", "forget", "a2")).exit, 0);
+    assert.match((await run("host", "forget", "a2")).err, /something may run there still/);
+    assert.equal((await run("host", "forget", "a2", "--gone")).exit, 0);
     assert.equal((await run("hosts", "--quiet")).out, "a1\n");
     assert.match((await run("host", "forget", "a1")).err, /^consort: Cannot forget a1: it is ready/);
     assert.match((await run("host", "drain", "b1")).err, /no such host; did you mean "a1"\?/);

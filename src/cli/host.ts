@@ -15,23 +15,24 @@ import type { HostStatus } from "#protocol/http/status.ts";
 const verbs = { drain, cordon, uncordon, forget } as const;
 
 export const command: Command = {
-  usage: ["host drain HOST", "host cordon HOST", "host uncordon HOST", "host forget HOST"],
+  usage: ["host drain HOST", "host cordon HOST", "host uncordon HOST", "host forget HOST [--gone]"],
   options: {
     ...apiOptions,
     detach: { about: "drain: return as soon as the manager has accepted it", short: "d" },
     "no-wait": { about: "drain: the same as --detach" },
+    gone: { about: "forget: its machine is off for good, so that nothing runs there any more" },
   },
   about: [
     "cordon: nothing new is placed on the host; what it runs stays. drain: cordons it and moves all it runs to other\nhosts: virtual machines while they run, tasks stopped here before they are started there. uncordon: it takes appliances\nagain.",
     "A drain that cannot go on, as all that is left has no other place, fails with exit code 3 and the reason: what could\nmove has moved, and the host stays cordoned. Uncordon it, or make room and drain it again. What has ended for good\nstays recorded there and hinders nothing.",
-    "forget: gives up a lost host that will never return: what it ran is taken for gone, and runs elsewhere where that\nis its policy. Only of a host that is really off: what obeys no lease would go on there. Should it come back, it is\ncleaned before it takes part again.",
+    "forget: gives up a lost host that will never return: what it ran is taken for gone, and runs elsewhere, also\nwhat was to stay in place. That obeys no lease, and may run there still though nothing is heard of it: so it is refused\nwhile there is any, unless you say with --gone that the machine is off for good. Should it come back, it is cleaned\nbefore it takes part again.",
     "Ctrl-C cancels a drain: what has moved stays where it is, and the host takes appliances again. After --detach, or\nwhen this program dies, the manager goes on.",
   ],
   examples: [
     { line: "consort host drain a1", what: "before its machine is switched off" },
     { line: "consort host uncordon a1", what: "afterwards" },
     { line: "consort host cordon a1", what: "let what runs there come to its end" },
-    { line: "consort host forget a1", what: "its machine has burnt down" },
+    { line: "consort host forget a1 --gone", what: "its machine has burnt down" },
   ],
   takes: [0, Number.POSITIVE_INFINITY],
   async run(given, context) {
@@ -96,7 +97,7 @@ async function uncordon(id: string, given: Arguments, context: CommandContext): 
 
 async function forget(id: string, given: Arguments, context: CommandContext): Promise<number> {
   const client = await connect(given, context);
-  await changeHost<void>(client, "forget", id, context.signal);
+  await changeHost<void>(client, "forget", id, context.signal, given.has("gone") ? "?gone=true" : "");
   if (given.has("json")) printJson({ host: id, forgotten: true }, context);
   else context.terminal.out(`${id} is forgotten; consort operations shows what runs elsewhere for it\n`);
   return 0;

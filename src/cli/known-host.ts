@@ -12,9 +12,10 @@ export async function changeHost<Answer>(
   verb: Verb,
   id: string,
   signal: AbortSignal,
+  query = "",
 ): Promise<Answer> {
   try {
-    return await client.request<Answer>("POST", `${route`/v1/hosts/${id}`}/${verb}`, signal);
+    return await client.request<Answer>("POST", `${route`/v1/hosts/${id}`}/${verb}${query}`, signal);
   } catch (error) {
     if (codeOf(error) !== "not_found") throw error;
     const hosts = await client.request<HostStatus[]>("GET", "/v1/hosts", signal);

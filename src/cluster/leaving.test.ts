@@ -5,6 +5,7 @@ import type { HostId } from "#base/ids.ts";
 import {
   isBoundByLease,
   leavingAfter,
+  mayRunUnleasedOn,
   isStillLeaving,
   stillLeaving,
   stillUnleased,
@@ -49,6 +50,20 @@ describe("stillLeaving()", () => {
     assert.deepEqual(next, { [web]: [a2] });
     assert.ok(isStillLeaving({ leaving: next }, web));
     assert.ok(!isStillLeaving({ leaving: next }, db));
+  });
+});
+
+describe("mayRunUnleasedOn()", () => {
+  it("names what obeys no lease there, be it only on its way from there, and nothing that has ended", () => {
+    const records = [{ unleased: { [web]: [a1, b1], [db]: [a2] } }, { unleased: {} }];
+    assert.deepEqual(
+      mayRunUnleasedOn(a1, records, () => false),
+      [web],
+    );
+    assert.deepEqual(
+      mayRunUnleasedOn(a1, records, (id) => id === web),
+      [],
+    );
   });
 });
 

@@ -85,6 +85,17 @@ export const isBoundByLease = (
   host: HostId,
 ): boolean => record.unleased[id]?.includes(host) !== true;
 
+/** Those that may run there whatever becomes of that host's lease; of what has ended for good nothing runs. */
+export function mayRunUnleasedOn(
+  host: HostId,
+  records: readonly Pick<EnsembleRecord, "unleased">[],
+  hasEnded: (id: ApplianceId, host: HostId) => boolean,
+): readonly ApplianceId[] {
+  return records.flatMap(({ unleased }) =>
+    entriesOf(unleased).flatMap(([id, hosts]) => (hosts.includes(host) && !hasEnded(id, host) ? [id] : [])),
+  );
+}
+
 const entriesOf = (leaving: Leaving): [ApplianceId, readonly HostId[]][] =>
   Object.entries<readonly HostId[]>(leaving) as [ApplianceId, readonly HostId[]][];
 

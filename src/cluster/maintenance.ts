@@ -1,6 +1,7 @@
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { ClusterContext } from "#cluster/context.ts";
+import { mayRunUnleasedOn } from "#cluster/leaving.ts";
 import type { Leaving } from "#cluster/leaving.ts";
 import { keys } from "#cluster/records.ts";
 import { appliancesOn } from "#cluster/reconcilers/drains.ts";
@@ -8,6 +9,9 @@ import { moveOf, withoutMove, withoutPlace } from "#cluster/moves.ts";
 import type { EnsembleRecord, HostStanding } from "#cluster/records.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type { Operation } from "#protocol/http/operation.ts";
+
+/** gone: its operator vouches that its machine is off and stays so. */
+export type ForgetRequest = { readonly gone?: boolean | undefined };
 
 /** What it is cordoned or open for stays known, for a drain that is cancelled. */
 function drainingFrom(standing: HostStanding): HostStanding {
@@ -74,10 +78,16 @@ export async function drainHost(
 }
 
 /**
- * Gives up a lost host for good. Its operator vouches that nothing runs there any more, so nobody waits for it; should
- * it return all the same, it is fenced until it is clean. Throws `conflict` while it is heard of.
+ * Gives up a lost host for good. What obeyed its lease runs there no more; of what obeyed none only its operator can say
+ * that (`gone`: its machine is off, and stays so). Nobody waits for it then; should it return all the same, it is fenced
+ * until it is clean. Throws `conflict` while it is heard of, and while anything may still run there.
  */
-export async function forgetHost(context: ClusterContext, host: HostId, signal: AbortSignal): Promise<void> {
+export async function forgetHost(
+  context: ClusterContext,
+  host: HostId,
+  { gone = false }: ForgetRequest,
+  signal: AbortSignal,
+): Promise<void> {
   const { state, seen, events, operations, leases } = context;
   await operations.forgetHost(
     host,
@@ -88,6 +98,7 @@ export async function forgetHost(context: ClusterContext, host: HostId, signal: 
           `Cannot forget ${host}: it is there, or was a moment ago; drain it and switch it off first`,
         );
       }
+      if (!gone) checkNothingMayRun(context, host);
       leases.hold([host]);
       return state.ensembles().flatMap((record) => {
         const left = withoutHost(record, host, (id) => runsNoMore(context, record, id, host));
@@ -100,6 +111,18 @@ export async function forgetHost(context: ClusterContext, host: HostId, signal: 
   events.append("host.forgotten", `host/${host}`, `${host} is given up`);
   context.wakeRecovery.now();
   context.wake.now();
+}
+
+const namedAtMost = 3;
+
+function checkNothingMayRun({ state, fates }: ClusterContext, host: HostId): void {
+  const ids = mayRunUnleasedOn(host, state.whereabouts().unleased(), fates().hasEnded);
+  if (ids.length === 0) return;
+  const more = ids.length > namedAtMost ? ` and ${ids.length - namedAtMost} more` : "";
+  throw new ConsortError(
+    "conflict",
+    `Cannot forget ${host}: ${ids.slice(0, namedAtMost).join(", ")}${more} may run there still, as what stays in place obeys no lease; if its machine is off for good, say so: consort host forget ${host} --gone`,
+  );
 }
 
 /** It has ended for good, or may have: what is never restarted is not run a second time either. */

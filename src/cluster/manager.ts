@@ -32,6 +32,7 @@ import { Hearing } from "#cluster/hearing.ts";
 import { withLastWords } from "#cluster/last-words.ts";
 import { isBoundByLease } from "#cluster/leaving.ts";
 import { cordonHost, drainHost, forgetHost, uncordonHost } from "#cluster/maintenance.ts";
+import type { ForgetRequest } from "#cluster/maintenance.ts";
 import { PaceKeeper } from "#cluster/pace-keeper.ts";
 import { downProgress, upProgress } from "#cluster/progress.ts";
 import type { Progress } from "#cluster/progress.ts";
@@ -357,8 +358,8 @@ export class ClusterManager implements ClusterService {
     return this.#admitInTurn((context) => drainHost(context, this.#knownHost(host), signal));
   }
 
-  forget(host: string, signal: AbortSignal): Promise<void> {
-    return this.#admitInTurn((context) => forgetHost(context, this.#knownHost(host), signal));
+  forget(host: string, request: ForgetRequest, signal: AbortSignal): Promise<void> {
+    return this.#admitInTurn((context) => forgetHost(context, this.#knownHost(host), request, signal));
   }
 
   snapshot(_signal: AbortSignal): Promise<CloudSnapshot> {

@@ -1,4 +1,5 @@
 import type { ResizeRequest } from "#cluster/adjusting.ts";
+import type { ForgetRequest } from "#cluster/maintenance.ts";
 import type { MigrateRequest } from "#cluster/migrating.ts";
 import type { JobService } from "#cluster/job-service.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
@@ -60,9 +61,10 @@ export interface ClusterService {
   drain(host: string, signal: AbortSignal): Promise<Operation>;
   /**
    * Gives up a host that will never return: all it ran is taken for gone and runs elsewhere, also what was to stay in
-   * place. Throws `conflict` unless it is lost.
+   * place. Throws `conflict` unless it is lost and, as long as it is not said that it is gone, while anything may still
+   * run there.
    */
-  forget(host: string, signal: AbortSignal): Promise<void>;
+  forget(host: string, request: ForgetRequest, signal: AbortSignal): Promise<void>;
   /** All that is desired and known, as one document that a simulation can start from. */
   snapshot(signal: AbortSignal): Promise<CloudSnapshot>;
   /** The catalogue, by name. */

@@ -156,7 +156,10 @@ describe("the loss of a host", () => {
     cloud.inject({ atMs: cloud.nowMs + 1, kind: "power-loss", host: home, downForMs: 20_000 });
     await cloud.runUntil(cloud.nowMs + 8000);
     assert.equal(hostOf(cloud, "shop/db"), undefined, "what is to stay in place waits");
-    cloud.client.ask("forget", home, (service, signal) => service.forget(home, signal));
+    const early = cloud.client.ask("forget", home, (service, signal) => service.forget(home, {}, signal));
+    await cloud.runUntil(cloud.nowMs + 1000);
+    assert.match(messageOf(early.error), /Cannot forget .*: shop\/db may run there still.* --gone$/);
+    cloud.client.ask("forget", home, (service, signal) => service.forget(home, { gone: true }, signal));
     await cloud.runUntil(cloud.nowMs + 5000);
     const next = hostOf(cloud, "shop/db");
     assert.ok(next !== undefined && next !== home);
@@ -181,7 +184,7 @@ describe("the loss of a host", () => {
     const home = hostOf(cloud, "shop/job") ?? assert.fail("job runs nowhere");
     cloud.inject({ atMs: cloud.nowMs + 1, kind: "power-loss", host: home, downForMs: 600_000 });
     await cloud.runUntil(cloud.nowMs + 8000);
-    cloud.client.ask("forget", home, (service, signal) => service.forget(home, signal));
+    cloud.client.ask("forget", home, (service, signal) => service.forget(home, { gone: true }, signal));
     await cloud.runUntilQuiet(3000, cloud.nowMs + 30_000);
     assert.deepEqual(executing(cloud), []);
   });

@@ -1,5 +1,5 @@
 import { codeOf, messageOf } from "#base/errors.ts";
-import { operationId } from "#base/ids.ts";
+import { hostId, operationId } from "#base/ids.ts";
 import type { ClusterService } from "#cluster/service.ts";
 import type { HostVerb } from "#formats/scenario-content.ts";
 import type { Ensemble } from "#model/ensemble.ts";
@@ -62,9 +62,12 @@ export class ScenarioUser {
   }
 
   host(verb: HostVerb, host: string, ifRefused?: IfRefused): void {
-    this.#persist({ verb, subject: host, ifRefused }, (service, signal): Promise<unknown> =>
-      service[verb](host, signal),
-    );
+    this.#persist({ verb, subject: host, ifRefused }, (service, signal): Promise<unknown> => {
+      if (verb !== "forget") return service[verb](host, signal);
+      // Whoever gives it up has looked whether it is off.
+      const gone = this.#cloud.machines.get(hostId(host))?.powered === false;
+      return service.forget(host, { gone }, signal);
+    });
   }
 
   /** Anything else that declares nothing of an ensemble otherwise. */

@@ -69,7 +69,10 @@ function maintain(cloud: Cloud, step: Extract<Step, { host: HostId }>, ledger: L
     );
     return ledger.hosts.note(host, kind, cancel);
   }
-  const call = cloud.client.ask(kind, host, async (service, signal) => service[kind](host, signal));
+  // Nobody who gives up a host here knows that it is gone.
+  const call = cloud.client.ask(kind, host, async (service, signal) =>
+    kind === "forget" ? service.forget(host, {}, signal) : service[kind](host, signal),
+  );
   ledger.hosts.note(host, kind, call);
   if (kind === "drain") drains.set(host, () => (call.answer as Operation | undefined)?.id);
 }
