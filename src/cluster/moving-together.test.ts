@@ -3,12 +3,14 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { applianceId, applianceName, ensembleName, hostId } from "#base/ids.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
-import { afterStep, nextStep, ownerOf, withMoves, withoutMove, withoutPlace } from "#cluster/moves.ts";
-import type { Move, MoveSeen, MoveStep } from "#cluster/moves.ts";
-import { agreed } from "#cluster/moving-together.ts";
+import { nextStep, ownerOf, withMoves } from "#cluster/moves.ts";
+import type { Move, MoveSeen, MoveStep, Reroute } from "#cluster/moves.ts";
+import { afterMoves } from "#cluster/moving-together.ts";
 import type { MovingFacts } from "#cluster/moving-together.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
+import { linksOf } from "#model/appliances.ts";
 import type { PlacementRule } from "#model/ensemble.ts";
+import type { LinkPath } from "#planner/mapping.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 
 const shop = ensembleName("shop");
@@ -78,14 +80,12 @@ function pass(
   record: EnsembleRecord,
   seen: Partial<Record<Name, (move: Move) => MoveSeen>>,
   facts: MovingFacts = calm,
+  reroute: Reroute = (_record, before) => before,
 ): { readonly record: EnsembleRecord; readonly steps: Partial<Record<Name, MoveStep>> } {
   const moves = Object.entries<Move>(record.moves ?? {}) as [ApplianceId, Move][];
   const look = (id: ApplianceId, move: Move): MoveSeen => seen[id.slice(5) as Name]?.(move) ?? unseen;
   const alone = new Map(moves.map(([id, move]) => [id, nextStep(move, look(id, move))]));
-  const { steps, displaced } = agreed(record, alone, facts);
-  let after = record;
-  for (const [id, step] of steps) after = afterStep(after, id, step, (_record, before) => before);
-  for (const id of displaced) after = withoutPlace(withoutMove(after, id), id);
+  const { after, steps } = afterMoves(record, alone, facts, reroute);
   const told = Object.fromEntries([...steps].map(([id, step]) => [id.slice(5), step]));
   return { record: after, steps: told };
 }
@@ -164,6 +164,41 @@ describe("a group that is to be together and moves", () => {
   });
 });
 
+describe("the ends of a link that has no way between hosts", () => {
+  const moved = moving([], { web: a, db: a }, { web: b, db: b });
+  const appliances = moved.ensemble.appliances.map((spec) => ({ ...spec, networks: ["lan"] }));
+  const ensemble = { ...moved.ensemble, appliances, links: [{ from: "web", to: "db", priority: 4 }] };
+  const linked = { ...moved, ensemble } as EnsembleRecord;
+  const [link] = linksOf(linked.ensemble);
+  const on = (host: HostId): LinkPath => ({ link, nodes: [host], physicalLinks: [] }) as unknown as LinkPath;
+  const record = { ...linked, paths: [on(b)] };
+  /** Within one host only. */
+  const reroute: Reroute = ({ placements }) => {
+    const [one, other] = [placements[idOf("web")], placements[idOf("db")]];
+    return one !== undefined && one === other ? [on(one)] : [];
+  };
+
+  it("follow each other as those that are to be together", () => {
+    const gone = pass(record, { web: sent }, calm, reroute).record;
+    const { record: after, steps } = pass(gone, { db: failed }, calm, reroute);
+    assert.equal(steps.db?.kind, "follows");
+    assert.deepEqual(after.paths, [on(b)]);
+  });
+
+  it("both stay where neither has gone, with their link as it was", () => {
+    const off = pass(record, { db: failed }, calm, reroute).record;
+    assert.deepEqual([stateOf(off, "web"), placeOf(off, "db")], ["cancelled", b]);
+    const { record: after } = pass(off, { web: failed, db: failed }, calm, reroute);
+    assert.deepEqual([placeOf(after, "web"), placeOf(after, "db"), after.paths], [a, a, [on(a)]]);
+  });
+
+  it("are moved each for itself where there is a way", () => {
+    const gone = pass(record, { web: sent }, calm, reroute).record;
+    const back: Reroute = () => [{ ...on(b), nodes: [b, "cable", a] } as never];
+    assert.equal(pass(gone, { db: failed }, calm, back).steps.db?.kind, "stays");
+  });
+});
+
 describe("those that are to be apart", () => {
   const row = moving([["apart", "web", "db"]], { web: a, db: b }, { web: b, db: c });
 
@@ -233,6 +268,11 @@ describe("agreed()", () => {
     fc.assert(
       fc.property(cases, events, (record, some) => {
         const ends = new Map<string, "sent" | "failed">();
+        let drawn = 1;
+        const facts: MovingFacts = {
+          ...calm,
+          secrets: (id) => ({ move: `${id} ${(drawn += 1)}`, token: "t" }),
+        };
         const all = [
           ...some,
           ...Array.from({ length: 8 }, () => names.map((who) => ({ who, fails: false }))).flat(),
@@ -242,7 +282,7 @@ describe("agreed()", () => {
           return end === "sent" ? sent(move) : end === "failed" ? failed(move) : ready(move);
         };
         const seen = { web: look, db: look, job: look, log: look };
-        let now = pass(record, seen).record;
+        let now = pass(record, seen, facts).record;
         for (const { who, fails } of all) {
           const move = now.moves?.[idOf(who)];
           const isSending = move?.state === "moving" && move.statePort !== undefined;
@@ -250,7 +290,7 @@ describe("agreed()", () => {
           else if (move !== undefined && move.state !== "sent" && (fails || isSending)) {
             ends.set(move.move, fails ? "failed" : (ends.get(move.move) ?? "sent"));
           }
-          now = pass(now, seen).record;
+          now = pass(now, seen, facts).record;
           assert.ok(keepsRules(now, (id) => now.placements[id]));
         }
         for (const name of names)

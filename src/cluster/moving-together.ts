@@ -1,7 +1,9 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
-import type { Move, MoveStep } from "#cluster/moves.ts";
-import { moveOf } from "#cluster/moves.ts";
+import { afterStep, moveOf, withoutMove, withoutPlace } from "#cluster/moves.ts";
+import type { Move, MoveStep, Reroute } from "#cluster/moves.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
+import { unroutedLinks } from "#cluster/rerouting.ts";
+import type { ApplianceLink } from "#model/appliances.ts";
 import type { PlacementRule } from "#model/ensemble.ts";
 import { coveredBy } from "#planner/demand.ts";
 
@@ -33,23 +35,62 @@ export type MovingFacts = {
   readonly secrets: (id: ApplianceId) => Pick<Move, "move" | "token">;
 };
 
-export type Steps = ReadonlyMap<ApplianceId, MoveStep>;
+type Steps = ReadonlyMap<ApplianceId, MoveStep>;
 
-export type Agreed = {
+type Agreed = {
   readonly steps: Steps;
   /** They have lost their host, and are placed anew with those that stay where they were. */
   readonly displaced: readonly ApplianceId[];
 };
 
 type Failed = Extract<MoveStep, { readonly kind: "stays" | "begins anew" }>;
-type Rule = { readonly rule: PlacementRule; readonly covered: ReadonlySet<ApplianceId> };
+type Rule = Pick<PlacementRule, "rule" | "scope"> & { readonly covered: ReadonlySet<ApplianceId> };
 
-/** `steps`: what would follow for each move of the record that is under way, if it were alone. */
-export function agreed(record: EnsembleRecord, steps: Steps, facts: MovingFacts): Agreed {
-  const rules = record.ensemble.placement.map((rule) => ({
-    rule,
-    covered: coveredBy(rule, record.ensemble),
-  }));
+/**
+ * The record after what is agreed on. `alone`: what would follow for each of its moves that is under way, if there were
+ * no other. A link that would have no way were one of its ends to stay holds its ends together as a rule does.
+ */
+export function afterMoves(
+  record: EnsembleRecord,
+  alone: Steps,
+  facts: MovingFacts,
+  reroute: Reroute,
+): { readonly after: EnsembleRecord; readonly steps: Steps } {
+  const known = new Set(unroutedLinks(record).map(linkKey));
+  const torn: ApplianceLink[] = [];
+  for (;;) {
+    const { steps, displaced } = agreed(record, alone, facts, torn);
+    let after = record;
+    for (const [id, step] of steps) after = afterStep(after, id, step, reroute);
+    for (const id of displaced) after = withoutPlace(withoutMove(after, id), id);
+    const stays = (id: ApplianceId): boolean => steps.get(id)?.kind === "stays";
+    const news = unroutedLinks(after).filter(
+      (link) => !known.has(linkKey(link)) && (stays(link.from) || stays(link.to)),
+    );
+    if (news.length === 0) return { after, steps };
+    for (const link of news) known.add(linkKey(link));
+    torn.push(...news);
+  }
+}
+
+const linkKey = ({ from, to, network }: ApplianceLink): string => `${from} ${to} ${network}`;
+
+/** `torn`: links whose ends cannot be on different hosts. */
+function agreed(
+  record: EnsembleRecord,
+  steps: Steps,
+  facts: MovingFacts,
+  torn: readonly ApplianceLink[] = [],
+): Agreed {
+  const { ensemble } = record;
+  const rules: readonly Rule[] = [
+    ...ensemble.placement.map((rule) => ({ ...rule, covered: coveredBy(rule, ensemble) })),
+    ...torn.map(({ from, to }) => ({
+      rule: "together" as const,
+      scope: "host" as const,
+      covered: new Set([from, to]),
+    })),
+  ];
   const waiting = new Map([...steps].map(([id, step]) => [id, waitsABit(record, id, step, facts)]));
   if (rules.length === 0) return { steps: waiting, displaced: [] };
   const group = new Group(record, waiting, rules, facts);
@@ -165,10 +206,10 @@ class Group {
     );
   }
 
-  #agree({ rule }: Rule, one: HostId, other: HostId): boolean {
+  #agree({ rule, scope }: Rule, one: HostId, other: HostId): boolean {
     const { siteOf } = this.#facts;
-    const isSame = rule.scope === "host" ? one === other : siteOf(one) === siteOf(other);
-    return rule.rule === "together" ? isSame : !isSame;
+    const isSame = scope === "host" ? one === other : siteOf(one) === siteOf(other);
+    return rule === "together" ? isSame : !isSame;
   }
 
   /** Undefined: it has none, or it is not known yet. */
@@ -204,9 +245,8 @@ class Group {
   #waitsFor(id: ApplianceId, other: ApplianceId): "ready" | "gone" | undefined {
     const [mine, its] = [this.#moveOf(id), this.#moveOf(other)];
     const shared = this.#rules.filter(({ covered }) => covered.has(id) && covered.has(other));
-    if (shared.some((rule) => rule.rule.rule === "apart" && !this.#agree(rule, mine.to, its.from)))
-      return "gone";
-    return shared.some(({ rule }) => rule.rule === "together") ? "ready" : undefined;
+    if (shared.some((rule) => rule.rule === "apart" && !this.#agree(rule, mine.to, its.from))) return "gone";
+    return shared.some(({ rule }) => rule === "together") ? "ready" : undefined;
   }
 }
 

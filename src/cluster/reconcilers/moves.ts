@@ -3,9 +3,9 @@ import { limits } from "#base/limits.ts";
 import { millis } from "#base/units.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import { isBoundByLease } from "#cluster/leaving.ts";
-import { agreed } from "#cluster/moving-together.ts";
+import { afterMoves } from "#cluster/moving-together.ts";
 import type { MovingFacts } from "#cluster/moving-together.ts";
-import { afterStep, moveOf, newMove, nextStep, withoutMove, withoutPlace } from "#cluster/moves.ts";
+import { moveOf, newMove, nextStep, withoutMove } from "#cluster/moves.ts";
 import type { Move, MoveSeen, MoveStep, Reroute } from "#cluster/moves.ts";
 import { pathsWhereTheyAre } from "#cluster/rerouting.ts";
 import { keys } from "#cluster/records.ts";
@@ -41,20 +41,14 @@ function stepsOf(context: ClusterContext): { writes: StoreWrite[]; steps: Told[]
         moveOf(record, id) === undefined ? [] : [[id, nextStep(move, seenOf(context, record, id, move))]],
       ),
     );
-    const { steps: agreedOn, displaced } = agreed(record, alone, movingFacts(context, record));
-    let after: EnsembleRecord = record;
+    const taken = afterMoves(record, alone, movingFacts(context, record), reroute);
+    let { after } = taken;
     for (const [id, move] of known) {
-      const step = agreedOn.get(id);
-      if (step === undefined) {
-        // It was placed anew meanwhile: that it has to leave both hosts is on record.
-        after = withoutMove(after, id);
-        continue;
-      }
-      const next = afterStep(after, id, step, reroute);
-      if (next !== after) steps.push({ id, move, step });
-      after = next;
+      const step = taken.steps.get(id);
+      // It was placed anew meanwhile: that it has to leave both hosts is on record.
+      if (step === undefined) after = withoutMove(after, id);
+      else if (step.kind !== "goes on" || step.move !== move) steps.push({ id, move, step });
     }
-    for (const id of displaced) after = withoutPlace(withoutMove(after, id), id);
     if (after !== record) writes.push({ put: keys.ensemble(record.ensemble.name), value: after });
   }
   return { writes, steps };
