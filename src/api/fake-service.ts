@@ -166,7 +166,7 @@ export class FakeService implements ClusterService {
 
   async checkpoints(ensemble: string): Promise<Checkpoints> {
     this.#find(ensemble);
-    return { checkpoints: this.taken, requests: this.checkpointRequests };
+    return { checkpoints: this.taken, requests: this.checkpointRequests, leftovers: [] };
   }
 
   async restore(name: string, from: { appliance: string; checkpoint?: string }): Promise<Operation> {

@@ -59,6 +59,9 @@ export const limits = {
   checkpointsAtOnce: 2,
   /** After one by policy failed, and no more often than this. */
   checkpointRetryMs: millis(5000),
+  /** The pause before a store is asked again to remove something; it doubles up to the longest. */
+  storeRetryMsMin: millis(5000),
+  storeRetryMsMax: millis(600_000),
   /** Requests for checkpoints that are over kept for reading. */
   checkpointRequestsKept: 50,
   /** Events kept for readers that come back. */

@@ -26,9 +26,9 @@ const path = "/v1/ensembles/shop/checkpoints";
 
 test("checkpoint waits until it is complete, and shows it", async () => {
   const looks = [
-    { checkpoints: [], requests: [request({})] },
-    { checkpoints: [taken], requests: [request({ state: "done" })] },
-    { checkpoints: [taken, { ...taken, id: "p-0" }], requests: [request({ state: "done" })] },
+    { checkpoints: [], requests: [request({})], leftovers: [] },
+    { checkpoints: [taken], requests: [request({ state: "done" })], leftovers: [] },
+    { checkpoints: [taken, { ...taken, id: "p-0" }], requests: [request({ state: "done" })], leftovers: [] },
   ];
   await using api = await testApi({
     [`POST ${path}`]: json(request({})),
@@ -55,10 +55,25 @@ test("checkpoint tells why it failed", async () => {
 test("checkpoint ls shows what there is of all ensembles, or that there is nothing", async () => {
   await using api = await testApi({
     "GET /v1/ensembles": json([{ name: "shop" }]),
-    [`GET ${path}`]: json({ checkpoints: [], requests: [] }),
+    [`GET ${path}`]: json({ checkpoints: [], requests: [], leftovers: [] }),
   });
   const { out } = await consort(["checkpoint", "ls"], { url: api.url });
   assert.equal(out, "No checkpoint is complete.\n");
+});
+
+test("checkpoint ls tells what a store still keeps of an ensemble that is gone, and why", async () => {
+  const left = {
+    appliance: "shop/db",
+    place: "s3://b/3f2a",
+    host: "a1",
+    sinceMs: nowMs,
+    message: "no answer",
+  };
+  await using api = await testApi({
+    [`GET ${path}`]: json({ checkpoints: [], requests: [], leftovers: [left] }),
+  });
+  const { out } = await consort(["checkpoint", "ls", "shop"], { url: api.url });
+  assert.match(out, /^shop\/db: a1 removes all that is there from s3:\/\/b\/3f2a: no answer$/m);
 });
 
 test("restore names the appliance and the checkpoint, and wants one appliance", async () => {

@@ -9,7 +9,12 @@ import { lineWidth } from "#cli/command.ts";
 import type { Command, CommandContext } from "#cli/command.ts";
 import { formatTable } from "#cli/table.ts";
 import type { Column } from "#cli/table.ts";
-import type { Checkpoints, CheckpointRequestStatus, CheckpointStatus } from "#protocol/http/checkpoint.ts";
+import type {
+  Checkpoints,
+  CheckpointRequestStatus,
+  CheckpointStatus,
+  StoreLeftover,
+} from "#protocol/http/checkpoint.ts";
 import type { EnsembleStatus } from "#protocol/http/status.ts";
 
 export const command: Command = {
@@ -72,9 +77,14 @@ async function takeNow(subject: string, given: Arguments, context: CommandContex
 async function list(name: string | undefined, given: Arguments, context: CommandContext): Promise<number> {
   const client = await connect(given, context);
   const names = name === undefined ? await ensembles(client, context) : [name];
-  const all = (await Promise.all(names.map((one) => checkpointsOf(client, one, context)))).flat();
+  const found = await Promise.all(names.map((one) => lookAt(client, one, context)));
+  const all = found.flatMap(({ checkpoints }) => checkpoints);
   if (given.has("json")) context.terminal.out(`${JSON.stringify(all, undefined, 2)}\n`);
-  else print(all, context);
+  else {
+    print(all, context);
+    for (const one of found.flatMap(({ leftovers }) => leftovers))
+      context.terminal.out(`${leftoverLine(one)}\n`);
+  }
   return 0;
 }
 
@@ -83,14 +93,14 @@ async function ensembles(client: Client, context: CommandContext): Promise<strin
   return all.map(({ name }) => name);
 }
 
-async function checkpointsOf(
-  client: Client,
-  name: string,
-  context: CommandContext,
-): Promise<CheckpointStatus[]> {
-  const where = route`/v1/ensembles/${name}/checkpoints`;
-  return (await client.request<Checkpoints>("GET", where, context.signal)).checkpoints;
+function lookAt(client: Client, name: string, context: CommandContext): Promise<Checkpoints> {
+  return client.request<Checkpoints>("GET", route`/v1/ensembles/${name}/checkpoints`, context.signal);
 }
+
+const leftoverLine = ({ appliance, place, host, sinceMs, message }: StoreLeftover): string => {
+  const what = sinceMs === undefined ? "what is not needed any more" : "all that is there";
+  return `${appliance}: ${host} removes ${what} from ${place}${message === undefined ? "" : `: ${message}`}`;
+};
 
 async function show(
   client: Client,
@@ -98,7 +108,7 @@ async function show(
   context: CommandContext,
   isMeant: (one: CheckpointStatus) => boolean,
 ): Promise<void> {
-  print((await checkpointsOf(client, ensemble, context)).filter(isMeant), context);
+  print((await lookAt(client, ensemble, context)).checkpoints.filter(isMeant), context);
 }
 
 function print(all: readonly CheckpointStatus[], { terminal, clock }: CommandContext): void {

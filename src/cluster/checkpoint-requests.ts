@@ -1,6 +1,7 @@
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import { knownEnsemble } from "#cluster/changes.ts";
+import { placeOf } from "#cluster/checkpoint-stores.ts";
 import { restorable } from "#cluster/checkpoints.ts";
 import type { CheckpointRequest, RestoreRecord } from "#cluster/checkpoints.ts";
 import type { ClusterContext } from "#cluster/context.ts";
@@ -8,7 +9,12 @@ import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import { partsOf } from "#model/checkpoint-chain.ts";
-import type { Checkpoints, CheckpointRequestStatus, CheckpointStatus } from "#protocol/http/checkpoint.ts";
+import type {
+  Checkpoints,
+  CheckpointRequestStatus,
+  CheckpointStatus,
+  StoreLeftover,
+} from "#protocol/http/checkpoint.ts";
 import type { CheckpointReport } from "#protocol/host-report.ts";
 
 export type CheckpointWish = { readonly appliances: readonly string[]; readonly together: boolean };
@@ -100,9 +106,12 @@ export function withRestore(
   return { ...record, restores: { ...record.restores, [id]: restore }, revision: record.revision + 1 };
 }
 
-/** Of one ensemble, or of all; the newest first. */
-export function checkpointViews({ state }: ClusterContext, ensemble: string): Checkpoints {
+/** Of one ensemble, the newest first; also of one that is gone while stores still keep something of it. */
+export function checkpointViews(context: ClusterContext, ensemble: string): Checkpoints {
+  const { state } = context;
   const prefix = `${ensemble}/`;
+  const leftovers = leftoversOf(context, prefix);
+  if (leftovers.length === 0) knownEnsemble(context, ensemble);
   const checkpoints = [...state.checkpoints().values()]
     .filter(({ appliance }) => appliance.startsWith(prefix))
     .flatMap(({ taken }) => taken.map(checkpointView))
@@ -111,7 +120,29 @@ export function checkpointViews({ state }: ClusterContext, ensemble: string): Ch
     .filter((one) => one.ensemble === ensemble)
     .toSorted((a, b) => b.requestedAtMs - a.requestedAtMs)
     .map(requestView);
-  return { checkpoints, requests };
+  return { checkpoints, requests, leftovers };
+}
+
+/** What is being removed from stores, and what cannot be removed from places that are still written to. */
+function leftoversOf({ state, seen }: ClusterContext, prefix: string): StoreLeftover[] {
+  return [...state.stores().values()].flatMap((record): readonly StoreLeftover[] => {
+    const { appliance, host, emptying } = record;
+    const place = placeOf(record);
+    const by = emptying?.by ?? host;
+    const report = seen.report(by)?.stores?.find((one) => one.place === place);
+    if (!appliance.startsWith(prefix) || (emptying === undefined && report === undefined)) return [];
+    const waits = report?.state === "empty" ? `empty, until ${host} is back or forgotten` : undefined;
+    const message = report?.message ?? (seen.isThere(by) ? waits : `${by} is not there`);
+    return [
+      {
+        appliance,
+        place,
+        host: by,
+        ...(emptying === undefined ? {} : { sinceMs: emptying.sinceMs }),
+        ...(message === undefined ? {} : { message }),
+      },
+    ];
+  });
 }
 
 function checkpointView({ checkpoint, copies, store }: CheckpointReport): CheckpointStatus {

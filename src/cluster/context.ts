@@ -12,6 +12,7 @@ import type { DesiredCloud } from "#cluster/host-plans.ts";
 import { contentPlans } from "#cluster/content-plans.ts";
 import { lookUpImage } from "#cluster/images.ts";
 import { parkRequests } from "#cluster/parking.ts";
+import { storePlans } from "#cluster/checkpoint-stores.ts";
 import { checkpointContent, checkpointPlans } from "#cluster/checkpoints.ts";
 import { jobPlans } from "#cluster/jobs.ts";
 import { HostsSeen } from "#cluster/hosts-seen.ts";
@@ -142,6 +143,7 @@ export class ClusterContext {
         [...this.state.checkpointRequests().values(), ...parkRequests(machines)],
         (id) => placementOf(this.state, id),
       ),
+      stores: storePlans(this.state.stores().values(), (id) => this.state.checkpoints().get(id)),
       content: contentPlans({
         images: this.state.images(),
         ensembles: this.state.ensembles(),

@@ -4,6 +4,7 @@ import type { ClusterContext } from "#cluster/context.ts";
 import { tellsOf } from "#cluster/hosts-seen.ts";
 import type { HostRecord } from "#cluster/records.ts";
 import type { CheckpointReconciler } from "#cluster/reconcilers/checkpoints.ts";
+import type { CheckpointStoreReconciler } from "#cluster/reconcilers/checkpoint-stores.ts";
 import type { HostReconciler } from "#cluster/reconcilers/hosts.ts";
 import type { ImageReconciler } from "#cluster/reconcilers/images.ts";
 import type { JobReconciler } from "#cluster/reconcilers/jobs.ts";
@@ -16,6 +17,7 @@ type Listeners = {
   readonly jobs: JobReconciler;
   readonly images: ImageReconciler;
   readonly checkpoints: CheckpointReconciler;
+  readonly stores: CheckpointStoreReconciler;
 };
 
 /**
@@ -43,7 +45,7 @@ export class Hearing {
   /** @throws `unavailable` when the report tells of another cluster manager that has taken over */
   report(report: HostReport): ReportReceipt {
     const { seen, events, term, wake } = this.#context;
-    const { jobs, images, checkpoints } = this.#listeners;
+    const { jobs, images, checkpoints, stores } = this.#listeners;
     const wasFresh = seen.isFresh(report.host);
     const { changes, news, mark } = seen.take(report);
     this.#agreed.delete(report.host);
@@ -55,7 +57,8 @@ export class Hearing {
     const jobNews = jobs.hear(report);
     const imageNews = images.hear(report);
     const checkpointNews = checkpoints.hear(report);
-    if (news || jobNews || imageNews || checkpointNews) wake.now();
+    const storeNews = stores.hear(report);
+    if (news || jobNews || imageNews || checkpointNews || storeNews) wake.now();
     return this.#receipt(report.host, { epoch: term.epoch, number: mark });
   }
 

@@ -27,6 +27,7 @@ import type {
   SegmentMember,
   SegmentPlan,
   ShapedPair,
+  StorePlan,
   TunnelPlan,
   JobPlan,
 } from "#protocol/host-plan.ts";
@@ -41,6 +42,7 @@ export type DesiredCloud = {
   readonly topology: Topology;
   readonly jobs?: ReadonlyMap<HostId, readonly JobPlan[]>;
   readonly checkpoints?: ReadonlyMap<HostId, readonly CheckpointPlan[]>;
+  readonly stores?: ReadonlyMap<HostId, readonly StorePlan[]>;
   readonly content?: ReadonlyMap<HostId, ContentPlan>;
 };
 
@@ -68,13 +70,19 @@ export function hostPlanBodies(cloud: DesiredCloud): ReadonlyMap<HostId, HostPla
         pieces.get(id) ?? [],
         tunnels.get(id) ?? noTunnels,
         cloud.jobs?.get(id),
-        cloud.checkpoints?.get(id),
+        { checkpoints: cloud.checkpoints?.get(id), stores: cloud.stores?.get(id) },
         cloud.content?.get(id),
       ),
     );
   }
   return bodies;
 }
+
+/** What is asked for beside policies, and where outside the cloud it is kept. */
+type Kept = {
+  readonly checkpoints: readonly CheckpointPlan[] | undefined;
+  readonly stores: readonly StorePlan[] | undefined;
+};
 
 const noTunnels: readonly TunnelPlan[] = [];
 
@@ -84,7 +92,7 @@ function bodyOf(
   pieces: readonly Piece[],
   tunnels: readonly TunnelPlan[],
   jobs: readonly JobPlan[] | undefined,
-  checkpoints: readonly CheckpointPlan[] | undefined,
+  { checkpoints, stores }: Kept,
   content: ContentPlan | undefined,
 ): HostPlanBody {
   const last = lastOf.get(host);
@@ -95,7 +103,8 @@ function bodyOf(
     last?.tunnels === tunnels &&
     isSameContent &&
     sameItems(last.jobs, jobs ?? []) &&
-    sameCheckpoints(last.checkpoints, checkpoints) &&
+    samePlans(last.checkpoints, checkpoints) &&
+    samePlans(last.stores, stores) &&
     sameItems(madeOf.get(last), pieces)
   ) {
     return last;
@@ -112,6 +121,7 @@ function bodyOf(
     ...(monitors.length === 0 ? {} : { monitors }),
     ...(jobs === undefined ? {} : { jobs }),
     ...(checkpoints === undefined ? {} : { checkpoints }),
+    ...(stores === undefined ? {} : { stores }),
     ...content,
   };
   madeOf.set(body, pieces);
@@ -126,7 +136,7 @@ const contentIn = ({ images, imports, blobs }: Partial<ContentPlan> = {}): Parti
   ...(blobs === undefined ? {} : { blobs }),
 });
 
-const sameCheckpoints = (a: readonly CheckpointPlan[] = [], b: readonly CheckpointPlan[] = []): boolean =>
+const samePlans = (a: readonly object[] = [], b: readonly object[] = []): boolean =>
   (a.length === 0 && b.length === 0) || digest(a) === digest(b);
 
 const sameItems = (a: readonly object[] = [], b: readonly object[]): boolean =>
@@ -145,7 +155,8 @@ export function fingerprintOf(body: HostPlanBody): string {
   const content = contentIn(body);
   const held = content.blobs === undefined ? [] : [digest(content)];
   const checkpoints = body.checkpoints === undefined ? [] : [`c${digest(body.checkpoints)}`];
-  return [body.host, ...parts, digest(body.tunnels), ...jobs, ...held, ...checkpoints].join(" ");
+  const stores = body.stores === undefined ? [] : [`s${digest(body.stores)}`];
+  return [body.host, ...parts, digest(body.tunnels), ...jobs, ...held, ...checkpoints, ...stores].join(" ");
 }
 
 /** What a record's pieces were made from, apart from the record. */

@@ -1,5 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
+import { isNamedByStore } from "#cluster/checkpoint-stores.ts";
 import type { ClusterContext } from "#cluster/context.ts";
 import { applianceOf, machineEnsembleOf } from "#cluster/jobs.ts";
 import type { JobRecord } from "#cluster/jobs.ts";
@@ -133,19 +134,23 @@ export function checkSecretIsNamed({ state }: ClusterContext, { host, name }: Se
       !isOver(at) &&
       [...job.stageIn, ...job.stageOut].some(({ credentials }) => credentials === name),
   );
-  const isStore = state
-    .ensembles()
-    .some(({ ensemble, placements }) =>
-      appliancesOf(ensemble).some(
-        ({ id, spec }) => placements[id] === host && spec.vm?.checkpoint?.credentials === name,
-      ),
-    );
+  const isStore = isNamedByStore(state.stores().values(), host, name) || restoresWith(state, host, name);
   if (isNamed || isStore) return;
   throw new ConsortError(
     "forbidden",
     `Cannot hand out the secret ${name}: no job on ${host}, and no machine's checkpoints there, name it`,
   );
 }
+
+/** A machine there begins from a checkpoint in a store. */
+const restoresWith = (state: ClusterContext["state"], host: string, name: string): boolean =>
+  state
+    .ensembles()
+    .some(({ ensemble, placements }) =>
+      appliancesOf(ensemble).some(
+        ({ id, spec }) => placements[id] === host && spec.vm?.checkpoint?.credentials === name,
+      ),
+    );
 
 export function jobView(record: JobRecord): JobStatus {
   const { id, job, before, cancelled, adopted: _adopted, ...rest } = record;

@@ -41,6 +41,7 @@ import { ConsolidationReconciler } from "#cluster/reconcilers/consolidation.ts";
 import { stepDrains } from "#cluster/reconcilers/drains.ts";
 import { ImageReconciler } from "#cluster/reconcilers/images.ts";
 import { checkpointViews, requestCheckpoints } from "#cluster/checkpoint-requests.ts";
+import { CheckpointStoreReconciler } from "#cluster/reconcilers/checkpoint-stores.ts";
 import { CheckpointReconciler } from "#cluster/reconcilers/checkpoints.ts";
 import { JobReconciler } from "#cluster/reconcilers/jobs.ts";
 import { HostReconciler } from "#cluster/reconcilers/hosts.ts";
@@ -84,6 +85,7 @@ type Charge = {
   readonly jobs: JobReconciler;
   readonly images: ImageReconciler;
   readonly checkpoints: CheckpointReconciler;
+  readonly stores: CheckpointStoreReconciler;
 };
 
 /** Nobody guesses it: who knows it may type. */
@@ -129,6 +131,7 @@ export class ClusterManager implements ClusterService {
       jobs: new JobReconciler(context, changes),
       images: new ImageReconciler(context),
       checkpoints: new CheckpointReconciler(context),
+      stores: new CheckpointStoreReconciler(context),
       hosts: new HostReconciler(context),
     };
     this.#charge = {
@@ -246,7 +249,7 @@ export class ClusterManager implements ClusterService {
   }
 
   async #pass(signal: AbortSignal): Promise<void> {
-    const { context, hosts, tunnels, recovery, links, jobs, images, checkpoints } = this.#inCharge();
+    const { context, hosts, tunnels, recovery, links, jobs, images, checkpoints, stores } = this.#inCharge();
     const { dispatcher, state, operations } = context;
     await state.settle(signal);
     await hosts.step(signal);
@@ -254,6 +257,7 @@ export class ClusterManager implements ClusterService {
     await jobs.step(signal);
     await images.step(signal);
     await checkpoints.step(signal);
+    await stores.step(signal);
     const version = state.version();
     if (context.planned !== version) {
       dispatcher.update(hostPlanBodies(context.desired()), signal);
@@ -453,7 +457,7 @@ export class ClusterManager implements ClusterService {
 
   async checkpoints(name: string, _signal: AbortSignal): Promise<Checkpoints> {
     const { context } = this.#inCharge();
-    return checkpointViews(context, knownEnsemble(context, name).ensemble.name);
+    return checkpointViews(context, name);
   }
 
   async restore(name: string, from: Parameters<ClusterService["restore"]>[1]): Promise<Operation> {

@@ -22,6 +22,7 @@ export const keys = {
   job: (id: string): string => `job/${id}`,
   checkpoints: (appliance: string): string => `checkpoints/${appliance}`,
   checkpointRequest: (id: string): string => `checkpoint-request/${id}`,
+  checkpointStore: (id: string): string => `checkpoint-store/${id}`,
   image: (name: string): string => `image/${name}`,
   /** What hosts ask of each other when they copy content. */
   contentToken: "content-token",
@@ -35,6 +36,7 @@ export const keys = {
     job: "job/",
     checkpoints: "checkpoints/",
     checkpointRequest: "checkpoint-request/",
+    checkpointStore: "checkpoint-store/",
     image: "image/",
     event: "event/",
   },

@@ -1,6 +1,7 @@
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { ImageRecord } from "#cluster/images.ts";
+import type { StoreRecord } from "#cluster/checkpoint-stores.ts";
 import type { CheckpointRequest, CheckpointsRecord } from "#cluster/checkpoints.ts";
 import type { JobRecord } from "#cluster/jobs.ts";
 import { keys } from "#cluster/records.ts";
@@ -30,6 +31,7 @@ export class ClusterState {
   readonly #jobs = new Map<string, JobRecord>();
   readonly #checkpoints = new Map<string, CheckpointsRecord>();
   readonly #checkpointRequests = new Map<string, CheckpointRequest>();
+  readonly #stores = new Map<string, StoreRecord>();
   readonly #images = new Map<string, ImageRecord>();
   readonly #standings = new Map<HostId, HostStanding>();
   readonly #revisions = new Map<string, number>();
@@ -111,6 +113,11 @@ export class ClusterState {
   }
   checkpointRequests(): ReadonlyMap<string, CheckpointRequest> {
     return this.#checkpointRequests;
+  }
+
+  /** Places in stores outside the cloud, by id. */
+  stores(): ReadonlyMap<string, StoreRecord> {
+    return this.#stores;
   }
 
   /** The catalogue, by name. */
@@ -202,6 +209,7 @@ export class ClusterState {
       [keys.prefix.job, this.#jobs],
       [keys.prefix.checkpoints, this.#checkpoints],
       [keys.prefix.checkpointRequest, this.#checkpointRequests],
+      [keys.prefix.checkpointStore, this.#stores],
       [keys.prefix.image, this.#images],
     ];
   }

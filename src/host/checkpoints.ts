@@ -1,13 +1,14 @@
-import { codeOf, messageOf } from "#base/errors.ts";
+import { codeOf, ConsortError, messageOf } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log, Random } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
-import type { Checkpointer, TakeOrder } from "#drivers/checkpoint/port.ts";
+import type { Checkpointer, StoreSweeper, TakeOrder } from "#drivers/checkpoint/port.ts";
 import { CheckpointGroup } from "#host/checkpoint-group.ts";
+import { HostStores } from "#host/checkpoint-stores.ts";
 import type { CheckpointPolicy } from "#model/vm.ts";
-import type { AppliancePlan, CheckpointPlan, HostPlan } from "#protocol/host-plan.ts";
+import type { AppliancePlan, CheckpointPlan, HostPlan, StorePlan } from "#protocol/host-plan.ts";
 import type { CheckpointRequestReport, HostReport } from "#protocol/host-report.ts";
 
 export type HostCheckpointsParts = {
@@ -17,6 +18,8 @@ export type HostCheckpointsParts = {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Absent: nothing is kept in stores outside the cloud. */
+  readonly sweeper?: StoreSweeper;
   /** There is something to report. */
   readonly onChange: () => void;
 };
@@ -45,9 +48,15 @@ export class HostCheckpoints {
   #places: number = limits.checkpointsAtOnce;
   readonly #waiting: (() => void)[] = [];
   #plans: ReadonlyMap<ApplianceId, AppliancePlan> = new Map();
+  readonly #stores: HostStores | undefined;
+  #storePlans: readonly StorePlan[] = [];
 
   constructor(parts: HostCheckpointsParts) {
     this.#parts = parts;
+    const { sweeper, checkpointer } = parts;
+    if (sweeper === undefined) return;
+    const inTurn = (id: ApplianceId, work: () => Promise<void>): Promise<void> => this.#inTurn(id, work);
+    this.#stores = new HostStores({ ...parts, sweeper, inTurn, observe: () => checkpointer.observe() });
   }
 
   recover(signal: AbortSignal): Promise<void> {
@@ -64,6 +73,8 @@ export class HostCheckpoints {
     checkpointer.usePeers(host, plan.blobs?.peers ?? []);
     checkpointer.look(signal);
     this.#plans = new Map(plan.appliances.map((one) => [one.id, one]));
+    this.#storePlans = plan.stores ?? [];
+    this.#stores?.follow(this.#storePlans, signal);
     this.#followSeries(signal);
     this.#followRequests(plan.checkpoints ?? [], signal);
     this.#release(signal);
@@ -71,7 +82,8 @@ export class HostCheckpoints {
   }
 
   /** For the host's report. */
-  report(): Pick<HostReport, "checkpoints" | "checkpointRequests"> {
+  report(): Pick<HostReport, "checkpoints" | "checkpointRequests" | "stores"> {
+    const stores = this.#stores?.report() ?? [];
     const checkpoints = this.#parts.checkpointer.observe();
     const checkpointRequests = [...this.#requests.values()].flatMap(({ reports, group }) =>
       [...reports.values()].map((one) =>
@@ -81,6 +93,7 @@ export class HostCheckpoints {
     return {
       ...(checkpoints.length === 0 ? {} : { checkpoints }),
       ...(checkpointRequests.length === 0 ? {} : { checkpointRequests }),
+      ...(stores.length === 0 ? {} : { stores }),
     };
   }
 
@@ -225,8 +238,12 @@ export class HostCheckpoints {
     order: Pick<TakeOrder, "id" | "whilePaused" | "stays">,
     signal: AbortSignal,
   ): Promise<void> {
-    const before = this.#turns.get(appliance) ?? Promise.resolve();
-    const turn = this.#takeAfter(before, appliance, order, signal);
+    return this.#inTurn(appliance, () => this.#takeNow(appliance, order, signal));
+  }
+
+  /** After all that was begun for this appliance before. */
+  #inTurn(appliance: ApplianceId, work: () => Promise<void>): Promise<void> {
+    const turn = (this.#turns.get(appliance) ?? Promise.resolve()).then(work);
     this.#turns.set(
       appliance,
       turn.catch(() => {}),
@@ -234,18 +251,30 @@ export class HostCheckpoints {
     return turn;
   }
 
-  async #takeAfter(
-    before: Promise<void>,
+  async #takeNow(
     appliance: ApplianceId,
     order: Pick<TakeOrder, "id" | "whilePaused" | "stays">,
     signal: AbortSignal,
   ): Promise<void> {
-    await before;
     const plan = this.#plans.get(appliance);
-    const policy = plan?.vm?.checkpoint ?? unasked;
+    const policy = this.#inItsPlace(appliance, plan?.vm?.checkpoint ?? unasked);
     const generation = plan?.generation ?? "";
     await this.#parts.checkpointer.take({ appliance, generation, policy, ...order }, signal);
     this.#parts.onChange();
+  }
+
+  /** In the place of the store that is on record for this host; without one nothing may be written there. */
+  #inItsPlace(appliance: ApplianceId, policy: TakeOrder["policy"]): TakeOrder["policy"] {
+    const { store } = policy;
+    if (store === undefined) return policy;
+    const plan = this.#storePlans.find(
+      (one) => one.appliance === appliance && one.store === store && one.keep !== undefined,
+    );
+    if (plan !== undefined) return { ...policy, store: plan.place };
+    throw new ConsortError(
+      "unavailable",
+      `Cannot take a checkpoint of ${appliance}: its place in ${store} is not known yet`,
+    );
   }
 
   #isTaken(appliance: ApplianceId, id: string): boolean {

@@ -12,7 +12,7 @@ import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { serveConsole } from "#host/consoles.ts";
 import { Converger } from "#host/converge.ts";
 import type { PlanKeeper } from "#drivers/store/port.ts";
-import type { Checkpointer } from "#drivers/checkpoint/port.ts";
+import type { Checkpointer, StoreSweeper } from "#drivers/checkpoint/port.ts";
 import { HostCheckpoints } from "#host/checkpoints.ts";
 import { HostJobs } from "#host/jobs.ts";
 import { HostContent } from "#host/content.ts";
@@ -55,7 +55,12 @@ export type HostManagerParts = {
   /** Absent: it holds no content, and fetches none. */
   readonly content?: ContentDrivers;
   /** Absent: no checkpoints are taken here. */
-  readonly checkpoints?: { readonly checkpointer: Checkpointer; readonly random: Random };
+  readonly checkpoints?: {
+    readonly checkpointer: Checkpointer;
+    readonly random: Random;
+    /** Absent: nothing is kept in stores outside the cloud. */
+    readonly sweeper?: StoreSweeper;
+  };
   readonly keeper: PlanKeeper;
 };
 

@@ -51,7 +51,7 @@ type ReporterParts = {
   readonly onLeaseBack: () => void;
   /** Attempts that are here. */
   readonly jobs: () => readonly JobReport[];
-  readonly checkpoints: () => Pick<HostReport, "checkpoints" | "checkpointRequests">;
+  readonly checkpoints: () => Pick<HostReport, "checkpoints" | "checkpointRequests" | "stores">;
   /** What of content is here and on its way. */
   readonly holds: () => Pick<HostReport, "blobPort" | "blobs" | "transfers" | "imports">;
 };

@@ -14,6 +14,7 @@ export type Standing = Pick<
   | "jobs"
   | "checkpoints"
   | "checkpointRequests"
+  | "stores"
   | "blobPort"
   | "blobs"
   | "transfers"
@@ -74,8 +75,9 @@ export class Told {
 
 /** Mostly they are empty: then there is no text to make. */
 function listsOf(standing: Standing): string {
-  const { problems, tunnels, jobs, checkpoints, checkpointRequests, blobs, transfers, imports } = standing;
-  const lists = [problems, tunnels, jobs, checkpoints, checkpointRequests, blobs, transfers, imports];
+  const { problems, tunnels, jobs, checkpoints, checkpointRequests } = standing;
+  const { stores, blobs, transfers, imports } = standing;
+  const lists = [problems, tunnels, jobs, checkpoints, checkpointRequests, stores, blobs, transfers, imports];
   return lists.every((list) => list === undefined || list.length === 0) ? "" : JSON.stringify(lists);
 }
 

@@ -91,7 +91,13 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
     ...(content === undefined ? {} : { content }),
     ...(machines === undefined
       ? {}
-      : { checkpoints: { checkpointer: machines.checkpoints, random: systemRandom() } }),
+      : {
+          checkpoints: {
+            checkpointer: machines.checkpoints,
+            random: systemRandom(),
+            sweeper: machines.sweeper,
+          },
+        }),
     ...(tunnels === undefined ? {} : { tunnels }),
     ...(monitors === undefined ? {} : { monitors }),
     machine: procMeter({ uplink: uplink.interface, ageMs: limits.countersPeriodMs, clock }),

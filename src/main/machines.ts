@@ -13,6 +13,7 @@ import type { TaskDriver } from "#drivers/appliance/task/driver.ts";
 import type { MachineHooks } from "#drivers/appliance/task/extras.ts";
 import { MachineCheckpoints } from "#drivers/appliance/qemu/checkpoint/machines.ts";
 import { restoreStarter, restoringStorage } from "#drivers/appliance/qemu/checkpoint/restorer.ts";
+import { ObjectSweeper } from "#drivers/checkpoint/object-sweeper.ts";
 import { checkpointStores } from "#drivers/checkpoint/stores.ts";
 import { openTransfer } from "#drivers/transfer/transfer.ts";
 import { ConsortError } from "#base/errors.ts";
@@ -37,6 +38,7 @@ import type { Manager } from "#main/process.ts";
 export type Machines = {
   readonly driver: QemuDriver;
   readonly checkpoints: MachineCheckpoints;
+  readonly sweeper: ObjectSweeper;
   /** Whom it asks for them, once there is somebody. */
   readonly secrets: { ask: (name: string, signal: AbortSignal) => Promise<Secret> };
   close(): Promise<void>;
@@ -73,6 +75,8 @@ export async function openMachines(
   const secrets: Machines["secrets"] = {
     ask: () => Promise.reject(new ConsortError("unavailable", "Cannot ask for a secret: not connected yet")),
   };
+  const transfer = openTransfer({ clock, roots: [], ...outside(config) });
+  const secretFor = (name: string, stop: AbortSignal): Promise<Secret> => secrets.ask(name, stop);
   const checkpoints: MachineCheckpoints = new MachineCheckpoints({
     directory: join(stateDir, "checkpoints"),
     blobs,
@@ -80,8 +84,8 @@ export async function openMachines(
     storeFor: checkpointStores({
       blobs,
       exchange,
-      transfer: openTransfer({ clock, roots: [], ...outside(config) }),
-      secretFor: (name, stop) => secrets.ask(name, stop),
+      transfer,
+      secretFor,
       clock,
       log,
     }),
@@ -115,6 +119,7 @@ export async function openMachines(
   return {
     driver,
     checkpoints,
+    sweeper: new ObjectSweeper({ transfer, secretFor }),
     secrets,
     close: async () => {
       await Promise.all([warm.close(), moves.close()]);

@@ -1,6 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
 import type { Checkpoint, CheckpointPart } from "#model/checkpoint.ts";
-import type { BlobRef } from "#model/image.ts";
+import type { BlobRef, Digest } from "#model/image.ts";
 
 /** Checkpoints each taken after the one before it: the newest first, a full one last. */
 export type CheckpointChain = readonly Checkpoint[];
@@ -29,6 +29,20 @@ export function blobsOfAll(checkpoints: readonly Checkpoint[]): readonly BlobRef
     checkpoints.flatMap(partsOf).map(({ digest, sizeBytes }) => [digest, { digest, sizeBytes }] as const),
   );
   return [...blobs.values()];
+}
+
+/** What of a store's place is needed: the names of its records, and the content of their chains. */
+export type KeptInPlace = { readonly records: readonly string[]; readonly parts: readonly Digest[] };
+
+/** `all`: complete ones of one appliance, wherever they are. Each that is in the place has all that it needs there. */
+export function keptInPlace(
+  all: readonly { readonly checkpoint: Checkpoint; readonly store?: string }[],
+  place: string,
+): KeptInPlace {
+  const known = all.map(({ checkpoint }) => checkpoint);
+  const here = all.filter(({ store }) => store === place).map(({ checkpoint }) => checkpoint.id);
+  const parts = blobsOfAll(here.flatMap((id) => chainOf(id, known) ?? []));
+  return { records: here.toSorted(), parts: parts.map(({ digest }) => digest).toSorted() };
 }
 
 /** Memory's parts of a chain, the newest first. @throws bad_input */

@@ -17,6 +17,7 @@ import type {
   RestartPolicy,
   TeamSpec,
 } from "#model/ensemble.ts";
+import type { KeptInPlace } from "#model/checkpoint-chain.ts";
 import type { Checkpoint, CheckpointCopies } from "#model/checkpoint.ts";
 import type { Digest, Image, ImageSpec } from "#model/image.ts";
 import type { JobSpec } from "#model/job.ts";
@@ -50,6 +51,8 @@ export type HostPlan = {
   readonly jobs?: readonly JobPlan[];
   /** Checkpoints to be taken now, whatever their policies say: all of one group at the same moment. */
   readonly checkpoints?: readonly CheckpointPlan[];
+  /** Places in stores outside the cloud that this host keeps checkpoints in, or is to empty. */
+  readonly stores?: readonly StorePlan[];
 };
 
 /** A host that has brought all of it tells so as long as this is in its plan. */
@@ -99,6 +102,21 @@ export type CheckpointPlan = {
   readonly goOn?: true;
   /** Once paused for it they do not go on, as long as this is asked for: they are to go on from it later. */
   readonly stays?: true;
+};
+
+/**
+ * A place in a store, "s3://bucket/prefix/3f2a…": one host keeps checkpoints of one appliance there, and nobody else
+ * writes below it, no other cloud either. So what is there and on no list is left over from something cut off.
+ */
+export type StorePlan = {
+  readonly place: string;
+  readonly appliance: ApplianceId;
+  /** What the appliance's policy calls it. */
+  readonly store: string;
+  /** Name of the secret with its keys. */
+  readonly credentials?: string;
+  /** What the cluster manager knows to be there and needs; absent: nothing is needed any more, all of it is to go. */
+  readonly keep?: KeptInPlace;
 };
 
 /** What a `vm` needs beside the rest; the images' content is on this host before it is created. */

@@ -52,6 +52,8 @@ export type HostReport = {
   readonly checkpoints?: readonly CheckpointReport[];
   /** How what the plan asks for beside policies goes (CheckpointPlan). */
   readonly checkpointRequests?: readonly CheckpointRequestReport[];
+  /** Places in stores that were to be emptied and are, and those where what is not needed could not be removed. */
+  readonly stores?: readonly StoreReport[];
   /** What keeps it from its plan; empty when it matches. */
   readonly problems: readonly HostProblem[];
 };
@@ -77,6 +79,13 @@ export type CheckpointRequestReport = {
   readonly id: string;
   readonly appliance: ApplianceId;
   readonly state: "taking" | "held" | "taken" | "failed";
+  readonly message?: string;
+};
+
+/** failed: it is tried again, with growing pauses. */
+export type StoreReport = {
+  readonly place: string;
+  readonly state: "empty" | "failed";
   readonly message?: string;
 };
 

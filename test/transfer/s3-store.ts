@@ -15,6 +15,8 @@ export type S3Store = ServerUnderTest & {
   fault: Fault | undefined;
   /** Names of uploads that were begun and neither put together nor abandoned. */
   unfinished(): readonly string[];
+  /** All objects there are, by name: s3rver lists no directory that has only directories in it. */
+  keys(): readonly string[];
 };
 
 /**
@@ -50,6 +52,11 @@ export async function s3Store(directory: string): Promise<S3Store> {
     secret: { ...server.secret, endpoint: `http://127.0.0.1:${front.port}` },
     asked,
     fault: undefined,
+    keys: () =>
+      readdirSync(join(directory, "images"), { recursive: true, encoding: "utf8" })
+        .filter((name) => name.endsWith(objectEnding))
+        .map((name) => name.slice(0, -objectEnding.length))
+        .toSorted(),
     unfinished: () => idsIn(uploads).map((id) => keyOf(uploads, id)),
     close: async () => {
       await front.close();
@@ -58,6 +65,8 @@ export async function s3Store(directory: string): Promise<S3Store> {
   };
   return store;
 }
+
+const objectEnding = "._S3rver_object";
 
 const idsIn = (uploads: string): string[] => (existsSync(uploads) ? readdirSync(uploads) : []);
 

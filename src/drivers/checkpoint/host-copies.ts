@@ -106,9 +106,6 @@ export class HostCopies implements CheckpointStore {
       ),
     );
   }
-
-  /** Hosts let go of what no plan of theirs names any more. */
-  async forget(): Promise<void> {}
 }
 
 /** Those that have the chain, then the others, each appliance beginning at another one. */

@@ -1,7 +1,7 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConsortError } from "#base/errors.ts";
-import type { HostId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Clock } from "#base/runtime.ts";
 import type { BlobStore, TransferProgress } from "#drivers/blob/port.ts";
 import { blobsOfAll } from "#model/checkpoint-chain.ts";
@@ -13,8 +13,9 @@ import type { Checkpoint, CheckpointCopies } from "#model/checkpoint.ts";
 import type { BlobRef, Digest } from "#model/image.ts";
 
 export type ObjectStoreParts = {
-  /** "s3://bucket/prefix". */
-  readonly url: string;
+  /** "s3://bucket/prefix/3f2a…", where nobody else writes. */
+  readonly place: string;
+  readonly own: HostId;
   /** Asked for each time: it may have been changed. */
   readonly secret: (signal: AbortSignal) => Promise<Secret | undefined>;
   readonly transfer: Transfer;
@@ -23,14 +24,15 @@ export type ObjectStoreParts = {
 };
 
 /**
- *   <url>/<ensemble>/<appliance>/parts/<64 hex digits>      content
- *   <url>/<ensemble>/<appliance>/<checkpoint>.json          the record, written last and removed first
+ *   <place>/<ensemble>/<appliance>/parts/<64 hex digits>      content
+ *   <place>/<ensemble>/<appliance>/<checkpoint>.json          the record, written last and removed first
+ *
+ * What is not needed any more is removed by whoever sweeps (object-sweeper.ts), not here: only the cluster manager knows
+ * what may still be gone on from.
  */
 export class ObjectStore implements CheckpointStore {
   readonly #parts: ObjectStoreParts;
   readonly #speed: Speed;
-  /** Sent since this began, or found there. */
-  readonly #there = new Set<Digest>();
 
   constructor(parts: ObjectStoreParts, speed: Speed) {
     this.#parts = parts;
@@ -41,31 +43,27 @@ export class ObjectStore implements CheckpointStore {
     return this.#speed.bps;
   }
 
+  /** What the store lists is whole: it shows no object before all of it came and was checked. */
   async save(chain: CheckpointChain, _before: readonly HostId[], signal: AbortSignal): Promise<SavedCopies> {
-    const { transfer, blobs, clock } = this.#parts;
+    const { transfer, blobs, clock, own } = this.#parts;
     const [newest] = chain;
     if (newest === undefined) return { copies: [], missing: [] };
-    const present = new Set(await transfer.list(await this.#at(newest, "parts", signal), signal));
+    const present = new Set(await transfer.list(await this.#at(newest, partsFolder, signal), signal));
     for (const { digest, sizeBytes } of blobsOfAll(chain)) {
-      if (this.#there.has(digest) && present.has(nameOf(digest))) continue;
+      if (present.has(partName(digest))) continue;
       const began = clock.monotonic();
-      await transfer.upload(
-        blobs.path(digest),
-        await this.#at(newest, `parts/${nameOf(digest)}`, signal),
-        () => {},
-        signal,
-      );
+      await transfer.upload(blobs.path(digest), await this.#partAt(newest, digest, signal), () => {}, signal);
       this.#speed.note(sizeBytes, clock.monotonic() - began);
-      this.#there.add(digest);
     }
-    const draft = join(blobs.workshop, `${encodeURIComponent(newest.appliance)}-${newest.id}.json`);
+    const draft = join(blobs.workshop, `${encodeURIComponent(newest.appliance)}-${recordName(newest.id)}`);
     try {
       await writeFile(draft, JSON.stringify(newest));
-      await transfer.upload(draft, await this.#at(newest, `${newest.id}.json`, signal), () => {}, signal);
+      await transfer.upload(draft, await this.#at(newest, recordName(newest.id), signal), () => {}, signal);
     } finally {
       await rm(draft, { force: true });
     }
-    return { copies: [], missing: [] };
+    // It stays here as well: the next one differs from it, and what lies below is folded in one day.
+    return { copies: [own], missing: [] };
   }
 
   async fetch(
@@ -88,16 +86,10 @@ export class ObjectStore implements CheckpointStore {
 
   async #bring(newest: Checkpoint, { digest, sizeBytes }: BlobRef, signal: AbortSignal): Promise<void> {
     const { blobs, transfer } = this.#parts;
-    const file = join(blobs.workshop, `part-${encodeURIComponent(newest.appliance)}-${nameOf(digest)}`);
+    const file = join(blobs.workshop, `part-${encodeURIComponent(newest.appliance)}-${partName(digest)}`);
     try {
-      const expected = { sha256: nameOf(digest), sizeBytesMax: sizeBytes };
-      await transfer.download(
-        await this.#at(newest, `parts/${nameOf(digest)}`, signal),
-        file,
-        expected,
-        () => {},
-        signal,
-      );
+      const expected = { sha256: partName(digest), sizeBytesMax: sizeBytes };
+      await transfer.download(await this.#partAt(newest, digest, signal), file, expected, () => {}, signal);
       const kept = await blobs.adopt(file, signal);
       if (kept.digest !== digest) {
         throw new ConsortError("bad_input", `Cannot restore from ${newest.id}: ${digest} is ${kept.digest}`);
@@ -107,24 +99,21 @@ export class ObjectStore implements CheckpointStore {
     }
   }
 
-  async forget(checkpoint: Checkpoint, kept: readonly Checkpoint[], signal: AbortSignal): Promise<void> {
-    const { transfer } = this.#parts;
-    const isKept = new Set(blobsOfAll(kept).map(({ digest }) => digest));
-    if (!kept.some(({ id }) => id === checkpoint.id)) {
-      await transfer.remove(await this.#at(checkpoint, `${checkpoint.id}.json`, signal), signal);
-    }
-    for (const { digest } of blobsOfAll([checkpoint])) {
-      if (isKept.has(digest)) continue;
-      await transfer.remove(await this.#at(checkpoint, `parts/${nameOf(digest)}`, signal), signal);
-      this.#there.delete(digest);
-    }
+  #partAt(checkpoint: Checkpoint, digest: Digest, signal: AbortSignal): Promise<Place> {
+    return this.#at(checkpoint, `${partsFolder}/${partName(digest)}`, signal);
   }
 
   async #at({ appliance }: Checkpoint, path: string, signal: AbortSignal): Promise<Place> {
     const secret = await this.#parts.secret(signal);
-    const url = `${this.#parts.url.replace(/\/+$/, "")}/${appliance}/${path}`;
+    const url = `${folderOf(this.#parts.place, appliance)}/${path}`;
     return { url, ...(secret === undefined ? {} : { secret }) };
   }
 }
 
-const nameOf = (digest: Digest): string => digest.slice("sha256:".length);
+export const partsFolder = "parts";
+export const partName = (digest: Digest): string => digest.slice("sha256:".length);
+export const recordName = (checkpoint: string): string => `${checkpoint}.json`;
+
+/** Where an appliance's checkpoints lie below a place. */
+export const folderOf = (place: string, appliance: ApplianceId): string =>
+  `${place.replace(/\/+$/, "")}/${appliance}`;

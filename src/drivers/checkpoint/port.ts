@@ -1,8 +1,9 @@
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { BlobPeer, TransferProgress } from "#drivers/blob/port.ts";
-import type { CheckpointChain } from "#model/checkpoint-chain.ts";
-import type { Checkpoint, CheckpointCopies } from "#model/checkpoint.ts";
+import type { CheckpointChain, KeptInPlace } from "#model/checkpoint-chain.ts";
+import type { CheckpointCopies } from "#model/checkpoint.ts";
 import type { CheckpointPolicy } from "#model/vm.ts";
+import type { StorePlan } from "#protocol/host-plan.ts";
 import type { CheckpointReport } from "#protocol/host-report.ts";
 
 /** Where checkpoints of this host's appliances are kept beside their host. */
@@ -19,10 +20,21 @@ export interface CheckpointStore {
     onProgress: (progress: TransferProgress) => void,
     signal: AbortSignal,
   ): Promise<void>;
-  /** This one is not needed any more; `kept` are all that are, of its appliance. Idempotent. */
-  forget(checkpoint: Checkpoint, kept: readonly Checkpoint[], signal: AbortSignal): Promise<void>;
   /** What it took in so far, in bytes per second; undefined: nothing was measured. */
   readonly speedBps: number | undefined;
+}
+
+/** A place in a store outside the cloud; only one appliance's checkpoints, taken by one host, are below it. */
+export type StorePlace = Pick<StorePlan, "place" | "appliance" | "credentials">;
+
+/** Removes from such places. */
+export interface StoreSweeper {
+  /**
+   * All below the place but what is to be kept, records first: one that is there has all that it needs. Also what was
+   * sent in part only. Nothing of this appliance may be on its way there meanwhile. Idempotent. Rejects when something
+   * is still there that is not to be kept.
+   */
+  sweep(at: StorePlace, keep: KeptInPlace, signal: AbortSignal): Promise<void>;
 }
 
 export type SavedCopies = {

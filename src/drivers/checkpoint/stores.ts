@@ -34,6 +34,6 @@ export function checkpointStores(parts: StoresParts): StoreFor {
     toStores.set(store, speed);
     const secret = (signal: AbortSignal): Promise<Secret | undefined> =>
       credentials === undefined ? Promise.resolve(undefined) : parts.secretFor(credentials, signal);
-    return new ObjectStore({ ...parts, url: store, secret }, speed);
+    return new ObjectStore({ ...parts, own, place: store, secret }, speed);
   };
 }

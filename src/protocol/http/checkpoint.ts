@@ -43,9 +43,25 @@ export const checkpointStatusSchema = z.strictObject({
 });
 export type CheckpointStatus = z.infer<typeof checkpointStatusSchema>;
 
+/** Content in a store that nothing needs any more. */
+export const storeLeftoverSchema = z.strictObject({
+  appliance: z.string(),
+  place: z.string().meta({ description: "Below the store's address; all that is there is of this one." }),
+  host: z.string().meta({ description: "Who removes it." }),
+  sinceMs: z
+    .number()
+    .optional()
+    .meta({
+      description: "Since then all of it is to go; none: checkpoints that are needed are there, too.",
+    }),
+  message: z.string().optional().meta({ description: "What keeps it; it is tried on." }),
+});
+export type StoreLeftover = z.infer<typeof storeLeftoverSchema>;
+
 export const checkpointsSchema = z.strictObject({
   checkpoints: z.array(checkpointStatusSchema),
   requests: z.array(checkpointRequestSchema),
+  leftovers: z.array(storeLeftoverSchema),
 });
 export type Checkpoints = z.infer<typeof checkpointsSchema>;
 

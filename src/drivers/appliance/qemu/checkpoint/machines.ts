@@ -151,8 +151,7 @@ export class MachineCheckpoints implements Checkpointer {
       const isNeeded = new Set(needed.map((one) => one.id));
       const kept = { ...complete, taken: complete.taken.filter((one) => isNeeded.has(one.checkpoint.id)) };
       await this.#book.write(kept);
-      await this.#letGo(complete, kept, store, signal);
-      if (fold !== undefined) await this.#fold(fold, kept, store, signal);
+      if (fold !== undefined) await this.#fold(fold, kept, policy.store, store, signal);
     } catch (cause) {
       const { underWay: _cutOff, ...now } = this.#book.chain(appliance);
       if (order.stays === true && now.standing === undefined) await this.#goOnInAnyCase(vm);
@@ -260,23 +259,11 @@ export class MachineCheckpoints implements Checkpointer {
     return complete;
   }
 
-  async #letGo(
-    before: ChainRecord,
-    { taken }: ChainRecord,
-    store: CheckpointStore,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const kept = taken.map(({ checkpoint }) => checkpoint);
-    const isKept = new Set(kept.map(({ id }) => id));
-    for (const { checkpoint } of before.taken) {
-      if (!isKept.has(checkpoint.id)) await store.forget(checkpoint, kept, signal);
-    }
-  }
-
   /** Its record is replaced once the full one is where the others are; what lay below it goes then. */
   async #fold(
     { id }: Checkpoint,
     record: ChainRecord,
+    url: string | undefined,
     store: CheckpointStore,
     signal: AbortSignal,
   ): Promise<void> {
@@ -290,11 +277,8 @@ export class MachineCheckpoints implements Checkpointer {
       const full = await folded(chain, { blobs, clock, subprocess, targetBps }, signal);
       // Those that have the newest: it needs this one from now on.
       const saved = await store.save([full], record.taken.at(-1)?.copies ?? old.copies, signal);
-      const after = withFold(record, full, saved);
-      await this.#book.write(after);
-      const kept = after.taken.map(({ checkpoint }) => checkpoint);
-      const gone = chain.slice(1).filter((one) => !kept.includes(one));
-      for (const one of [...gone, old.checkpoint]) await store.forget(one, kept, signal);
+      const where = url === undefined ? {} : { store: url };
+      await this.#book.write(withFold(record, full, { ...saved, ...where }));
     } catch (cause) {
       signal.throwIfAborted();
       log.warn(`Cannot fold the checkpoints of ${record.appliance}: ${messageOf(cause)}`, { cause });
