@@ -124,7 +124,7 @@ export class BusyMachines {
         const exit = once(busy, "exit");
         busy.kill("SIGKILL");
         // A frozen process of version 1 dies when it is thawed.
-        if (layout.v2 === undefined) cgroups.open(this.mark).killAll();
+        if (layout.v1.freezer !== undefined) cgroups.open(this.mark).killAll();
         await exit;
       }
     }

@@ -275,8 +275,8 @@ export class Task {
     this.slot.cgroup.freeze();
   }
 
-  letGo(): void {
-    this.#thaw();
+  letGo(wasHeld = this.#record.suspended): void {
+    this.#thaw(wasHeld);
     this.#parts.reservations.resume(this.id);
   }
 
@@ -313,9 +313,9 @@ export class Task {
    * A leased one may have been frozen over the end of its lease, its supervisor with it: so nothing of it runs before
    * the supervisor has looked.
    */
-  #thaw(): void {
+  #thaw(wasHeld: boolean): void {
     const { cgroup, pid } = this.slot;
-    if (this.leased && pid !== undefined && cgroup.isFrozen()) {
+    if (this.leased && pid !== undefined && (wasHeld || cgroup.isFrozen())) {
       stopProcesses(this.slot.pids(), pid);
       cgroup.thaw();
       this.slot.send("go", 0);
@@ -326,8 +326,9 @@ export class Task {
     this.cancelRestart();
     if (this.#record.phase === "created") return;
     const runs = this.state() === "running";
+    const wasHeld = this.#record.suspended;
     if (this.#record.phase === "running") this.save({ phase: "stopped", suspended: false });
-    this.letGo();
+    this.letGo(wasHeld);
     this.look();
     const stopped = (): boolean => this.#over();
     if (stopped()) return;

@@ -14,8 +14,10 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
+import { machineLayout } from "#drivers/system/cgroups/group.ts";
 import { gone, isSameProcess, openJob, unkept } from "./control.ts";
 import type { DispatchThreadData } from "./dispatch-thread.ts";
+import { removeFrozenGroup } from "./frozen-group.ts";
 import { TableMemory, capacity, command, jobKind, jobState, word } from "./memory.ts";
 import { putBackRaised } from "./raised.ts";
 import { watchdogArguments, watchdogStillMs } from "./watchdog.ts";
@@ -128,6 +130,7 @@ thread.on("message", release);
 const timer = setInterval(look, lookEveryMs);
 thread.once("exit", () => {
   ending = true;
+  removeFrozenGroup(machineLayout(), file);
   clearInterval(timer);
   watchdog?.stdin?.end();
   process.removeListener("SIGUSR2", openJobs);

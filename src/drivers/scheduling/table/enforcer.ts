@@ -13,6 +13,7 @@ import type { GroupWeights } from "../weights.ts";
 import { QuotaFile } from "../quota-file.ts";
 import { groupsOf, jobKey } from "../job-groups.ts";
 import { DispatcherProcess } from "./dispatcher-process.ts";
+import { FrozenGroup } from "./frozen-group.ts";
 import { hasTable, removeAbandonedTables, removeOfOthers, tableFile } from "./file.ts";
 import { assertFits, publish, publishSlots } from "./halves.ts";
 import { JobList } from "./jobs.ts";
@@ -51,6 +52,7 @@ type Running = {
   readonly memory: TableMemory;
   readonly jobs: JobList;
   readonly dispatcher: DispatcherProcess;
+  readonly frozen: FrozenGroup;
 };
 
 /** Keeps reservations by a dispatch table that a process of its own carries out: see memory.ts for how they agree. */
@@ -154,6 +156,7 @@ export class TableEnforcer implements CpuEnforcer {
     this.#machines.clear();
     this.#confine([]);
     this.#setDispatched(false);
+    running.frozen.keep(false);
     await running.dispatcher.end();
     rmSync(running.file, { force: true });
     rmSync(this.#options.directory, { recursive: true, force: true });
@@ -166,6 +169,7 @@ export class TableEnforcer implements CpuEnforcer {
     if (lost === undefined || this.#table === undefined) return;
     this.#options.log.warn("The dispatch table has been removed: another one is begun", { file: lost.file });
     lost.dispatcher.forget();
+    lost.frozen.keep(false);
     this.#running = undefined;
     lost.memory.close();
     for (const quota of this.#oneProcessor.values()) quota.close();
@@ -178,8 +182,9 @@ export class TableEnforcer implements CpuEnforcer {
     const file = tableFile(directory);
     removeOfOthers(file);
     const memory = TableMemory.open(file);
-    removeAbandonedTables();
+    // First, as of a table without one all processes have to be asked whether they use it.
     memory.setDirectory(realpathSync(directory));
+    removeAbandonedTables();
     putBackRaised(directory);
     memory.setOwner(endsWithOwner ? process.pid : 0, readStartTime(process.pid) ?? "0");
     const jobs = new JobList(memory, layout);
@@ -196,7 +201,7 @@ export class TableEnforcer implements CpuEnforcer {
       },
       onLost: () => this.#beginAgain(),
     });
-    return { file, memory, jobs, dispatcher };
+    return { file, memory, jobs, dispatcher, frozen: new FrozenGroup(layout, file) };
   }
 
   /**
@@ -219,14 +224,17 @@ export class TableEnforcer implements CpuEnforcer {
     const jobs = favoured.flatMap(groupsOf);
     const placed = this.#placedOn(favoured);
     const { weights, layout } = this.#options;
+    const isDispatching = favoured.length > 0;
     const quotas = [...this.#oneProcessor.values()].map((quota) => quota.lifting);
     this.#record([
+      ...(this.#running?.frozen.putBacks(isDispatching) ?? []),
       ...placed.flatMap((each) => turnsPutBacks(each, layout)),
       ...this.#rooms.putBacks(placed),
       ...weights.putBacks(claim),
       ...quotas.map((each) => ({ kind: "write", ...each }) as const),
       ...this.#priorities.putBacks(jobs),
     ]);
+    this.#running?.frozen.keep(isDispatching);
     weights.claim(this.kind, claim);
     this.#priorities.keep(jobs);
     const roomy = this.#rooms.raise(placed);

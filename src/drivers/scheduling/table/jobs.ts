@@ -78,22 +78,22 @@ export class JobList {
       return { kind: jobKind.process, name: "", pid: group.pid, startTime: group.startTime };
     }
     const { v1, v2 } = this.#layout;
-    // v2 where there is one: cheaper, and what is frozen can still be killed.
-    const place = v2 ?? v1.freezer;
+    // v1 where there is one: a write to v2's file waits for whoever moves any process of the machine into a group.
+    const place = v1.freezer ?? v2;
     if (place === undefined) {
       throw new ConsortError(
         "unsupported",
         `Cannot dispatch ${group.path}: no control group hierarchy here can freeze`,
       );
     }
-    const name = join(place, group.path, v2 === undefined ? "freezer.state" : "cgroup.freeze");
+    const name = join(place, group.path, place === v2 ? "cgroup.freeze" : "freezer.state");
     if (Buffer.byteLength(name) > capacity.nameBytes) {
       throw new ConsortError(
         "limit_exceeded",
         `Cannot dispatch ${group.path}: its name has more than ${capacity.nameBytes} bytes`,
       );
     }
-    const kind = v2 === undefined ? jobKind.freezerV1 : jobKind.freezerV2;
+    const kind = place === v2 ? jobKind.freezerV2 : jobKind.freezerV1;
     return { kind, name, pid: 0, startTime: "0" };
   }
 

@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync, renameSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, normalize } from "node:path";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import { setPriorityOfAll } from "./priorities.ts";
@@ -8,18 +8,20 @@ import { endTurns } from "./slot-threads.ts";
  * What is to be done to put back one thing that was changed in favour of dispatched machines. weigh: a group above
  * those of several owners weighs as much as the heaviest directly in it, and `usual` at least. room: one has as much of
  * real-time priority as those directly in it together. turns: threads of the group whose list this is, and of those
- * below it, are ordinary, and no more on this processor only.
+ * below it, are ordinary, and no more on this processor only. frozen: the group of this file, an empty one, is removed.
  */
 export type PutBack =
   | { readonly kind: "write"; readonly file: string; readonly value: string }
   | { readonly kind: "weigh"; readonly file: string; readonly usual: number }
   | { readonly kind: "room"; readonly file: string }
+  | { readonly kind: "frozen"; readonly file: string }
   | { readonly kind: "turns"; readonly file: string; readonly processor: number }
   | { readonly kind: "nice"; readonly pid: number; readonly startTime: string; readonly value: number };
 
 /** Nothing else is ever written to, whatever the record says: it is carried out with all our rights. */
 const files = ["cpu.shares", "cpu.weight", "cpu.cfs_quota_us", "cpu.max", "cpu.rt_runtime_us"];
 const lists = ["tasks", "cgroup.threads"];
+const freezers = ["freezer.state"];
 const value = /^(-?\d+|max)$/;
 
 const fileIn = (directory: string): string => join(directory, "raised");
@@ -41,7 +43,7 @@ export function recordRaised(directory: string, entries: readonly PutBack[]): vo
 function lineOf(entry: PutBack): string {
   if (entry.kind === "write") return `write\t${entry.file}\t${entry.value}\n`;
   if (entry.kind === "weigh") return `weigh\t${entry.file}\t${entry.usual}\n`;
-  if (entry.kind === "room") return `room\t${entry.file}\t0\n`;
+  if (entry.kind === "room" || entry.kind === "frozen") return `${entry.kind}\t${entry.file}\t0\n`;
   if (entry.kind === "turns") return `turns\t${entry.file}\t${entry.processor}\n`;
   return `nice\t${entry.pid}\t${entry.startTime}\t${entry.value}\n`;
 }
@@ -62,6 +64,7 @@ export function putBackRaised(directory: string): void {
         setPriorityOfAll(Number(first), Number(third));
       }
       if (!value.test(second)) continue;
+      if (kind === "frozen" && isOfGroup(first, freezers, trees)) rmdirSync(dirname(first));
       if (kind === "turns" && isOfGroup(first, lists, trees)) endTurnsIn(first, Number(second));
       if (!isOfGroup(first, files, trees)) continue;
       if (kind === "write") writeFileSync(first, second, { flag: "r+" });

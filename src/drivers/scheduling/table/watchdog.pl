@@ -104,6 +104,9 @@ sub put_back {
             $room += $_ for values_in($fields[0]);
             if (open my $group, '+<', $fields[0]) { syswrite $group, $room }
         }
+        elsif ($what eq 'frozen') {
+            rmdir $1 if is_of_group($fields[0], \%freezes) && $fields[0] =~ m{^(.*)/};
+        }
         elsif ($what eq 'turns') {
             end_turns(@fields) if is_of_group($fields[0], \%lists) && $fields[1] =~ /^\d+$/;
         }

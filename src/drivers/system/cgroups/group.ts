@@ -174,15 +174,20 @@ class OpenCgroup implements Cgroup {
   }
 
   isFrozen(): boolean {
-    const { dialect, tree } = this.#freezerCarrier();
-    if (dialect === v2) return keyedNumber(this.#read(tree, "cgroup.events"), "frozen") === 1;
-    return this.#read(tree, v1.frozen.file).trim() === v1.frozen.value;
+    const { v2: root, v1: trees } = this.#layout;
+    if (root !== undefined && keyedNumber(this.#read(root, "cgroup.events"), "frozen") === 1) return true;
+    // Dispatchers freeze by version 1 where there is one.
+    return (
+      trees.freezer !== undefined && this.#read(trees.freezer, v1.frozen.file).trim() === v1.frozen.value
+    );
   }
 
   killAll(): void {
     const root = this.#layout.v2;
     if (root !== undefined && existsSync(join(root, this.path, "cgroup.kill"))) {
       this.#write(root, { file: "cgroup.kill", value: "1" });
+      // What a dispatcher has frozen in a tree of version 1 dies when it is thawed.
+      if (this.#layout.v1.freezer !== undefined) thawBelow(join(this.#layout.v1.freezer, this.path));
       return;
     }
     for (const child of this.children()) this.#below(child).killAll();
@@ -315,6 +320,16 @@ function subdirectories(directory: string): string[] {
     if (isErrno(error, "ENOENT")) return [];
     throw error;
   }
+}
+
+function thawBelow(directory: string): void {
+  const { file, value } = v1.thawed;
+  try {
+    writeOnce(join(directory, file), value);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT") && !isErrno(error, "ENODEV")) throw error;
+  }
+  for (const name of subdirectories(directory)) thawBelow(join(directory, name));
 }
 
 function tryRemove(directory: string): boolean {
