@@ -23,11 +23,18 @@ export type BenchRow = {
   ok: boolean;
 };
 
-export type BenchOptions = { signal: AbortSignal; progress: (line: string) => void };
+export type BenchOptions = {
+  signal: AbortSignal;
+  progress: (line: string) => void;
+  /** Of those it has, what was asked for. Absent: all. */
+  cases?: ReadonlySet<string>;
+};
 
 export type Benchmark = {
   name: string;
   about: string;
+  /** Parts that can be run alone. */
+  cases?: readonly string[];
   run(options: BenchOptions): Promise<BenchRow[]>;
 };
 

@@ -4,12 +4,12 @@ import { codeOf } from "#base/errors.ts";
 import { applianceId, applianceName, ensembleName, ipv4Address, macAddress } from "#base/ids.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import type { QemuDriver } from "#drivers/appliance/qemu/driver.ts";
+import type { SshPlace } from "#drivers/appliance/port.ts";
 import type { Starter } from "#drivers/appliance/qemu/starter.ts";
 import type { MachineStorage } from "#drivers/appliance/qemu/storage.ts";
 import { WarmPool } from "#drivers/appliance/qemu/warm/pool.ts";
 import { WarmStarter } from "#drivers/appliance/qemu/warm/starter.ts";
 import type { BuiltGuest } from "#drivers/guest/port.ts";
-import { runOverSsh } from "#drivers/ssh/run-over-ssh.ts";
 import type { SshParts } from "#drivers/ssh/run-over-ssh.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { systemRandom } from "#drivers/system/random.ts";
@@ -18,6 +18,7 @@ import { clock } from "../test/task/host.ts";
 import { subprocess } from "../test/vm/guest-machine.ts";
 import { machineHost, machinePlanOf } from "../test/vm/machine-host.ts";
 import { front } from "../test/vm/plans.ts";
+import { answersAs } from "./ssh-answers.ts";
 
 /** Times of one machine from the request on, in ms. */
 export type Begun = {
@@ -40,6 +41,8 @@ export type MachineBench = AsyncDisposable & {
   /** Resolves when its guest runs, whether or not it has booted. */
   run(name: string, member: number, asked: Asked): Promise<Omit<Begun, "answersMs"> & { beganAt: number }>;
   /** Resolves when the machine answers SSH as itself. */
+  answers(plan: AppliancePlan): Promise<void>;
+  /** Both, one after the other. */
   begin(name: string, member: number, start: "cold" | "warm"): Promise<Begun>;
   /** A snapshot is there for machines that are begun warm. */
   prepareWarm(): Promise<void>;
@@ -81,9 +84,13 @@ export async function openMachineBench(
       await startAgain(driver, plan, signal);
       return { plan, createdMs, runsMs: performance.now() - beganAt, beganAt };
     },
+    answers(plan) {
+      const place = (): SshPlace | undefined => driver.observe().find(({ id }) => id === plan.id)?.ssh;
+      return answersAs(plan.vm?.hostname ?? "", place, ssh, plan.id, signal);
+    },
     async begin(name, member, start) {
       const { plan, createdMs, runsMs, beganAt } = await bench.run(name, member, { start });
-      await answers(driver, plan, ssh, signal);
+      await bench.answers(plan);
       return { plan, createdMs, runsMs, answersMs: performance.now() - beganAt };
     },
     async prepareWarm() {
@@ -131,25 +138,6 @@ async function startAgain(driver: QemuDriver, { id }: AppliancePlan, signal: Abo
     } catch (cause) {
       if (codeOf(cause) !== "unavailable") throw cause;
     }
-    await clock.sleep(retryMs, signal);
-  }
-}
-
-async function answers(
-  driver: QemuDriver,
-  { id, vm }: AppliancePlan,
-  ssh: SshParts,
-  signal: AbortSignal,
-): Promise<void> {
-  for (;;) {
-    let said = "";
-    const onOutput = (_stream: string, chunk: Uint8Array): void => {
-      said += Buffer.from(chunk).toString();
-    };
-    const place = driver.observe().find((one) => one.id === id)?.ssh;
-    const request = { command: ["hostname"], env: {}, onOutput };
-    if (place !== undefined) await runOverSsh(ssh, id, place, request, signal).catch(() => {});
-    if (said.trim() === vm?.hostname) return;
     await clock.sleep(retryMs, signal);
   }
 }

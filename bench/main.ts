@@ -4,9 +4,10 @@ import { formatTable } from "./harness.ts";
 import type { Benchmark, BenchRow } from "./harness.ts";
 
 /**
- * `npm run -s bench -- NAME [NAME…] [--json]`, `--list`. With `--json` standard output carries the array of rows and
- * nothing else; progress goes to standard error. Exit codes: 0 all ran (whether or not aims were met: that is in the
- * rows), 1 one failed to run, 2 no such benchmark.
+ * `npm run -s bench -- NAME [NAME…] [--case CASE]… [--json]`, `--list`. With `--json` standard output carries the array
+ * of rows and nothing else; progress goes to standard error. `--case` runs those parts alone that a benchmark has under
+ * this name. Exit codes: 0 all ran (whether or not aims were met: that is in the rows), 1 one failed to run, 2 no such
+ * benchmark or case.
  */
 const suffix = ".bench.ts";
 
@@ -27,19 +28,24 @@ async function load(name: string): Promise<Benchmark> {
 async function list(known: readonly string[]): Promise<void> {
   const width = Math.max(0, ...known.map((name) => name.length));
   for (const name of known) {
-    const { about } = await load(name);
+    const { about, cases } = await load(name);
     console.log(`${name.padEnd(width)}  ${about}`);
+    if (cases !== undefined) console.log(`${"".padEnd(width)}  --case ${cases.join(", ")}`);
   }
 }
 
-async function runAll(wanted: readonly string[], json: boolean, signal: AbortSignal): Promise<number> {
+type Asked = { readonly names: readonly string[]; readonly cases: readonly string[]; readonly json: boolean };
+
+async function runAll({ names: wanted, cases, json }: Asked, signal: AbortSignal): Promise<number> {
   const all: BenchRow[] = [];
   let failed = 0;
   for (const name of wanted) {
     try {
       const benchmark = await load(name);
       if (!json) console.log(`\n${benchmark.name}: ${benchmark.about}`);
-      const rows = await benchmark.run({ signal, progress: (line) => console.error(`${name}: ${line}`) });
+      const progress = (line: string): void => console.error(`${name}: ${line}`);
+      const asked = cases.length === 0 ? {} : { cases: new Set(cases) };
+      const rows = await benchmark.run({ signal, progress, ...asked });
       all.push(...rows);
       if (!json) console.log(formatTable(rows));
     } catch (cause) {
@@ -55,7 +61,11 @@ async function runAll(wanted: readonly string[], json: boolean, signal: AbortSig
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: "boolean", default: false }, list: { type: "boolean", default: false } },
+    options: {
+      json: { type: "boolean", default: false },
+      list: { type: "boolean", default: false },
+      case: { type: "string", multiple: true, default: [] },
+    },
   });
   const known = await names();
   if (values.list) {
@@ -68,11 +78,19 @@ async function main(): Promise<number> {
     console.error(`Cannot run benchmarks: ${what}. There are: ${known.join(", ")}`);
     return 2;
   }
+  for (const name of positionals) {
+    const { cases = [] } = await load(name);
+    const other = values.case.find((one) => !cases.includes(one));
+    if (other === undefined) continue;
+    const there = cases.length === 0 ? "it has none" : `there are: ${cases.join(", ")}`;
+    console.error(`Cannot run benchmark ${name}: no case of it is called ${other}, ${there}`);
+    return 2;
+  }
   const stop = new AbortController();
   // The second Ctrl-C ends the process the ordinary way, should a benchmark not heed the first.
   process.once("SIGINT", () => stop.abort(new Error("interrupted")));
   process.once("SIGTERM", () => stop.abort(new Error("terminated")));
-  return runAll(positionals, values.json, stop.signal);
+  return runAll({ names: positionals, cases: values.case, json: values.json }, stop.signal);
 }
 
 process.exitCode = await main();

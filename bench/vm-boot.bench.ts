@@ -7,6 +7,7 @@ import { guestCache, subprocess } from "../test/vm/guest-machine.ts";
 import { range } from "./harness.ts";
 import type { Benchmark, BenchRow } from "./harness.ts";
 import { openMachineBench } from "./machine-bench.ts";
+import { booting, measurePeers } from "./peer-boots.ts";
 
 const runs = 3;
 const tinyAimMs = 3000;
@@ -16,13 +17,15 @@ const limitMs = 290_000;
 
 export const benchmark: Benchmark = {
   name: "vm-boot",
-  about: "From a request to a guest that answers SSH, booted: the tiny guest and the Debian guest",
+  about:
+    "From a request to a guest that answers SSH, booted: the tiny guest and the Debian guest; beside it libvirt, LXC and podman",
   async run({ signal: stop, progress }) {
     const signal = AbortSignal.any([stop, AbortSignal.timeout(limitMs)]);
     const builder = systemGuestBuilder(guestCache, subprocess);
     const debianSpec = { name: "debian", suite: "bookworm", packages: [], diskBytes: 2 * 1024 ** 3 };
+    const tiny = await builder.tiny(progress, signal);
     const guests = [
-      { name: "tiny", guest: await builder.tiny(progress, signal), aimMs: tinyAimMs },
+      { name: "tiny", guest: tiny, aimMs: tinyAimMs },
       { name: "Debian", guest: await builder.debian(debianSpec, progress, signal) },
     ];
     const rows: BenchRow[] = [];
@@ -46,6 +49,7 @@ export const benchmark: Benchmark = {
         ok: aimMs === undefined || figures.value <= aimMs,
       });
     }
+    rows.push(...(await measurePeers(booting, tiny, runs, { signal, progress })));
     return rows;
   },
 };

@@ -5,10 +5,11 @@ set -eu
 
 usage() {
   cat <<'TEXT'
-Usage: sh scripts/setup.sh [--quiet] [--for-tour | --for-tests] [--packages-only]
+Usage: sh scripts/setup.sh [--quiet] [--for-tour | --for-tests | --for-benchmarks] [--packages-only]
   --quiet          say nothing unless something is missing
   --for-tour       also what the tour and the examples run: a web server, a load generator ...
   --for-tests      all that, and what tests and benchmarks use
+  --for-benchmarks all that, and the programs benchmarks compare with
   --packages-only  Debian packages only (for sudo, when npm runs as yourself)
 TEXT
 }
@@ -17,7 +18,7 @@ quiet=no purpose= packages_only=no
 for argument in "$@"; do
   case $argument in
     --quiet) quiet=yes ;;
-    --for-tour | --for-tests) purpose=$argument ;;
+    --for-tour | --for-tests | --for-benchmarks) purpose=$argument ;;
     --packages-only) packages_only=yes ;;
     --help | -h) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
@@ -45,7 +46,8 @@ am_root() { [ "$(id -u)" -eq 0 ]; }
 listed_packages() {
   set -- scripts/debian-packages.txt
   [ -z "$purpose" ] || set -- "$@" scripts/debian-packages-tour.txt
-  [ "$purpose" != --for-tests ] || set -- "$@" scripts/debian-packages-tests.txt
+  case $purpose in --for-tests | --for-benchmarks) set -- "$@" scripts/debian-packages-tests.txt ;; esac
+  [ "$purpose" != --for-benchmarks ] || set -- "$@" scripts/debian-packages-peers.txt
   cat "$@" | while read -r package _; do
     case $package in '' | '#'*) ;; *) printf '%s\n' "$package" ;; esac
   done
