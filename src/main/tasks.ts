@@ -2,9 +2,6 @@ import { lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { bytes } from "#base/units.ts";
-import type { BitsPerSecond, Bytes, Micros } from "#base/units.ts";
-import type { Log } from "#base/runtime.ts";
-import type { ProcessorCapacity, SchedulingPolicy } from "#control/scheduling/reservation.ts";
 import { openInterfaceReservations } from "#drivers/network/reservations/interface.ts";
 import type { Processes } from "#drivers/process/port.ts";
 import { systemProcesses } from "#drivers/process/system-processes.ts";
@@ -14,6 +11,8 @@ import { machineLayout, systemCgroups } from "#drivers/system/cgroups/group.ts";
 import type { Cgroups } from "#drivers/system/cgroups/port.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { releaseAbandoned } from "#tasks/abandoned-groups.ts";
+import { checkHostOptions } from "#tasks/host-options.ts";
+import type { TaskHostOptions } from "#tasks/host-options.ts";
 import type { GroupTree } from "#tasks/process-factory.ts";
 import { TaskHost } from "#tasks/task-host.ts";
 
@@ -21,6 +20,7 @@ import { TaskHost } from "#tasks/task-host.ts";
  * The library `consort/tasks`: virtual task machines within a program of one's own
  * (docs/howto/use-the-task-library.md). All it offers is named here.
  */
+export type { TaskHostOptions } from "#tasks/host-options.ts";
 export type { TaskHost, VtmSettings } from "#tasks/task-host.ts";
 export type { AbstractResource, Job, Level, ResourceKind } from "#tasks/resource.ts";
 export type { ResourceManager, Scheduler } from "#tasks/manager.ts";
@@ -54,26 +54,15 @@ export type { Reservation, SchedulingPolicy } from "#control/scheduling/reservat
 export { ConsortError, codeOf } from "#base/errors.ts";
 export type { Log } from "#base/runtime.ts";
 
-export type TaskHostOptions = {
-  /** What may be reserved of each processor, in thousandths; absent: all of every one there is. */
-  readonly processors?: readonly ProcessorCapacity[];
-  readonly policy?: SchedulingPolicy;
-  /** Length of a slot of dispatch tables; absent: chosen for what is reserved. */
-  readonly quantumUs?: Micros;
-  /** That may be reserved; absent: all there is. */
-  readonly memoryBytes?: Bytes;
-  /** Where bandwidth is reserved; one program per interface. */
-  readonly network?: { readonly interface: string; readonly bandwidthBps: BitsPerSecond };
-  /** Control group below which machines have theirs; absent: "consort-tasks". */
-  readonly cgroupParent?: string;
-  readonly log?: Log;
-};
-
-/** This host, for this program alone. Close it at the end; when the program is killed, whatever it held goes on. */
+/**
+ * This host, for this program alone. Close it at the end; when the program is killed, whatever it held goes on. Throws
+ * `bad_input` for options that mean nothing or more than there is.
+ */
 export async function openTaskHost(options: TaskHostOptions = {}): Promise<TaskHost> {
-  const { log = silentLog, memoryBytes = bytes(totalmem()), policy, quantumUs } = options;
-  const processors =
-    options.processors ?? Array.from({ length: availableParallelism() }, () => ({ milli: 1000 }));
+  const has = { processors: availableParallelism(), memoryBytes: bytes(totalmem()) };
+  checkHostOptions(options, has);
+  const { log = silentLog, memoryBytes = has.memoryBytes, policy, quantumUs } = options;
+  const processors = options.processors ?? Array.from({ length: has.processors }, () => ({ milli: 1000 }));
   const layout = machineLayout();
   const processes = systemProcesses(layout);
   const self = processes.self();

@@ -62,14 +62,9 @@ export class NetworkManager implements ResourceManager<Connection, NetworkParam,
   }
 
   admit(connection: Connection, param: NetworkParam): void {
-    const others = this.#reservations.list().filter((reserved) => reserved.name !== connection.name);
-    const sum = others.reduce((total, { rateBps }) => total + rateBps, 0) + param.rateBps;
-    const { promisableBps } = this.#reservations;
-    if (sum <= promisableBps) return;
-    throw new ConsortError(
-      "unsatisfiable",
-      `Cannot reserve ${param.rateBps} bit/s for ${connection.name}: ${sum} bit/s would be reserved, ${promisableBps} bit/s can be promised`,
-    );
+    connection.machine.mustBeThere(`reserve bandwidth for ${connection.name}`);
+    const { name, targets, priority } = connection.settings;
+    this.#reservations.admit({ name, targets, priority, ...param });
   }
 
   async reserve(connection: Connection, param: NetworkParam): Promise<void> {
@@ -77,6 +72,7 @@ export class NetworkManager implements ResourceManager<Connection, NetworkParam,
       this.adapt(new Map([[connection, param]]));
       return;
     }
+    connection.machine.mustBeThere(`reserve bandwidth for ${connection.name}`);
     const { name, targets, priority } = connection.settings;
     await this.#reservations.reserve({ name, targets, priority, ...param });
     connection.reservation = param;

@@ -9,7 +9,8 @@ export interface ResourceManager<Resource, Param, Policy> {
   /** Other reservations for several at once: all of them, or none. */
   adapt(changes: ReadonlyMap<Resource, Param>): void;
   getResources(): readonly Resource[];
-  addResource(resource: Resource): void | Promise<void>;
+  /** Some tell what it is as a resource of theirs. */
+  addResource(resource: Resource): void | Promise<void> | Resource;
   removeResource(resource: Resource): void | Promise<void>;
   getPolicy(): Policy;
   /** Throws `unsupported` for one it cannot keep, `unsatisfiable` when what is reserved cannot be kept under it. */

@@ -62,6 +62,7 @@ export class MemoryManager implements ResourceManager<MemoryBuffer, Bytes, "limi
     this.#groups = groups;
   }
 
+  /** That a machine uses more already than it is to have is only found by `reserve`: the kernel may free some of it. */
   admit(buffer: MemoryBuffer, size: Bytes): void {
     this.#admit(new Map([[buffer, size]]));
   }
@@ -130,6 +131,7 @@ export class MemoryManager implements ResourceManager<MemoryBuffer, Bytes, "limi
       );
     let sum = 0;
     for (const [buffer, size] of changes) {
+      buffer.machine.mustBeThere(`reserve memory for ${buffer.name}`);
       if (!Number.isInteger(size) || size <= 0)
         throw new ConsortError(
           "bad_input",

@@ -37,7 +37,7 @@ export class ProcessFactory {
   ): Promise<ProcessJob> {
     const cgroup = this.#newGroup(team);
     try {
-      const { ended, ...identity } = await this.#processes.start(command, {
+      const { ended, release, ...identity } = await this.#processes.start(command, {
         output,
         groupFiles: cgroup?.procsFiles() ?? [],
         ...(directory === undefined ? {} : { directory }),
@@ -48,6 +48,7 @@ export class ProcessFactory {
         identity,
         home: this.#processes.groupFiles(this.#processes.self()),
         ended,
+        release,
         threads: () => this.#processes.threads(identity),
         ...(cgroup === undefined ? {} : { cgroup }),
       });
@@ -59,6 +60,8 @@ export class ProcessFactory {
 
   /** Throws `not_found` when there is no such process, `conflict` when it is in a machine or must not be stopped. */
   adopt(pid: number, team: Team): ProcessJob {
+    if (!Number.isInteger(pid) || pid <= 0)
+      throw new ConsortError("bad_input", `Cannot add process ${pid}: a process id is wanted`);
     const identity = this.#processes.identify(pid);
     if (identity === undefined)
       throw new ConsortError("not_found", `Cannot add process ${pid}: no such process runs`);
@@ -89,10 +92,17 @@ export class ProcessFactory {
     });
   }
 
-  /** It leaves its machine and runs on. The scheduler no longer knows it. */
+  /** One that has left its team. Throws as `adopt` does. */
+  adoptAgain(process: ProcessJob, team: Team): ProcessJob {
+    if (this.#processes.isRunning(process.parts.identity)) return this.adopt(process.pid, team);
+    throw new ConsortError("not_found", `Cannot add process ${process.pid}: it has ended`);
+  }
+
+  /** It leaves its machine and runs on, also when this program ends. The scheduler no longer knows it. */
   letGo(process: ProcessJob): void {
     const { identity, cgroup, home } = process.parts;
     this.#inUse.delete(identity.pid);
+    process.parts.release?.();
     if (cgroup === undefined) {
       this.#processes.signal(identity, "SIGCONT");
       return;

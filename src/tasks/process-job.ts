@@ -14,6 +14,8 @@ export type ProcessParts = {
   readonly home: readonly string[];
   /** Absent: it ran before, and goes on when its machine ends. */
   readonly ended?: Promise<ProcessEnd>;
+  /** Of one that was started here (StartedProcess.release). */
+  readonly release?: () => void;
   readonly threads: () => readonly number[];
 };
 

@@ -17,9 +17,21 @@ export function milliseconds(value: number): Micros {
 
 /** A share is rounded up to whole microseconds. Throws `bad_input`. */
 export function reservationFrom(param: SchedParam): Reservation {
-  const { periodUs } = param;
-  if (!("share" in param)) return { periodUs, executionUs: param.executionUs };
-  if (!(param.share > 0 && Number.isFinite(param.share)))
-    throw new ConsortError("bad_input", `Cannot reserve a share of ${param.share}: it must be more than 0`);
-  return { periodUs, executionUs: micros(Math.ceil(periodUs * param.share)) };
+  const { periodUs, executionUs, share } = wordsOf(param);
+  const wrong = (word: string, value: unknown, wanted: string): ConsortError =>
+    new ConsortError("bad_input", `Cannot reserve CPU time: ${word} is ${String(value)}, ${wanted} wanted`);
+  if (typeof periodUs !== "number" || !Number.isInteger(periodUs))
+    throw wrong("periodUs", periodUs, "whole microseconds are, as milliseconds(40) gives them,");
+  if (share === undefined) {
+    if (typeof executionUs !== "number" || !Number.isInteger(executionUs))
+      throw wrong("executionUs", executionUs, "whole microseconds are, as milliseconds(8) gives them,");
+    return { periodUs: micros(periodUs), executionUs: micros(executionUs) };
+  }
+  if (typeof share !== "number" || !(share > 0 && Number.isFinite(share)))
+    throw wrong("share", share, "more than 0 is, 0.4 being 40% of a processor,");
+  return { periodUs: micros(periodUs), executionUs: micros(Math.ceil(periodUs * share)) };
 }
+
+/** Whatever a program gave that no compiler has checked. */
+const wordsOf = (param: unknown): Partial<Record<"periodUs" | "executionUs" | "share", unknown>> =>
+  typeof param === "object" && param !== null ? param : {};

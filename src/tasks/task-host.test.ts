@@ -172,6 +172,20 @@ test("words and numbers that mean nothing are refused, where no compiler has loo
   assert.throws(() => machine.team.scheduler.createTeam("t", { policy: "fifo" as "together" }), wrong);
   for (const value of [-1, 0, NaN, Infinity, 0.0001]) assert.throws(() => milliseconds(value), wrong);
   assert.throws(() => machine.setSchedParam({ periodUs: milliseconds(40), share: NaN }), wrong);
+  for (const [param, text] of [
+    [{ periodMs: 40, executionMs: 8 }, /periodUs is undefined, .*milliseconds\(40\)/],
+    [{ periodUs: 40_000 }, /executionUs is undefined/],
+    [{ periodUs: 1.5, executionUs: 1 }, /periodUs is 1.5/],
+    [undefined, /periodUs is undefined/],
+  ] as const)
+    assert.throws(
+      () => machine.setSchedParam(param as ReturnType<typeof of40>),
+      refusedAs("bad_input", text),
+    );
+  for (const pid of [NaN, -5, 1.5, "12", undefined])
+    assert.throws(() => machine.addResource(pid as number), refusedAs("bad_input", /a process id is wanted/));
+  for (const name of ["", "../up", "two words"])
+    assert.throws(() => machine.team.scheduler.createTeam(name), wrong);
   assert.deepEqual(
     host.vtmScheduler.getResources().map(({ name }) => name),
     ["m"],

@@ -11,7 +11,7 @@ import { Background } from "./background.ts";
 import { ConnectionFactory, NetworkManager } from "./connection.ts";
 import { LastSteps } from "./last-steps.ts";
 import { MemoryFactory, MemoryManager } from "./memory.ts";
-import { enforcements, mustBeOneOf, teamPolicies } from "./one-of.ts";
+import { enforcements, mustBeOneOf, resourceName, resourceNameRule, teamPolicies } from "./one-of.ts";
 import { Memory, NetworkInterface, Processor } from "./physical.ts";
 import { ProcessFactory } from "./process-factory.ts";
 import type { GroupTree } from "./process-factory.ts";
@@ -60,6 +60,9 @@ export class TaskHost implements AsyncDisposable {
   readonly #parts: TaskHostParts;
   readonly #background: Background;
   readonly #ended = new AbortController();
+  readonly #made = new Set<VirtualTaskMachine>();
+  readonly #destroyed = new WeakMap<VirtualTaskMachine, Promise<void>>();
+  #closed: Promise<void> | undefined;
 
   constructor(parts: TaskHostParts) {
     this.#parts = parts;
@@ -103,11 +106,10 @@ export class TaskHost implements AsyncDisposable {
     policy = "round-robin",
     memoryBytes,
   }: VtmSettings): VirtualTaskMachine {
-    if (!/^[a-z0-9][a-z0-9.-]{0,62}$/i.test(name))
-      throw new ConsortError(
-        "bad_input",
-        `Cannot create machine "${name}": a name is at most 63 letters, digits, dots and hyphens`,
-      );
+    if (this.#closed !== undefined)
+      throw new ConsortError("conflict", `Cannot create machine ${name}: its host is closed`);
+    if (!resourceName.test(name))
+      throw new ConsortError("bad_input", `Cannot create machine "${name}": ${resourceNameRule}`);
     mustBeOneOf("enforcement", enforcement, enforcements);
     mustBeOneOf("policy", policy, teamPolicies);
     const machine = new VirtualTaskMachine(name, enforcement, policy, {
@@ -124,20 +126,34 @@ export class TaskHost implements AsyncDisposable {
     } catch (cause) {
       this.vtmScheduler.removeResource(machine);
       this.processFactory.removeGroups(machine.team);
+      machine.destroyed = true;
       throw cause;
     }
+    this.#made.add(machine);
     return machine;
   }
 
   /**
    * What was started in it ends; what was adopted runs on without limits, where it was before. What fails is thrown
-   * after all the rest has been done.
+   * after all the rest has been done. Asked for again, it is the same end.
    */
-  async destroyMachine(machine: VirtualTaskMachine): Promise<void> {
+  destroyMachine(machine: VirtualTaskMachine): Promise<void> {
+    const already = this.#destroyed.get(machine);
+    if (already !== undefined) return already;
+    const done = this.#destroy(machine);
+    this.#destroyed.set(machine, done);
+    return done;
+  }
+
+  async #destroy(machine: VirtualTaskMachine): Promise<void> {
+    if (!this.#made.delete(machine))
+      throw new ConsortError("not_found", `Cannot destroy machine ${machine.name}: it is not of this host`);
+    machine.destroyed = true;
     const steps = new LastSteps();
     for (const connection of machine.connections.toReversed())
       await steps.take(() => connection.manager.removeResource(connection));
-    await steps.take(() => this.vtmScheduler.removeResource(machine));
+    if (this.vtmScheduler.getResources().includes(machine))
+      await steps.take(() => this.vtmScheduler.removeResource(machine));
     for (const process of machine.team.allProcesses())
       await steps.take(() =>
         process.adopted ? this.processFactory.letGo(process) : this.processFactory.end(process),
@@ -154,11 +170,16 @@ export class TaskHost implements AsyncDisposable {
     return this.#parts.cpu.counters();
   }
 
-  /** Destroys all machines; nothing is left stopped, limited or marked. Throws as destroyMachine does. */
-  async close(): Promise<void> {
+  /** Destroys all machines; nothing is left stopped, limited or marked. Throws as destroyMachine does. Once is enough. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
     const steps = new LastSteps();
-    for (const machine of this.vtmScheduler.getResources())
-      await steps.take(() => this.destroyMachine(machine));
+    // Also those that their scheduler no longer knows.
+    for (const machine of this.#made) await steps.take(() => this.destroyMachine(machine));
     await this.#background.settled();
     await steps.take(() => this.#parts.cpu.close());
     await steps.take(() => this.#parts.network?.reservations.close());

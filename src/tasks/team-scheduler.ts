@@ -2,7 +2,7 @@ import { ConsortError } from "#base/errors.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
 import type { TeamPolicy } from "#model/ensemble.ts";
 import type { Scheduler } from "./manager.ts";
-import { mustBeOneOf, teamPolicies } from "./one-of.ts";
+import { mustBeOneOf, resourceName, resourceNameRule, teamPolicies } from "./one-of.ts";
 import type { ProcessFactory, StartSettings } from "./process-factory.ts";
 import type { ProcessJob } from "./process-job.ts";
 import { reservationFrom } from "./sched-param.ts";
@@ -59,25 +59,24 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
     return [...this.#team.teams, ...this.#team.processes];
   }
 
-  /** A process that runs already, by its number: it joins, with all its threads, and goes on when the machine ends. */
-  addResource(pid: number): ProcessJob;
-  addResource(part: TeamPart): void;
-  addResource(added: TeamPart | number): ProcessJob | void {
-    if (typeof added === "number") {
-      const adopted = this.#processes.adopt(added, this.#team);
-      try {
-        this.#add(adopted);
-      } catch (cause) {
-        this.#processes.letGo(adopted);
-        throw cause;
-      }
-      return adopted;
+  /**
+   * A process that runs already, by its number, or as a job that has left its team: it joins, with all its threads, and
+   * goes on when the machine ends. Throws `conflict` when it is in a machine. A team stays where it was created.
+   */
+  addResource(added: TeamPart | number): ProcessJob {
+    const adopted = this.#adopt(added);
+    try {
+      this.#add(adopted);
+    } catch (cause) {
+      this.#processes.letGo(adopted);
+      throw cause;
     }
-    this.#add(added);
+    return adopted;
   }
 
   /** Starts a program in this team. Resolves when it runs. */
   async start(command: readonly string[], settings: StartSettings = {}): Promise<ProcessJob> {
+    this.#mustBeThere(`start ${command[0] ?? "a process"}`);
     const started = await this.#processes.start(command, this.#team, settings);
     try {
       this.#add(started);
@@ -92,6 +91,9 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
   /** A team within this one. Throws `unsatisfiable` when its reservation is not admitted. */
   createTeam(name: string, { policy = "round-robin", cpu }: TeamSettings = {}): Team {
     mustBeOneOf("policy", policy, teamPolicies);
+    this.#mustBeThere(`create team ${name}`);
+    if (!resourceName.test(name))
+      throw new ConsortError("bad_input", `Cannot create team "${name}": ${resourceNameRule}`);
     const team = this.#teams.create(name, policy, this.#team.machine, this.#team);
     if (cpu !== undefined) team.reservation = this.#within(team, cpu);
     this.#processes.createGroups(team);
@@ -137,6 +139,16 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
     return this.getResources().filter((part) => part.reservation === undefined && !part.suspended);
   }
 
+  #adopt(added: TeamPart | number): ProcessJob {
+    this.#mustBeThere("add a process");
+    if (typeof added !== "object") return this.#processes.adopt(added, this.#team);
+    if (added.kind === "process") return this.#processes.adoptAgain(added, this.#team);
+    throw new ConsortError(
+      "conflict",
+      `Cannot add team ${added.name} to ${this.#team.name}: a team stays where it was created, wanted createTeam()`,
+    );
+  }
+
   #hold(part: TeamPart, suspended: boolean): void {
     this.#own(part);
     const before = part.suspended;
@@ -152,6 +164,8 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
   }
 
   #add(part: TeamPart): void {
+    // It may have ended while the process was being started.
+    this.#mustBeThere(`add ${part.name}`);
     if (part.kind === "team" && this.#team.teams.some((team) => team.name === part.name))
       throw new ConsortError(
         "conflict",
@@ -205,6 +219,17 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
       undo();
       throw cause;
     }
+  }
+
+  /** Throws `conflict` for a team that nothing schedules any more. */
+  #mustBeThere(action: string): void {
+    this.#team.machine.mustBeThere(action);
+    for (let team = this.#team; team.parent !== undefined; team = team.parent)
+      if (!team.parent.teams.includes(team))
+        throw new ConsortError(
+          "conflict",
+          `Cannot ${action}: team ${team.name} has been removed from ${team.parent.name}`,
+        );
   }
 
   #own(part: TeamPart): void {

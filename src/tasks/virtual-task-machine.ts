@@ -1,3 +1,4 @@
+import { ConsortError } from "#base/errors.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
 import type { Enforcement, TeamPolicy } from "#model/ensemble.ts";
 import type { EnforcementKind } from "#drivers/scheduling/port.ts";
@@ -35,6 +36,8 @@ export class VirtualTaskMachine implements Job {
   /** Kept by the managers of memory and of network interfaces. */
   memory: MemoryBuffer | undefined;
   readonly connections: Connection[] = [];
+  /** Kept by its host. */
+  destroyed = false;
 
   constructor(name: string, enforcement: Enforcement, policy: TeamPolicy, below: VtmLevelsBelow) {
     this.name = name;
@@ -68,6 +71,12 @@ export class VirtualTaskMachine implements Job {
 
   resume(): void {
     this.scheduler.resume(this);
+  }
+
+  /** Throws `conflict` when there is nothing left of it. */
+  mustBeThere(action: string): void {
+    if (!this.destroyed) return;
+    throw new ConsortError("conflict", `Cannot ${action}: machine ${this.name} has been destroyed`);
   }
 
   /** A process that runs already joins its own team. */

@@ -71,6 +71,9 @@ export class VtmScheduler implements Scheduler<
   }
 
   addResource(machine: VirtualTaskMachine): void {
+    machine.mustBeThere(`add machine ${machine.name}`);
+    if (machine.scheduler !== this)
+      throw new ConsortError("conflict", `Cannot add machine ${machine.name}: it is of another host`);
     if (this.getResources().some((other) => other !== machine && other.name === machine.name))
       throw new ConsortError("conflict", `Cannot add machine ${machine.name}: there is one of this name`);
     this.#machines.add(machine);
@@ -132,6 +135,7 @@ export class VtmScheduler implements Scheduler<
 
   #own(machine: VirtualTaskMachine): void {
     if (this.#machines.has(machine)) return;
+    machine.mustBeThere(`schedule machine ${machine.name}`);
     throw new ConsortError(
       "not_found",
       `Cannot schedule machine ${machine.name}: it is not of this scheduler`,

@@ -37,6 +37,7 @@ before(() => {
   for (const link of ["video", "viewers"]) ip("-n", namespace, "link", "set", link, "up");
   mkdirSync(join(project, "node_modules"));
   symlinkSync(checkout, join(project, "node_modules", "consort"));
+  symlinkSync(join(checkout, "node_modules/@types"), join(project, "node_modules/@types"));
   writeFileSync(join(project, "package.json"), '{ "type": "module" }');
   // What plays and transcodes is not the subject: it only has to be busy.
   writeFileSync(join(project, "ffmpeg"), "#!/bin/sh\nexec perl -e '1 while 1'\n");
@@ -45,6 +46,16 @@ before(() => {
 after(() => {
   ip("netns", "del", namespace);
   rmSync(project, { recursive: true, force: true });
+});
+
+test("the example passes a check of its types with the settings of the how-to", () => {
+  const [, program = ""] = /```ts\n(.*?)```/s.exec(page) ?? [];
+  const [, settings = ""] = /```json\n(.*?)```/s.exec(page) ?? [];
+  writeFileSync(join(project, "video.ts"), program);
+  writeFileSync(join(project, "tsconfig.json"), settings);
+  const tsc = join(checkout, "node_modules/typescript/bin/tsc");
+  const { status, stdout } = spawnSync(process.execPath, [tsc], { cwd: project, encoding: "utf8" });
+  assert.equal(status, 0, stdout);
 });
 
 test("the example of the how-to adapts a fifth film on the first bad report, and leaves nothing behind", async () => {

@@ -10,7 +10,7 @@ const lasting: readonly string[] = ["sleep", "600"];
 export function processesConformance(name: string, make: () => Processes): void {
   test(`${name}: a started process runs, with at least one thread, until a signal ends it`, async () => {
     const processes = make();
-    const { ended, ...identity } = await processes.start(lasting, options);
+    const { ended, release: _, ...identity } = await processes.start(lasting, options);
     assert.deepEqual(processes.identify(identity.pid), identity);
     assert.ok(processes.isRunning(identity));
     assert.ok(processes.threads(identity).includes(identity.pid));

@@ -27,7 +27,7 @@ export class FakeProcesses implements Processes {
     const identity = { pid: this.#pid, startTime: String(this.#pid) };
     const { promise, resolve } = Promise.withResolvers<ProcessEnd>();
     this.running.set(identity.pid, { identity, command, groupFiles, end: resolve });
-    return { ...identity, ended: promise };
+    return { ...identity, ended: promise, release: () => {} };
   }
 
   self(): ProcessIdentity {

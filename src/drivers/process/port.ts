@@ -16,11 +16,15 @@ export type StartOptions = {
   readonly groupFiles: readonly string[];
 };
 
-export type StartedProcess = ProcessIdentity & { readonly ended: Promise<ProcessEnd> };
+export type StartedProcess = ProcessIdentity & {
+  readonly ended: Promise<ProcessEnd>;
+  /** From now on the caller's own program may end before it. */
+  readonly release: () => void;
+};
 
 /** Single processes of this machine: starting them, and taking over those that run. */
 export interface Processes {
-  /** The caller's own child. Throws `driver_failed` when there is no such program. */
+  /** The caller's own child. Throws `driver_failed` when it cannot be run. */
   start(command: readonly string[], options: StartOptions): Promise<StartedProcess>;
   /** The caller. */
   self(): ProcessIdentity;

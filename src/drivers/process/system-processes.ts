@@ -1,17 +1,17 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { accessSync, constants, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { Socket } from "node:net";
 import { join, resolve as absolute } from "node:path";
 import { ConsortError, messageOf } from "#base/errors.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import type { ProcessEnd, ProcessIdentity, Processes, StartOptions } from "./port.ts";
 
 /**
- * Joins groups, then becomes the program. Arguments: how many groups, their files, the command. Whoever joined from
- * outside would come too late for what the program starts first.
+ * Becomes the program once its starter has moved it to its groups and says so: later it could have started others already,
+ * and a move of its own could undo what its starter does next. Without a word from there it ends.
  */
-const joinThenRun =
-  'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ > "$1" || exit 125; shift; n=$((n - 1)); done; exec "$@"';
+const waitThenRun = 'read -r _ <&3 || exit 125; exec 3<&-; exec "$@"';
 
 /** The machine's own; `layout` says where its control groups are. */
 export function systemProcesses(layout: CgroupLayout): Processes {
@@ -25,16 +25,7 @@ export function systemProcesses(layout: CgroupLayout): Processes {
     groupFiles: (identity) => groupFilesOf(identity, layout),
     join(identity, files) {
       if (!isSame(identity)) throw ended(identity);
-      for (const file of files)
-        try {
-          writeFileSync(file, String(identity.pid));
-        } catch (cause) {
-          throw new ConsortError(
-            "driver_failed",
-            `Cannot move process ${identity.pid} to ${file}: ${messageOf(cause)}`,
-            { cause },
-          );
-        }
+      for (const file of files) moveTo(file, identity.pid);
     },
     signal(identity, name) {
       if (!isSame(identity)) return false;
@@ -50,17 +41,14 @@ async function start(command: readonly string[], options: StartOptions) {
   const { groupFiles, output, directory, env } = options;
   const wrapped = groupFiles.length > 0;
   // Else the shell would be what runs, and it would only say so on its way out.
-  if (wrapped && !isThere(program, directory, env?.["PATH"] ?? process.env["PATH"] ?? ""))
-    throw new ConsortError("driver_failed", `Cannot start ${program}: no such program`);
-  const child = spawn(
-    wrapped ? "/bin/sh" : program,
-    wrapped ? ["-c", joinThenRun, "sh", String(groupFiles.length), ...groupFiles, ...command] : args,
-    {
-      stdio: ["ignore", output, output],
-      ...(directory === undefined ? {} : { cwd: directory }),
-      ...(env === undefined ? {} : { env: { ...process.env, ...env } }),
-    },
-  );
+  const problem = problemOf(program, directory, env?.["PATH"] ?? process.env["PATH"] ?? "");
+  if (problem !== undefined)
+    throw new ConsortError("driver_failed", `Cannot start ${program === "" ? '""' : program}: ${problem}`);
+  const child = spawn(wrapped ? "/bin/sh" : program, wrapped ? ["-c", waitThenRun, "sh", ...command] : args, {
+    stdio: ["ignore", output, output, ...(wrapped ? ["pipe" as const] : [])],
+    ...(directory === undefined ? {} : { cwd: directory }),
+    ...(env === undefined ? {} : { env: { ...process.env, ...env } }),
+  });
   const endedThen = endOf(child);
   await new Promise<void>((resolve, reject) => {
     child.once("spawn", resolve);
@@ -69,20 +57,55 @@ async function start(command: readonly string[], options: StartOptions) {
     );
   });
   const pid = child.pid ?? 0;
-  // It joins by itself, before it starts anything; here, so that it has joined when the caller is told that it runs.
-  for (const file of groupFiles) attempt(undefined, () => writeFileSync(file, String(pid)));
+  if (wrapped) letRun(child, pid, groupFiles);
   // A child that has ended stays until its end was told, which happens later.
-  return { pid, startTime: stateOf(pid)?.startTime ?? "", ended: endedThen };
+  const startTime = stateOf(pid)?.startTime ?? "";
+  return { pid, startTime, ended: endedThen, release: () => child.unref() };
 }
 
-function isThere(program: string, directory: string | undefined, path: string): boolean {
-  const places = program.includes("/") ? [directory ?? "."] : path.split(":");
-  return places.some((place) =>
+/** Moves what waits to its groups, and lets it go on; what cannot be moved never runs. */
+function letRun(child: ChildProcess, pid: number, groupFiles: readonly string[]): void {
+  const word = child.stdio[3];
+  if (!(word instanceof Socket)) throw new TypeError("a child that waits has a fourth stream");
+  // It may have been ended meanwhile, which is told as its end.
+  word.on("error", () => {});
+  try {
+    for (const file of groupFiles) moveTo(file, pid);
+    word.end("\n", () => word.destroy());
+  } catch (cause) {
+    word.destroy();
+    throw cause;
+  }
+}
+
+/** Why a program cannot be started; undefined: it can. */
+function problemOf(program: string, directory: string | undefined, path: string): string | undefined {
+  if (directory !== undefined && !attempt(false, () => statSync(directory).isDirectory()))
+    return `its directory ${directory} is not there`;
+  const places = program.includes("/") ? [""] : path.split(":");
+  const found = places
+    .map((place) => absolute(directory ?? ".", place, program))
+    .filter((file) => attempt(false, () => statSync(file).isFile()));
+  if (found.length === 0) return "no such program";
+  const may = found.some((file) =>
     attempt(false, () => {
-      accessSync(absolute(place, program), constants.X_OK);
+      accessSync(file, constants.X_OK);
       return true;
     }),
   );
+  return may ? undefined : "it may not be executed";
+}
+
+function moveTo(groupFile: string, pid: number): void {
+  try {
+    writeFileSync(groupFile, String(pid));
+  } catch (cause) {
+    throw new ConsortError(
+      "driver_failed",
+      `Cannot move process ${pid} to ${groupFile}: ${messageOf(cause)}`,
+      { cause },
+    );
+  }
 }
 
 const endOf = (child: ChildProcess): Promise<ProcessEnd> =>

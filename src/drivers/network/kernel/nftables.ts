@@ -62,6 +62,7 @@ const commandCharactersMaxInline = 8192;
 export class Nftables {
   readonly #library = library();
   readonly #context = keptFromPrograms(() => this.#library.make(0));
+  #closed = false;
 
   constructor() {
     this.#library.bufferOutput(this.#context);
@@ -70,6 +71,8 @@ export class Nftables {
 
   /** Throws `driver_failed` with nft's own words; then nothing was changed. */
   async transact(commands: string): Promise<void> {
+    if (this.#closed)
+      throw new ConsortError("conflict", "Cannot change the packet filter: it is closed here already");
     const code =
       commands.length <= commandCharactersMaxInline
         ? this.#library.run(this.#context, commands)
@@ -79,7 +82,10 @@ export class Nftables {
     throw new ConsortError("driver_failed", `Cannot change the packet filter: ${words}`);
   }
 
+  /** What is freed twice ends the whole process. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#library.free(this.#context);
   }
 

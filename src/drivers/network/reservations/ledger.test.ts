@@ -14,6 +14,7 @@ class PretendedInterface implements ShapedInterface {
   readonly classes = new Map<number, LinkTree extends ReadonlyMap<number, infer One> ? One : never>();
   targets: readonly DirectedTarget[] = [];
   refusal: Error | undefined;
+  closes = 0;
 
   setClasses(classes: LinkTree): void {
     if (this.refusal !== undefined) throw this.refusal;
@@ -34,6 +35,7 @@ class PretendedInterface implements ShapedInterface {
 
   close(): Promise<void> {
     this.classes.clear();
+    this.closes += 1;
     return Promise.resolve();
   }
 
@@ -121,11 +123,34 @@ test("what is asked for must make sense", async () => {
     { rateBps: bitsPerSecond(0) },
     { ceilingBps: bitsPerSecond(1) },
     { priority: 8 },
+    { targets: [] },
+    { rateBps: bitsPerSecond(NaN) },
+    { rateBps: "5" as unknown as InterfaceReservation["rateBps"] },
+    { targets: undefined as unknown as [] },
   ];
   for (const each of wrong) {
     await assert.rejects(ledger.reserve({ ...gold("x", 1), ...each }), { code: "bad_input" });
+    assert.throws(() => ledger.admit({ ...gold("x", 1), ...each }), { code: "bad_input" });
   }
   assert.deepEqual(ledger.list(), []);
+});
+
+test("an admission test refuses what reserving would, and changes nothing", async () => {
+  const { ledger, shaped } = make();
+  await ledger.reserve(gold("x", 5));
+  ledger.admit(gold("x", 9.8));
+  ledger.admit(gold("y", 4.8, 2));
+  assert.throws(() => ledger.admit(gold("y", 4.9, 2)), { code: "unsatisfiable" });
+  assert.throws(() => ledger.admit(gold("y", 1)), { code: "conflict", message: /that of x/ });
+  assert.deepEqual(ledger.list(), [gold("x", 5)]);
+  assert.equal(Math.round(shaped.reserved()), 5);
+});
+
+test("closed twice, the interface is given back once", async () => {
+  const { ledger, shaped } = make();
+  await Promise.all([ledger.close(), ledger.close()]);
+  await ledger.close();
+  assert.equal(shaped.closes, 1);
 });
 
 test("whatever is reserved, adapted and released: never more than the interface has, and the books are right", async () => {

@@ -31,6 +31,7 @@ export class ReservationLedger implements InterfaceReservations {
   readonly #entries = new Map<string, InterfaceReservation>();
   #numbers: ReadonlyMap<string, number> = new Map();
   readonly #turns = new InTurn();
+  #closed: Promise<void> | undefined;
 
   constructor(bandwidthBps: BitsPerSecond, shaped: ShapedInterface) {
     this.#bandwidthBps = bandwidthBps;
@@ -43,6 +44,11 @@ export class ReservationLedger implements InterfaceReservations {
     return [...this.#entries.values()];
   }
 
+  admit(reservation: InterfaceReservation): void {
+    const others = this.list().filter(({ name }) => name !== reservation.name);
+    this.#admitBeside(others, reservation);
+  }
+
   reserve(reservation: InterfaceReservation): Promise<void> {
     return this.#turns.run(async () => {
       const { name } = reservation;
@@ -52,8 +58,7 @@ export class ReservationLedger implements InterfaceReservations {
           `Cannot reserve bandwidth for ${name}: it has a reservation already`,
         );
       }
-      checkTargets([...this.#entries.values(), reservation]);
-      this.#admit(`reserve bandwidth for ${name}`, [reservation]);
+      this.#admitBeside(this.list(), reservation);
       this.#entries.set(name, reservation);
       this.#numbers = assignNumbers([...this.#entries.keys()], this.#numbers);
       try {
@@ -101,10 +106,11 @@ export class ReservationLedger implements InterfaceReservations {
   }
 
   close(): Promise<void> {
-    return this.#turns.run(async () => {
+    this.#closed ??= this.#turns.run(async () => {
       this.#entries.clear();
       await this.#interface.close();
     });
+    return this.#closed;
   }
 
   #forget(name: string): void {
@@ -120,10 +126,23 @@ export class ReservationLedger implements InterfaceReservations {
     throw new ConsortError("not_found", `Cannot change the bandwidth of ${name}: it has no reservation`);
   }
 
+  #admitBeside(others: readonly InterfaceReservation[], reservation: InterfaceReservation): void {
+    const { name, targets } = reservation;
+    // Nothing would ever go by it.
+    if (!Array.isArray(targets) || targets.length === 0)
+      throw new ConsortError(
+        "bad_input",
+        `Cannot reserve bandwidth for ${name}: no target was given, wanted addresses it sends to, or ports of its own`,
+      );
+    checkTargets([...others, reservation]);
+    this.#admit(`reserve bandwidth for ${name}`, [reservation]);
+  }
+
   /** Those that change take the place of what they were. */
   #admit(action: string, changed: readonly InterfaceReservation[]): void {
     for (const { name, rateBps, ceilingBps, priority } of changed) {
       const isSound =
+        Number.isFinite(rateBps) &&
         rateBps > 0 &&
         (ceilingBps ?? rateBps) >= rateBps &&
         Number.isInteger(priority) &&

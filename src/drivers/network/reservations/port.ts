@@ -30,11 +30,13 @@ export interface InterfaceReservations {
   /** What may be reserved in all. */
   readonly promisableBps: BitsPerSecond;
   list(): readonly InterfaceReservation[];
+  /** Throws as `reserve` would, or as `adapt` for a name that has one; changes nothing. */
+  admit(reservation: InterfaceReservation): void;
   reserve(reservation: InterfaceReservation): Promise<void>;
   /** All of them or none, without a moment in which more is promised than before or after; in force when it returns. */
   adapt(changes: readonly ReservationChange[]): void;
   retarget(name: string, targets: readonly TrafficTarget[]): Promise<void>;
   release(name: string): Promise<void>;
-  /** Releases everything; the interface is as it was before. */
+  /** Releases everything; the interface is as it was before. Once is enough. */
   close(): Promise<void>;
 }
