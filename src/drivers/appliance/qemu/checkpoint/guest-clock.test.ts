@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { ConsortError } from "#base/errors.ts";
 import { ManualClock } from "#base/manual-clock.ts";
 import { millis } from "#base/units.ts";
-import { correctGuestClock } from "./guest-clock.ts";
+import { correctGuestClock, correctLateClock } from "./guest-clock.ts";
 
 const never = new AbortController().signal;
 const silent = new ConsortError("unavailable", "it does not answer");
@@ -69,5 +69,21 @@ describe("correctGuestClock()", () => {
     await new Promise((resolve) => setImmediate(resolve));
     stop.abort(new Error("gone"));
     await assert.rejects(work, { message: "gone" });
+  });
+});
+
+describe("correctLateClock()", () => {
+  it("sets a clock that is late, and nothing of a guest whose clock is right", async () => {
+    const clock = new ManualClock();
+    const late = guest(clock);
+    assert.equal(await correctLateClock(late, clock, never), true);
+    assert.equal(late.behindMs(), 0);
+    const asked: string[] = [];
+    const execute = (command: string, args: Readonly<Record<string, unknown>>): Promise<unknown> => {
+      asked.push(command);
+      return late.execute(command, args);
+    };
+    assert.equal(await correctLateClock({ execute }, clock, never), true);
+    assert.deepEqual(asked, ["guest-get-time"]);
   });
 });

@@ -4,13 +4,14 @@ import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
 import type { MovePlan } from "#protocol/host-plan.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
+import { correctLateClock } from "../checkpoint/guest-clock.ts";
 import { oneAtATime } from "../turns.ts";
 import type { Background } from "./background.ts";
 import { bringHome } from "./homecoming.ts";
 import { queryMigration, runState } from "./migration-status.ts";
 import { socketNames } from "./ports.ts";
 import type { MachinePlace, MoveParts } from "./ports.ts";
-import { arrivalOf, continueHere, listenForState } from "./receive.ts";
+import { arrivalOf, continueHere, isMemoryHere, listenForState } from "./receive.ts";
 import type { MoveRecord, MoveRecords } from "./record.ts";
 import { startRelay } from "./relays.ts";
 import type { Relay } from "./relays.ts";
@@ -168,6 +169,21 @@ export class ArrivingSide {
     this.#news.changed();
   }
 
+  /** Resolves when nothing of its memory is with the other side any more; ends the machine when some of it is lost. */
+  async #memory(qmp: RunningVm["qmp"], signal: AbortSignal): Promise<void> {
+    try {
+      for (;;) {
+        const next = this.#next(qmp, signal);
+        if (await isMemoryHere(qmp, signal)) return;
+        await next;
+      }
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (codeOf(cause) === "driver_failed") await qmp.execute("quit", {}, signal);
+      throw cause;
+    }
+  }
+
   /** Until it runs here, or cannot any more. */
   async #receive(vm: RunningVm, plan: ArrivingPlan, signal: AbortSignal): Promise<void> {
     const { qmp, id } = vm;
@@ -202,7 +218,9 @@ export class ArrivingSide {
     }
     if (state === "paused" || state === "inmigrate") await continueHere(vm.qmp, signal);
     this.#news.changed();
-    await oneAtATime(vm.qmp, async () => {});
+    await oneAtATime(vm.qmp, () => this.#memory(vm.qmp, signal));
+    // It may have stood still for long, and whoever has no agent keeps the time it has.
+    void correctLateClock(vm.agent, this.#parts.clock, signal).catch(() => {});
     const told = {
       progress: (share: number) => this.#news.progress(id, share),
       isHere: (disk: string) => {

@@ -21,7 +21,16 @@ describe("relief()", () => {
   it("allows a longer standstill when the passes are used up, and when the time is", () => {
     const twice = { kind: "downtime", downtimeMs: convergence.downtimeMs * 2 };
     assert.deepEqual(relief(after(convergence.passesMax + 1), convergence.downtimeMs, true), twice);
-    assert.deepEqual(relief(after(1, convergence.passingMsMax + 1), convergence.downtimeMs, true), twice);
+    assert.deepEqual(relief(after(2, convergence.passingMsMax + 1), convergence.downtimeMs, true), twice);
+  });
+
+  it("does nothing to a guest while a slow network takes its memory for the first time, and gives it its time then", () => {
+    const longMs = 100 * convergence.passingMsMax;
+    assert.equal(relief(after(1, longMs), convergence.downtimeMs, false), undefined);
+    const since = millis(longMs);
+    assert.equal(relief(after(2, longMs + 1), convergence.downtimeMs, false, since), undefined);
+    const late = after(2, longMs + convergence.passingMsMax + 1);
+    assert.equal(relief(late, convergence.downtimeMs, false, since)?.kind, "downtime");
   });
 
   it("goes on there at once when no longer standstill helps, where that can be done, and else stands still", () => {

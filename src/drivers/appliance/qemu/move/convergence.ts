@@ -8,6 +8,7 @@ export type SendProgress = {
   readonly remainingBytes: number;
   readonly totalBytes: number;
   readonly transferredBytes: number;
+  /** Since it began. */
   readonly elapsedMs: Millis;
 };
 
@@ -15,7 +16,7 @@ export type ConvergenceSettings = {
   /** The machine may stand still for so long at first, and at most. */
   readonly downtimeMs: Millis;
   readonly downtimeMsMax: Millis;
-  /** So many passes, or so long, before more is allowed. */
+  /** So many passes, or so long after the first of them, before more is allowed. */
   readonly passesMax: number;
   readonly passingMsMax: Millis;
 };
@@ -35,7 +36,8 @@ export type Relief =
 
 /**
  * What helps a migration whose guest writes faster than its memory is sent. QEMU slows its processors down by itself
- * all the while; each step is taken once, in this order, so every migration ends.
+ * all the while; each step is taken once, in this order, so every migration ends. `firstPassMs` is how long the first
+ * pass took, which depends on the network alone.
  *
  *     passes, or time, used up ──► twice the downtime, up to the most ──► the same again ──► postcopy, or stop
  */
@@ -43,12 +45,14 @@ export function relief(
   progress: SendProgress,
   allowedMs: Millis,
   canPostcopy: boolean,
+  firstPassMs: Millis = millis(0),
   settings: ConvergenceSettings = convergence,
 ): Relief | undefined {
   // Each step gets as many passes, and as much time, as the first.
   const step = 1 + Math.max(0, Math.round(Math.log2(allowedMs / settings.downtimeMs)));
-  const isUsedUp =
-    progress.pass > settings.passesMax * step || progress.elapsedMs > settings.passingMsMax * step;
+  // Whatever is done to a guest in the first pass, all of its memory has to be sent once.
+  const hasPassedMs = progress.pass <= 1 ? 0 : progress.elapsedMs - firstPassMs;
+  const isUsedUp = progress.pass > settings.passesMax * step || hasPassedMs > settings.passingMsMax * step;
   if (!isUsedUp) return undefined;
   const next = Math.min(allowedMs * 2, settings.downtimeMsMax);
   if (next > allowedMs) return { kind: "downtime", downtimeMs: millis(next) };

@@ -1,11 +1,12 @@
 import { ConsortError } from "#base/errors.ts";
 import type { Clock } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
 import { setCapabilities } from "../turns.ts";
 import { tracksWrites } from "../write-tracking.ts";
 import type { Qmp } from "../vm.ts";
 import { convergence, relief, shareSent } from "./convergence.ts";
-import { queryMigration } from "./migration-status.ts";
+import { queryMigration, runState } from "./migration-status.ts";
 import type { MigrationStatus } from "./migration-status.ts";
 
 /** How often it is looked whether a migration converges. */
@@ -60,24 +61,32 @@ export async function followSending(
   let allowedMs = convergence.downtimeMs;
   let isOver = false;
   let isHelped = false;
+  let firstPassMs: Millis | undefined;
+  let stoodStillAt = (await runState(qmp, signal)) === "paused" ? clock.monotonic() : undefined;
   for (;;) {
     const next = nextLook(qmp, clock, signal);
     const now = await queryMigration(qmp, signal);
     if (!isOver && handedOver.has(now.status)) {
       isOver = true;
-      options.onHandedOver(now);
+      // QEMU counts from where it stops the guest itself.
+      const stoodMs = stoodStillAt === undefined ? 0 : clock.monotonic() - stoodStillAt;
+      options.onHandedOver(
+        stoodMs > (now.downtimeMs ?? 0) ? { ...now, downtimeMs: Math.round(stoodMs) } : now,
+      );
     }
     if (!running.has(now.status) && !now.status.startsWith("postcopy")) return now;
     options.onProgress(shareSent(now.progress));
+    if (now.progress.pass > 1) firstPassMs ??= now.progress.elapsedMs;
     const help =
       isOver || isHelped || now.status !== "active"
         ? undefined
-        : relief(now.progress, allowedMs, options.postcopy);
+        : relief(now.progress, allowedMs, options.postcopy, firstPassMs);
     if (help?.kind === "downtime") {
       allowedMs = help.downtimeMs;
       await qmp.execute("migrate-set-parameters", { "downtime-limit": allowedMs }, signal);
     } else if (help !== undefined) {
       isHelped = true;
+      if (help.kind === "stop") stoodStillAt = clock.monotonic();
       await qmp.execute(help.kind === "postcopy" ? "migrate-start-postcopy" : "stop", {}, signal);
     }
     await next;
