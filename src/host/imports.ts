@@ -124,7 +124,8 @@ export class ImageImports {
     const { exchange, peers, clock } = this.#parts;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await exchange.fetch(blob, peers(), onProgress, signal);
+        await exchange.fetch(blob, peers(), onProgress, signal);
+        return;
       } catch (cause) {
         signal.throwIfAborted();
         if (codeOf(cause) !== "unavailable" || attempt >= limits.importTriesMax) throw cause;

@@ -146,13 +146,13 @@ export function blobExchangeConformance(
     );
     assert.ok(hosts.a.store.has(blob.digest));
     assert.equal(told.at(-1), blob.sizeBytes);
-    await hosts.a.exchange.fetch(blob, [], () => {}, signal);
+    assert.equal(await hosts.a.exchange.fetch(blob, [], () => {}, signal), 0);
   });
 
   test(`${name}: what nobody has, and whom nobody reaches, is told`, async () => {
     await using hosts = await three();
     const blob = refTo(hello);
-    const fetch = (from: readonly BlobPeer[]): Promise<void> =>
+    const fetch = (from: readonly BlobPeer[]): Promise<number> =>
       hosts.a.exchange.fetch(blob, from, () => {}, signal);
     await assert.rejects(fetch([]), failsWith("unavailable"));
     await assert.rejects(fetch([peer(hosts.b)]), failsWith("unavailable"));
@@ -165,11 +165,11 @@ export function blobExchangeConformance(
   test(`${name}: a pushed blob is there when the push is done`, async () => {
     await using hosts = await three();
     const blob = await hosts.a.store.put(inChunks(hello), {}, signal);
-    await hosts.a.exchange.push(blob.digest, peer(hosts.c), signal);
+    assert.equal(await hosts.a.exchange.push(blob.digest, peer(hosts.c), signal), hello.length);
     assert.deepEqual(hosts.c.store.list(), [blob]);
     const told: Digest[] = [];
     hosts.c.store.onTaken((digest) => void told.push(digest));
-    await hosts.a.exchange.push(blob.digest, peer(hosts.c), signal);
+    assert.equal(await hosts.a.exchange.push(blob.digest, peer(hosts.c), signal), 0);
     assert.deepEqual(told, [blob.digest]);
   });
 
@@ -186,8 +186,9 @@ export function blobExchangeConformance(
   test(`${name}: two that want the same blob at once both get it`, async () => {
     await using hosts = await three();
     const blob = await hosts.b.store.put(inChunks(hello), {}, signal);
-    const fetch = (): Promise<void> => hosts.a.exchange.fetch(blob, [peer(hosts.b)], () => {}, signal);
-    await Promise.all([fetch(), fetch(), fetch()]);
+    const fetch = (): Promise<number> => hosts.a.exchange.fetch(blob, [peer(hosts.b)], () => {}, signal);
+    const brought = await Promise.all([fetch(), fetch(), fetch()]);
+    assert.deepEqual(brought.toSorted(), [0, 0, hello.length]);
     assert.deepEqual(hosts.a.store.list(), [blob]);
   });
 }

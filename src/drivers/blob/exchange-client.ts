@@ -56,13 +56,17 @@ export class PeerClient {
     if (done < sizeBytes) throw broken(from, "the content ended early");
   }
 
-  /** The peer fetches the blob from `source`, and has it when this resolves. */
-  async askToFetch(blob: BlobRef, to: BlobPeer, source: BlobPeer, signal: AbortSignal): Promise<void> {
+  /** The peer fetches the blob from `source`, and has it when this resolves: with how many bytes it was sent for it. */
+  async askToFetch(blob: BlobRef, to: BlobPeer, source: BlobPeer, signal: AbortSignal): Promise<number> {
     const body = JSON.stringify({ sizeBytes: blob.sizeBytes, ...source });
     const response = await this.#ask("POST", `/v1/blobs/${blob.digest}/fetch`, to, { body }, signal);
     if (response.statusCode !== 200) throw await refusal(response, to);
-    const failure = parseFailure(await textOf(response));
+    const text = await textOf(response);
+    const failure = parseFailure(text);
     if (failure !== undefined) throw failure;
+    const { broughtBytes } = JSON.parse(text) as { broughtBytes?: unknown };
+    // Those who do not tell are not counted: what they had may be all of it.
+    return typeof broughtBytes === "number" && broughtBytes <= blob.sizeBytes ? broughtBytes : 0;
   }
 
   #ask(

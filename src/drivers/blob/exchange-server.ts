@@ -25,12 +25,13 @@ export type ServerParts = {
   /** Undefined: nobody is served yet. */
   readonly token: () => string | undefined;
   /** Somebody asks this host to get a blob from a peer. */
-  readonly fetch: (blob: BlobRef, from: BlobPeer, signal: AbortSignal) => Promise<void>;
+  readonly fetch: (blob: BlobRef, from: BlobPeer, signal: AbortSignal) => Promise<number>;
 };
 
 /**
  *   GET  /v1/blobs/<digest>         with a range; answers frames (run-frames.ts)
- *   POST /v1/blobs/<digest>/fetch   {sizeBytes, address, port}: get it from there; answers when it is durable here
+ *   POST /v1/blobs/<digest>/fetch   {sizeBytes, address, port}: get it from there; answers when it is durable here,
+ *                                   with {broughtBytes}: what came over the line for it
  */
 export function blobServer(parts: ServerParts): Server {
   const server = createServer((request, response) => {
@@ -117,8 +118,8 @@ async function take(
   response.write(" ");
   try {
     const blob = { digest, sizeBytes: bytes(sizeBytes) };
-    await parts.fetch(blob, { address: ipv4Address(address), port }, signal);
-    response.end("{}");
+    const broughtBytes = await parts.fetch(blob, { address: ipv4Address(address), port }, signal);
+    response.end(JSON.stringify({ broughtBytes }));
   } catch (cause) {
     signal.throwIfAborted();
     response.end(JSON.stringify({ code: codeOf(cause), message: messageOf(cause) }));

@@ -75,25 +75,28 @@ class HttpBlobExchange implements BlobExchange {
     from: readonly BlobPeer[],
     onProgress: (progress: TransferProgress) => void,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<number> {
     const stop = AbortSignal.any([signal, this.#closed.signal]);
     const before = this.#underWay.get(blob.digest) ?? Promise.resolve();
     const mine = before.then(() => this.#fetch(blob, from, onProgress, stop));
-    const ended = mine.catch(() => {});
+    const ended = mine.then(
+      () => {},
+      () => {},
+    );
     this.#underWay.set(blob.digest, ended);
     try {
-      await mine;
+      return await mine;
     } finally {
       if (this.#underWay.get(blob.digest) === ended) this.#underWay.delete(blob.digest);
     }
   }
 
-  async push(digest: Digest, to: BlobPeer, signal: AbortSignal): Promise<void> {
+  async push(digest: Digest, to: BlobPeer, signal: AbortSignal): Promise<number> {
     const blob = this.#store.list().find((one) => one.digest === digest);
     if (blob === undefined)
       throw new ConsortError("not_found", `Cannot copy ${digest}: this host has no such content`);
     const self = { address: this.#address, port: this.port };
-    await this.#client.askToFetch(blob, to, self, AbortSignal.any([signal, this.#closed.signal]));
+    return this.#client.askToFetch(blob, to, self, AbortSignal.any([signal, this.#closed.signal]));
   }
 
   async forgetOthers(wanted: ReadonlySet<Digest>, now: number): Promise<void> {
@@ -116,17 +119,18 @@ class HttpBlobExchange implements BlobExchange {
     from: readonly BlobPeer[],
     onProgress: (progress: TransferProgress) => void,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<number> {
     signal.throwIfAborted();
     if (this.#store.has(blob.digest)) {
       this.#store.taken(blob.digest);
-      return;
+      return 0;
     }
-    if (await this.#together(blob, from, onProgress, signal)) return;
+    const sink: Sink = { onProgress, broughtBytes: 0 };
+    if (await this.#together(blob, from, sink, signal)) return sink.broughtBytes;
     // One of them holds something else under this name. Each alone is either right or told.
     for (const peer of from.length > 1 ? from : []) {
-      const right = await this.#together(blob, [peer], onProgress, signal).catch(() => false);
-      if (right) return;
+      const right = await this.#together(blob, [peer], sink, signal).catch(() => false);
+      if (right) return sink.broughtBytes;
       signal.throwIfAborted();
       this.#log.warn("A host serves content that is not what its name says", { peer, digest: blob.digest });
     }
@@ -137,13 +141,13 @@ class HttpBlobExchange implements BlobExchange {
   async #together(
     blob: BlobRef,
     from: readonly BlobPeer[],
-    onProgress: (progress: TransferProgress) => void,
+    sink: Sink,
     signal: AbortSignal,
   ): Promise<boolean> {
     const pieces = await PieceFile.open(this.#store.pieces, blob);
     try {
       await this.#store.checkRoom(blob.sizeBytes - pieces.doneBytes);
-      await this.#fill(blob, pieces, from, onProgress, signal);
+      await this.#fill(blob, pieces, from, sink, signal);
     } finally {
       await pieces.close();
     }
@@ -157,7 +161,7 @@ class HttpBlobExchange implements BlobExchange {
     blob: BlobRef,
     pieces: PieceFile,
     from: readonly BlobPeer[],
-    onProgress: (progress: TransferProgress) => void,
+    sink: Sink,
     signal: AbortSignal,
   ): Promise<void> {
     let peers = [...from];
@@ -165,7 +169,7 @@ class HttpBlobExchange implements BlobExchange {
     let doneBytes = pieces.doneBytes;
     const progress = (moreBytes: number): void => {
       doneBytes += moreBytes;
-      onProgress({ doneBytes, totalBytes: blob.sizeBytes });
+      sink.onProgress({ doneBytes, totalBytes: blob.sizeBytes });
     };
     progress(0);
     // A piece that one peer failed to give is left for the others, also when these were through already.
@@ -181,7 +185,7 @@ class HttpBlobExchange implements BlobExchange {
       const failed = new Set<BlobPeer>();
       await Promise.all(
         asked.map(async (peer) => {
-          const reader = { peer, silenceMsMax };
+          const reader = { peer, silenceMsMax, sink };
           const failure = await this.#drain(blob, pieces, waiting, reader, progress, signal);
           if (failure === undefined) return;
           failed.add(peer);
@@ -198,7 +202,7 @@ class HttpBlobExchange implements BlobExchange {
     blob: BlobRef,
     pieces: PieceFile,
     waiting: number[],
-    { peer, silenceMsMax }: { readonly peer: BlobPeer; readonly silenceMsMax: number },
+    { peer, silenceMsMax, sink }: Reader,
     progress: (moreBytes: number) => void,
     signal: AbortSignal,
   ): Promise<unknown> {
@@ -212,6 +216,7 @@ class HttpBlobExchange implements BlobExchange {
       try {
         const range = pieceRange(blob, index);
         const write = async (chunk: Uint8Array, position: number): Promise<void> => {
+          sink.broughtBytes += chunk.length;
           await pieces.write(chunk, position).catch(diskFailure);
         };
         await this.#client.read(blob.digest, range, peer, write, onBytes, silenceMsMax, signal);
@@ -229,6 +234,14 @@ class HttpBlobExchange implements BlobExchange {
     return undefined;
   }
 }
+
+/** Who is told of a fetch, and how much came over the line for it. */
+type Sink = {
+  readonly onProgress: (progress: TransferProgress) => void;
+  broughtBytes: number;
+};
+
+type Reader = { readonly peer: BlobPeer; readonly silenceMsMax: number; readonly sink: Sink };
 
 /** The last peer's words speak of that peer alone: that it has no such content, others had told before. */
 const whyNot = (lastWords: unknown): string =>

@@ -109,10 +109,10 @@ export class FakeBlobExchange implements BlobExchange {
     from: readonly BlobPeer[],
     onProgress: (progress: TransferProgress) => void,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<number> {
     signal.throwIfAborted();
     this.store.taken(blob.digest);
-    if (this.store.has(blob.digest)) return;
+    if (this.store.has(blob.digest)) return 0;
     const content = from
       .map((peer) => this.#cloud.get(peer.port))
       .filter((other) => other?.serves(this.#token) === true)
@@ -122,16 +122,17 @@ export class FakeBlobExchange implements BlobExchange {
       throw new ConsortError("unavailable", `Cannot fetch ${blob.digest}: no host is known to have it`);
     onProgress({ doneBytes: content.length, totalBytes: blob.sizeBytes });
     this.store.contents.set(blob.digest, content);
+    return content.length;
   }
 
-  async push(digest: Digest, to: BlobPeer, signal: AbortSignal): Promise<void> {
+  async push(digest: Digest, to: BlobPeer, signal: AbortSignal): Promise<number> {
     const blob = this.store.list().find((one) => one.digest === digest);
     if (blob === undefined)
       throw new ConsortError("not_found", `Cannot copy ${digest}: this host has no such content`);
     const other = this.#cloud.get(to.port);
     if (other?.serves(this.#token) !== true)
       throw new ConsortError("unavailable", `Cannot reach the host at ${to.address}:${to.port}`);
-    await other.fetch(blob, [{ address: ipv4Address("127.0.0.1"), port: this.port }], () => {}, signal);
+    return other.fetch(blob, [{ address: ipv4Address("127.0.0.1"), port: this.port }], () => {}, signal);
   }
 
   async forgetOthers(): Promise<void> {}

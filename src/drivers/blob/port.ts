@@ -40,16 +40,17 @@ export interface BlobExchange {
   useToken(token: string): void;
   /**
    * From several at once where there are several; goes on where an earlier attempt stopped. Rejects with `unavailable`
-   * when none of them has it, and with `limit_exceeded` when the disk is too full.
+   * when none of them has it, and with `limit_exceeded` when the disk is too full. Resolves with how many bytes were
+   * brought for it: none of what was here, and none of its holes.
    */
   fetch(
     blob: BlobRef,
     from: readonly BlobPeer[],
     onProgress: (progress: TransferProgress) => void,
     signal: AbortSignal,
-  ): Promise<void>;
-  /** Resolves when it is durable there. */
-  push(digest: Digest, to: BlobPeer, signal: AbortSignal): Promise<void>;
+  ): Promise<number>;
+  /** Resolves when it is durable there, with how many bytes were brought there for it. */
+  push(digest: Digest, to: BlobPeer, signal: AbortSignal): Promise<number>;
   /** Removes what was fetched in part long before `now` (wall clock, ms since the epoch) and is not among `wanted`. */
   forgetOthers(wanted: ReadonlySet<Digest>, now: number): Promise<void>;
   /** Where this host serves its own. */

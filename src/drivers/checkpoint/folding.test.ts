@@ -60,6 +60,21 @@ describe("withFold()", () => {
     );
   });
 
+  it("tells no later one to be in a store where the full one is not", () => {
+    const [one, two, three] = record.taken;
+    assert.ok(one !== undefined && two !== undefined && three !== undefined);
+    const inStores = { ...record, taken: [one, { ...two, store: "s3://a" }, { ...three, store: "s3://a" }] };
+    const storesOf = (store: string | undefined): unknown[] =>
+      withFold(inStores, full, {
+        copies: [],
+        missing: [],
+        ...(store === undefined ? {} : { store }),
+      }).taken.map((kept) => kept.store);
+    assert.deepEqual(storesOf("s3://a"), ["s3://a", "s3://a"]);
+    assert.deepEqual(storesOf("s3://b"), ["s3://b", undefined]);
+    assert.deepEqual(storesOf(undefined), [undefined, undefined]);
+  });
+
   it("has the machine begin from the full one when what it began from is in it", () => {
     assert.equal(after.beganFrom, "2");
     assert.equal(withFold({ ...record, beganFrom: "3" }, full, { copies: [], missing: [] }).beganFrom, "3");

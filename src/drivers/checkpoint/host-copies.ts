@@ -64,10 +64,10 @@ export class HostCopies implements CheckpointStore {
     const { clock, exchange } = this.#parts;
     for (;;) {
       const beganAll = clock.monotonic();
-      for (const { digest, sizeBytes } of blobsOfAll(chain)) {
+      for (const { digest } of blobsOfAll(chain)) {
         const began = clock.monotonic();
-        await exchange.push(digest, peer, signal);
-        this.#speed.note(sizeBytes, clock.monotonic() - began);
+        const broughtBytes = await exchange.push(digest, peer, signal);
+        this.#speed.note(broughtBytes, clock.monotonic() - began);
       }
       // What came so long ago that it may have been removed again is asked for once more.
       if (clock.monotonic() - beganAll < limits.blobGraceMs / 2) return;

@@ -100,10 +100,10 @@ export class SimulatedExchange implements BlobExchange {
     from: readonly BlobPeer[],
     onProgress: (progress: TransferProgress) => void,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<number> {
     signal.throwIfAborted();
     const { on, life, settings } = this.#uses;
-    if (on.blobs.has(blob.digest)) return;
+    if (on.blobs.has(blob.digest)) return 0;
     await life.call("blobs, fetch", slowed(settings.copyMs, on.disk), () => {
       const content = from
         .flatMap((peer) => this.#reached(peer) ?? [])
@@ -117,12 +117,14 @@ export class SimulatedExchange implements BlobExchange {
     });
     onProgress({ doneBytes: blob.sizeBytes, totalBytes: blob.sizeBytes });
     signal.throwIfAborted();
+    return blob.sizeBytes;
   }
 
-  async push(digest: Digest, to: BlobPeer, signal: AbortSignal): Promise<void> {
+  async push(digest: Digest, to: BlobPeer, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
     const { on, life, settings } = this.#uses;
     const slower = this.#uses.on.cloud.served.get(to.port)?.on.disk ?? on.disk;
+    let broughtBytes = 0;
     await life.call("blobs, push", slowed(settings.copyMs, slower), () => {
       const content = on.blobs.contents.get(digest);
       if (content === undefined) {
@@ -133,9 +135,11 @@ export class SimulatedExchange implements BlobExchange {
         throw new ConsortError("unavailable", `Cannot reach the host at ${to.address}:${to.port}`);
       }
       if (other.disk.full) throw diskFull("keep content");
+      broughtBytes = other.blobs.has(digest) ? 0 : content.length;
       other.blobs.take(digest, content);
     });
     signal.throwIfAborted();
+    return broughtBytes;
   }
 
   async forgetOthers(): Promise<void> {}
