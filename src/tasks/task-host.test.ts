@@ -53,7 +53,14 @@ test("teams and single processes have parts of their machine, and change them to
   const streams = machine.team.scheduler.createTeam("streams", { cpu: of40(16), policy: "together" });
   const one = await machine.team.scheduler.start(["one"]);
   one.setSchedParam(of40(8));
-  assert.throws(() => one.setSchedParam(of40(20)), refusedAs("unsatisfiable", /m cannot be divided/));
+  const most16 = refusedAs("unsatisfiable", /m cannot be divided.*the largest feasible .* for .* is 16ms$/);
+  assert.throws(() => one.setSchedParam(of40(20)), most16);
+  assert.throws(() => machine.team.scheduler.admit(one, of40(20)), most16);
+  assert.throws(
+    () => machine.team.scheduler.createTeam("more", { cpu: of40(9) }),
+    refusedAs("unsatisfiable", /the largest feasible reservation for more is 8ms$/),
+  );
+  assert.deepEqual(machine.team.teams, [streams], "what is refused is not left behind");
   cpuAdapt(streams, one, { x: of40(12), y: of40(20) });
   const teams = table.machines.get("m")?.teams.map(({ name, reservation }) => [name, reservation]);
   assert.deepEqual(teams, [
@@ -177,6 +184,7 @@ test("words and numbers that mean nothing are refused, where no compiler has loo
     [{ periodUs: 40_000 }, /executionUs is undefined/],
     [{ periodUs: 1.5, executionUs: 1 }, /periodUs is 1.5/],
     [undefined, /periodUs is undefined/],
+    [{ periodUs: 400_000_000, executionUs: 8000 }, /a period of m is 6m40s, .* in whole microseconds$/],
   ] as const)
     assert.throws(
       () => machine.setSchedParam(param as ReturnType<typeof of40>),

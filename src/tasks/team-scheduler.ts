@@ -1,4 +1,6 @@
-import { ConsortError } from "#base/errors.ts";
+import { codeOf, ConsortError, messageOf } from "#base/errors.ts";
+import { micros } from "#base/units.ts";
+import { durationText } from "#control/scheduling/refusal.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
 import type { TeamPolicy } from "#model/ensemble.ts";
 import type { Scheduler } from "./manager.ts";
@@ -32,17 +34,14 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
 
   admit(part: TeamPart, param: SchedParam): void {
     this.#own(part);
-    const before = part.reservation;
-    part.reservation = this.#within(part, param);
-    try {
-      this.#machines.admitAsItIs(this.#team.machine);
-    } finally {
-      part.reservation = before;
-    }
+    const reservation = this.#within(part, param);
+    this.#orLargest(part, reservation, () => this.#admitWith(part, reservation));
   }
 
   reserve(part: TeamPart, param: SchedParam): void {
-    this.adapt(new Map([[part, param]]));
+    this.#own(part);
+    const reservation = this.#within(part, param);
+    this.#orLargest(part, reservation, () => this.#setAll(new Map([[part, reservation]])));
   }
 
   expel(part: TeamPart): void {
@@ -95,10 +94,11 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
     if (!resourceName.test(name))
       throw new ConsortError("bad_input", `Cannot create team "${name}": ${resourceNameRule}`);
     const team = this.#teams.create(name, policy, this.#team.machine, this.#team);
-    if (cpu !== undefined) team.reservation = this.#within(team, cpu);
+    const reservation = cpu === undefined ? undefined : this.#within(team, cpu);
     this.#processes.createGroups(team);
     try {
       this.#add(team);
+      if (reservation !== undefined) this.#reserveFirst(team, reservation);
     } catch (cause) {
       this.#processes.removeGroups(team);
       throw cause;
@@ -197,6 +197,56 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
     const list: TeamPart[] = part.kind === "team" ? this.#team.teams : this.#team.processes;
     const at = list.indexOf(part);
     if (at >= 0) list.splice(at, 1);
+  }
+
+  /** Of a team that was added for it: it stays with what is reserved, or not at all. */
+  #reserveFirst(team: Team, reservation: Reservation): void {
+    try {
+      this.#orLargest(team, reservation, () => this.#setAll(new Map([[team, reservation]])));
+    } catch (cause) {
+      this.#drop(team);
+      throw cause;
+    }
+  }
+
+  #admitWith(part: TeamPart, reservation: Reservation): void {
+    const before = part.reservation;
+    part.reservation = reservation;
+    try {
+      this.#machines.admitAsItIs(this.#team.machine);
+    } finally {
+      part.reservation = before;
+    }
+  }
+
+  /** Adds to a refusal the most that would be admitted for this part in its period. */
+  #orLargest(part: TeamPart, { periodUs, executionUs }: Reservation, reserve: () => void): void {
+    try {
+      reserve();
+    } catch (cause) {
+      if (codeOf(cause) !== "unsatisfiable") throw cause;
+      let [low, high] = [0, executionUs - 1];
+      while (low < high) {
+        const middle = Math.ceil((low + high) / 2);
+        if (this.#isAdmitted(part, { periodUs, executionUs: micros(middle) })) low = middle;
+        else high = middle - 1;
+      }
+      throw new ConsortError(
+        "unsatisfiable",
+        `${messageOf(cause)}; the largest feasible reservation for ${part.name} is ${durationText(low)}`,
+        { cause },
+      );
+    }
+  }
+
+  #isAdmitted(part: TeamPart, reservation: Reservation): boolean {
+    try {
+      this.#admitWith(part, reservation);
+      return true;
+    } catch (cause) {
+      if (codeOf(cause) === "unsatisfiable") return false;
+      throw cause;
+    }
   }
 
   #setAll(changes: ReadonlyMap<TeamPart, Reservation | undefined>): void {

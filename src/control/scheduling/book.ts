@@ -225,12 +225,14 @@ export class ReservationBook {
     // Neither the length of a table nor the size of teams is a matter of how much the machine itself takes.
     if (asked === undefined || refusal.code === "table-too-large" || refusal.code === "teams") return refusal;
     const others = changed.filter((machine) => machine !== asked);
+    const largestFeasibleUs = largestFeasible(asked, [...this.#beside(changed), ...others], this.#host);
     return {
       ...refusal,
       machine: asked.id,
       reason:
         asked.id === refusal.machine ? refusal.reason : `with ${asked.id} as asked for, ${refusal.reason}`,
-      largestFeasibleUs: largestFeasible(asked, [...this.#beside(changed), ...others], this.#host),
+      // Of a period that cannot be, nothing is feasible.
+      ...(refusal.code === "bad-reservation" && largestFeasibleUs === 0 ? {} : { largestFeasibleUs }),
     };
   }
 }
