@@ -6,9 +6,9 @@ import { forgetShells } from "#drivers/ssh/run-over-ssh.ts";
 import { openLxc, openPodman } from "./containers.ts";
 import type { Containers } from "./containers.ts";
 import { domainXml, openLibvirt } from "./libvirt.ts";
-import { range } from "./harness.ts";
 import type { BenchOptions, BenchRow } from "./harness.ts";
 import { peerGuest, peerId } from "./peer-guest.ts";
+import { peerRow, unlessAbsent } from "./peer-rows.ts";
 import { answersAs } from "./ssh-answers.ts";
 
 /** Something that starts a machine of a kind again and again; times in ms from the request on. */
@@ -53,7 +53,7 @@ export async function measurePeers(
 ): Promise<BenchRow[]> {
   const rows: BenchRow[] = [];
   for (const { name, open } of kinds) {
-    try {
+    const own = await unlessAbsent(name, signal, async () => {
       await using peer = await open(guest, signal);
       const times: PeerTimes[] = [];
       for (let run = 1; run <= runs; run += 1) {
@@ -61,38 +61,17 @@ export async function measurePeers(
         progress(`${name} ${run} of ${runs}: ${Math.round(taken.answersMs)} ms`);
         times.push(taken);
       }
-      rows.push(
-        peerRow(
-          name,
-          "request → started",
-          times.map(({ startedMs }) => startedMs),
-        ),
-        peerRow(
-          name,
-          "request → answers SSH",
-          times.map(({ answersMs }) => answersMs),
-        ),
-      );
-    } catch (cause) {
-      signal.throwIfAborted();
-      const why = String(cause instanceof Error ? cause.message : cause)
-        .trim()
-        .replaceAll(/\s+/g, " ");
-      rows.push({ ...peerRow(name, `does not run here: ${why.slice(0, 200)}`, [Number.NaN]), ok: false });
-    }
+      const startedMs = times.map((one) => one.startedMs);
+      const answersMs = times.map((one) => one.answersMs);
+      return [
+        peerRow(name, "request → started", startedMs),
+        peerRow(name, "request → answers SSH", answersMs),
+      ];
+    });
+    rows.push(...own);
   }
   return rows;
 }
-
-const peerRow = (what: string, metric: string, values: readonly number[]): BenchRow => ({
-  case: what,
-  metric,
-  unit: "ms",
-  reference: "-",
-  aim: "-",
-  ...range(values),
-  ok: true,
-});
 
 async function timed(
   begin: () => Promise<SshPlace>,

@@ -19,7 +19,7 @@ export type PeerCell = AsyncDisposable & {
 
 export const cellBridge = "br0";
 const bridgeAddress = "10.9.0.254/24";
-const timeoutMs = millis(120_000);
+const timeoutMs = millis(240_000);
 const startMsMax = 30_000;
 const pollMs = millis(5);
 

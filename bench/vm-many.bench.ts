@@ -1,4 +1,3 @@
-import { readFileSync, readdirSync } from "node:fs";
 import { mebibytes } from "#base/units.ts";
 import { defaultLabTopology } from "#formats/topology.ts";
 import type { Ensemble } from "#model/ensemble.ts";
@@ -7,6 +6,8 @@ import type { Rig } from "../test/rig/rig.ts";
 import { registerTiny } from "../test/vm/tiny-image.ts";
 import { range } from "./harness.ts";
 import type { Benchmark, BenchOptions, BenchRow } from "./harness.ts";
+import { manyByLibvirt } from "./peer-many.ts";
+import { reaching, shareMiB } from "./many-reached.ts";
 import { ensembleOf, withManagedLab } from "./managed-lab.ts";
 
 /**
@@ -17,6 +18,7 @@ import { ensembleOf, withManagedLab } from "./managed-lab.ts";
 const machines = 20;
 const aims = { answersMs: 8000, memoryMiB: 60 };
 const limitMs = 280_000;
+const cases = ["consort", "libvirt"];
 /** Six of them fit on each host. */
 const hostMemoryBytes = mebibytes(2048);
 const plain = defaultLabTopology(1, 4);
@@ -28,13 +30,21 @@ const topology: Topology = {
 export const benchmark: Benchmark = {
   name: "vm-many",
   about:
-    "Twenty tiny guests at once on four hosts, from snapshots: when all of them are reached, and memory of each while idle",
-  run: ({ signal, progress }) => {
+    "Twenty tiny guests at once on four hosts, from snapshots: when all of them are reached, and memory of each while idle; beside it twenty booted by libvirt",
+  cases,
+  async run({ signal, progress, cases: asked }) {
+    const rows: BenchRow[] = [];
+    if (asked?.has("consort") !== false) {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
+      const ours = await withManagedLab("benchvmmany", topology, limit, async (rig) => {
+        await registerTiny(rig, limit);
+        return measure(rig, { signal: limit, progress });
+      });
+      rows.push(...ours);
+    }
+    if (asked?.has("libvirt") === false) return rows;
     const limit = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
-    return withManagedLab("benchvmmany", topology, limit, async (rig) => {
-      await registerTiny(rig, limit);
-      return measure(rig, { signal: limit, progress });
-    });
+    return [...rows, ...(await manyByLibvirt(machines, { signal: limit, progress }))];
   },
 };
 
@@ -86,33 +96,4 @@ function many(hosts: readonly string[], count: number): Ensemble {
       "",
     ].join("\n"),
   );
-}
-
-/** Until each of the named has said which SSH it speaks. */
-const reaching = `
-use IO::Socket::INET; use Time::HiRes qw(sleep);
-for my $name (@ARGV) {
-  while (1) {
-    my $s = IO::Socket::INET->new(PeerAddr => "$name:22", Timeout => 1);
-    my $said = $s ? <$s> : undef;
-    last if defined $said && $said =~ /^SSH/;
-    sleep 0.01;
-  }
-}`;
-
-/** Of the QEMU of the guest with this name; what several map counts for each of them in part. */
-function shareMiB(hostname: string): number {
-  const pid = readdirSync("/proc").find(
-    (name) => /^\d+$/.test(name) && commandOf(name).includes(`guest=${hostname},`),
-  );
-  const [, kilobytes] = /^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8")) ?? [];
-  return Number(kilobytes) / 1024;
-}
-
-function commandOf(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
-  } catch {
-    return "";
-  }
 }
