@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { median, quantile } from "#base/quantiles.ts";
 import { micros, millis } from "#base/units.ts";
 import { ReservationBook } from "#control/scheduling/book.ts";
+import { processorsOf, setProcessors } from "#drivers/scheduling/kernel/calls.ts";
 import type { EnforcedMachine, JobGroup } from "#drivers/scheduling/port.ts";
 import { TableEnforcer } from "#drivers/scheduling/table/enforcer.ts";
 import { capacity, word } from "#drivers/scheduling/table/memory.ts";
@@ -61,11 +62,15 @@ async function measure(
   const root = mkdtempSync(join(tmpdir(), "consort-bench-dispatch-"));
   undo.defer(() => rmSync(root, { recursive: true, force: true }));
   const layout = machineLayout();
+  // The table is of one processor: what is dispatched by it runs there, as jobs that are control groups do.
+  const processor = processorsOf(0)?.[0] ?? 0;
+  for (const group of started.groups) if (group.kind === "process") setProcessors(group.pid, [processor]);
   const enforcer = new TableEnforcer({
     directory: join(root, "owner"),
     layout,
     weights: new GroupWeights(layout, undefined),
     endsWithOwner: true,
+    processors: [processor],
     log: silentLog,
   });
   undo.defer(() => enforcer.close());

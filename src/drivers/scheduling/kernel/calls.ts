@@ -88,11 +88,11 @@ export function writeBytes(fd: number, bytes: Uint8Array): boolean {
   return Number(writeCall(fd, bytes, bytes.length)) === bytes.length;
 }
 
-/** The calling thread before all others of normal priority. False: the kernel refuses. */
-export function becomeRealTime(priority: number): boolean {
+/** A thread, the calling one, before all others of normal priority. False: the kernel refuses. */
+export function becomeRealTime(priority: number, thread = 0): boolean {
   const parameter = Buffer.alloc(4);
   parameter.writeInt32LE(priority);
-  return schedulerCall(0, policyFifo | resetOnFork, parameter) === 0;
+  return schedulerCall(thread, policyFifo | resetOnFork, parameter) === 0;
 }
 
 const turnsPriority = Buffer.from(Int32Array.of(1).buffer);

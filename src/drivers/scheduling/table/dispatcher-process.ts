@@ -12,6 +12,10 @@ import type { TableMemory } from "./memory.ts";
 import { hangsAfterMs } from "./watchdog.ts";
 
 const program = fileURLToPath(new URL("dispatcher.worker.ts", import.meta.url));
+/**
+ * What it makes of garbage it removes itself: other threads, which it would have to wait for, are not always let run.
+ */
+const ofNode = ["--single-threaded-gc"];
 const lookEveryMs = 100;
 const endMsMax = 3000;
 const endLookMs = 2;
@@ -178,7 +182,7 @@ export class DispatcherProcess {
     this.#beat = Atomics.load(memory.header, word.heartbeat);
     // Time to start, on a busy machine.
     this.#beatAt = performance.now() + startMsMax;
-    const args = [program, file, directory, ...(cpuRootProcs === undefined ? [] : [cpuRootProcs])];
+    const args = [...ofNode, program, file, directory, ...(cpuRootProcs === undefined ? [] : [cpuRootProcs])];
     this.#child = undefined;
     try {
       this.#child = launched(args, join(directory, "dispatcher.log"));

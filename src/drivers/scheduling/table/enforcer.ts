@@ -25,7 +25,7 @@ import type { PutBack } from "./raised.ts";
 import { RealTimeRooms } from "./real-time-rooms.ts";
 import { SlotThreads, turnsPutBacks } from "./slot-threads.ts";
 import type { PlacedMachine } from "./slot-threads.ts";
-import { columnsOf, placedTargets, targetName } from "./targets.ts";
+import { busiestColumn, columnsOf, placedTargets, targetName } from "./targets.ts";
 
 export type TableEnforcerOptions = {
   /** The owner's own, made if missing and removed at the end. One owner at a time. */
@@ -95,7 +95,7 @@ export class TableEnforcer implements CpuEnforcer {
       const targets = this.#placed(table, byId, jobNumbers);
       assertFits(table, targets);
       publish(memory, table, targets);
-      this.#table = table;
+      this.#setTable(table);
     } catch (error) {
       jobs.letGo(new Set(this.#jobNumbers.values()));
       throw error;
@@ -119,7 +119,7 @@ export class TableEnforcer implements CpuEnforcer {
       const targets = this.#placed(table, this.#machines, this.#jobNumbers);
       assertFits(table, targets);
       publish(memory, table, targets);
-      this.#table = table;
+      this.#setTable(table);
     }
     for (const [id, reservation] of changes) {
       const machine = this.#machines.get(id);
@@ -211,6 +211,14 @@ export class TableEnforcer implements CpuEnforcer {
   #setDispatched(isDispatched: boolean): void {
     this.#isDispatched = isDispatched;
     this.#favour();
+  }
+
+  #setTable(table: DispatchTable): void {
+    this.#table = table;
+    const processor = this.#options.processors?.[busiestColumn(table)];
+    const { header } = this.#running?.memory ?? {};
+    if (header !== undefined)
+      Atomics.store(header, word.processor, processor === undefined ? 0 : processor + 1);
   }
 
   #favour(): void {

@@ -6,6 +6,7 @@ import { publish, publishSlots } from "./halves.ts";
 import type { PlacedTarget } from "./halves.ts";
 import { DispatchLoop } from "./loop.ts";
 import { TableMemory, jobState, word } from "./memory.ts";
+import { busiestColumn } from "./targets.ts";
 
 /** A loop over jobs that only remember whether they run, and every call that was made. */
 function rig(columns: readonly (readonly number[])[], jobs: number) {
@@ -61,6 +62,7 @@ function rig(columns: readonly (readonly number[])[], jobs: number) {
       loop.prepare(slot + 1);
       return touched;
     },
+    begins: () => loop.begins(slot + 1),
     end: () => loop.end(),
     stopped,
   };
@@ -179,4 +181,20 @@ test("at the end nobody is left stopped", () => {
   end();
   assert.equal(stopped.size, 0);
   assert.ok(memory.stopped.subarray(0, 5).every((mark) => mark === 0));
+});
+
+test("a slot in which nobody begins to run is told from one that somebody waits for", () => {
+  const table = rig([[0, 0, -1, 1]], 2);
+  table.publish([alone(0, [0]), alone(1, [1])]);
+  table.next();
+  assert.equal(table.begins(), false, "the same job goes on");
+  table.next();
+  assert.equal(table.begins(), false, "the slot is nobody's");
+  table.next();
+  assert.equal(table.begins(), true);
+});
+
+test("the dispatcher is to run where most targets have slots", () => {
+  const slots = [[0, 0, -1], [1, 2, 1], [-1]].map((column) => Int32Array.from(column));
+  assert.equal(busiestColumn({ quantumUs: micros(1000), policy: "rate-monotonic", targets: [], slots }), 1);
 });

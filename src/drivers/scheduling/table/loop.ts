@@ -73,6 +73,16 @@ export class DispatchLoop {
     Atomics.store(this.#memory.header, word.acknowledged, generation);
   }
 
+  /** Somebody will run in this slot who does not run now: who waits for it is to be told in time. */
+  begins(slot: number): boolean {
+    this.#choose(slot);
+    const { stopped } = this.#memory;
+    for (let each = 0; each < this.#nextCount; each += 1) {
+      if (Atomics.load(stopped, this.#next[each] ?? 0) !== 0) return true;
+    }
+    return false;
+  }
+
   /**
    * Goes through what the dispatch of this slot will go through, so that it then finds all of it near: after a slot of
    * other programs the first call to the kernel takes ten times as long as the second.

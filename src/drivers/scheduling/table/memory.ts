@@ -50,6 +50,8 @@ export const word = {
   begun: 13,
   /** With whose end the dispatcher ends, too; 0: it outlives its owner. */
   ownerPid: 14,
+  /** One more than the number of the processor to dispatch on; 0: any. Behind the two halves of the owner's time. */
+  processor: 17,
   words: 64,
 } as const;
 

@@ -16,7 +16,9 @@ test("whatever a record says, nothing but limits of control groups is written to
     );
     putBackRaised(place);
     const hostile = files.flatMap((file) =>
-      ["write", "weigh", "room", "turns", "frozen"].map((kind) => `${kind}\t/sys/fs/cgroup/../../..${file}\t1024\n`),
+      ["write", "weigh", "room", "turns", "frozen"].map(
+        (kind) => `${kind}\t/sys/fs/cgroup/../../..${file}\t1024\n`,
+      ),
     );
     writeFileSync(join(place, "raised"), hostile.join(""));
     putBackRaised(place);

@@ -45,6 +45,12 @@ export function columnsOf({ slots, targets }: DispatchTable): ReadonlyMap<string
   return found;
 }
 
+/** The column that most targets have slots in, as a position in the table's. */
+export function busiestColumn({ slots }: DispatchTable): number {
+  const counts = slots.map((owners) => new Set(owners.filter((target) => target >= 0)).size);
+  return counts.indexOf(Math.max(...counts));
+}
+
 function isSuspendedAt(teams: readonly EnforcedTeam[], path: readonly string[]): boolean {
   const team = teams.find((each) => each.name === path[0]);
   return team !== undefined && (team.suspended === true || isSuspendedAt(team.teams, path.slice(1)));
