@@ -17,7 +17,9 @@ const isRunning = { status: "running" } as unknown as GuestState;
 function held(
   running: () => RunningVm = () => ({}) as unknown as RunningVm,
   move?: { readonly side: "leaving" },
+  vcpusMax = 1,
 ): {
+  machine: Parameters<MachineResizes["settle"]>[0];
   resizes: MachineResizes;
   told: () => number;
   pass: (ms: number) => void;
@@ -26,7 +28,7 @@ function held(
   const plan = {
     id: db,
     memoryBytes: mebibytes(128),
-    vm: { vcpus: 1, vcpusMax: 1, ...(move === undefined ? {} : { move }) },
+    vm: { vcpus: 1, vcpusMax, ...(move === undefined ? {} : { move }) },
   } as unknown as AppliancePlan;
   const machine = {
     id: db,
@@ -49,7 +51,7 @@ function held(
     },
     log: silentLog,
   });
-  return { resizes, told: () => changes, pass: (ms) => (nowMs += ms) };
+  return { machine, resizes, told: () => changes, pass: (ms) => (nowMs += ms) };
 }
 
 const smaller = new Map([[db, { memoryBytes: mebibytes(64) }]]);
@@ -86,4 +88,27 @@ test("a machine that is leaving for another host is asked for another size there
     code: "unavailable",
     message: /yet: it moves to another host/,
   });
+});
+
+test("a guest that came back with more processors than it was left is asked until it has turned them off", async () => {
+  let [silent, online] = [2, 2];
+  const agent = {
+    execute: (command: string, args: { vcpus?: readonly unknown[] }) => {
+      if (silent > 0) {
+        silent -= 1;
+        return Promise.reject(new ConsortError("unavailable", "it does not answer"));
+      }
+      online -= args.vcpus?.length ?? 0;
+      const all = [0, 1].map((number) => ({ "logical-id": number, online: number < online }));
+      return Promise.resolve(command === "guest-get-vcpus" ? all : 1);
+    },
+  };
+  const qmp = {
+    execute: () => Promise.resolve([0, 1].map((number) => ({ "cpu-index": number }))),
+  };
+  const plan = { vm: { base: { features: ["agent"] } } };
+  const vm = { id: db, plan, agent, qmp } as unknown as RunningVm;
+  const { resizes, machine } = held(() => vm, undefined, 2);
+  await resizes.settle(machine);
+  assert.deepEqual([silent, online], [0, 1]);
 });

@@ -11,6 +11,7 @@ import type { Machine } from "../machine.ts";
 import { abortable } from "../qmp.ts";
 import type { MachinePlan } from "../storage.ts";
 import { oneAtATime } from "../turns.ts";
+import type { RunningVm } from "../vm.ts";
 import { settleProcessors } from "./processors.ts";
 import { resizeMachine } from "./resize.ts";
 import type { MachineSize } from "./size.ts";
@@ -32,6 +33,8 @@ type ResizedMachine = Pick<Machine, "id" | "record" | "save" | "running" | "gues
 
 /** A resize that takes longer goes on by itself: a guest that takes its time must not hold up others. */
 const waitMs = 2_000;
+/** A guest that does not use the processors it was left is asked again after so long. */
+const settleAgainMs = millis(2_000);
 /** What a guest refused is not asked of it again for so long. */
 const refusedMs = millis(60_000);
 
@@ -46,6 +49,8 @@ type Refusal = { readonly to: string; readonly atMs: Millis; readonly cause: unk
 export class MachineResizes {
   readonly #parts: ResizeParts;
   readonly #under = new Map<ApplianceId, { readonly to: string; readonly work: Promise<void> }>();
+  /** Machines whose guests are being asked to use the processors they were left. */
+  readonly #settling = new WeakSet<RunningVm["qmp"]>();
   readonly #refused = new WeakMap<ResizedMachine, Refusal>();
 
   constructor(parts: ResizeParts) {
@@ -80,18 +85,29 @@ export class MachineResizes {
     }
   }
 
-  /** Its guest has only just come to answer: it may use more processors than it was left, or fewer. Never rejects. */
+  /**
+   * Its guest has only just come to answer: it may use more processors than it was left, or fewer. A guest that does not do
+   * its part, or falls silent again, is asked until it has; nobody else would ask it. Never rejects.
+   */
   async settle(machine: ResizedMachine): Promise<void> {
-    const { id, closing } = machine;
     const { clock, log } = this.#parts;
+    const { id, closing } = machine;
     const vm = machine.running();
-    if (vm === undefined || machine.record.plan.vm.vcpusMax === 1 || isLeaving(machine)) return;
-    try {
-      await oneAtATime(vm.qmp, () => settleProcessors(vm, machine.record.plan.vm.vcpus, clock, closing));
-    } catch (cause) {
-      if (closing.aborted || codeOf(cause) === "unavailable") return;
-      log.warn(`The guest of ${id} does not use the processors it has: ${messageOf(cause)}`, { cause });
+    if (vm === undefined || machine.record.plan.vm.vcpusMax === 1 || this.#settling.has(vm.qmp)) return;
+    this.#settling.add(vm.qmp);
+    for (let isFirst = true; machine.running()?.qmp === vm.qmp; isFirst = false) {
+      try {
+        if (!isFirst) await clock.sleep(settleAgainMs, closing);
+        if (isLeaving(machine)) continue;
+        await oneAtATime(vm.qmp, () => settleProcessors(vm, machine.record.plan.vm.vcpus, clock, closing));
+        break;
+      } catch (cause) {
+        if (closing.aborted) break;
+        if (isFirst && codeOf(cause) !== "unavailable")
+          log.warn(`The guest of ${id} does not use the processors it has: ${messageOf(cause)}`, { cause });
+      }
     }
+    this.#settling.delete(vm.qmp);
   }
 
   async #resize(machine: ResizedMachine, change: Change, signal: AbortSignal): Promise<void> {
