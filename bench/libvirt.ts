@@ -6,12 +6,16 @@ import { cellBridge, openPeerCell, wantPrograms } from "./peer-cell.ts";
 import type { PeerCell } from "./peer-cell.ts";
 import type { PeerGuest } from "./peer-guest.ts";
 
+/** On the network of the cell's bridge. */
+const otherAddress = "10.9.0.253";
+
 /**
- * libvirt's daemon with settings, state, sockets and log of its own. Its own confinement of guests wants a machine with
+ * Of the directory $1: libvirt's daemon with settings, state, sockets and log of its own. Its own confinement of guests wants a machine with
  * systemd's control groups. Where it finds /dev/kvm it looks at QEMU anew for each guest until that works; here guests
  * are emulated, as ours are, so it finds none. User and group are those Debian's package of its unit files would make.
  */
-const setUp = `for place in /run /etc/libvirt /var/lib/libvirt /var/cache/libvirt; do
+const daemon = `directory=$1
+for place in /run /etc/libvirt /var/lib/libvirt /var/cache/libvirt; do
   mkdir -p $place; mount -t tmpfs libvirt $place
 done
 for each in passwd group; do
@@ -36,10 +40,29 @@ SETTINGS
 cat >/etc/libvirt/libvirtd.conf <<SETTINGS
 unix_sock_dir = "$directory"
 auth_unix_rw = "none"
-log_outputs = "2:file:$directory/log"
+log_outputs = "4:file:$directory/log"
+host_uuid = "$(cat /proc/sys/kernel/random/uuid)"
 SETTINGS
 libvirtd --config /etc/libvirt/libvirtd.conf --pid-file $directory/pid 2>$directory/said &
 `;
+
+/** Another host for it: namespaces of its own within the cell's, and a cable from bridge to bridge. */
+const otherHost = `set -e
+mkdir $1
+mount --make-rprivate /
+mount -t sysfs sysfs /sys
+hostname other
+ip link set lo up
+ip link add ${cellBridge} type bridge; ip addr add ${otherAddress}/24 dev ${cellBridge}; ip link set ${cellBridge} up
+${daemon}
+touch $1/ready
+wait`;
+const cable = `ip link add here type veth peer name there netns $1
+ip link set here master ${cellBridge} up
+nsenter --target=$1 --net ip link set there master ${cellBridge} up`;
+
+/** A directory that each host has for itself under the same path. */
+export const ownDirectory = "/var/lib/libvirt";
 
 const startMsMax = 30_000;
 const pollMs = millis(20);
@@ -54,25 +77,52 @@ export type Libvirt = AsyncDisposable & {
 export async function openLibvirt(signal: AbortSignal): Promise<Libvirt> {
   await wantPrograms(["libvirtd", "virsh"], signal);
   await using undo = new AsyncDisposableStack();
-  const cell = undo.use(await openPeerCell(setUp, signal));
-  const socket = join(cell.directory, "libvirt-sock");
+  const cell = undo.use(await openPeerCell(daemon, signal));
+  const virsh = await answering(cell, cell.directory, signal);
+  const owned = undo.move();
+  return { cell, virsh, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+export type OtherHost = Pick<Libvirt, "virsh"> & {
+  /** What the first one's client calls it. */
+  readonly uri: string;
+  readonly address: string;
+  /** A program there. */
+  run(file: string, words: readonly string[], signal: AbortSignal): Promise<string>;
+};
+
+/** A second host in the same cell, with a daemon of its own; it ends with the cell. */
+export async function openOtherHost({ cell }: Libvirt, signal: AbortSignal): Promise<OtherHost> {
+  const home = join(cell.directory, "other");
+  const apart = `unshare --mount --net --uts sh -c "$1" sh "$2" </dev/null >/dev/null 2>&1 & echo $!`;
+  const pid = (await cell.run("sh", ["-c", apart, "sh", otherHost, home], signal)).trim();
+  const virsh = await answering(cell, home, signal);
+  await cell.run("sh", ["-ec", cable, "sh", pid], signal);
+  return {
+    virsh,
+    uri: uriOf(home),
+    address: otherAddress,
+    run: (file, words, stop) =>
+      cell.run("nsenter", [`--target=${pid}`, "--mount", "--net", "--", file, ...words], stop),
+  };
+}
+
+const uriOf = (home: string): string => `qemu+unix:///system?socket=${join(home, "libvirt-sock")}`;
+
+/** The client of the daemon whose directory is `home`: who asks from outside of the cell gets no answer. */
+async function answering(cell: PeerCell, home: string, signal: AbortSignal): Promise<Libvirt["virsh"]> {
   const giveUp = performance.now() + startMsMax;
-  while (!existsSync(socket)) {
+  while (!existsSync(join(home, "libvirt-sock"))) {
     if (performance.now() > giveUp) {
-      const said = ["said", "log"]
-        .map((name) => textOf(join(cell.directory, name)))
-        .join("")
-        .trim();
-      throw new Error(`libvirtd does not start here: ${said.split("\n").at(-1)}`);
+      const said = ["said", "log"].map((name) => textOf(join(home, name)));
+      throw new Error(`libvirtd does not start here: ${said.join("").trim().split("\n").at(-1)}`);
     }
     await clock.sleep(pollMs, signal);
   }
-  // Whoever asks from outside of its namespaces gets no answer.
-  const client = ["-q", "-c", `qemu+unix:///system?socket=${socket}`];
-  const virsh: Libvirt["virsh"] = (words, stop) => cell.run("virsh", [...client, ...words], stop);
+  const virsh: Libvirt["virsh"] = (words, stop) =>
+    cell.run("virsh", ["-q", "-c", uriOf(home), ...words], stop);
   await virsh(["domcapabilities", "--virttype", "qemu"], signal);
-  const owned = undo.move();
-  return { cell, virsh, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return virsh;
 }
 
 const textOf = (file: string): string => (existsSync(file) ? readFileSync(file, "utf8") : "");

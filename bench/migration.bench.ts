@@ -1,8 +1,10 @@
 import { begun, prepared } from "../test/vm/begun-move.ts";
 import { range } from "./harness.ts";
-import type { Benchmark, BenchRow } from "./harness.ts";
+import type { Benchmark, BenchOptions, BenchRow } from "./harness.ts";
+import { migrationByLibvirt } from "./peer-migration.ts";
 
 const rounds = 5;
+const cases = ["consort", "libvirt"];
 const aims = { totalMs: 500, downtimeMs: 50 };
 const machine = "128 MiB guest serving HTTP, disk on NBD, two namespaces, TCG";
 
@@ -37,33 +39,40 @@ async function move(): Promise<Round> {
 export const benchmark: Benchmark = {
   name: "migration",
   about:
-    "a running machine moves to another QEMU while clients ask its web server one request after the other",
-  async run({ signal, progress }) {
-    const seen: Round[] = [];
-    for (let round = 0; round < rounds; round += 1) {
-      signal.throwIfAborted();
-      seen.push(await move());
-      progress(`migration: ${round + 1} of ${rounds}`);
-    }
-    const row = (metric: string, unit: string, of: (round: Round) => number, most?: number): BenchRow => {
-      const figures = range(seen.map(of));
-      const aim = most === undefined ? "-" : `<= ${most}`;
-      return {
-        case: machine,
-        metric,
-        unit,
-        reference: "-",
-        aim,
-        ...figures,
-        ok: figures.value <= (most ?? Infinity),
-      };
-    };
-    return [
-      row("total until it runs there", "ms", ({ totalMs }) => totalMs, aims.totalMs),
-      row("downtime as QEMU tells it", "ms", ({ downtimeMs }) => downtimeMs, aims.downtimeMs),
-      row("longest request", "ms", ({ longestMs }) => longestMs),
-      row("requests lost", "requests", ({ lost }) => lost, 0),
-      row("until its disk is there too", "ms", ({ homeMs }) => homeMs),
-    ];
+    "a running machine moves to another QEMU while clients ask its web server one request after the other; beside it libvirt",
+  cases,
+  async run({ signal, progress, cases: asked }) {
+    const ours = asked?.has("consort") === false ? [] : await measure({ signal, progress });
+    const theirs = asked?.has("libvirt") === false ? [] : await migrationByLibvirt({ signal, progress });
+    return [...ours, ...theirs];
   },
 };
+
+async function measure({ signal, progress }: BenchOptions): Promise<BenchRow[]> {
+  const seen: Round[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    signal.throwIfAborted();
+    seen.push(await move());
+    progress(`migration: ${round + 1} of ${rounds}`);
+  }
+  const row = (metric: string, unit: string, of: (round: Round) => number, most?: number): BenchRow => {
+    const figures = range(seen.map(of));
+    const aim = most === undefined ? "-" : `<= ${most}`;
+    return {
+      case: machine,
+      metric,
+      unit,
+      reference: "-",
+      aim,
+      ...figures,
+      ok: figures.value <= (most ?? Infinity),
+    };
+  };
+  return [
+    row("total until it runs there", "ms", ({ totalMs }) => totalMs, aims.totalMs),
+    row("downtime as QEMU tells it", "ms", ({ downtimeMs }) => downtimeMs, aims.downtimeMs),
+    row("longest request", "ms", ({ longestMs }) => longestMs),
+    row("requests lost", "requests", ({ lost }) => lost, 0),
+    row("until its disk is there too", "ms", ({ homeMs }) => homeMs),
+  ];
+}
