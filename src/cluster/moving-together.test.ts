@@ -194,7 +194,7 @@ describe("the ends of a link that has no way between hosts", () => {
 
   it("are moved each for itself where there is a way", () => {
     const gone = pass(record, { web: sent }, calm, reroute).record;
-    const back: Reroute = () => [{ ...on(b), nodes: [b, "cable", a] } as never];
+    const back: Reroute = () => [{ ...on(b), nodes: [b, "cable", a] }];
     assert.equal(pass(gone, { db: failed }, calm, back).steps.db?.kind, "stays");
   });
 });

@@ -1,5 +1,5 @@
 import { messageOf } from "#base/errors.ts";
-import type { HostId } from "#base/ids.ts";
+import type { ApplianceId, HostId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import { promisedCloud } from "#cluster/admission.ts";
 import type { ClusterContext } from "#cluster/context.ts";
@@ -19,8 +19,8 @@ import type { Consolidation } from "#planner/consolidate.ts";
  */
 export class ConsolidationReconciler {
   readonly #context: ClusterContext;
-  /** The version for which there was nothing to propose. */
-  #settled = -1;
+  /** The version for which there was nothing to propose; then looked at again, as some could not be moved just then. */
+  #settled = { version: -1, until: -Infinity };
 
   constructor(context: ClusterContext) {
     this.#context = context;
@@ -41,7 +41,9 @@ export class ConsolidationReconciler {
 
   #isDue(): boolean {
     const { state, seen, dispatcher, operations } = this.#context;
-    if (this.#settled === state.version() || !this.#context.isPlanned()) return false;
+    const { version, until } = this.#settled;
+    const isKnown = version === state.version() && this.#context.parts.clock.monotonic() < until;
+    if (isKnown || !this.#context.isPlanned()) return false;
     const records = state.ensembles();
     const isQuiet = records.every(
       (record) => !operations.isAwaited(record) && Object.keys(record.leaving).length === 0,
@@ -54,21 +56,21 @@ export class ConsolidationReconciler {
     const { state, parts, events, wake } = this.#context;
     const version = state.version();
     const records = state.ensembles();
-    const fates = this.#context.fates();
-    const immovable = new Set(
-      records.flatMap((record) =>
-        appliancesOf(record.ensemble).flatMap(({ id }) => (isSettled(record, id, fates) ? [id] : [])),
-      ),
-    );
+    const { settled, kept } = this.#immovable(records);
+    const immovable = new Set([...settled, ...kept]);
     const cloud = promisedCloud(this.#context.facts());
     const proposal = await parts.consolidate?.({ ...cloud, immovable }, signal);
     if (proposal === undefined) {
-      this.#settled = version;
+      const until = kept.length === 0 ? Infinity : parts.clock.monotonic() + limits.recoveryRetryMs;
+      this.#settled = { version, until };
       return;
     }
     const made = await state.change(() => {
+      const keptNow = new Set(this.#immovable(records).kept);
       const same =
-        this.#isDue() && records.every((record) => state.ensemble(record.ensemble.name) === record);
+        this.#isDue() &&
+        records.every((record) => state.ensemble(record.ensemble.name) === record) &&
+        proposal.moves.every(({ appliance }) => !keptNow.has(appliance));
       return { writes: same ? this.#writesOf(proposal, records) : [], result: same };
     }, signal);
     if (!made) return;
@@ -76,6 +78,23 @@ export class ConsolidationReconciler {
       events.append("appliance.moved", appliance, `${from} → ${to}: ${proposal.host} is emptied`);
     }
     wake.now();
+  }
+
+  /** Settled: they stay where they are. Kept: machines that would have to be stopped now, which room is not worth. */
+  #immovable(records: readonly EnsembleRecord[]): {
+    readonly settled: readonly ApplianceId[];
+    readonly kept: readonly ApplianceId[];
+  } {
+    const fates = this.#context.fates();
+    const settled: ApplianceId[] = [];
+    const kept: ApplianceId[] = [];
+    for (const record of records) {
+      for (const { id, spec } of appliancesOf(record.ensemble)) {
+        if (isSettled(record, id, fates)) settled.push(id);
+        else if (spec.kind === "vm" && whyNotMovable(this.#context, id) !== undefined) kept.push(id);
+      }
+    }
+    return { settled, kept };
   }
 
   #writesOf({ placed, moves }: Consolidation, records: readonly EnsembleRecord[]): StoreWrite[] {
