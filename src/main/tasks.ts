@@ -68,15 +68,15 @@ export async function openTaskHost(options: TaskHostOptions = {}): Promise<TaskH
   const self = processes.self();
   const mark = `${self.pid}-${self.startTime}`;
   const parent = options.cgroupParent ?? "consort-tasks";
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => removeIfEmpty(parent));
   const groups = await ownGroups(parent, mark, processes);
+  undo.defer(() => groups?.cgroups.open(groups.path).remove(new AbortController().signal));
   const directory = ownDirectory(mark, processes);
-  const network =
-    options.network === undefined
-      ? undefined
-      : {
-          name: options.network.interface,
-          reservations: await openInterfaceReservations(options.network),
-        };
+  undo.defer(() => rmSync(directory, { recursive: true, force: true }));
+  const reservations =
+    options.network === undefined ? undefined : await openInterfaceReservations(options.network);
+  undo.defer(() => reservations?.close());
   const cpu = createCpuScheduler({
     directory,
     layout,
@@ -87,7 +87,9 @@ export async function openTaskHost(options: TaskHostOptions = {}): Promise<TaskH
     ...(policy === undefined ? {} : { policy }),
     ...(quantumUs === undefined ? {} : { quantumUs }),
   });
+  undo.defer(() => cpu.close());
   cpu.recover([]);
+  undo.move();
   return new TaskHost({
     cpu,
     processes,
@@ -95,7 +97,9 @@ export async function openTaskHost(options: TaskHostOptions = {}): Promise<TaskH
     memoryBytes,
     log,
     ...(groups === undefined ? {} : { groups }),
-    ...(network === undefined ? {} : { network }),
+    ...(options.network === undefined || reservations === undefined
+      ? {}
+      : { network: { name: options.network.interface, reservations } }),
     onClosed: async () => {
       rmSync(directory, { recursive: true, force: true });
       await removeIfEmpty(parent);

@@ -1,12 +1,21 @@
+import { ConsortError } from "#base/errors.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
 import type { EnforcedTeam, MachineRequest } from "#drivers/scheduling/port.ts";
 import type { ProcessJob } from "./process-job.ts";
 import type { Team } from "./team.ts";
 import type { VirtualTaskMachine } from "./virtual-task-machine.ts";
 
-/** What the scheduler of this host is asked to keep for a machine, with everything in it as it is now. */
+/**
+ * What the scheduler of this host is asked to keep for a machine, with everything in it as it is now. Throws `unsupported`
+ * for a quota of a control group that is not there.
+ */
 export function machineRequest(machine: VirtualTaskMachine, reservation: Reservation): MachineRequest {
   const { team, name, enforcement } = machine;
+  if (enforcement === "bandwidth" && team.cgroupPath === undefined)
+    throw new ConsortError(
+      "unsupported",
+      `Cannot keep ${name} by bandwidth: this program may not make control groups, which have the kernel's quota; wanted auto or dispatch-table`,
+    );
   return {
     id: name,
     reservation,

@@ -58,7 +58,10 @@ export class ProcessFactory {
     }
   }
 
-  /** Throws `not_found` when there is no such process, `conflict` when it is in a machine or must not be stopped. */
+  /**
+   * Throws `not_found` when there is no such process, `conflict` when it is in a machine or must not be stopped,
+   * `forbidden` when this program may not stop it.
+   */
   adopt(pid: number, team: Team): ProcessJob {
     if (!Number.isInteger(pid) || pid <= 0)
       throw new ConsortError("bad_input", `Cannot add process ${pid}: a process id is wanted`);
@@ -77,6 +80,9 @@ export class ProcessFactory {
       );
     const home = this.#processes.groupFiles(identity);
     const cgroup = this.#newGroup(team);
+    // Without a group it is stopped by signals, which only its own user may send.
+    if (cgroup === undefined && !this.#processes.signal(identity, "SIGCONT"))
+      throw new ConsortError("forbidden", `Cannot add process ${pid}: this program may not stop it`);
     try {
       if (cgroup !== undefined) this.#processes.join(identity, cgroup.procsFiles());
     } catch (cause) {

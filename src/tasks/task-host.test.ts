@@ -157,6 +157,19 @@ test("without control groups processes are stopped one by one, and memory is ref
   );
 });
 
+test("without control groups a quota is refused, and so is a process of another user", () => {
+  const { host, processes, table } = pretendedHost({ groups: false });
+  const quota = refusedAs("unsupported", /Cannot keep q by bandwidth.*wanted auto or dispatch-table/);
+  assert.throws(() => host.createMachine({ name: "q", cpu: of40(8), enforcement: "bandwidth" }), quota);
+  const machine = host.createMachine({ name: "m", cpu: of40(8) });
+  const { pid } = processes.add(["somebody else's"], []);
+  processes.untouchable.add(pid);
+  assert.throws(() => machine.addResource(pid), refusedAs("forbidden", /may not stop it/));
+  assert.deepEqual(table.machines.get("m")?.jobs, []);
+  processes.untouchable.delete(pid);
+  machine.addResource(pid);
+});
+
 test("policies are told and changed where there is a choice", () => {
   const { host } = pretendedHost();
   const machine = host.createMachine({ name: "m", cpu: of40(8) });

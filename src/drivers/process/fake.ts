@@ -13,6 +13,8 @@ const firstPid = 1000;
 /** Processes that only exist in a table. */
 export class FakeProcesses implements Processes {
   readonly running = new Map<number, FakeProcess>();
+  /** Of other users. */
+  readonly untouchable = new Set<number>();
   #pid = firstPid;
 
   async start(command: readonly string[], options: StartOptions): Promise<StartedProcess> {
@@ -58,7 +60,7 @@ export class FakeProcesses implements Processes {
   }
 
   signal(identity: ProcessIdentity, name: "SIGTERM" | "SIGKILL" | "SIGCONT"): boolean {
-    if (!this.isRunning(identity)) return false;
+    if (!this.isRunning(identity) || this.untouchable.has(identity.pid)) return false;
     if (name !== "SIGCONT") this.end(identity.pid, { code: undefined, signal: name });
     return true;
   }
