@@ -12,9 +12,11 @@ import { fakeBus } from "#drivers/messaging/fake.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { HostContent } from "#host/content.ts";
 import { planned } from "#host/sample.ts";
-import type { BlobRef, Image } from "#model/image.ts";
+import type { BlobRef, Digest, Image } from "#model/image.ts";
 import { sampleImage } from "#model/sample-vm.ts";
 import type { HostPlan, VmPlan } from "#protocol/host-plan.ts";
+import { topics } from "#protocol/topics.ts";
+import type { CollectResult } from "#protocol/topics.ts";
 
 const never = new AbortController().signal;
 const token = "secret";
@@ -47,6 +49,9 @@ function desk(source: Partial<ImageSource> = {}) {
   other.useToken(token);
   const clock = new ManualClock();
   let onChange: () => void = () => {};
+  const inUse = new Set<Digest>();
+  const bus = fakeBus(silentLog);
+  const cluster = bus.connect("cluster");
   const held = new HostContent({
     store,
     exchange,
@@ -54,7 +59,8 @@ function desk(source: Partial<ImageSource> = {}) {
     host: "a1",
     clock,
     log: silentLog,
-    messaging: fakeBus(silentLog).connect("host/a1"),
+    messaging: bus.connect("host/a1"),
+    inUse: () => [...inUse],
     onChange: () => onChange(),
   });
   const plan = (change: Partial<HostPlan> = {}): HostPlan => ({
@@ -76,7 +82,13 @@ function desk(source: Partial<ImageSource> = {}) {
       };
       onChange();
     });
-  return { store, otherStore, held, plan, until, clock };
+  const collect = async (): Promise<number> => {
+    // It hears of the host one turn after that has come.
+    while (!cluster.isPresent("host/a1")) await Promise.resolve();
+    const result = await cluster.request("host/a1", topics.collect, {}, never);
+    return (result as CollectResult).removed;
+  };
+  return { store, otherStore, held, plan, until, clock, inUse, collect };
 }
 
 describe("HostContent", () => {
@@ -132,6 +144,21 @@ describe("HostContent", () => {
     await until(() => held.lacks(machine) === undefined);
     const sha256 = blob.digest.slice("sha256:".length);
     assert.deepEqual(asked, [{ url: "https://host/disk.raw", sha256 }]);
+  });
+
+  it("keeps what machines here are made of, though no plan names it", async () => {
+    const { held, plan, store, clock, inUse, collect } = desk();
+    store.contents.set(blob.digest, content);
+    held.answer(never);
+    held.follow(plan(), never);
+    inUse.add(blob.digest);
+    assert.equal(await collect(), 0);
+    clock.advance(limits.blobGraceMs);
+    assert.equal(await collect(), 0);
+    inUse.clear();
+    assert.equal(await collect(), 0);
+    clock.advance(limits.blobGraceMs);
+    assert.equal(await collect(), 1);
   });
 
   it("brings in what it is to import, and tells what it is, or why it cannot be", async () => {

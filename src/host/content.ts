@@ -37,6 +37,8 @@ export type HostContentParts = ContentDrivers & {
   readonly clock: Clock;
   readonly log: Log;
   readonly messaging: Messaging;
+  /** What is here is made of this, whatever the plan says. */
+  readonly inUse?: () => readonly Digest[];
   /** Something that was waited for is there, or worth telling. */
   readonly onChange: () => void;
 };
@@ -160,7 +162,9 @@ export class HostContent {
   }
 
   #keep(): ReadonlySet<Digest> | undefined {
-    return this.#plan === undefined ? undefined : neededContent(this.#plan, this.#imports.reports()).keep;
+    if (this.#plan === undefined) return undefined;
+    const { keep } = neededContent(this.#plan, this.#imports.reports());
+    return new Set([...keep, ...(this.#parts.inUse?.() ?? [])]);
   }
 
   /** Tries again and again until it is there, or no longer wanted. */

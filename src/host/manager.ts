@@ -20,6 +20,7 @@ import type { ContentDrivers } from "#host/content.ts";
 import { HostMonitors } from "#host/monitors.ts";
 import { Reporter } from "#host/reporter.ts";
 import type { HostIdentity } from "#host/reporter.ts";
+import type { Digest } from "#model/image.ts";
 import { isOlder } from "#protocol/host-plan.ts";
 import type { HostPlan, MovePlan } from "#protocol/host-plan.ts";
 import type { HostProblem } from "#protocol/host-report.ts";
@@ -138,7 +139,8 @@ export class HostManager {
       this.#wake.now();
       this.#reporter.soon();
     };
-    return new HostContent({ ...parts, ...parts.content, host: parts.identity.host, onChange });
+    const inUse = (): readonly Digest[] => parts.appliances.content?.() ?? [];
+    return new HostContent({ ...parts, ...parts.content, host: parts.identity.host, inUse, onChange });
   }
 
   /** Runs until the signal aborts; leaves every appliance running. Rejects only when it cannot begin. */

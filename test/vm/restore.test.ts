@@ -60,7 +60,19 @@ test("a machine goes on at another host with its memory and its disk, and is tol
     if (toldS > longAgo + 1_000_000) break;
     await clock.sleep(millis(50), signal);
   }
+  // Content that no machine is made of, and no plan names, is removed in time: it can be started again all the same.
+  const isNeeded = new Set([...b.driver.content(), ...partsOf(there)]);
+  for (const { digest } of b.blobs.list()) if (!isNeeded.has(digest)) await b.blobs.remove(digest, signal);
+  await b.driver.stop(plan.id, millis(30_000), signal);
+  await startUntil(b, there, isUp);
+  assert.equal(await run(b, plan, "cat /home/here"), "kept");
 });
+
+const partsOf = ({ vm }: AppliancePlan): string[] =>
+  (vm?.restore?.checkpoints ?? []).flatMap(({ disks, memory }) => [
+    ...disks.map(({ content }) => content.digest),
+    ...(memory === undefined ? [] : [memory.digest]),
+  ]);
 
 /** As a host manager does: again while it takes its time. */
 async function resize(
@@ -128,6 +140,15 @@ test("a machine that has grown goes on at another host with what it grew to, and
   await resize(b, grown, 2, large);
   await untilItUses(b, grown, 2, isLarge);
   assert.equal(await run(b, grown, "cat /tmp/here"), "remembered");
+  await b.driver.destroy(plan.id, signal);
+
+  // Made smaller since it was taken.
+  const shrunk = goingOnFrom(a, "c1", plan);
+  await b.driver.create(shrunk, new Map(), signal);
+  const seen = await startUntil(b, shrunk, isUp);
+  assert.deepEqual([seen.vm?.start, seen.vm?.vcpus, seen.memoryLimitBytes], ["restored", 1, small]);
+  await untilItUses(b, plan, 1, isSmall);
+  assert.equal(await run(b, plan, "cat /tmp/here"), "remembered");
 });
 
 /** Its bytes are not what they were: as a disk may do. */

@@ -2,6 +2,7 @@ import type { ApplianceId, Ipv4Address } from "#base/ids.ts";
 import type { Bytes, Millis } from "#base/units.ts";
 import type { ApplianceKind, CpuRequest, Enforcement, RestartPolicy, TeamSpec } from "#model/ensemble.ts";
 import type { DiskLimits } from "#model/vm.ts";
+import type { Digest } from "#model/image.ts";
 import type { AppliancePlan, SegmentPlan, VmPlan } from "#protocol/host-plan.ts";
 import type { ApplianceState, SchedulingReport, VmReport } from "#protocol/host-report.ts";
 
@@ -113,6 +114,8 @@ export interface ApplianceDriver {
    * rest. A second one in the same map gains what the first gives up.
    */
   adapt(changes: ReadonlyMap<ApplianceId, LiveSettings>, signal: AbortSignal): Promise<void>;
+  /** Content of this host that what is here is made of, whatever its plan says: it cannot be started again without. */
+  content?(): readonly Digest[];
   /** One pass of a machine's live move, as its plan has it; also called without one, so that what is left of it goes. */
   move?(plan: AppliancePlan, signal: AbortSignal): Promise<void>;
   /** Called when a machine never continues here and may continue on the host it moves to, which waits for this word. */

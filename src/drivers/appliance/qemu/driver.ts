@@ -1,5 +1,5 @@
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { withDeadline } from "#base/deadline.ts";
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
@@ -7,6 +7,8 @@ import { InTurnByKey } from "#base/in-turn.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
+import { digestOf } from "#drivers/blob/digests.ts";
+import type { Digest } from "#model/image.ts";
 import { identityFrom, newIdentity } from "#drivers/guest/context/identity.ts";
 import type { SegmentPlan, AppliancePlan } from "#protocol/host-plan.ts";
 import type {
@@ -155,6 +157,14 @@ export class QemuDriver implements ApplianceDriver {
       if (machine === undefined) return this.#isMachine(slot.id) ? [] : [slot];
       return [machine.describe(slot, mover?.report(slot.id), mover?.isElsewhere(slot.id) === true)];
     });
+  }
+
+  /** Also what only this host has, and no plan knows: unpacked layers of the checkpoint that a machine began from. */
+  content(): readonly Digest[] {
+    const files = [...this.#machines.values()].flatMap(({ record }) =>
+      (record.disks ?? []).flatMap(({ layers }) => layers.map(({ file }) => file)),
+    );
+    return [...new Set(files.flatMap((file) => digestOf(basename(file)) ?? []))];
   }
 
   create(plan: AppliancePlan, names: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> {

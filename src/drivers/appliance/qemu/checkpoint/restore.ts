@@ -6,6 +6,8 @@ import { bytes } from "#base/units.ts";
 import type { Bytes } from "#base/units.ts";
 import type { BlobStore } from "#drivers/blob/port.ts";
 import type { CheckpointPart } from "#model/checkpoint.ts";
+import { stateSilenceMsMax } from "../incoming.ts";
+import { Silence } from "../silence.ts";
 import { oneAtATime, setCapabilities } from "../turns.ts";
 import { connectUnix } from "../unix-path.ts";
 import type { Qmp, RunningVm } from "../vm.ts";
@@ -65,18 +67,21 @@ export function restoreMemory(
   vm: RunningVm,
   parts: readonly CheckpointPart[],
   blobs: Pick<BlobStore, "path">,
-  signal: AbortSignal,
+  outer: AbortSignal,
+  silenceMsMax = stateSilenceMsMax,
 ): Promise<void> {
   return oneAtATime(vm.qmp, async () => {
     const name = "ck-restore";
     const file = join(vm.directory, name);
     await rm(file, { force: true });
+    using silence = new Silence("restore a machine", silenceMsMax, outer);
+    const { signal } = silence;
     await setCapabilities(vm.qmp, ["events"], signal);
     const arrived = arrival(vm.qmp, signal);
     try {
       await vm.qmp.execute("migrate-incoming", { uri: `unix:${join(vm.inside, name)}` }, signal);
       const socket = await connectUnix(file, signal);
-      await send(socket, memoryStream(parts, blobs, signal), signal);
+      await send(socket, memoryStream(parts, blobs, signal), silence);
       await arrived.done;
       await vm.qmp.execute("cont", {}, signal);
     } finally {
@@ -86,18 +91,22 @@ export function restoreMemory(
   });
 }
 
-async function send(socket: Socket, content: AsyncIterable<Buffer>, signal: AbortSignal): Promise<void> {
+async function send(socket: Socket, content: AsyncIterable<Buffer>, silence: Silence): Promise<void> {
+  const { signal } = silence;
   const abort = (): void => void socket.destroy();
   signal.addEventListener("abort", abort, { once: true });
   try {
     for await (const piece of content) {
       if (socket.destroyed) throw new ConsortError("driver_failed", "Cannot restore a machine: QEMU hung up");
       if (!socket.write(piece)) await drained(socket);
+      silence.heard();
     }
     socket.end();
     socket.resume();
   } catch (cause) {
     socket.destroy();
+    // Who hung up was we.
+    signal.throwIfAborted();
     throw cause;
   } finally {
     signal.removeEventListener("abort", abort);
