@@ -80,8 +80,8 @@ export class ProcessFactory {
       );
     const home = this.#processes.groupFiles(identity);
     const cgroup = this.#newGroup(team);
-    // Without a group it is stopped by signals, which only its own user may send.
-    if (cgroup === undefined && !this.#processes.signal(identity, "SIGCONT"))
+    // Without a group it is stopped by signals, which only its own user may send; to continue it others may, too.
+    if (cgroup === undefined && !this.#processes.signal(identity, 0))
       throw new ConsortError("forbidden", `Cannot add process ${pid}: this program may not stop it`);
     try {
       if (cgroup !== undefined) this.#processes.join(identity, cgroup.procsFiles());

@@ -59,9 +59,9 @@ export class FakeProcesses implements Processes {
     process.groupFiles = groupFiles;
   }
 
-  signal(identity: ProcessIdentity, name: "SIGTERM" | "SIGKILL" | "SIGCONT"): boolean {
+  signal(identity: ProcessIdentity, name: "SIGTERM" | "SIGKILL" | "SIGCONT" | 0): boolean {
     if (!this.isRunning(identity) || this.untouchable.has(identity.pid)) return false;
-    if (name !== "SIGCONT") this.end(identity.pid, { code: undefined, signal: name });
+    if (name !== "SIGCONT" && name !== 0) this.end(identity.pid, { code: undefined, signal: name });
     return true;
   }
 

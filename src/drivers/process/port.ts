@@ -37,6 +37,6 @@ export interface Processes {
   groupFiles(identity: ProcessIdentity): readonly string[];
   /** Moves it, with all its threads but not its children. Throws `driver_failed`. */
   join(identity: ProcessIdentity, groupFiles: readonly string[]): void;
-  /** False: it had ended, or the caller may not. */
-  signal(identity: ProcessIdentity, name: "SIGTERM" | "SIGKILL" | "SIGCONT"): boolean;
+  /** 0 only asks. False: it had ended, or the caller may not. */
+  signal(identity: ProcessIdentity, name: "SIGTERM" | "SIGKILL" | "SIGCONT" | 0): boolean;
 }
