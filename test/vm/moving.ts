@@ -241,7 +241,9 @@ export class MovingRig {
 
   place(side: Side): Pick<RunningVm, "id" | "directory" | "inside" | "cgroup"> {
     const directory = join(this.directory, side);
-    return { id, directory, inside: directory, cgroup: { procsFiles: () => [], create() {} } as never };
+    const killAll = (): void => void this.#qemus.get(side)?.kill("SIGKILL");
+    const cgroup = { procsFiles: () => [], create() {}, killAll } as never;
+    return { id, directory, inside: directory, cgroup };
   }
 
   async #run(side: Side, command: readonly string[]): Promise<{ exitCode: number; output: string }> {

@@ -11,7 +11,7 @@ import { bringHome } from "./homecoming.ts";
 import { queryMigration, runState } from "./migration-status.ts";
 import { socketNames } from "./ports.ts";
 import type { MachinePlace, MoveParts } from "./ports.ts";
-import { arrivalOf, continueHere, isMemoryHere, listenForState } from "./receive.ts";
+import { arrivalOf, continueHere, listenForState, memoryState } from "./receive.ts";
 import type { MoveRecord, MoveRecords } from "./record.ts";
 import { startRelay } from "./relays.ts";
 import type { Relay } from "./relays.ts";
@@ -170,17 +170,17 @@ export class ArrivingSide {
   }
 
   /** Resolves when nothing of its memory is with the other side any more; ends the machine when some of it is lost. */
-  async #memory(qmp: RunningVm["qmp"], signal: AbortSignal): Promise<void> {
-    try {
-      for (;;) {
-        const next = this.#next(qmp, signal);
-        if (await isMemoryHere(qmp, signal)) return;
-        await next;
+  async #memory({ id, qmp, cgroup }: RunningVm, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const next = this.#next(qmp, signal);
+      const memory = await memoryState(qmp, signal);
+      if (memory === "here") return;
+      if (memory === "lost") {
+        // A QEMU whose processor waits for memory cannot be asked to end.
+        cgroup.killAll();
+        throw new ConsortError("unavailable", `Cannot go on with ${id}: the rest of its memory was lost`);
       }
-    } catch (cause) {
-      signal.throwIfAborted();
-      if (codeOf(cause) === "driver_failed") await qmp.execute("quit", {}, signal);
-      throw cause;
+      await next;
     }
   }
 
@@ -218,7 +218,7 @@ export class ArrivingSide {
     }
     if (state === "paused" || state === "inmigrate") await continueHere(vm.qmp, signal);
     this.#news.changed();
-    await oneAtATime(vm.qmp, () => this.#memory(vm.qmp, signal));
+    await oneAtATime(vm.qmp, () => this.#memory(vm, signal));
     // It may have stood still for long, and whoever has no agent keeps the time it has.
     void correctLateClock(vm.agent, this.#parts.clock, signal).catch(() => {});
     const told = {

@@ -1,4 +1,4 @@
-import { codeOf, ConsortError } from "#base/errors.ts";
+import { codeOf } from "#base/errors.ts";
 import { setCapabilities } from "../turns.ts";
 import type { Qmp } from "../vm.ts";
 import { queryMigration, runState } from "./migration-status.ts";
@@ -43,15 +43,13 @@ export async function arrivalOf(qmp: Qmp, signal: AbortSignal): Promise<Arrival>
   return status === "active" ? "receiving" : "listening";
 }
 
-/**
- * Whether all of its memory is here, which with post-copy follows while it already runs. Throws `driver_failed` when the
- * rest of it cannot come any more: its guest would wait for that for ever.
- */
-export async function isMemoryHere(qmp: Qmp, signal: AbortSignal): Promise<boolean> {
+/** coming: with post-copy the rest follows while it already runs. lost: its guest would wait for that rest for ever. */
+export type MemoryState = "here" | "coming" | "lost";
+
+export async function memoryState(qmp: Qmp, signal: AbortSignal): Promise<MemoryState> {
   const { status } = await queryMigration(qmp, signal);
-  if (status === "postcopy-paused")
-    throw new ConsortError("driver_failed", "Cannot go on: the rest of its memory was lost on its way");
-  return !status.startsWith("postcopy");
+  if (status === "postcopy-paused") return "lost";
+  return status.startsWith("postcopy") ? "coming" : "here";
 }
 
 /** Resolves when the machine runs here, which is looked at and not believed. */
