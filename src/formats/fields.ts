@@ -7,6 +7,7 @@ import {
   parseCpuShare,
   parseDurationUs,
   parsePeriodUs,
+  parseQuantumUs,
 } from "#formats/units.ts";
 import type { Quantity } from "#formats/units.ts";
 
@@ -50,6 +51,7 @@ export const bandwidthSchema = quantity(parseBandwidth, ["600Mbit/s", "1Gbit/s"]
 export const bytesSchema = quantity(parseBytes, ["512MiB", "1GB"], "a size");
 export const durationSchema = quantity(parseDurationUs, ["10s", "500ms", "1m30s"], "a duration");
 export const periodSchema = quantity(parsePeriodUs, ["40ms"], "a period");
+export const quantumSchema = quantity(parseQuantumUs, ["5ms"], "the length of a slot");
 export const cpuShareSchema = quantity(parseCpuShare, ["150%", "0.5"], "a share of CPU");
 
 const cpuExpected =

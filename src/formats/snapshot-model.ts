@@ -5,7 +5,7 @@ import { enforcements } from "#formats/reservation-schema.ts";
 import { adaptationFields, cpuSchema, teamSchema, trafficSchema } from "#formats/snapshot-adaptation.ts";
 import * as leaf from "#formats/snapshot-leaves.ts";
 import { vmModelSchema } from "#formats/snapshot-vm.ts";
-import { connectionTypes } from "#model/topology.ts";
+import { connectionTypes, schedulingPolicies } from "#model/topology.ts";
 
 /** The nouns of src/model as a snapshot holds them: what the managers work with, not what people write. */
 export const applianceId = leaf.idOf<ApplianceId>("an appliance such as shop/web-1");
@@ -95,6 +95,9 @@ export const topologyModelSchema = leaf.shape({
       cpuMilli: leaf.milliCpu,
       memoryBytes: leaf.bytes,
       labels: leaf.textMap,
+      dispatch: leaf
+        .shape({ policy: z.enum(schedulingPolicies), quantumUs: z.exactOptional(leaf.micros) })
+        .exactOptional(),
     }),
   ),
   devices: leaf.listOf(

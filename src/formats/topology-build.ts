@@ -3,9 +3,23 @@ import { bitsPerSecond, mebibytes, micros, milliCpu } from "#base/units.ts";
 import type { BitsPerSecond, Micros } from "#base/units.ts";
 import type { Finding, Path } from "#formats/problem.ts";
 import type { TopologyDocument } from "#formats/topology-schema.ts";
-import { parseBandwidth, parseBytes, parseCpuShare, parseDurationUs } from "#formats/units.ts";
+import {
+  parseBandwidth,
+  parseBytes,
+  parseCpuShare,
+  parseDurationUs,
+  parseQuantumUs,
+} from "#formats/units.ts";
 import type { Quantity } from "#formats/units.ts";
-import type { Device, HostSpec, PhysicalLink, Site, Topology } from "#model/topology.ts";
+import type {
+  Device,
+  DispatchRules,
+  HostSpec,
+  PhysicalLink,
+  SchedulingPolicy,
+  Site,
+  Topology,
+} from "#model/topology.ts";
 
 /** What a topology file leaves out. */
 export const topologyDefaults = {
@@ -14,6 +28,7 @@ export const topologyDefaults = {
   memoryBytes: mebibytes(1024),
   bandwidthBps: bitsPerSecond(1e9),
   latencyUs: micros(0),
+  policy: "rate-monotonic",
 } as const;
 
 /** The name of the router that joins sites in the short form. */
@@ -35,6 +50,7 @@ type Machine = {
   readonly cpu?: Text;
   readonly memory?: Text;
   readonly labels?: Readonly<Record<string, unknown>> | undefined;
+  readonly dispatch?: { readonly policy?: SchedulingPolicy | undefined; readonly quantum?: Text } | undefined;
 };
 type Cable = { readonly bandwidth?: Text; readonly latency?: Text };
 
@@ -102,13 +118,14 @@ class TopologyBuild {
   }
 
   host(id: string, site: string, machine: Machine, path: Path): void {
-    const { cpu, memory, labels = {} } = machine;
+    const { cpu, memory, labels = {}, dispatch } = machine;
     this.#hosts.push({
       id: hostId(id),
       site: siteName(site),
       cpuMilli: cpu === undefined ? topologyDefaults.cpuMilli : read(parseCpuShare, cpu),
       memoryBytes: memory === undefined ? topologyDefaults.memoryBytes : read(parseBytes, memory),
       labels: Object.fromEntries(Object.entries(labels).map(([key, value]) => [key, String(value)])),
+      ...(dispatch === undefined ? {} : { dispatch: dispatchRules(dispatch) }),
     });
     this.#origins.hosts.push(path);
   }
@@ -136,6 +153,13 @@ class TopologyBuild {
     this.#links.push({ a, b, ...cable });
     this.#origins.links.push(path);
   }
+}
+
+function dispatchRules({ policy, quantum }: NonNullable<Machine["dispatch"]>): DispatchRules {
+  return {
+    policy: policy ?? topologyDefaults.policy,
+    ...(quantum === undefined ? {} : { quantumUs: read(parseQuantumUs, quantum) }),
+  };
 }
 
 function cableOf({ bandwidth, latency }: Cable): { bandwidthBps: BitsPerSecond; latencyUs: Micros } {

@@ -2,7 +2,7 @@ import { micros } from "#base/units.ts";
 import { buildTopology, routerName, topologyDefaults } from "#formats/topology-build.ts";
 import type { TopologyDocument } from "#formats/topology-schema.ts";
 import { bandwidthText, bytesText, cpuShareText, durationUsText } from "#formats/units.ts";
-import type { HostSpec, PhysicalLink, Topology } from "#model/topology.ts";
+import type { DispatchRules, HostSpec, PhysicalLink, SchedulingPolicy, Topology } from "#model/topology.ts";
 
 /** A topology as plain JSON in the file's own vocabulary: in the short form where that says the same. */
 export function topologyDocument(topology: Topology): TopologyDocument {
@@ -61,11 +61,27 @@ function cableFields(link: PhysicalLink): { bandwidth?: string; latency?: string
   };
 }
 
-function machineFields(host: HostSpec): { cpu?: string; memory?: string; labels?: Record<string, string> } {
+function machineFields(host: HostSpec): {
+  cpu?: string;
+  memory?: string;
+  labels?: Record<string, string>;
+  dispatch?: { policy?: SchedulingPolicy; quantum?: string };
+} {
   return {
     ...(host.cpuMilli === topologyDefaults.cpuMilli ? {} : { cpu: cpuShareText(host.cpuMilli) }),
     ...(host.memoryBytes === topologyDefaults.memoryBytes ? {} : { memory: bytesText(host.memoryBytes) }),
     ...(Object.keys(host.labels).length === 0 ? {} : { labels: { ...host.labels } }),
+    ...(host.dispatch === undefined ? {} : { dispatch: dispatchFields(host.dispatch) }),
+  };
+}
+
+function dispatchFields({ policy, quantumUs }: DispatchRules): {
+  policy?: SchedulingPolicy;
+  quantum?: string;
+} {
+  return {
+    ...(policy === topologyDefaults.policy ? {} : { policy }),
+    ...(quantumUs === undefined ? {} : { quantum: durationUsText(quantumUs) }),
   };
 }
 
@@ -89,6 +105,8 @@ function flat({ sites, hosts, devices, links }: Topology): string {
       Object.keys(host.labels)
         .toSorted()
         .map((key) => [key, host.labels[key]]),
+      host.dispatch?.policy,
+      host.dispatch?.quantumUs,
     ]),
     devices.map((device) => [device.id, device.kind, device.site]),
     links.map((link) => [link.a, link.b, link.bandwidthBps, link.latencyUs]),

@@ -7,13 +7,32 @@ import {
   labelsSchema,
   listOf,
   nameSchema,
+  quantumSchema,
 } from "#formats/fields.ts";
+import { schedulingPolicies } from "#model/topology.ts";
 
 /** The vocabulary of topology files: a short form for sites of one switch, a long one for any fabric. */
 const machine = {
   cpu: cpuShareSchema.optional().describe("What its appliances may reserve in all; 100% unless told."),
   memory: bytesSchema.optional().describe("What its appliances may reserve in all; 1GiB unless told."),
   labels: labelsSchema.optional(),
+  dispatch: z
+    .strictObject(
+      {
+        policy: z
+          .enum(schedulingPolicies)
+          .optional()
+          .describe(
+            "Who goes first: the shorter period, or the one that ends first; rate-monotonic unless told.",
+          ),
+        quantum: quantumSchema
+          .optional()
+          .describe("Length of a slot, 1ms to 10ms; chosen for what is reserved unless told."),
+      },
+      { error: "a map such as {policy: earliest-deadline-first, quantum: 5ms}" },
+    )
+    .optional()
+    .describe("How its dispatch tables are filled, and reservations kept by them admitted."),
 };
 
 const cableSchema = z.union(

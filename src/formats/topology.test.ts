@@ -5,6 +5,7 @@ import { bitsPerSecond, bytes, micros, milliCpu } from "#base/units.ts";
 import { formatProblem } from "#formats/problem.ts";
 import { defaultLabTopology, parseTopology, topologyDocument } from "#formats/topology.ts";
 import { yamlText } from "#formats/yaml-text.ts";
+import { schedulingPolicies } from "#model/topology.ts";
 import type { Topology } from "#model/topology.ts";
 
 function topology(text: string): Topology {
@@ -76,13 +77,40 @@ interSite: {bandwidth: 500Mbit/s, latency: 5ms}
   assert.equal(read.sites[0]?.tunnel, "openvpn");
 });
 
+test("a host is told how to fill its dispatch tables; slots have a length they can have", () => {
+  const [a1, a2, a3] = topology(`
+sites:
+  alpha:
+    hosts:
+      a1: {dispatch: {policy: earliest-deadline-first, quantum: 5ms}}
+      a2: {dispatch: {quantum: 2500us}}
+      a3: {}
+`).hosts;
+  assert.deepEqual(a1?.dispatch, { policy: "earliest-deadline-first", quantumUs: 5_000 });
+  assert.deepEqual(a2?.dispatch, { policy: "rate-monotonic", quantumUs: 2_500 });
+  assert.equal(a3?.dispatch, undefined);
+  assert.deepEqual(problems("sites: {alpha: {hosts: {a1: {dispatch: {quantum: 20ms}}}}}"), [
+    't.yaml:1:50 sites.alpha.hosts.a1.dispatch.quantum: expected a slot of 1ms to 10ms, such as 5ms, not "20ms"',
+  ]);
+});
+
 const longForms: fc.Arbitrary<Topology> = fc
   .record({
     hosts: fc.integer({ min: 1, max: 6 }),
     rate: fc.integer({ min: 1, max: 1e10 }),
     delay: fc.nat(1e6),
+    dispatch: fc.option(
+      fc.record(
+        {
+          policy: fc.constantFrom(...schedulingPolicies),
+          quantumUs: fc.integer({ min: 1_000, max: 10_000 }).map(micros),
+        },
+        { requiredKeys: ["policy"], noNullPrototype: true },
+      ),
+      { nil: undefined },
+    ),
   })
-  .map(({ hosts, rate, delay }) => {
+  .map(({ hosts, rate, delay, dispatch }) => {
     const lab = defaultLabTopology(1, hosts);
     const links = lab.links.map((link) => ({
       ...link,
@@ -93,7 +121,11 @@ const longForms: fc.Arbitrary<Topology> = fc
     assert.ok(site !== undefined);
     const extra = { id: "core", kind: "switch" as const, site: site.name };
     const trunk = { a: "core", b: "sw-alpha", bandwidthBps: bitsPerSecond(rate), latencyUs: micros(delay) };
-    const budget = { cpuMilli: milliCpu(rate % 64_000 || 1), memoryBytes: bytes(rate) };
+    const budget = {
+      cpuMilli: milliCpu(rate % 64_000 || 1),
+      memoryBytes: bytes(rate),
+      ...(dispatch === undefined ? {} : { dispatch }),
+    };
     return {
       sites: lab.sites,
       hosts: lab.hosts.map((host) => ({ ...host, ...budget })),

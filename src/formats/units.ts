@@ -10,6 +10,7 @@ import {
   millis,
 } from "#base/units.ts";
 import type { BitsPerSecond, Bytes, Micros, MilliCpu, Millis } from "#base/units.ts";
+import { schedulingLimits } from "#control/scheduling/limits.ts";
 
 /** A quantity read from text, or why it is none: `expected` completes "expected …". */
 export type Quantity<T> =
@@ -106,6 +107,14 @@ export function parsePeriodUs(text: string): Quantity<Micros> {
   const parsed = parseDurationUs(text);
   if (!parsed.ok || (parsed.value >= 1_000 && parsed.value <= 1_000_000)) return parsed;
   return { ok: false, expected: "a period between 1ms and 1s, such as 40ms" };
+}
+
+/** Of a slot of dispatch tables. */
+export function parseQuantumUs(text: string): Quantity<Micros> {
+  const { quantumUsMin, quantumUsMax } = schedulingLimits;
+  const parsed = parseDurationUs(text);
+  if (!parsed.ok || (parsed.value >= quantumUsMin && parsed.value <= quantumUsMax)) return parsed;
+  return { ok: false, expected: "a slot of 1ms to 10ms, such as 5ms" };
 }
 
 /** "16ms", "2s", "1m30s", "250us" → µs, whole. "0s" is allowed. */

@@ -1,6 +1,6 @@
 import type { HostId, Ipv4Address, SiteName } from "#base/ids.ts";
 import type { BitsPerSecond, Bytes, MilliCpu } from "#base/units.ts";
-import type { Topology } from "#model/topology.ts";
+import type { DispatchRules, Topology } from "#model/topology.ts";
 import type { PlacementPolicy } from "#planner/mapping.ts";
 
 /** What a lab hands its managers: one JSON file each, named after `--config`. */
@@ -30,6 +30,8 @@ export type HostConfig = {
   readonly labels: Readonly<Record<string, string>>;
   /** 0 on gateways, which run no appliances. */
   readonly cpuMilli: MilliCpu;
+  /** Absent: rate monotonic, in slots chosen for what is reserved. */
+  readonly dispatch?: DispatchRules;
   readonly memoryBytes: Bytes;
   /** Appliances' network namespaces are named this and something. */
   readonly netnsPrefix: string;

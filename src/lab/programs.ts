@@ -113,6 +113,7 @@ function hostConfig(options: ProgramOptions, node: LabNode, layout: LabLayout): 
     siteSubnet: site.subnet,
     labels: spec?.labels ?? {},
     cpuMilli: spec?.cpuMilli ?? milliCpu(0),
+    ...(spec?.dispatch === undefined ? {} : { dispatch: spec.dispatch }),
     memoryBytes: spec?.memoryBytes ?? bytes(0),
     netnsPrefix: `${netnsName(options.name, node.id)}.`,
     outsideNetnsFd,

@@ -116,6 +116,7 @@ function cpuScheduler({ config, log }: Manager<HostConfig>): CpuScheduler {
     layout: machineLayout(),
     cgroupParent: config.cgroupParent,
     processors: processorsOf(config.cpuMilli),
+    ...config.dispatch,
     log,
   });
 }

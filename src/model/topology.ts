@@ -17,12 +17,21 @@ export type TunnelKind = "wireguard" | "openvpn" | "vxlan";
 
 export type Site = { readonly name: SiteName; readonly tunnel: TunnelKind };
 
+/** Who goes first in a dispatch table: the one with the shorter period, or the one whose period ends first. */
+export const schedulingPolicies = ["rate-monotonic", "earliest-deadline-first"] as const;
+export type SchedulingPolicy = (typeof schedulingPolicies)[number];
+
+/** How a host fills its dispatch tables. `quantumUs`: the length of a slot; absent: chosen for what is reserved there. */
+export type DispatchRules = { readonly policy: SchedulingPolicy; readonly quantumUs?: Micros };
+
 export type HostSpec = {
   readonly id: HostId;
   readonly site: SiteName;
   readonly cpuMilli: MilliCpu;
   readonly memoryBytes: Bytes;
   readonly labels: Readonly<Record<string, string>>;
+  /** Absent: rate monotonic, in slots chosen for what is reserved. */
+  readonly dispatch?: DispatchRules;
 };
 
 /** gateway: the site's way out, where tunnels end; every site with inter-site traffic has one between its switches and the routers. */

@@ -117,7 +117,7 @@ function lintCapacities(
 function lintSchedules(problem: MappingProblem, placements: Placements): LintFinding[] {
   const hosts = new Map(problem.topology.hosts.map((host) => [host.id, host]));
   return [...reservationsByHost(problem, placements)].flatMap(([id, { machines }]) => {
-    const refusal = scheduleRefusal(machines, hosts.get(id)?.cpuMilli ?? milliCpu(0));
+    const refusal = scheduleRefusal(machines, hosts.get(id) ?? { cpuMilli: milliCpu(0) });
     return refusal === undefined ? [] : [{ about: id, message: `${id}: ${refusal.reason}` }];
   });
 }

@@ -5,7 +5,7 @@ import { applianceId, applianceName, ensembleName, hostId } from "#base/ids.ts";
 import { megabitsPerSecond, mebibytes, micros, milliCpu } from "#base/units.ts";
 import type { ApplianceSpec, CpuReservation, Ensemble } from "#model/ensemble.ts";
 import { sampleAppliance, sampleEnsemble, sampleLink } from "#model/sample.ts";
-import type { Topology } from "#model/topology.ts";
+import type { DispatchRules, Topology } from "#model/topology.ts";
 import { condensed, existingLoad } from "#planner/existing-load.ts";
 import { explainMapping } from "#planner/explain.ts";
 import { lintMapping } from "#planner/lint.ts";
@@ -81,6 +81,26 @@ describe("reservations of CPU time per period", () => {
       ).violations,
       [],
     );
+  });
+
+  it("are admitted by the rule and in the slots that their host fills its tables by", () => {
+    const ruled = (dispatch: DispatchRules): Topology => {
+      const topology = star(1);
+      return { ...topology, hosts: topology.hosts.map((host) => ({ ...host, dispatch })) };
+    };
+    const kinds = (topology: Topology, specs: readonly ApplianceSpec[]): string[] =>
+      solved(problemOf(topology, specs)).violations.map(({ kind }) => kind);
+    // By the shorter period first, y would have 2 of the 26 ms of its first period only after it.
+    const two = [tabled("x", 18, 40), tabled("y", 26, 60)];
+    assert.deepEqual(kinds(star(1), two), ["host-schedule"]);
+    assert.deepEqual(kinds(ruled({ policy: "rate-monotonic" }), two), ["host-schedule"]);
+    assert.deepEqual(kinds(ruled({ policy: "earliest-deadline-first" }), two), []);
+    // In slots of 10 ms each of three takes two of four.
+    const three = ["x", "y", "z"].map((name) => tabled(name, 12, 40));
+    assert.deepEqual(kinds(star(1), three), []);
+    assert.deepEqual(kinds(ruled({ policy: "rate-monotonic", quantumUs: micros(10_000) }), three), [
+      "host-schedule",
+    ]);
   });
 
   it("whose table would repeat too late are refused with a period that does fit", () => {

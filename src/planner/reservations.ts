@@ -10,7 +10,7 @@ import { appliancesOf } from "#model/appliances.ts";
 import type { Appliance } from "#model/appliances.ts";
 import type { ApplianceSpec, CpuReservation, Enforcement, TeamSpec } from "#model/ensemble.ts";
 import { micros } from "#base/units.ts";
-import type { MilliCpu } from "#base/units.ts";
+import type { HostSpec } from "#model/topology.ts";
 import type { MappingProblem, Placements } from "#planner/mapping.ts";
 import { wantedAppliances } from "#planner/wanted.ts";
 
@@ -65,13 +65,22 @@ function teamOf({ name, cpu, policy, teams }: TeamSpec): TeamReservation {
   return { name, ...reservation, policy, teams: teams.map(teamOf) };
 }
 
+/** What of a host its reservations are admitted by. */
+export type ReservingHost = Pick<HostSpec, "cpuMilli" | "dispatch">;
+
+const hostCapacity = ({ cpuMilli, dispatch }: ReservingHost): HostCapacity => ({
+  processors: processorsOf(cpuMilli),
+  policy: "rate-monotonic",
+  ...dispatch,
+});
+
 /** Why a host cannot keep all these in time; undefined: it can. */
 export function scheduleRefusal(
   machines: readonly BookedMachine[],
-  cpuMilli: MilliCpu,
+  reserving: ReservingHost,
 ): (Refusal & { readonly largestUs: number }) | undefined {
   if (machines.every(({ kind }) => kind === "bandwidth")) return undefined;
-  const host: HostCapacity = { processors: processorsOf(cpuMilli), policy: "rate-monotonic" };
+  const host = hostCapacity(reserving);
   const refusal = admissionRefusal(machines, host);
   if (refusal === undefined) return undefined;
   const asked = machines.find(({ id }) => id === refusal.machine);
@@ -89,7 +98,7 @@ const periodsTried = 24;
 export function fittingPeriod(
   machine: string,
   machines: readonly BookedMachine[],
-  cpuMilli: MilliCpu,
+  reserving: ReservingHost,
 ): BookedMachine["reservation"] | undefined {
   const asked = machines.find(({ id }) => id === machine);
   if (asked === undefined) return undefined;
@@ -102,7 +111,7 @@ export function fittingPeriod(
     )
     .filter((one) => Number.isInteger(one) && one !== periodUs && one >= 1_000 && one <= 1_000_000);
   const tried = [...new Set(near)].toSorted((a, b) => distance(a) - distance(b)).slice(0, periodsTried);
-  const host: HostCapacity = { processors: processorsOf(cpuMilli), policy: "rate-monotonic" };
+  const host = hostCapacity(reserving);
   for (const period of tried) {
     const share = (executionUs * period) / periodUs;
     const roundedUs = share < 1_000 ? Math.ceil(share) : Math.ceil(share / 100) * 100;

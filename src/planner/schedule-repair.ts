@@ -71,9 +71,9 @@ export class Schedules {
 
   isKept(host: number): boolean {
     const { firstOn, nextOn, compiled } = this.#state;
-    const { id, cpuMilli } = compiled.problem.topology.hosts[host]!;
-    const machines = [...(this.#staying.get(id) ?? [])];
+    const spec = compiled.problem.topology.hosts[host]!;
+    const machines = [...(this.#staying.get(spec.id) ?? [])];
     for (let unit = firstOn[host]!; unit >= 0; unit = nextOn[unit]!) machines.push(...this.#ofUnit[unit]!);
-    return scheduleRefusal(machines, cpuMilli) === undefined;
+    return scheduleRefusal(machines, spec) === undefined;
   }
 }

@@ -168,7 +168,9 @@ export class SimulatedCloud implements Cloud {
       clusters: () => this.#newestFirst(),
     });
     const { snapshot, topology, hosts } = description;
+    const dispatch = new Map(topology.hosts.map((spec) => [spec.id, spec.dispatch]));
     for (const record of hosts ?? snapshot?.hosts ?? hostRecordsOf(topology)) {
+      const rules = dispatch.get(record.id);
       const parts = {
         buses: this.#buses,
         settings: this.#settings,
@@ -176,6 +178,7 @@ export class SimulatedCloud implements Cloud {
         port: this.#hosts.size + 1,
         machineOf: (id: HostId) => this.#hosts.get(id)?.machine,
         onChange: () => this.#changed(),
+        ...(rules === undefined ? {} : { dispatch: rules }),
       };
       const host = new HostSite(record, this.#seedFor(record.id), parts);
       this.#hosts.set(record.id, host);

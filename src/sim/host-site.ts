@@ -7,6 +7,7 @@ import type { FakeGatewayState } from "#drivers/network/tunnels/fake.ts";
 import { noAppliances } from "#drivers/appliance/none.ts";
 import { noSegments } from "#drivers/network/none.ts";
 import { seededRandom } from "#base/seeded-random.ts";
+import type { DispatchRules } from "#model/topology.ts";
 import type { HostRecord } from "#cluster/records.ts";
 import type { HostIdentity } from "#host/reporter.ts";
 import { clusterAddress, hostAddress } from "#protocol/topics.ts";
@@ -60,6 +61,7 @@ export class HostSite {
       /** Another one for each host. */
       port: number;
       onChange: () => void;
+      dispatch?: DispatchRules;
     },
   ) {
     const { time } = parts.buses;
@@ -84,6 +86,7 @@ export class HostSite {
       clock: this.clock,
       random: seededRandom(seed ^ 0x2545f491),
       capacityMilli: record.capacity.cpuMilli,
+      ...(parts.dispatch === undefined ? {} : { dispatch: parts.dispatch }),
       settings: parts.settings,
       onChange: parts.onChange,
     });

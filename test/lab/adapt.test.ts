@@ -4,9 +4,11 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
+import { milliCpu } from "#base/units.ts";
 import { parseEnsemble } from "#formats/ensemble.ts";
 import { formatProblem } from "#formats/problem.ts";
 import type { Ensemble } from "#model/ensemble.ts";
+import type { Topology } from "#model/topology.ts";
 import type { Event } from "#protocol/http/status.ts";
 import { eventually, startRig } from "../rig/rig.ts";
 import type { Rig } from "../rig/rig.ts";
@@ -18,7 +20,7 @@ const giveUpMs = 180_000;
 const busy = (name: string): string => `sh -c "echo $$ > /tmp/pid; while :; do :; done # ${lab}-${name}"`;
 
 /** Two loops that take all they are given, on one host that has half a processor. */
-const text = `ensemble: adapt
+const adapting = `ensemble: adapt
 appliances:
   web: {command: '${busy("web")}', cpu: 8ms/40ms, memory: 32MiB, enforcement: bandwidth, hosts: [s1h1]}
   bulk: {command: '${busy("bulk")}', cpu: {period: 40ms, share: 20%}, enforcement: bandwidth, hosts: [s1h1]}
@@ -28,7 +30,23 @@ strategies:
   more: {when: level > 10 for 200ms, then: move 2ms from bulk to web, cooldown: 1h}
 `;
 
-function ensemble(): Ensemble {
+/** In time by the period that ends first, not by the shorter period. */
+const both = `ensemble: both
+appliances:
+  short: {command: '${busy("short")}', cpu: 18ms/40ms, memory: 32MiB, enforcement: dispatch-table, hosts: [s1h2]}
+  long: {command: '${busy("long")}', cpu: 26ms/60ms, memory: 32MiB, enforcement: dispatch-table, hosts: [s1h2]}
+`;
+
+/** The second host has a whole processor, and fills its dispatch tables by the period that ends first. */
+function topology(): Topology {
+  const plain = plainTopology({ sites: 1, hostsPerSite: 2 });
+  const [first, second] = plain.hosts;
+  assert.ok(first !== undefined && second !== undefined);
+  const policy = "earliest-deadline-first" as const;
+  return { ...plain, hosts: [first, { ...second, cpuMilli: milliCpu(1000), dispatch: { policy } }] };
+}
+
+function ensemble(text = adapting): Ensemble {
   const parsed = parseEnsemble(text, { file: "adapt.yaml" });
   assert.ok(parsed.ok, parsed.ok ? "" : parsed.problems.map(formatProblem).join("\n"));
   return parsed.value;
@@ -90,7 +108,7 @@ test("what runs is resized, held and adapted by its strategy, in the same proces
   const before = await machineFacts(lab);
   {
     await using stack = new AsyncDisposableStack();
-    const rig = await startRig(lab, plainTopology({ sites: 1, hostsPerSite: 1 }), signal);
+    const rig = await startRig(lab, topology(), signal);
     stack.defer(() => rig.close());
     await rig.up(ensemble(), signal);
     await eventually(
@@ -157,6 +175,16 @@ test("what runs is resized, held and adapted by its strategy, in the same proces
         event.message,
         /^level was above 10 for .*, 12 now: move 2ms from bulk to web \(bulk 6ms of 40ms → 4ms/,
       );
+    });
+
+    await t.test("a host admits by the rule its topology gives it", async () => {
+      await rig.up(ensemble(both), signal);
+      await eventually(
+        "both take turns",
+        signal,
+        () => processOf("short").cpuTicks > 5 && processOf("long").cpuTicks > 5,
+      );
+      await rig.down("both", signal);
     });
 
     await t.test("the same file keeps what was adjusted, and nothing is left afterwards", async () => {

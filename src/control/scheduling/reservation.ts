@@ -19,8 +19,8 @@ export type MachineReservation = {
   readonly teams: readonly TeamReservation[];
 };
 
-/** First level of scheduling: who goes first, the one with the shorter period, or the one whose period ends first. */
-export type SchedulingPolicy = "rate-monotonic" | "earliest-deadline-first";
+/** Of the first level of scheduling. */
+export type { SchedulingPolicy } from "#model/topology.ts";
 
 /** Parts of 1000 of a processor that may be reserved on it. */
 export type ProcessorCapacity = { readonly milli: number };

@@ -72,7 +72,7 @@ const hasMemory = (memoryBytes: Bytes, taken: number): string =>
 /** What one of them alone could have instead, as a clause: the one who would lose least. Empty: giving less of one is not enough. */
 function largest(
   problem: MappingProblem,
-  { id: host, cpuMilli }: HostSpec,
+  host: HostSpec,
   wanted: readonly Appliance[],
   excessMilli: number,
 ): string {
@@ -87,11 +87,11 @@ function largest(
     const executionUs = micros(Math.floor((leftMilli * cpu.periodUs) / 1000));
     if (executionUs < 1) continue;
     const less = { ...one, spec: { ...one.spec, cpu: { ...cpu, executionUs } } };
-    const staying = stayingMachines(problem).get(host) ?? [];
+    const staying = stayingMachines(problem).get(host.id) ?? [];
     const machines = [...wanted.filter((other) => other !== one), less].flatMap(
       (each) => machineOf(each) ?? [],
     );
-    if (scheduleRefusal([...staying, ...machines], cpuMilli) !== undefined) continue;
+    if (scheduleRefusal([...staying, ...machines], host) !== undefined) continue;
     return `, for example at most ${reservationText({ ...cpu, executionUs })} for ${one.id}`;
   }
   return "";

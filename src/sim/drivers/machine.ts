@@ -2,6 +2,7 @@ import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Random } from "#base/runtime.ts";
 import { milliCpu } from "#base/units.ts";
+import type { DispatchRules } from "#model/topology.ts";
 import { machineOf, scheduleRefusal } from "#planner/reservations.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { ApplianceState } from "#protocol/host-report.ts";
@@ -72,6 +73,7 @@ type MachineParts = {
   readonly clock: PlaceClock;
   readonly random: Random;
   readonly capacityMilli: number;
+  readonly dispatch?: DispatchRules;
   readonly settings: SimulationSettings;
   /** Something on it has changed. */
   readonly onChange: () => void;
@@ -297,7 +299,9 @@ export class SimulatedMachine {
     const after = new Map([...this.present].map(([id, { plan }]) => [id, plan]));
     for (const plan of plans) after.set(plan.id, plan);
     const machines = [...after.values()].flatMap((plan) => machineOf({ id: plan.id, spec: plan }) ?? []);
-    const refusal = scheduleRefusal(machines, milliCpu(this.#parts.capacityMilli));
+    const { capacityMilli, dispatch } = this.#parts;
+    const cpuMilli = milliCpu(capacityMilli);
+    const refusal = scheduleRefusal(machines, dispatch === undefined ? { cpuMilli } : { cpuMilli, dispatch });
     if (refusal === undefined) return;
     throw new ConsortError("unsatisfiable", `Cannot keep every period on ${this.host}: ${refusal.reason}`);
   }
