@@ -188,7 +188,10 @@ export function blobExchangeConformance(
     const blob = await hosts.b.store.put(inChunks(hello), {}, signal);
     const fetch = (): Promise<number> => hosts.a.exchange.fetch(blob, [peer(hosts.b)], () => {}, signal);
     const brought = await Promise.all([fetch(), fetch(), fetch()]);
-    assert.deepEqual(brought.toSorted(), [0, 0, hello.length]);
+    assert.deepEqual(
+      brought.toSorted((a, b) => a - b),
+      [0, 0, hello.length],
+    );
     assert.deepEqual(hosts.a.store.list(), [blob]);
   });
 }

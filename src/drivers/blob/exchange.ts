@@ -41,7 +41,7 @@ class HttpBlobExchange implements BlobExchange {
   readonly #server: Server;
   readonly #closed = new AbortController();
   /** The last fetch of each blob that is under way: the next waits for it. */
-  readonly #underWay = new Map<Digest, Promise<void>>();
+  readonly #underWay = new Map<Digest, Promise<unknown>>();
   #token: string | undefined;
 
   constructor({ store, address, log }: ExchangeOptions) {
@@ -79,10 +79,7 @@ class HttpBlobExchange implements BlobExchange {
     const stop = AbortSignal.any([signal, this.#closed.signal]);
     const before = this.#underWay.get(blob.digest) ?? Promise.resolve();
     const mine = before.then(() => this.#fetch(blob, from, onProgress, stop));
-    const ended = mine.then(
-      () => {},
-      () => {},
-    );
+    const ended = Promise.allSettled([mine]);
     this.#underWay.set(blob.digest, ended);
     try {
       return await mine;
