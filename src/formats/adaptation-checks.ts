@@ -167,6 +167,7 @@ function adjustmentFindings(ensemble: Ensemble, known: Known): Finding[] {
             {
               path: [...path, "cpu"],
               message: `${kindWords[cpu.kind]}, but ${kindWords[declared.kind]} is declared`,
+              suggestion: `write one such as ${kindExamples[declared.kind]}, or bring up a file that declares the other`,
             },
           ];
     const spec = cpu === undefined || kinds.length > 0 ? undefined : known.get(appliance)?.spec;
@@ -185,6 +186,11 @@ function adjustmentFindings(ensemble: Ensemble, known: Known): Finding[] {
 const kindWords: Readonly<Record<CpuRequest["kind"], string>> = {
   share: "a share of CPU",
   reservation: "CPU time per period",
+};
+
+const kindExamples: Readonly<Record<CpuRequest["kind"], string>> = {
+  share: "50%",
+  reservation: "16ms/40ms",
 };
 
 /** What an appliance's declaration says of its CPU, whatever has been adjusted. */

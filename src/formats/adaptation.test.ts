@@ -281,7 +281,7 @@ const refusals: readonly (readonly [string, string, RegExp])[] = [
   [
     "an adjustment to another kind of promise",
     "adjustments: {streaming: {cpu: 50%}}",
-    /adjustments\.streaming\.cpu: a share of CPU, but CPU time per period is declared/,
+    /adjustments\.streaming\.cpu: a share of CPU, but CPU time per period is declared; write one such as 16ms\/40ms/,
   ],
 ];
 for (const [what, rest, expected] of refusals) {
