@@ -56,6 +56,7 @@ export class BareMachine implements AsyncDisposable {
   vm: RunningVm;
   readonly #process: ChildProcess;
   readonly #console: Socket;
+  readonly #gone: Promise<never>;
   #text = "";
 
   constructor(directory: string, vm: RunningVm, process: ChildProcess, console: Socket) {
@@ -63,11 +64,13 @@ export class BareMachine implements AsyncDisposable {
     this.vm = vm;
     this.#process = process;
     this.#console = console;
+    this.#gone = once(process, "exit").then(() => Promise.reject(new Error("QEMU has ended")));
+    this.#gone.catch(() => {});
     console.on("data", (chunk: Buffer) => (this.#text += chunk.toString("latin1")));
   }
 
   async until(word: string): Promise<void> {
-    while (!this.#text.includes(word)) await once(this.#console, "data");
+    while (!this.#text.includes(word)) await Promise.race([once(this.#console, "data"), this.#gone]);
   }
 
   /** What a command prints. */
