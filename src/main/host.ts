@@ -91,13 +91,7 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
     ...(content === undefined ? {} : { content }),
     ...(machines === undefined
       ? {}
-      : {
-          checkpoints: {
-            checkpointer: machines.checkpoints,
-            random: systemRandom(),
-            sweeper: machines.sweeper,
-          },
-        }),
+      : { checkpoints: { ...checkpointParts(machines), random: systemRandom() } }),
     ...(tunnels === undefined ? {} : { tunnels }),
     ...(monitors === undefined ? {} : { monitors }),
     machine: procMeter({ uplink: uplink.interface, ageMs: limits.countersPeriodMs, clock }),
@@ -109,6 +103,8 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
     await machines?.close();
   }
 }
+
+const checkpointParts = ({ checkpoints: checkpointer, sweeper }: Machines) => ({ checkpointer, sweeper });
 
 function cpuScheduler({ config, log }: Manager<HostConfig>): CpuScheduler {
   return createCpuScheduler({
