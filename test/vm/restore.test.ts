@@ -15,7 +15,7 @@ import type { RestoringHost } from "./restoring-host.ts";
 
 const policy = { copies: 1, keep: 4 };
 const longAgo = 1_000_000_000;
-const signal = AbortSignal.timeout(400_000);
+const signal = AbortSignal.timeout(800_000);
 
 const take = (host: RestoringHost, { id, generation }: AppliancePlan, name: string): Promise<void> =>
   host.checkpoints.take({ appliance: id, id: name, generation, policy }, signal);
