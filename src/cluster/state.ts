@@ -51,8 +51,7 @@ export class ClusterState {
 
   async load(signal: AbortSignal): Promise<void> {
     const found: StoreEntry[] = [];
-    for (const prefix of Object.values(keys.prefix)) {
-      if (prefix === keys.prefix.event) continue;
+    for (const prefix of loadedPrefixes) {
       found.push(...(await this.#store.list(prefix, signal)).entries);
     }
     // At once: who reads meanwhile sees what was known before, and never half of it.
@@ -214,6 +213,16 @@ export class ClusterState {
     ];
   }
 }
+
+/** Requests for checkpoints and places in stores begin alike, and are listed in one go. */
+const listedTogether = "checkpoint-";
+const loadedPrefixes = [
+  ...new Set(
+    Object.values(keys.prefix)
+      .filter((prefix) => prefix !== keys.prefix.event)
+      .map((prefix) => (prefix.startsWith(listedTogether) ? listedTogether : prefix)),
+  ),
+];
 
 const keyOf = (write: StoreWrite): string => ("put" in write ? write.put : write.delete);
 
