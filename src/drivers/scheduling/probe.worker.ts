@@ -30,7 +30,8 @@ async function tryOut(kind: EnforcementKind, directory: string): Promise<string>
   const group = cgroups.open(`${mark}/machine/job`);
   undo.defer(() => cgroups.open(mark).remove(never));
   group.create();
-  const busy = spawn("perl", ["-e", "1 while 1"], { stdio: "ignore" });
+  // It goes with this process, also when that is killed as it takes too long.
+  const busy = spawn("setpriv", ["--pdeathsig", "KILL", "perl", "-e", "1 while 1"], { stdio: "ignore" });
   undo.defer(() => void busy.kill("SIGKILL"));
   group.attach(busy.pid ?? 0);
   const scheduler = createCpuScheduler({
