@@ -15,7 +15,7 @@ const seeds = Array.from({ length: seedsMax }, (_, index) => index + 1);
 const root = join(import.meta.dirname, "../..");
 
 const optionsOf = (mutant: Mutant, signal: AbortSignal): PoolOptions => ({
-  profile: { ...swarmProfile, machines: 0, ...mutant.profile },
+  profile: { ...swarmProfile, machines: 0, consolidations: 0, ...mutant.profile },
   signal,
   processes: 1,
   env: { CONSORT_MUTANT: mutant.name, CONSORT_SIM_SHRINK: "0" },

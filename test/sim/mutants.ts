@@ -36,6 +36,19 @@ const moving = {
   faults: [0, 8],
 } as const satisfies Partial<SwarmProfile>;
 
+/** Hosts are emptied, and what moves from them does not always arrive. */
+const emptying = {
+  consolidations: 1,
+  machines: 0.9,
+  migrations: 0,
+  saves: 0,
+  adaptations: 0,
+  kinds: ["cut"],
+  kindShare: [1, 1],
+  steps: [8, 14],
+  faults: [4, 8],
+} as const satisfies Partial<SwarmProfile>;
+
 /** Machines with checkpoints, some of them suspended to disk, on hosts that mostly live. */
 const saving = {
   machines: 1,
@@ -141,6 +154,22 @@ export const mutants: readonly Mutant[] = [
     was: `...(state === "sent" ? { go: true } : {}),`,
     becomes: `...(statePort === undefined ? {} : { go: true }),`,
     profile: moving,
+  },
+  {
+    name: "each move ends as if no other machine had to do with it",
+    breaks: "not-over-admitted",
+    file: "src/cluster/moving-together.ts",
+    was: "if (rules.length === 0) return",
+    becomes: "if (rules.length >= 0) return",
+    profile: emptying,
+  },
+  {
+    name: "what leaves a host that is emptied begins elsewhere before it is gone from there",
+    breaks: "runs-once",
+    file: "src/cluster/reconcilers/consolidation.ts",
+    was: "const leaving = leavingAfter(before, moved);",
+    becomes: "const leaving = before.leaving;",
+    profile: { ...emptying, machines: 0 },
   },
   {
     name: "a new size is admitted without asking whether it fits",

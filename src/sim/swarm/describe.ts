@@ -20,12 +20,15 @@ export function describeFailure(outcome: SeedOutcome, traceLines = 20): string {
   ].join("\n");
 }
 
-export function describeCase({ topology, steps, faults }: SwarmCase): string[] {
+export function describeCase({ topology, steps, faults, policy }: SwarmCase): string[] {
   const hosts = topology.hosts.map(
     (host) => `${host.id} (${host.cpuMilli}m, ${host.memoryBytes / 2 ** 20} MiB)`,
   );
   return [
     `hosts: ${hosts.join(", ")}`,
+    ...(policy === undefined
+      ? []
+      : [`policy: ${policy.placement}${policy.consolidate ? ", consolidate" : ""}`]),
     steps.length === 0 ? "steps: none" : "steps:",
     ...steps.map((step) => `  ${seconds(step.atMs)}  ${describeStep(step)}`),
     faults.length === 0 ? "faults: none" : "faults:",

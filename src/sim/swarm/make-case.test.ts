@@ -50,6 +50,14 @@ describe("makeCase()", () => {
     }
   });
 
+  it("empties hosts in some of the clouds, in which nothing else is different", () => {
+    const share = cases.filter(({ policy }) => policy?.consolidate === true).length / cases.length;
+    assert.ok(share > 0.15 && share < 0.35, `${share}`);
+    const { policy, ...others } = makeCase(5, { ...swarmProfile, consolidations: 1 });
+    assert.equal(policy?.consolidate, true);
+    assert.deepEqual(others, makeCase(5, { ...swarmProfile, consolidations: 0 }));
+  });
+
   it("names only processes and hosts there are", () => {
     for (const { topology, faults, steps } of cases) {
       const hosts = new Set<string>([...topology.hosts, ...topology.devices].map((one) => one.id));

@@ -1,6 +1,7 @@
+import type { Random } from "#base/runtime.ts";
 import { seededRandom } from "#base/seeded-random.ts";
 import type { Fault } from "#sim/fault.ts";
-import { between } from "#sim/swarm/draw.ts";
+import { between, chance } from "#sim/swarm/draw.ts";
 import { allFaultKinds, drawFaults } from "#sim/swarm/faults.ts";
 import { smallCloud } from "#sim/swarm/small-cloud.ts";
 import type { SwarmCase } from "#sim/swarm/swarm-case.ts";
@@ -26,6 +27,8 @@ export type SwarmProfile = {
   readonly migrations?: number;
   /** Share of steps that take checkpoints, suspend to disk, resume and restore; absent: as `migrations`. */
   readonly saves?: number;
+  /** Share of runs in which hosts are emptied that others have room for. */
+  readonly consolidations: number;
 };
 
 export const swarmProfile: SwarmProfile = {
@@ -38,6 +41,7 @@ export const swarmProfile: SwarmProfile = {
   activeMs: 25_000,
   takeOvers: 0.4,
   machines: 0.3,
+  consolidations: 0.25,
 };
 
 /** Hosts have come up by then. */
@@ -79,8 +83,15 @@ export function makeCase(seed: number, profile: SwarmProfile = swarmProfile): Sw
     },
   );
   const begun = later === undefined ? faults : faults.map((fault) => notBefore(fault, later));
-  return { seed, topology, steps, faults: begun.toSorted((a, b) => a.atMs - b.atMs) };
+  // Last of all: without it a seed's case is what it is with it.
+  const policy = chance(random, profile.consolidations) ? { policy: packing(random) } : {};
+  return { seed, topology, steps, faults: begun.toSorted((a, b) => a.atMs - b.atMs), ...policy };
 }
+
+const packing = (random: Random): NonNullable<SwarmCase["policy"]> => ({
+  placement: chance(random, 0.7) ? "pack" : "spread",
+  consolidate: true,
+});
 
 /** Nothing happens to a cluster manager before it is started. */
 function notBefore(fault: Fault, { cluster, atMs }: { cluster: string; atMs: number }): Fault {

@@ -1,4 +1,5 @@
 import { limits } from "#base/limits.ts";
+import { ClusterManager } from "#cluster/manager.ts";
 import { BreachError } from "#sim/checks/breach.ts";
 import type { Breach, Invariant } from "#sim/checks/breach.ts";
 import { differences, unconverged } from "#sim/checks/converged.ts";
@@ -10,6 +11,7 @@ import type { World } from "#sim/checks/world.ts";
 import { storedRecords, worldOf } from "#sim/checks/world-of.ts";
 import { SimulatedCloud } from "#sim/cloud.ts";
 import type { Cloud } from "#sim/cloud.ts";
+import type { SimulationSettings } from "#sim/settings.ts";
 import { askDown, drive } from "#sim/swarm/drive.ts";
 import { calmFrom } from "#sim/swarm/swarm-case.ts";
 import type { SwarmCase } from "#sim/swarm/swarm-case.ts";
@@ -45,7 +47,9 @@ const seedsToALongOne = 4;
  * taken down, and nothing may be left. Every event is watched. Of the trace, the newest `traceLinesKept` events are kept.
  */
 export async function runCase(one: SwarmCase, traceLinesKept = 0): Promise<SwarmOutcome> {
-  const cloud = new SimulatedCloud({ topology: one.topology, seed: one.seed, settings: { traceLinesKept } });
+  const { topology, seed, policy } = one;
+  const managed = policy === undefined ? {} : { clusterManager: filledBy(policy) };
+  const cloud = new SimulatedCloud({ topology, seed, settings: { traceLinesKept, ...managed } });
   let events = 0;
   cloud.onEvent(() => void (events += 1));
   const violation = await violationOf(cloud, one).catch((cause: unknown): Violation => ({
@@ -60,6 +64,12 @@ export async function runCase(one: SwarmCase, traceLinesKept = 0): Promise<Swarm
     trace: cloud.traceLines(),
   };
 }
+
+/** The real manager, which fills hosts in that way. */
+const filledBy =
+  (policy: NonNullable<SwarmCase["policy"]>): SimulationSettings["clusterManager"] =>
+  (parts) =>
+    new ClusterManager({ ...parts, policy });
 
 async function violationOf(cloud: Cloud, one: SwarmCase): Promise<Violation | undefined> {
   const ledger = new Ledger();

@@ -1,5 +1,6 @@
 import type { HostId } from "#base/ids.ts";
 import type { Move, Size } from "#cluster/adjusting.ts";
+import type { ClusterManagerParts } from "#cluster/manager.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { Topology } from "#model/topology.ts";
 import type { Fault } from "#sim/fault.ts";
@@ -56,6 +57,8 @@ export type SwarmCase = {
   readonly topology: Topology;
   readonly steps: readonly Step[];
   readonly faults: readonly Fault[];
+  /** How the cluster managers fill hosts; absent: evenly, and nothing moves to make room. */
+  readonly policy?: NonNullable<ClusterManagerParts["policy"]>;
 };
 
 /** When the last fault of a list is over. */
