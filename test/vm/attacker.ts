@@ -144,7 +144,7 @@ export class Attacker {
     const [one, other] = [this.#pick(machineNames), this.#pick(machineNames)];
     const [first, second] = [1 + this.#random.integer(20), this.#random.integer(3)];
     // Encryption takes much of a small machine's time.
-    const kind = this.#pick(["none", "none", ...tunnelKinds] as const);
+    const kind = this.#pick(["none", "none", "none", ...tunnelKinds] as const);
     if (what === "tunnel") {
       this.done.push(`tunnel ${kind}`);
       return this.#wires.want(kind);
@@ -269,7 +269,7 @@ export class Attacker {
 /** Until a guest uses so many, which may take it a moment after it came to answer; then says how many it uses. */
 const settledProcessors = (count: number): string => {
   const used = "grep -c ^processor /proc/cpuinfo";
-  return `for i in $(seq 150); do [ $(${used}) = ${count} ] && break; sleep 0.1; done; ${used}; echo and`;
+  return `for i in $(seq 600); do [ $(${used}) = ${count} ] && break; sleep 0.1; done; ${used}; echo and`;
 };
 
 /** Says which of them do not answer, each asked so often that what was just mended has time to be found again. */
@@ -278,7 +278,7 @@ const reached = (names: readonly MachineName[]): string =>
     .map(
       (name) =>
         `for i in $(seq 60); do ping -c 1 -W 1 ${addressOf(name)} > /dev/null 2>&1 && break; ` +
-        `[ $i = 60 ] && echo no ${name}; done`,
+        `sleep 0.2; [ $i = 60 ] && echo no ${name}; done`,
     )
     .join("; ");
 
