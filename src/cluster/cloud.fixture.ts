@@ -1,3 +1,4 @@
+import { ConsortError } from "#base/errors.ts";
 import { hostId, operationId } from "#base/ids.ts";
 import { ClusterManager } from "#cluster/manager.ts";
 import { sampleHosts, sampleTopology } from "#cluster/sample.ts";
@@ -7,6 +8,8 @@ import { fakeMachine } from "#drivers/appliance/fake.ts";
 import type { FakeMachine } from "#drivers/appliance/fake.ts";
 import { noAppliances } from "#drivers/appliance/none.ts";
 import { FakeCheckpointer } from "#drivers/checkpoint/fake.ts";
+import type { StorePlace } from "#drivers/checkpoint/port.ts";
+import type { KeptInPlace } from "#model/checkpoint-chain.ts";
 import { fakeBus } from "#drivers/messaging/fake.ts";
 import { noSegments } from "#drivers/network/none.ts";
 import type { NetworkPlan } from "#drivers/network/port.ts";
@@ -34,6 +37,9 @@ export class Cloud {
   readonly machines = new Map<string, FakeMachine>();
   readonly moves = fakeMoves();
   readonly checkpointers = new Map<string, FakeCheckpointer>();
+  /** What is in places of stores outside the cloud: names of checkpoints. */
+  readonly stored = new Map<string, Set<string>>();
+  storeAnswers = true;
   readonly networks = new Map<string, NetworkPlan>();
   readonly plans = new Map<string, HostPlan>();
   readonly #lives = new Map<string, AbortController>();
@@ -65,6 +71,9 @@ export class Cloud {
     this.machines.set(id, machine);
     const checkpointer = this.checkpointers.get(id) ?? new FakeCheckpointer(clock);
     this.checkpointers.set(id, checkpointer);
+    checkpointer.onStored = (place, checkpoint) => {
+      this.stored.set(place, new Set([...(this.stored.get(place) ?? []), checkpoint]));
+    };
     const keeper: PlanKeeper = {
       load: async () => this.plans.get(id),
       save: async (plan) => void this.plans.set(id, plan),
@@ -78,7 +87,7 @@ export class Cloud {
       appliances: record.role === "gateway" ? noAppliances : new MovingFakeDriver(clock, machine, this.moves),
       network: { ...noSegments, converge: async (plan) => void this.networks.set(id, plan) },
       keeper,
-      checkpoints: { checkpointer, random },
+      checkpoints: { checkpointer, random, sweeper: { sweep: (at, keep) => this.#sweep(at, keep) } },
     });
     void manager.run(life.signal).catch(() => {});
   }
@@ -125,6 +134,14 @@ export class Cloud {
     return [...this.machines]
       .flatMap(([host, machine]) => [...machine.appliances.keys()].map((id) => `${id}@${host}`))
       .sort();
+  }
+
+  async #sweep({ place }: StorePlace, { records }: KeptInPlace): Promise<void> {
+    if (!this.storeAnswers) throw new ConsortError("unavailable", "Cannot reach the store");
+    for (const one of this.stored.get(place) ?? []) {
+      if (!records.includes(one)) this.stored.get(place)?.delete(one);
+    }
+    if (this.stored.get(place)?.size === 0) this.stored.delete(place);
   }
 
   #begin(name: string): AbortController {

@@ -9,6 +9,8 @@ import type { CheckpointReport } from "#protocol/host-report.ts";
 /** Checkpoints without machines. `failing`: those of these appliances fail after they were paused. */
 export class FakeCheckpointer implements Checkpointer {
   readonly failing = new Set<ApplianceId>();
+  /** One was kept in a place of a store. */
+  onStored: (place: string, checkpoint: string) => void = () => {};
   /** Who is paused now. */
   readonly paused = new Set<ApplianceId>();
   readonly #standing = new Map<ApplianceId, string>();
@@ -63,7 +65,9 @@ export class FakeCheckpointer implements Checkpointer {
     };
     const others = this.#peers.map(({ host }) => host).filter((host) => host !== this.#own);
     const copies = [this.#own, ...others.slice(0, policy.copies)];
-    const all = [...mine, { checkpoint, copies, missing: [] }];
+    const { store } = policy;
+    if (store !== undefined) this.onStored(store, id);
+    const all = [...mine, { checkpoint, copies, missing: [], ...(store === undefined ? {} : { store }) }];
     const { needed } = retention(
       all.map((one) => one.checkpoint),
       policy.keep,
