@@ -50,8 +50,8 @@ test("what a store keeps of an ensemble that was removed goes, once the store an
     const again = await taken(made);
     made.storeAnswers = true;
     // Whoever begins anew asks at once.
-    for (const name of [...made.machines.keys()]) made.kill(name);
-    for (const name of [...made.machines.keys()]) made.startHost(name);
+    for (const name of made.machines.keys()) made.kill(name);
+    for (const name of made.machines.keys()) made.startHost(name);
     await until(made, () => !made.stored.has(place));
     await until(made, async () => (await leftovers(made)).length === 0);
     assert.deepEqual(
