@@ -1,10 +1,20 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ipv4Address } from "#base/ids.ts";
 import { millis } from "#base/units.ts";
 import type { SshPlace } from "#drivers/appliance/port.ts";
 import type { BuiltGuest } from "#drivers/guest/port.ts";
+import { clock } from "../test/task/host.ts";
 import { subprocess } from "../test/vm/guest-machine.ts";
 import { cellBridge, openPeerCell, wantPrograms } from "./peer-cell.ts";
 import { peerGuest } from "./peer-guest.ts";
@@ -29,6 +39,8 @@ exec dropbear -F -s -R
 
 const loopback = ipv4Address("127.0.0.1");
 const timeoutMs = millis(60_000);
+const attemptsMax = 40;
+const retryMs = millis(50);
 const never = new AbortController().signal;
 
 async function rootIn(directory: string, guest: PeerGuest, signal: AbortSignal): Promise<string> {
@@ -52,10 +64,7 @@ async function rootIn(directory: string, guest: PeerGuest, signal: AbortSignal):
 export async function openLxc(built: BuiltGuest, signal: AbortSignal): Promise<Containers> {
   await wantPrograms(["lxc-start", "busybox"], signal);
   await using undo = new AsyncDisposableStack();
-  const before = pivots();
-  undo.defer(() => {
-    for (const path of pivots()) if (!before.includes(path)) rmdirSync(path);
-  });
+  undo.defer(groupsAfter("lxc.pivot"));
   const cell = undo.use(await openPeerCell("mount -t tmpfs run /run\n", signal));
   const guest = peerGuest(built, cell.directory, "peer", 1);
   const root = await rootIn(cell.directory, guest, signal);
@@ -106,11 +115,32 @@ function lxcConfig(root: string, { name, address }: PeerGuest): string {
   ].join("\n");
 }
 
-/** It leaves one empty group in each hierarchy. */
-const pivots = (): string[] =>
-  readdirSync("/sys/fs/cgroup")
-    .flatMap((name) => filesOf(join("/sys/fs/cgroup", name)))
-    .filter((path) => path.endsWith("/lxc.pivot"));
+/** Each program leaves an empty group of this name in each hierarchy; what somebody had there before stays. */
+function groupsAfter(name: string): () => Promise<void> {
+  const groups = (): string[] =>
+    readdirSync("/sys/fs/cgroup")
+      .flatMap((hierarchy) => filesOf(join("/sys/fs/cgroup", hierarchy)))
+      .filter((path) => path.endsWith(`/${name}`));
+  const before = new Set(groups());
+  return async () => {
+    // What watched a container ends a moment after it.
+    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+      const left = groups().filter((path) => !before.has(path));
+      if (left.every(removed)) return;
+      await clock.sleep(retryMs, never);
+    }
+  };
+}
+
+function removed(group: string): boolean {
+  try {
+    if (existsSync(join(group, "conmon"))) rmdirSync(join(group, "conmon"));
+    rmdirSync(group);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function filesOf(directory: string): string[] {
   try {
@@ -124,6 +154,7 @@ function filesOf(directory: string): string[] {
 export async function openPodman(built: BuiltGuest, signal: AbortSignal): Promise<Containers> {
   await wantPrograms(["podman", "runc", "busybox"], signal);
   await using undo = new AsyncDisposableStack();
+  undo.defer(groupsAfter("libpod_parent"));
   const directory = mkdtempSync(join(tmpdir(), "consort-bench-podman-"));
   undo.defer(() => rmSync(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
   const guest = peerGuest(built, directory, "peer", 1);
