@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, lstatSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { micros } from "#base/units.ts";
@@ -268,12 +268,16 @@ test("a dispatcher whose directory is removed lets all go and ends", async () =>
   await using busy = new BusyMachines();
   const { owner } = await withOwner(busy, false);
   await killed(owner);
-  const memory = TableMemory.open(tableFile(busy.directory));
+  const table = tableFile(busy.directory);
+  const frozen = join(layout.v1.freezer ?? "", basename(table));
+  assert.equal(existsSync(frozen), layout.v1.freezer !== undefined);
+  const memory = TableMemory.open(table);
   const { pid } = memory.dispatcher();
   rmSync(busy.directory, { recursive: true });
   await until(() => !alive(pid));
   memory.close();
   assert.deepEqual(heldNow(busy), []);
+  assert.equal(existsSync(frozen), false, "the group that keeps freezing quick is left");
 });
 
 test("a group that vanishes disturbs nobody else", async () => {
