@@ -48,12 +48,9 @@ export const storeLeftoverSchema = z.strictObject({
   appliance: z.string(),
   place: z.string().meta({ description: "Below the store's address; all that is there is of this one." }),
   host: z.string().meta({ description: "Who removes it." }),
-  sinceMs: z
-    .number()
-    .optional()
-    .meta({
-      description: "Since then all of it is to go; none: checkpoints that are needed are there, too.",
-    }),
+  sinceMs: z.number().optional().meta({
+    description: "Since then all of it is to go; none: checkpoints that are needed are there, too.",
+  }),
   message: z.string().optional().meta({ description: "What keeps it; it is tried on." }),
 });
 export type StoreLeftover = z.infer<typeof storeLeftoverSchema>;
