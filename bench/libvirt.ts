@@ -70,7 +70,7 @@ const pollMs = millis(20);
 export type Libvirt = AsyncDisposable & {
   readonly cell: PeerCell;
   /** What its client prints. */
-  virsh(words: readonly string[], signal: AbortSignal): Promise<string>;
+  readonly virsh: (words: readonly string[], signal: AbortSignal) => Promise<string>;
 };
 
 /** Resolves when it has found out what QEMU can do. @throws with its own words when it does not run here */

@@ -25,11 +25,13 @@ type UnknownInItems<Told, Known, Lists extends keyof Told & keyof Known> = {
 type TellsOfOne = CloudSnapshot["ensembles"][number]["ensemble"];
 type KnowsOfOne = SnapshotDocument["ensembles"][number]["ensemble"];
 /** One such field has the whole snapshot refused: with a manager that tells it this is not compiled. */
-type Refused =
-  | UnknownIn<CloudSnapshot, SnapshotDocument>
-  | UnknownInItems<CloudSnapshot, SnapshotDocument, "hosts" | "ensembles">
-  | UnknownInItems<TellsOfOne, KnowsOfOne, "appliances" | "links" | "networks" | "placement">;
+type Refused = [
+  UnknownIn<CloudSnapshot, SnapshotDocument>,
+  UnknownInItems<CloudSnapshot, SnapshotDocument, "hosts" | "ensembles">,
+  UnknownInItems<TellsOfOne, KnowsOfOne, "appliances" | "links" | "networks" | "placement">,
+];
 
 /** Checked when this is compiled: what the manager gives is what the schema says, no less and no more. */
-const described = (snapshot: [Refused] extends [never] ? CloudSnapshot : Refused): SnapshotDocument =>
-  snapshot;
+const described = (
+  snapshot: Refused extends [never, never, never] ? CloudSnapshot : Refused,
+): SnapshotDocument => snapshot;
