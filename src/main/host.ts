@@ -19,6 +19,7 @@ import { systemRandom } from "#drivers/system/random.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import { procMeter } from "#drivers/usage/proc-meter.ts";
 import { HostManager } from "#host/manager.ts";
+import type { HostManagerParts } from "#host/manager.ts";
 import type { HostConfig } from "#lab/config.ts";
 import { hostContent } from "#main/host-content.ts";
 import type { Machines } from "#main/machines.ts";
@@ -89,9 +90,7 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
       ? {}
       : { jobs: (await import("#main/job-parts.ts")).jobParts(manager, appliances, messaging) }),
     ...(content === undefined ? {} : { content }),
-    ...(machines === undefined
-      ? {}
-      : { checkpoints: { ...checkpointParts(machines), random: systemRandom() } }),
+    ...(machines === undefined ? {} : { checkpoints: checkpointParts(machines) }),
     ...(tunnels === undefined ? {} : { tunnels }),
     ...(monitors === undefined ? {} : { monitors }),
     machine: procMeter({ uplink: uplink.interface, ageMs: limits.countersPeriodMs, clock }),
@@ -104,7 +103,10 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
   }
 }
 
-const checkpointParts = ({ checkpoints: checkpointer, sweeper }: Machines) => ({ checkpointer, sweeper });
+/** A declaration, as this module is at work before its end is reached. */
+function checkpointParts({ checkpoints, sweeper }: Machines): NonNullable<HostManagerParts["checkpoints"]> {
+  return { checkpointer: checkpoints, sweeper, random: systemRandom() };
+}
 
 function cpuScheduler({ config, log }: Manager<HostConfig>): CpuScheduler {
   return createCpuScheduler({
