@@ -33,7 +33,7 @@ export class MemoryPartWriter {
   readonly #packer = new PagePacker();
   #zeros: { readonly block: number; readonly first: number; count: number } | undefined;
 
-  /** `write` gets bytes that stay as they are, except pages' content: that has to be taken at once. */
+  /** What `write` gets is to be taken at once: the next page is written where this one was. */
   constructor(write: (bytes: Buffer) => void) {
     this.#write = write;
   }

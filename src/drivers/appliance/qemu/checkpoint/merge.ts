@@ -92,7 +92,8 @@ export async function* foldedMemory(
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   let written: Buffer[] = [];
-  const writer = new MemoryPartWriter((bytes) => written.push(bytes));
+  // What is written lasts until the next page only.
+  const writer = new MemoryPartWriter((bytes) => written.push(Buffer.from(bytes)));
   const devices: Buffer[] = [];
   for await (const records of mergedMemory(parts, blobs, signal)) {
     for (const record of records) {
