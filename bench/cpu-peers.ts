@@ -9,49 +9,61 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { messageOf } from "#base/errors.ts";
 import { millis } from "#base/units.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import type { BenchOptions } from "./harness.ts";
+import { openLimitedDomain } from "./libvirt-quota.ts";
 
-export type Peer = { readonly name: string; readonly values: readonly number[] };
+/** `absent`: why it does not run here; it has no values then. */
+export type Peer = { readonly name: string; readonly values: readonly number[]; readonly absent?: string };
 
 const changes = 12;
+const reasonLengthMax = 120;
 const subprocess = systemSubprocess();
 const never = new AbortController().signal;
 const timeoutMs = millis(60_000);
 
-/** What others take to change one CPU limit of something that runs, in ms; of those that run here. */
+/** What others take to change one CPU limit of something that runs, in ms, or why they do not run here. */
 export async function measurePeers({ signal, progress }: BenchOptions): Promise<Peer[]> {
   const found: Peer[] = [];
   for (const [name, measure] of [
     ["runc update", runc],
     ["podman update", podman],
     ["systemctl set-property", systemd],
+    ["virsh schedinfo", virsh],
   ] as const) {
     signal.throwIfAborted();
     try {
       found.push({ name, values: await measure(signal) });
     } catch (cause) {
       signal.throwIfAborted();
-      progress(`${name} does not run here: ${String(cause).split("\n")[0] ?? ""}`);
+      const absent = messageOf(cause).trim().replaceAll(/\s+/g, " ").slice(0, reasonLengthMax);
+      progress(`${name} does not run here: ${absent}`);
+      found.push({ name, values: [], absent });
     }
   }
   return found;
 }
 
-async function timedChanges(
-  file: string,
-  args: (quotaUs: number) => readonly string[],
-  signal: AbortSignal,
-): Promise<number[]> {
+async function timed(change: (quotaUs: number) => Promise<void>): Promise<number[]> {
   const values: number[] = [];
-  for (let change = 0; change < changes; change += 1) {
+  for (let at = 0; at < changes; at += 1) {
     const from = performance.now();
-    await subprocess.check(file, args(change % 2 === 0 ? 20_000 : 40_000), signal, { timeoutMs });
+    await change(at % 2 === 0 ? 20_000 : 40_000);
     values.push(performance.now() - from);
   }
   return values;
 }
+
+const timedChanges = (
+  file: string,
+  args: (quotaUs: number) => readonly string[],
+  signal: AbortSignal,
+): Promise<number[]> =>
+  timed(async (quotaUs) => {
+    await subprocess.check(file, args(quotaUs), signal, { timeoutMs });
+  });
 
 /** A root that has nothing of its own: the host's programs are mounted into it. */
 function rootIn(directory: string): string {
@@ -125,7 +137,14 @@ async function podman(signal: AbortSignal): Promise<number[]> {
   return await timedChanges("podman", (quota) => [...change, String(quota), name], signal);
 }
 
+/** A command in the namespaces that its daemon has here, which takes it a millisecond or two. */
+async function virsh(signal: AbortSignal): Promise<number[]> {
+  await using limited = await openLimitedDomain(signal);
+  return await timed((quotaUs) => limited.setQuota(quotaUs, signal));
+}
+
 async function systemd(signal: AbortSignal): Promise<number[]> {
+  if (!existsSync("/run/systemd/system")) throw new Error("systemd is not what runs this machine");
   await using undo = new AsyncDisposableStack();
   const unit = `consort-bench-${process.pid}.service`;
   undo.defer(async () => {

@@ -14,7 +14,7 @@ import { machineLayout } from "#drivers/system/cgroups/group.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { startJobs } from "./busy-jobs.ts";
-import type { Benchmark, BenchRow } from "./harness.ts";
+import type { Benchmark, BenchOptions, BenchRow } from "./harness.ts";
 
 /** Figures of the publication, in ms, per number of machines and of jobs in each. */
 const references: readonly (readonly [machines: number, jobs: number, ms: number])[] = [
@@ -31,6 +31,7 @@ const references: readonly (readonly [machines: number, jobs: number, ms: number
 const quantumUs = micros(10_000);
 const slotsPerRun = 100;
 const runs = 3;
+const caseOf = ([machines, jobs]: (typeof references)[number]): string => `${machines}x${jobs}`;
 const clock = systemClock();
 
 /**
@@ -40,12 +41,14 @@ const clock = systemClock();
 export const benchmark: Benchmark = {
   name: "dispatch",
   about: "overhead per dispatch of a table: machines x jobs",
-  async run({ signal, progress }): Promise<BenchRow[]> {
+  cases: references.map(caseOf),
+  async run({ signal, progress, cases }): Promise<BenchRow[]> {
     const rows: BenchRow[] = [];
-    for (const [machines, jobs, reference] of references) {
+    for (const each of references.filter((one) => cases?.has(caseOf(one)) ?? true)) {
       signal.throwIfAborted();
+      const [machines, jobs, reference] = each;
       progress(`${machines} machines with ${jobs} jobs each`);
-      rows.push(...(await measure(machines, jobs, reference, signal)));
+      rows.push(...(await measure(machines, jobs, reference, { signal, progress })));
     }
     return rows;
   },
@@ -55,10 +58,14 @@ async function measure(
   machines: number,
   jobs: number,
   reference: number,
-  signal: AbortSignal,
+  { signal, progress }: BenchOptions,
 ): Promise<BenchRow[]> {
   await using undo = new AsyncDisposableStack();
+  const began = performance.now();
+  const tell = (what: string): void =>
+    progress(`${what} after ${((performance.now() - began) / 1000).toFixed(1)} s`);
   const started = await startJobs(machines * jobs, undo);
+  tell("the jobs are there");
   const root = mkdtempSync(join(tmpdir(), "consort-bench-dispatch-"));
   undo.defer(() => rmSync(root, { recursive: true, force: true }));
   const layout = machineLayout();
@@ -81,7 +88,9 @@ async function measure(
   enforcer.apply(enforced, tableFor(enforced));
   const memory = enforcer.memory;
   if (memory === undefined) throw new Error("there is no table");
+  tell("they are handed over");
   await allDispatched(memory, machines * jobs, signal);
+  tell("all are dispatched");
   const values: number[][] = [];
   for (let run = 0; run < runs; run += 1) values.push(await nextSlots(memory, signal));
   const medians = values.map(median);

@@ -14,8 +14,11 @@ const otherAddress = "10.9.0.253";
  * systemd's control groups. Where it finds /dev/kvm it looks at QEMU anew for each guest until that works; here guests
  * are emulated, as ours are, so it finds none. User and group are those Debian's package of its unit files would make.
  */
-const daemon = `directory=$1
-for place in /run /etc/libvirt /var/lib/libvirt /var/cache/libvirt; do
+/** Beside those of version 1 it takes a version 2 without controllers for one that has them all. */
+const hybridHidden = "umount -l /sys/fs/cgroup/unified 2>/dev/null || true\n";
+
+const daemonWith = (controllers: readonly string[]): string => `directory=$1
+${controllers.length === 0 ? "" : hybridHidden}for place in /run /etc/libvirt /var/lib/libvirt /var/cache/libvirt; do
   mkdir -p $place; mount -t tmpfs libvirt $place
 done
 for each in passwd group; do
@@ -31,7 +34,7 @@ done
 mount --rbind $directory/dev/pts /dev/pts; ln -s pts/ptmx /dev/ptmx
 cat >/etc/libvirt/qemu.conf <<SETTINGS
 namespaces = []
-cgroup_controllers = []
+cgroup_controllers = [${controllers.map((name) => `"${name}"`).join(", ")}]
 security_driver = "none"
 user = "root"
 group = "root"
@@ -45,6 +48,8 @@ host_uuid = "$(cat /proc/sys/kernel/random/uuid)"
 SETTINGS
 libvirtd --config /etc/libvirt/libvirtd.conf --pid-file $directory/pid 2>$directory/said &
 `;
+
+const daemon = daemonWith([]);
 
 /** Another host for it: namespaces of its own within the cell's, and a cable from bridge to bridge. */
 const otherHost = `set -e
@@ -73,11 +78,17 @@ export type Libvirt = AsyncDisposable & {
   readonly virsh: (words: readonly string[], signal: AbortSignal) => Promise<string>;
 };
 
-/** Resolves when it has found out what QEMU can do. @throws with its own words when it does not run here */
-export async function openLibvirt(signal: AbortSignal): Promise<Libvirt> {
+/**
+ * Resolves when it has found out what QEMU can do. `controllers`: of control groups, that it may limit guests by; none
+ * unless told. @throws with its own words when it does not run here
+ */
+export async function openLibvirt(
+  signal: AbortSignal,
+  controllers: readonly string[] = [],
+): Promise<Libvirt> {
   await wantPrograms(["libvirtd", "virsh"], signal);
   await using undo = new AsyncDisposableStack();
-  const cell = undo.use(await openPeerCell(daemon, signal));
+  const cell = undo.use(await openPeerCell(daemonWith(controllers), signal));
   const virsh = await answering(cell, cell.directory, signal);
   const owned = undo.move();
   return { cell, virsh, [Symbol.asyncDispose]: () => owned.disposeAsync() };

@@ -188,7 +188,7 @@ class LibrarySubject implements Subject {
   }
 
   async begin(): Promise<void> {
-    await this.#reserver.ask({ ask: "open", interface: "uplink", bandwidthBps: 1e9 });
+    await this.#reserver.ask({ ask: "open", direction: "out", interface: "uplink", bandwidthBps: 1e9 });
     for (let at = 0; at < this.#size; at += 1) {
       const targets = [{ address: `10.1.0.${at}` }];
       const reservation = { name: `r${at}`, rateBps: bitsPerSecond(ownBps), priority: 0, targets };

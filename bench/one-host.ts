@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { limits } from "#base/limits.ts";
+import { millis } from "#base/units.ts";
 import { openLocalBus } from "#drivers/messaging/local-server.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import { removeAbandonedTables } from "#drivers/scheduling/table/file.ts";
@@ -18,8 +19,9 @@ import { labDown, labUp } from "#lab/lab.ts";
 import { layOut } from "#lab/layout.ts";
 import { preparePrograms } from "#lab/programs.ts";
 import type { Prepared } from "#lab/programs.ts";
-import type { HostReport } from "#protocol/host-report.ts";
+import type { Heartbeat, HostReport } from "#protocol/host-report.ts";
 import { clusterAddress, topics } from "#protocol/topics.ts";
+import type { ReportReceipt } from "#protocol/topics.ts";
 
 const clock = systemClock();
 const machine = {
@@ -73,10 +75,23 @@ async function startHost(
   const bus = await openLocalBus({ path: config.bus, address: clusterAddress, clock, log: silentLog });
   undo.defer(() => bus.close());
   const listeners = new Set<(report: HostReport) => void>();
-  bus.answer(topics.report, async ({ body }) => {
-    const report = body as HostReport;
+  let marks = 0;
+  let newest: HostReport | undefined;
+  // As a cluster manager does it: what was told once goes on while heartbeats with its mark come.
+  const hear = (report: HostReport): ReportReceipt => {
+    newest = report;
     for (const listener of listeners) listener(report);
-    return { epoch: report.epoch, leaseMs: limits.leaseMs, heartbeatMs: limits.heartbeatMs };
+    const { epoch } = report;
+    const mark = { epoch, number: marks };
+    return { epoch, leaseMs: limits.leaseMs, heartbeatMs: limits.heartbeatMs, mark };
+  };
+  bus.answer(topics.report, async ({ body }) => {
+    marks += 1;
+    return hear(body as HostReport);
+  });
+  bus.answer(topics.heartbeat, async ({ body }) => {
+    if (newest !== undefined && (body as Heartbeat).mark.number === marks) return hear(newest);
+    return { epoch: newest?.epoch ?? 0, leaseMs: millis(0), heartbeatMs: limits.heartbeatMs };
   });
   const child: ChildProcess = spawn(program.file, program.args, { stdio: "ignore" });
   undo.defer(async () => {

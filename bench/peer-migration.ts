@@ -90,10 +90,14 @@ async function measured(
   const exited = once(asking, "close");
   const beganAt = performance.now();
   const way = ["--live", "--copy-storage-all", guest.name, other.uri, `tcp://${other.address}`];
-  await virsh(["migrate", ...way], signal);
-  const totalMs = performance.now() - beganAt;
-  asking.stdin.end();
-  await exited;
+  let totalMs: number;
+  try {
+    await virsh(["migrate", ...way], signal);
+    totalMs = performance.now() - beganAt;
+  } finally {
+    asking.stdin.end();
+    await exited;
+  }
   const job = await other.virsh(["domjobinfo", guest.name, "--completed"], signal);
   const [, downtime] = /^Total downtime:\s+(\d+)/m.exec(job) ?? [];
   const { lost, longestMs } = JSON.parse(await told) as Pick<Round, "lost" | "longestMs">;

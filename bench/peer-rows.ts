@@ -25,7 +25,9 @@ export async function unlessAbsent(
     return await measure();
   } catch (cause) {
     signal.throwIfAborted();
-    const why = messageOf(cause).trim().replaceAll(/\s+/g, " ").slice(0, reasonLengthMax);
-    return [{ ...peerRow(what, `does not run here: ${why}`, [Number.NaN], "-"), ok: false }];
+    const why = messageOf(cause).trim().replaceAll(/\s+/g, " ");
+    // What went wrong is said last, after the command.
+    const shown = why.length > reasonLengthMax ? `…${why.slice(-reasonLengthMax)}` : why;
+    return [{ ...peerRow(what, `does not run here: ${shown}`, [Number.NaN], "-"), ok: false }];
   }
 }

@@ -188,10 +188,9 @@ modules_match_lock() {
   ' 2>/dev/null
 }
 
-# Exactly what the lock file says, touching nothing that is right already. Not "npm ci": some of its versions
-# refuse a lock file made behind a mirror that carries no packages for other systems, and all of them empty
-# node_modules under whatever runs from it. Runs with a Node and npm new enough for the lock file, fetching both
-# for the moment if need be.
+# Exactly what the lock file says, touching nothing that is right already. "npm ci" takes the lock file too, but
+# empties node_modules under whatever runs from it. Runs with a Node and npm new enough for the lock file, fetching
+# both for the moment if need be.
 locked_install="install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error"
 npm_install() {
   node_major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)

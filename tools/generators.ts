@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { openApiDocument } from "#api/openapi.ts";
 import {
   ensembleJsonSchema,
@@ -5,9 +7,12 @@ import {
   scenarioJsonSchema,
   topologyJsonSchema,
 } from "#formats/json-schema.ts";
+import { withAllOptional } from "./lock-file.ts";
 
 /** A file that is made from the code: `path` from the project's root, `content` its whole text. */
 export type Generator = { readonly path: string; readonly content: () => string };
+
+const lockFile = join(import.meta.dirname, "../package-lock.json");
 
 const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
 
@@ -18,4 +23,6 @@ export const generators: readonly Generator[] = [
   { path: "docs/reference/scenario.schema.json", content: () => json(scenarioJsonSchema()) },
   { path: "docs/reference/job.schema.json", content: () => json(jobJsonSchema()) },
   { path: "docs/reference/openapi.json", content: () => json(openApiDocument()) },
+  // From itself: npm writes it without what its registry does not carry.
+  { path: "package-lock.json", content: () => withAllOptional(readFileSync(lockFile, "utf8")) },
 ];

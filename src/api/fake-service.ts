@@ -197,9 +197,10 @@ export class FakeService implements ClusterService {
     if (!this.imageSpecs.delete(name)) throw new ConsortError("not_found", `Cannot find image "${name}"`);
   }
 
-  async uploadPart({ blob, fromByte, dataBase64 }: UploadBody): Promise<UploadResult> {
+  async uploadPart({ blob, fromByte, dataBase64, zeroBytes = 0 }: UploadBody): Promise<UploadResult> {
     const have = this.uploads.get(blob.digest) ?? new Uint8Array(0);
-    const more = fromByte === have.length ? Buffer.from(dataBase64, "base64") : new Uint8Array(0);
+    const part = Buffer.concat([Buffer.from(dataBase64, "base64"), Buffer.alloc(zeroBytes)]);
+    const more = fromByte === have.length ? part : new Uint8Array(0);
     this.uploads.set(blob.digest, Buffer.concat([have, more]));
     const haveBytes = have.length + more.length;
     return { haveBytes, complete: haveBytes === blob.sizeBytes };

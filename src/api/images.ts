@@ -90,9 +90,9 @@ export const imageRoutes: readonly Route[] = [
     body: uploadPartSchema,
     answer: jsonAnswer("How much of it is there.", uploadResultSchema),
     handle: async ({ params, body, signal }, { service }) => {
-      const { sizeBytes, fromByte, dataBase64 } = body;
+      const { sizeBytes, fromByte, dataBase64, zeroBytes = 0 } = body;
       const blob = { digest: params.digest as Digest, sizeBytes: bytes(sizeBytes) };
-      return ok(await service.uploadPart({ blob, fromByte, dataBase64 }, signal));
+      return ok(await service.uploadPart({ blob, fromByte, dataBase64, zeroBytes }, signal));
     },
   }),
 ];

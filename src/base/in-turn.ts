@@ -17,9 +17,9 @@ export class InTurn {
 
 /** Works of one key follow each other; those of different keys do not wait. */
 export class InTurnByKey<Key> {
-  readonly #last = new Map<Key, Promise<void>>();
+  readonly #last = new Map<Key, Promise<unknown>>();
 
-  run(key: Key, work: () => Promise<void>): Promise<void> {
+  run<Result>(key: Key, work: () => Promise<Result>): Promise<Result> {
     const turn = (this.#last.get(key) ?? Promise.resolve()).then(work);
     const settled = turn
       .catch(() => {})

@@ -106,6 +106,8 @@ export const limits = {
   blobPeersMax: 8,
   /** One part of an upload. */
   uploadPartBytes: 4 * 1024 * 1024,
+  /** Zeros that one part of an upload stands for without carrying them. */
+  uploadZeroBytesMax: 256 * 1024 * 1024,
   /** Bytes of an appliance's log handed out in one answer. */
   logBytesMax: 1024 * 1024,
 } as const;

@@ -38,6 +38,40 @@ test("resize sends the sizes it is given and waits until they are in force", asy
   assert.equal(told.out, "shop is resized: 2 of 2 in force in 0.03 s\n");
 });
 
+test("resize gives processors and limits of disks in the words of files", async () => {
+  const limits = [
+    "--disk-read",
+    "50MiB/s",
+    "--disk-write",
+    "20MiB/s",
+    "--disk-reads",
+    "500",
+    "--disk-writes",
+    "9",
+  ];
+  const told = await asked("resize", "shop/db", "--vcpus", "2", ...limits);
+  const disk = { read: "50MiB/s", write: "20MiB/s", reads: 500, writes: 9 };
+  assert.deepEqual(told.body, { sizes: { db: { vcpus: 2, disk } } });
+  const wrong = await consort(["resize", "shop/db", "--vcpus", "two"], { url: "http://127.0.0.1:9" });
+  assert.equal(wrong.exit, 2);
+  assert.match(wrong.err, /it is given "two", wanted a whole number/);
+});
+
+test("resize gives a team another part, or some of the part of a team beside it", async () => {
+  const sized = await asked("resize", "shop/web/encoders/deep", "--cpu", "4ms/40ms");
+  assert.deepEqual(sized.body, { sizes: { web: { teams: { "encoders/deep": "4ms/40ms" } } } });
+  const moved = await asked("resize", "shop/web/encoders", "--from", "shop/web/muxers", "--cpu", "2ms");
+  assert.deepEqual(moved.body, { moves: ["move 2ms from web/muxers to web/encoders"] });
+  const wrong = await consort(["resize", "shop/web/encoders", "--out", "1Mbit/s"], {
+    url: "http://127.0.0.1:9",
+  });
+  assert.equal(wrong.exit, 2);
+  assert.match(
+    wrong.err,
+    /Cannot resize shop\/web\/encoders: a team has a part of its appliance's CPU time only/,
+  );
+});
+
 test("resize --from moves, CPU time and bandwidth in one change", async () => {
   const told = await asked("resize", "shop/web", "--from", "shop/db", "--cpu", "8ms", "--out", "1Mbit/s");
   assert.deepEqual(told.body, { moves: ["move 8ms from db to web", "move 1Mbit/s from db to web"] });
@@ -69,7 +103,7 @@ test("what hosts cannot keep ends with exit code 3 and the manager's reason", as
 });
 
 const misuses: readonly (readonly [readonly string[], RegExp])[] = [
-  [["resize", "shop/web"], /no size given, wanted --cpu, --memory, --out or --in/],
+  [["resize", "shop/web"], /no size given, wanted --cpu, --memory, --out, --in, --vcpus or one of its disks/],
   [["resize", "shop/web", "--from", "other/db", "--cpu", "8ms"], /they are of two ensembles, wanted one/],
   [["resize", "shop/web", "--from", "shop/db"], /nothing to move is given, wanted --cpu 8ms/],
   [["resize", "shop/web", "--from", "shop/db", "--cpu", "8ms", "--memory", "1GB"], /only these can be moved/],

@@ -127,6 +127,42 @@ test("image upload sends a file in parts, and goes on where the host tells when 
   assert.deepEqual(registered?.disk, { digest, sizeBytes: content.length });
 });
 
+test("image upload tells of zeros without sending them, and begins again where another host has nothing", async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), "consort-upload-"));
+  t.after(() => rm(directory, { recursive: true }));
+  const data = randomBytes(limits.uploadPartBytes);
+  const content = Buffer.concat([data, Buffer.alloc(limits.uploadPartBytes * 3), data.subarray(0, 1000)]);
+  await writeFile(join(directory, "disk.raw"), content);
+  const digest = `sha256:${createHash("sha256").update(content).digest("hex")}`;
+  let got = Buffer.alloc(0);
+  const sentBytes: number[] = [];
+  const upload: Answer = (request, response) => {
+    const {
+      fromByte,
+      dataBase64,
+      zeroBytes = 0,
+    } = request.body as {
+      fromByte: number;
+      dataBase64: string;
+      zeroBytes?: number;
+    };
+    // The host that had the first two parts is no more.
+    if (sentBytes.length === 3) got = Buffer.alloc(0);
+    const sent = Buffer.from(dataBase64, "base64");
+    sentBytes.push(sent.length);
+    if (fromByte === got.length) got = Buffer.concat([got, sent, Buffer.alloc(zeroBytes)]);
+    return json({ haveBytes: got.length, complete: got.length === content.length })(request, response);
+  };
+  await using api = await testApi({
+    [`PUT /v1/uploads/${encodeURIComponent(digest)}`]: upload,
+    "PUT /v1/images/mine": json(image({ name: "mine" })),
+  });
+  const { exit } = await consort(["image", "upload", "mine", join(directory, "disk.raw")], { url: api.url });
+  assert.equal(exit, 0);
+  assert.deepEqual(got, content);
+  assert.deepEqual(sentBytes, [0, data.length, 0, 1000, data.length, 0, 1000]);
+});
+
 test("image rm, gc and discover say what they did", async () => {
   const found = {
     name: "found",

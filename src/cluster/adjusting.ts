@@ -6,17 +6,32 @@ import type { BitsPerSecond, Bytes } from "#base/units.ts";
 import { act } from "#control/adaptation/actions.ts";
 import { formatRequest } from "#control/adaptation/move.ts";
 import { SettingsDraft } from "#control/adaptation/settings.ts";
+import { teamChanges } from "#control/adaptation/team-moves.ts";
 import { ensembleDocument, parseEnsembleDocument } from "#formats/ensemble.ts";
-import { appliancesOf, replicaNames } from "#model/appliances.ts";
-import type { Adjustment, ApplianceSpec, CpuRequest, Ensemble, StrategyAction } from "#model/ensemble.ts";
+import { appliancesOf, areNumbered, replicaNames } from "#model/appliances.ts";
+import type {
+  Adjustment,
+  ApplianceSpec,
+  CpuRequest,
+  Ensemble,
+  StrategyAction,
+  TeamAdjustment,
+} from "#model/ensemble.ts";
 import { bestEffort } from "#model/service-classes.ts";
+import type { DiskLimits } from "#model/vm.ts";
 
 /** What an appliance is to have from now on; absent: what it has. */
 export type Size = {
   readonly cpu?: CpuRequest;
   readonly memoryBytes?: Bytes;
+  /** Of a virtual machine. */
+  readonly vcpus?: number;
+  /** Those that are named; others stay. */
+  readonly disk?: DiskLimits;
   readonly outBps?: BitsPerSecond;
   readonly inBps?: BitsPerSecond;
+  /** Those that are named; others stay. */
+  readonly teams?: readonly TeamAdjustment[];
 };
 
 export type Move = Extract<StrategyAction, { readonly kind: "move-cpu" | "move-bandwidth" }>;
@@ -41,14 +56,15 @@ export type Adjusted = {
  */
 export function resized(ensemble: Ensemble, { sizes, moves }: ResizeRequest): Adjusted {
   const draft = new SettingsDraft(ensemble);
-  const memory = new Map<string, Bytes>();
+  const sizedOf = new Map<string, MachineSize>();
   for (const [named, size] of sizes) {
     for (const name of namesOf(ensemble, named, "resize")) {
       giveSize(draft, ensemble, name, size);
-      if (size.memoryBytes !== undefined) memory.set(name, size.memoryBytes);
+      const machine = machineSize(ensemble, name, size);
+      if (Object.keys(machine).length > 0) sizedOf.set(name, machine);
     }
   }
-  const sized = { ...ensemble, adjustments: withMemory(draft, memory) };
+  const sized = { ...ensemble, adjustments: withSizes(draft, sizedOf) };
   const outcome = act(sized, moves);
   if (outcome.kind === "refused") {
     throw new ConsortError("unsatisfiable", `Cannot resize ${ensemble.name}: ${outcome.reason}`);
@@ -70,6 +86,30 @@ export function held(ensemble: Ensemble, kind: "suspend" | "resume", names: read
     throw new ConsortError("conflict", `Cannot ${kind} ${ensemble.name}: ${outcome.reason}`);
   }
   return checked(ensemble, { ...ensemble, adjustments: outcome.adjustments });
+}
+
+/**
+ * The new declaration of an ensemble that may be there already: what runs keeps its name, though it gets replicas or is
+ * the only one left, and what was adjusted of it, as far as the new file allows.
+ */
+export const renewed = (before: Ensemble | undefined, declared: Ensemble): Ensemble =>
+  keepingAdjustments(before, keepingNames(before, declared));
+
+/** "web" that gets a second replica goes on as "web" beside "web-2", unless its file says how they are called. */
+export function keepingNames(before: Ensemble | undefined, declared: Ensemble): Ensemble {
+  if (before === undefined) return declared;
+  const were = new Map(before.appliances.map((spec) => [spec.name, spec]));
+  const isRenamed = (spec: ApplianceSpec): boolean => {
+    const was = were.get(spec.name);
+    return spec.numbered === undefined && was !== undefined && areNumbered(was) !== areNumbered(spec);
+  };
+  if (!declared.appliances.some(isRenamed)) return declared;
+  const appliances = declared.appliances.map((spec) =>
+    isRenamed(spec) ? { ...spec, numbered: !areNumbered(spec) } : spec,
+  );
+  const kept = { ...declared, appliances };
+  // A file whose monitors or strategies name them means the names that it gives them.
+  return parseEnsembleDocument(ensembleDocument(kept), "request").ok ? kept : declared;
 }
 
 /**
@@ -103,7 +143,8 @@ export function readjusted(now: Ensemble, before: Ensemble, names: readonly stri
   return after.length === 0 && before.adjustments === undefined ? rest : { ...rest, adjustments: after };
 }
 
-const fieldOf = (spec: ApplianceSpec, field: string): unknown => spec[field as keyof ApplianceSpec];
+const fieldOf = (spec: ApplianceSpec, field: string): unknown =>
+  field === "vcpus" || field === "disk" ? spec.vm?.[field] : spec[field as keyof ApplianceSpec];
 
 /** Of every single appliance, without what was adjusted. */
 function declaredSpecs({ adjustments: _adjustments, ...declared }: Ensemble): Map<string, ApplianceSpec> {
@@ -149,19 +190,32 @@ function giveSize(draft: SettingsDraft, ensemble: Ensemble, name: string, size: 
       ? {}
       : { traffic: { ...traffic, ...rates, ...ceilings } }),
   });
+  if (size.teams !== undefined) draft.changeTeams(name, size.teams);
 }
 
 const optional = <Key extends string, T>(key: Key, value: T | undefined): { [K in Key]?: T } =>
   value === undefined ? {} : ({ [key]: value } as { [K in Key]: T });
 
-function withMemory(draft: SettingsDraft, memory: ReadonlyMap<string, Bytes>): Adjustment[] {
-  const rest = new Map(memory);
+/** What no strategy changes. */
+type MachineSize = Pick<Size, "memoryBytes" | "vcpus" | "disk">;
+
+function machineSize(ensemble: Ensemble, name: string, { memoryBytes, vcpus, disk }: Size): MachineSize {
+  const now = appliancesOf(ensemble).find((one) => one.name === name)?.spec.vm;
+  return {
+    ...optional("memoryBytes", memoryBytes),
+    ...optional("vcpus", vcpus),
+    ...optional("disk", disk === undefined ? undefined : { ...now?.disk, ...disk }),
+  };
+}
+
+function withSizes(draft: SettingsDraft, sizes: ReadonlyMap<string, MachineSize>): Adjustment[] {
+  const rest = new Map(sizes);
   const adjustments = draft.adjustments().map((adjustment): Adjustment => {
-    const memoryBytes = rest.get(adjustment.appliance);
+    const size = rest.get(adjustment.appliance);
     rest.delete(adjustment.appliance);
-    return memoryBytes === undefined ? adjustment : { ...adjustment, memoryBytes };
+    return { ...adjustment, ...size };
   });
-  return [...adjustments, ...[...rest].map(([appliance, memoryBytes]) => ({ appliance, memoryBytes }))];
+  return [...adjustments, ...[...rest].map(([appliance, size]) => ({ appliance, ...size }))];
 }
 
 /** Throws `bad_input` where no file could say this. */
@@ -187,15 +241,33 @@ function checked(before: Ensemble, after: Ensemble): Adjusted {
 }
 
 function changesOf(before: ApplianceSpec, after: ApplianceSpec): string[] {
-  const pairs = [before, after].map(({ cpu, memoryBytes, traffic, suspended }) => [
+  const pairs = [before, after].map(({ cpu, memoryBytes, vm, traffic, suspended }) => [
     cpu === undefined ? "" : formatRequest(cpu),
     memoryBytes === undefined ? "" : formatBytes(memoryBytes),
+    vm === undefined ? "" : `${vm.vcpus} vcpus`,
+    vm?.disk === undefined ? "" : `disks ${diskText(vm.disk)}`,
     traffic?.outBps === undefined ? "" : `${formatBandwidth(traffic.outBps)} out`,
     traffic?.inBps === undefined ? "" : `${formatBandwidth(traffic.inBps)} in`,
     suspended === true ? "suspended" : "running",
   ]);
   const [was = [], is = []] = pairs;
-  return was.flatMap((text, at) =>
-    text === is[at] ? [] : [`${text || "nothing"} → ${is[at] || "nothing"}`],
-  );
+  return [
+    ...was.flatMap((text, at) => (text === is[at] ? [] : [`${text || "nothing"} → ${is[at] || "nothing"}`])),
+    ...teamChanges(before.teams ?? [], after.teams ?? []),
+  ];
+}
+
+/** "read 10MiB/s, write 5MiB/s, 500 reads/s" */
+function diskText({
+  readBytesPerSecond,
+  writeBytesPerSecond,
+  readsPerSecond,
+  writesPerSecond,
+}: DiskLimits): string {
+  return [
+    ...(readBytesPerSecond === undefined ? [] : [`read ${formatBytes(readBytesPerSecond)}/s`]),
+    ...(writeBytesPerSecond === undefined ? [] : [`write ${formatBytes(writeBytesPerSecond)}/s`]),
+    ...(readsPerSecond === undefined ? [] : [`${readsPerSecond} reads/s`]),
+    ...(writesPerSecond === undefined ? [] : [`${writesPerSecond} writes/s`]),
+  ].join(", ");
 }

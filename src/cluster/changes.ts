@@ -2,7 +2,7 @@ import { ConsortError } from "#base/errors.ts";
 import { applianceId, hostId } from "#base/ids.ts";
 import type { ApplianceId, HostId, OperationId } from "#base/ids.ts";
 import { checkFits } from "#cluster/adjust-admission.ts";
-import { held, keepingAdjustments, resized } from "#cluster/adjusting.ts";
+import { held, renewed, resized } from "#cluster/adjusting.ts";
 import type { Adjusted, ResizeRequest } from "#cluster/adjusting.ts";
 import { checkHolds, checkMapping, mappingProblem, planResult } from "#cluster/admission.ts";
 import { allocate } from "#cluster/allocation.ts";
@@ -42,7 +42,7 @@ export class Changes {
 
   async #up(declared: Ensemble, signal: AbortSignal): Promise<Operation> {
     const { state } = this.#context;
-    const adjusted = (): Ensemble => keepingAdjustments(state.ensemble(declared.name)?.ensemble, declared);
+    const adjusted = (): Ensemble => renewed(state.ensemble(declared.name)?.ensemble, declared);
     // Before its turn: a long search holds up nobody, and mostly still holds when the turn has come.
     let version = state.version();
     let ensemble = adjusted();

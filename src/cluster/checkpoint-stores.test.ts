@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { applianceId, applianceName, ensembleName, hostId } from "#base/ids.ts";
 import type { HostId } from "#base/ids.ts";
-import { bytes, millis } from "#base/units.ts";
+import { millis } from "#base/units.ts";
 import { isNamedByStore, nextStores, placeOf, storePlans } from "#cluster/checkpoint-stores.ts";
 import type { StoreRecord, StoresWorld } from "#cluster/checkpoint-stores.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { sampleRecord } from "#cluster/sample.ts";
+import { sampleCheckpoint } from "#model/sample-vm.ts";
 import { sampleAppliance, sampleEnsemble } from "#model/sample.ts";
 import type { VmSpec } from "#model/vm.ts";
 import type { CheckpointReport, StoreReport } from "#protocol/host-report.ts";
@@ -26,17 +27,7 @@ const open: StoreRecord = { id: "one", appliance: db, host: a1!, store };
 const place = "s3://backups/shop/one";
 
 const taken = (id: string, where: string, after?: string): CheckpointReport => ({
-  checkpoint: {
-    id,
-    appliance: db,
-    generation: "g",
-    takenAtMs: millis(0),
-    disks: [],
-    memory: { digest: `sha256:${id}`, sizeBytes: bytes(1), compression: "none", contentBytes: bytes(1) },
-    machine: "m",
-    pauseMs: millis(1),
-    ...(after === undefined ? {} : { after }),
-  },
+  checkpoint: sampleCheckpoint(id, after === undefined ? {} : { after }),
   copies: [],
   missing: [],
   store: where,

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { applianceId, applianceName, ensembleName, hostId } from "#base/ids.ts";
 import type { HostId } from "#base/ids.ts";
-import { bytes, millis } from "#base/units.ts";
 import {
   checkpointContent,
   checkpointPlans,
@@ -11,6 +10,7 @@ import {
   restorable,
 } from "#cluster/checkpoints.ts";
 import type { CheckpointRequest, CheckpointWorld } from "#cluster/checkpoints.ts";
+import { sampleCheckpoint } from "#model/sample-vm.ts";
 import type { CheckpointReport, CheckpointRequestReport, HostReport } from "#protocol/host-report.ts";
 
 const shop = ensembleName("shop");
@@ -21,17 +21,7 @@ const [db, web] = ["db", "web"].map((name) => applianceId(shop, applianceName(na
 const [h1, h2, h3] = ["h1", "h2", "h3"].map((name) => hostId(name)) as [HostId, HostId, HostId];
 
 const taken = (id: string, after?: string, copies: readonly HostId[] = [h1, h2]): CheckpointReport => ({
-  checkpoint: {
-    id,
-    appliance: db,
-    generation: "g",
-    takenAtMs: millis(0),
-    disks: [],
-    memory: { digest: `sha256:${id}`, sizeBytes: bytes(1), compression: "none", contentBytes: bytes(1) },
-    machine: "m",
-    pauseMs: millis(1),
-    ...(after === undefined ? {} : { after }),
-  },
+  checkpoint: sampleCheckpoint(id, after === undefined ? {} : { after }),
   copies,
   missing: [],
 });

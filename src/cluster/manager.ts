@@ -5,7 +5,7 @@ import { millis } from "#base/units.ts";
 import { together } from "#base/together.ts";
 import { mappingProblem, planResult } from "#cluster/admission.ts";
 import { adaptProgress } from "#cluster/adapt-progress.ts";
-import { keepingAdjustments } from "#cluster/adjusting.ts";
+import { renewed } from "#cluster/adjusting.ts";
 import type { ResizeRequest } from "#cluster/adjusting.ts";
 import { migrateProgress } from "#cluster/migrating.ts";
 import type { MigrateRequest } from "#cluster/migrating.ts";
@@ -311,7 +311,7 @@ export class ClusterManager implements ClusterService {
 
   async plan(declared: Ensemble, signal: AbortSignal): Promise<PlanResult> {
     const { context } = this.#inCharge();
-    const ensemble = keepingAdjustments(context.state.ensemble(declared.name)?.ensemble, declared);
+    const ensemble = renewed(context.state.ensemble(declared.name)?.ensemble, declared);
     const facts = context.facts();
     const problem = mappingProblem(ensemble, facts);
     const mapping = await this.#parts.solve(problem, signal);

@@ -3,10 +3,12 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { applianceId, applianceName, ensembleName, hostId } from "#base/ids.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
+import { millis } from "#base/units.ts";
 import {
   afterStep,
   checkNotMoving,
   moveOf,
+  movePlan,
   nextStep,
   ownerOf,
   placesOf,
@@ -83,6 +85,21 @@ describe("a move's record", () => {
     const local = nextStep({ ...begun, state: "sent" }, { ...unseen, arriving: told("arriving", "local") });
     const after = afterStep(sent, id, local, reroute);
     assert.deepEqual([after.placements[id], after.leaving, after.moves], [b, { [id]: [a] }, undefined]);
+  });
+});
+
+describe("when a machine was begun", () => {
+  it("is told to where it goes, and stays what it was though nobody tells it any more", () => {
+    const hosts = new Map([a, b].map((host) => [host, { address: `10.0.0.${host}` }])) as never;
+    const startedAt = millis(5000);
+    const ready = nextStep(begun, { ...leaving("serving", { port: 1 }), startedAt });
+    assert.equal(ready.kind, "goes on");
+    if (ready.kind !== "goes on") return;
+    const sent = nextStep(ready.move, leaving("sent"));
+    for (const step of [ready, sent]) {
+      const plan = step.kind === "goes on" ? movePlan(step.move, b, hosts) : undefined;
+      assert.equal(plan?.side === "arriving" ? plan.startedAt : undefined, startedAt);
+    }
   });
 });
 

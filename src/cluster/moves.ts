@@ -1,7 +1,7 @@
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Random } from "#base/runtime.ts";
-import type { Bytes } from "#base/units.ts";
+import type { Bytes, Millis } from "#base/units.ts";
 import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
 import type { EnsembleRecord, HostRecord } from "#cluster/records.ts";
 import type { LinkPath } from "#planner/mapping.ts";
@@ -43,6 +43,7 @@ export type Move = {
   readonly postcopy?: true;
   readonly bootMemoryBytes?: Bytes;
   readonly processors?: number;
+  readonly startedAt?: Millis;
   /** Of the links it had from where it was. */
   readonly pathsBefore: readonly LinkPath[];
 };
@@ -92,7 +93,8 @@ export function movePlan(
   host: HostId,
   hosts: ReadonlyMap<HostId, HostRecord>,
 ): MovePlan | undefined {
-  const { from, to, token, disksPort, statePort, postcopy, bootMemoryBytes, processors, state } = move;
+  const { from, to, token, disksPort, statePort, postcopy, state } = move;
+  const { bootMemoryBytes, processors, startedAt } = move;
   const [fromAddress, toAddress] = [hosts.get(from)?.address, hosts.get(to)?.address];
   if (fromAddress === undefined || toAddress === undefined) return undefined;
   if (host === to) {
@@ -105,6 +107,7 @@ export function movePlan(
       ...(disksPort === undefined ? {} : { disksPort }),
       ...(bootMemoryBytes === undefined ? {} : { bootMemoryBytes }),
       ...(processors === undefined ? {} : { processors }),
+      ...(startedAt === undefined ? {} : { startedAt }),
       ...(state === "sent" ? { go: true } : {}),
     };
   }
@@ -126,6 +129,8 @@ export function movePlan(
 export type MoveSeen = {
   readonly leaving: MoveReport | undefined;
   readonly arriving: MoveReport | undefined;
+  /** Where it leaves. */
+  readonly startedAt?: Millis | undefined;
   readonly isFromLost: boolean;
   readonly isToLost: boolean;
   /** The host it left will not serve its disks again, or is not waited for: it is to run elsewhere rather than wait. */
@@ -175,6 +180,7 @@ export function nextStep(move: Move, seen: MoveSeen): MoveStep {
   const postcopy = move.postcopy ?? arriving?.postcopy;
   const bootMemoryBytes = move.bootMemoryBytes ?? leaving?.bootMemoryBytes;
   const processors = move.processors ?? leaving?.processors;
+  const startedAt = move.startedAt ?? seen.startedAt;
   if (disksPort === move.disksPort && statePort === move.statePort) return { kind: "goes on", move };
   return becomes({
     ...(disksPort === undefined ? {} : { disksPort }),
@@ -182,6 +188,7 @@ export function nextStep(move: Move, seen: MoveSeen): MoveStep {
     ...(postcopy === undefined ? {} : { postcopy }),
     ...(bootMemoryBytes === undefined ? {} : { bootMemoryBytes }),
     ...(processors === undefined ? {} : { processors }),
+    ...(startedAt === undefined ? {} : { startedAt }),
   });
 }
 

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hostId } from "#base/ids.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
-import { bytes, millis } from "#base/units.ts";
+import { millis } from "#base/units.ts";
 import { nextRestores } from "#cluster/refused-restores.ts";
 import type { RestoreRecord } from "#cluster/checkpoints.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { sampleRecord } from "#cluster/sample.ts";
-import { sampleVm } from "#model/sample-vm.ts";
+import { sampleCheckpoint, sampleVm } from "#model/sample-vm.ts";
 import { sampleAppliance, sampleEnsemble } from "#model/sample.ts";
 import type { CheckpointReport, HostReport, RestoreRefusal } from "#protocol/host-report.ts";
 
@@ -15,17 +15,7 @@ const db = "shop/db" as ApplianceId;
 const [a1, a2] = [hostId("a1"), hostId("a2")];
 
 const taken = (id: string, after?: string): CheckpointReport => ({
-  checkpoint: {
-    id,
-    appliance: db,
-    generation: "g",
-    takenAtMs: millis(0),
-    disks: [],
-    memory: { digest: `sha256:${id}`, sizeBytes: bytes(1), compression: "none", contentBytes: bytes(1) },
-    machine: "m",
-    pauseMs: millis(1),
-    ...(after === undefined ? {} : { after }),
-  },
+  checkpoint: sampleCheckpoint(id, after === undefined ? {} : { after }),
   copies: [a1, a2],
   missing: [],
 });

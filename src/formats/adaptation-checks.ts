@@ -1,10 +1,12 @@
 import { limits } from "#base/limits.ts";
 import { bitsPerSecond, formatDuration } from "#base/units.ts";
+import { areSideBySide, isTeam, placeOf } from "#control/adaptation/team-moves.ts";
 import { formatLimits } from "#formats/limits.ts";
 import { moveFindings } from "#formats/move-checks.ts";
 import type { Finding, Path } from "#formats/problem.ts";
 import { unknownName } from "#formats/suggestion.ts";
 import { bandwidthText } from "#formats/units.ts";
+import { teamsByPath } from "#model/adjustments.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type { Appliance } from "#model/appliances.ts";
 import type {
@@ -17,7 +19,7 @@ import type {
 } from "#model/ensemble.ts";
 import { bestEffort, gold, serviceClassesOf } from "#model/service-classes.ts";
 import { reservationFindings } from "#formats/reservation-checks.ts";
-import { adjustedMemoryFindings } from "#formats/vm-checks.ts";
+import { adjustedMachineFindings } from "#formats/vm-checks.ts";
 
 type Known = ReadonlyMap<string, Appliance>;
 
@@ -133,6 +135,8 @@ function actionFindings(action: StrategyAction, known: Known, ensemble: Ensemble
     return unknownAppliance(action.appliance, known, ensemble, path);
   }
   const { from, to } = action;
+  if (action.kind === "move-cpu" && (isTeam(from) || isTeam(to)))
+    return teamMoveFindings(action, known, ensemble, path);
   const unknown = [from, to].flatMap((name) => unknownAppliance(name, known, ensemble, path));
   if (unknown.length > 0) return unknown;
   if (from === to) return [{ path, message: `from "${from}" to itself nothing moves` }];
@@ -153,7 +157,8 @@ function actionFindings(action: StrategyAction, known: Known, ensemble: Ensemble
 }
 
 function adjustmentFindings(ensemble: Ensemble, known: Known): Finding[] {
-  return (ensemble.adjustments ?? []).flatMap(({ appliance, cpu, memoryBytes, traffic }): Finding[] => {
+  return (ensemble.adjustments ?? []).flatMap((adjustment): Finding[] => {
+    const { appliance, cpu, traffic, teams } = adjustment;
     const path: Path = ["adjustments", appliance];
     const unknown = unknownAppliance(appliance, known, ensemble, path).map((one) => ({
       ...one,
@@ -170,14 +175,18 @@ function adjustmentFindings(ensemble: Ensemble, known: Known): Finding[] {
               suggestion: `write one such as ${kindExamples[declared.kind]}, or bring up a file that declares the other`,
             },
           ];
-    const spec = cpu === undefined || kinds.length > 0 ? undefined : known.get(appliance)?.spec;
+    const isSized = cpu !== undefined || teams !== undefined;
+    const spec = isSized && kinds.length === 0 ? known.get(appliance)?.spec : undefined;
     // Whatever is wrong with what is declared is told there.
     const size = spec === undefined ? [] : reservationFindings(spec, path).slice(0, 1);
     return [
       ...unknown,
       ...kinds,
-      ...size.map((one) => ({ ...one, path: [...path, "cpu"] })),
-      ...adjustedMemoryFindings(known.get(appliance)?.spec, memoryBytes, path),
+      ...size.map((one) => ({ ...one, path: [...path, cpu === undefined ? "teams" : "cpu"] })),
+      ...(teams ?? []).flatMap((team) =>
+        unknownTeam(team.path, known.get(appliance)?.spec, [...path, "teams", team.path]),
+      ),
+      ...adjustedMachineFindings(known.get(appliance)?.spec, adjustment, path),
       ...trafficFindings(traffic, [...path, "traffic"], ensemble),
     ];
   });
@@ -199,9 +208,38 @@ function declaredOf(appliance: string, ensemble: Ensemble): CpuRequest | undefin
   return appliancesOf(declared).find(({ name }) => name === appliance)?.spec.cpu;
 }
 
+/** CPU time is also moved between teams of one appliance that are side by side. */
+function teamMoveFindings(
+  { from, to }: Pick<Extract<StrategyAction, { kind: "move-cpu" }>, "from" | "to">,
+  known: Known,
+  ensemble: Ensemble,
+  path: Path,
+): Finding[] {
+  const [giver, taker] = [placeOf(from), placeOf(to)];
+  const unknown = unknownAppliance(giver.appliance, known, ensemble, path);
+  if (unknown.length > 0) return unknown;
+  if (!areSideBySide(from, to))
+    return [{ path, message: `${from} and ${to} are not teams side by side in one appliance` }];
+  if (from === to) return [{ path, message: `from "${from}" to itself nothing moves` }];
+  const spec = known.get(giver.appliance)?.spec;
+  const teams = teamsByPath(spec?.teams ?? []);
+  return [giver, taker].flatMap(({ team }): Finding[] => {
+    if (!teams.has(team)) return unknownTeam(team, spec, path).map(({ atKey: _atKey, ...rest }) => rest);
+    if (teams.get(team)?.cpu !== undefined) return [];
+    const message = `team "${team}" has no reservation of CPU time that could change`;
+    return [{ path, message, suggestion: "write cpu: 8ms/40ms at it" }];
+  });
+}
+
+function unknownTeam(team: string, spec: ApplianceSpec | undefined, path: Path): Finding[] {
+  if (spec === undefined) return [];
+  const unknown = unknownName("team", team, new Set(teamsByPath(spec.teams ?? []).keys()), path);
+  return unknown === undefined ? [] : [{ ...unknown, atKey: true }];
+}
+
 /** Single appliances are meant: of several replicas, each has its own name. */
 function unknownAppliance(name: string, known: Known, ensemble: Ensemble, path: Path): Finding[] {
-  const group = ensemble.appliances.find((spec) => spec.name === name && spec.replicas > 1);
+  const group = ensemble.appliances.find((spec) => spec.name === name && !known.has(name));
   if (group !== undefined) {
     const message = `"${name}" has ${group.replicas} replicas, and one of them is meant`;
     return [{ path, message, suggestion: `write ${name}-1` }];

@@ -150,6 +150,51 @@ test("what was declared suspended runs when its adjustment says so", () => {
   assert.equal(appliancesOf(read)[0]?.spec.suspended, undefined);
 });
 
+const divided = `ensemble: vod
+appliances:
+  streaming:
+    command: a
+    cpu: 24ms/40ms
+    teams:
+      encoders: {cpu: 12ms/40ms, command: b, teams: {deep: {cpu: 4ms/80ms, command: c}}}
+      muxers: {cpu: 6ms/40ms, command: d}
+      rest: {command: e}
+monitors: {queue: {appliance: streaming, script: cat /tmp/queue}}
+`;
+const moving = (from: string, to: string): string =>
+  `strategies: {s: {when: queue > 9, then: move 2ms from ${from} to ${to}}}`;
+
+test("teams are adjusted by their paths, and written as they were read", () => {
+  const read = ensemble(`${divided}adjustments: {streaming: {teams: {encoders/deep: 6ms/80ms}}}
+${moving("streaming/encoders", "streaming/muxers")}
+`);
+  const [streaming] = appliancesOf(read);
+  const deep = streaming?.spec.teams?.[0]?.teams[0];
+  assert.deepEqual(deep?.cpu, { kind: "reservation", periodUs: 80_000, executionUs: 6000 });
+  assert.deepEqual(ensembleDocument(read).adjustments, {
+    streaming: { teams: { "encoders/deep": "6ms/80ms" } },
+  });
+});
+
+test("what is adjusted of teams that are not there, or moved where nothing can be, is refused at its place", () => {
+  const told = (rest: string): string => problemWith(rest, divided);
+  assert.match(
+    told("adjustments: {streaming: {teams: {encoder: 6ms/40ms}}}"),
+    /adjustments\.streaming\.teams\.encoder: no team "encoder"; did you mean "encoders"\?/,
+  );
+  assert.match(
+    told("adjustments: {streaming: {teams: {muxers: 14ms/40ms}}}"),
+    /adjustments\.streaming\.teams: its teams reserve 65% of a processor, "streaming" only 60%/,
+  );
+  assert.match(told("adjustments: {streaming: {teams: {muxers: 10%}}}"), /a team's part is CPU time/);
+  assert.match(told(moving("streaming/encoders", "streaming/mux")), /no team "mux"/);
+  assert.match(told(moving("streming/encoders", "streaming/muxers")), /no appliance "streming"/);
+  assert.match(told(moving("streaming/encoders/deep", "streaming/muxers")), /not teams side by side/);
+  assert.match(told(moving("streaming/encoders", "streaming")), /not teams side by side/);
+  assert.match(told(moving("streaming/muxers", "streaming/muxers")), /to itself nothing moves/);
+  assert.match(told(moving("streaming/muxers", "streaming/rest")), /team "rest" has no reservation/);
+});
+
 const video = "monitors: {video: {appliance: viewer-1, rtp: 5004}}\n";
 const refusals: readonly (readonly [string, string, RegExp])[] = [
   [

@@ -93,6 +93,7 @@ function applianceOf(
   return {
     name,
     replicas: document.replicas ?? ensembleDefaults.replicas,
+    ...given("numbered", document.numbered),
     ...kindOf(document, cpu, path, findings),
     command: commandOf(document, path, findings),
     env: textMap(document.env),

@@ -7,6 +7,7 @@ import { overlap, parseSubnet, usableAddresses } from "#formats/subnet.ts";
 import type { Subnet } from "#formats/subnet.ts";
 import { unknownName } from "#formats/suggestion.ts";
 import { kindFindings } from "#formats/vm-checks.ts";
+import { replicaNames } from "#model/appliances.ts";
 import type { ApplianceSpec, Ensemble, LinkSpec } from "#model/ensemble.ts";
 
 /** All that the parts of an ensemble must be to each other; empty when it makes sense. */
@@ -81,8 +82,8 @@ function replicaNameFindings({ appliances }: Ensemble): Finding[] {
     const parts = /^(.*)-([1-9]\d{0,4})$/.exec(spec.name);
     const [, stem = "", index = "0"] = parts ?? [];
     const other = specs.get(stem);
-    if (other === undefined || other.replicas < 2 || Number(index) > other.replicas || spec.replicas > 1)
-      return [];
+    if (other === undefined || Number(index) > other.replicas) return [];
+    if (![spec, other].every((one) => replicaNames(one).some((name) => name === spec.name))) return [];
     const message = `"${spec.name}" is also the name of a replica of "${stem}"`;
     return [{ path: ["appliances", spec.name], message, atKey: true, suggestion: "choose another name" }];
   });

@@ -40,6 +40,7 @@ function applianceDocument(spec: ApplianceSpec, networkNames: readonly string[])
   return {
     ...(spec.kind === ensembleDefaults.kind ? {} : { kind: spec.kind }),
     ...(spec.replicas === ensembleDefaults.replicas ? {} : { replicas: spec.replicas }),
+    ...(spec.numbered === undefined ? {} : { numbered: spec.numbered }),
     ...(spec.kind === "vm" || spec.image === undefined ? {} : { image: spec.image }),
     ...(spec.command.length === 0 ? {} : { command: [...spec.command] }),
     ...(Object.keys(spec.env).length === 0 ? {} : { env: { ...spec.env } }),

@@ -94,6 +94,12 @@ const applianceSchema = z.strictObject(
     replicas: wholeNumber(1, formatLimits.appliances)
       .optional()
       .describe("How many of them: name-1, name-2, …; 1 unless told."),
+    numbered: z
+      .boolean({ error: "true or false" })
+      .optional()
+      .describe(
+        "Whether the first one is called name-1, and not name; unless told, as the one that runs already is called, else with two or more.",
+      ),
     image: z
       .string({ error: imageExpected })
       .max(1024, { error: "a URL of at most 1024 characters" })

@@ -3,7 +3,8 @@ import { ensembleName, hostId, siteName } from "#base/ids.ts";
 import { bitsPerSecond, bytes, micros, milliCpu, millis } from "#base/units.ts";
 import { parseEnsembleDocument } from "#formats/ensemble.ts";
 import { ensembleDocument } from "#formats/ensemble-document.ts";
-import { vms } from "#formats/vm.arbitrary.ts";
+import { arbitraryDiskLimits, vms } from "#formats/vm.arbitrary.ts";
+import { teamsByPath } from "#model/adjustments.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type {
   Adjustment,
@@ -18,6 +19,7 @@ import type {
   PlacementRule,
   StrategyAction,
   StrategySpec,
+  TeamAdjustment,
   TeamSpec,
   TrafficSpec,
 } from "#model/ensemble.ts";
@@ -292,12 +294,32 @@ const classes = fc.uniqueArray(
   { maxLength: 2, selector: (one) => one.name },
 );
 
+/** Some adjustments also with parts for teams, which have what they had: what else fits is for the checks to say. */
+function withTeamParts(ensemble: Ensemble): fc.Arbitrary<Ensemble> {
+  const { adjustments } = ensemble;
+  if (adjustments === undefined) return fc.constant(ensemble);
+  const specs = new Map(appliancesOf(ensemble).map((one) => [one.name as string, one.spec]));
+  return fc.boolean().map((some) => {
+    const divided = adjustments.map((adjustment): Adjustment => {
+      const all = [...teamsByPath(specs.get(adjustment.appliance)?.teams ?? [])];
+      const parts = all.flatMap(([path, inside]): TeamAdjustment[] =>
+        inside.cpu === undefined ? [] : [{ path, cpu: inside.cpu }],
+      );
+      return some && parts.length > 0 ? { ...adjustment, teams: parts } : adjustment;
+    });
+    return { ...ensemble, adjustments: divided };
+  });
+}
+
+const machinesIn = (ensemble: Ensemble): ReadonlySet<string> =>
+  new Set(
+    appliancesOf(ensemble).flatMap(({ name: own, spec }): string[] => (spec.kind === "vm" ? [own] : [])),
+  );
+
 /** With classes, monitors, strategies and adjustments about what is there. */
 function adaptive(ensemble: Ensemble): fc.Arbitrary<Ensemble> {
   const known = appliancesOf(ensemble).map((appliance): string => appliance.name);
-  const machines = new Set(
-    appliancesOf(ensemble).flatMap(({ name: own, spec }): string[] => (spec.kind === "vm" ? [own] : [])),
-  );
+  const machines = machinesIn(ensemble);
   const monitors = fc.uniqueArray(
     plainRecord({
       name,
@@ -335,13 +357,15 @@ function adaptive(ensemble: Ensemble): fc.Arbitrary<Ensemble> {
       .tuple(
         fc.constantFrom(...known),
         optional("memoryBytes", fc.integer({ min: 2 ** 25, max: 2 ** 40 }).map(bytes)),
+        optional("disk", arbitraryDiskLimits),
         optional("traffic", traffic),
         optional("suspended", fc.boolean()),
       )
       .map(([appliance, ...changes]) => Object.assign({ appliance }, ...changes) as Adjustment)
-      .map(({ memoryBytes, ...rest }) =>
-        memoryBytes === undefined || machines.has(rest.appliance) ? rest : { ...rest, memoryBytes },
-      ),
+      .map(({ memoryBytes, disk, ...rest }): Adjustment => {
+        if (machines.has(rest.appliance)) return disk === undefined ? rest : { ...rest, disk };
+        return memoryBytes === undefined ? rest : { ...rest, memoryBytes };
+      }),
     { maxLength: 2, selector: (one) => one.appliance },
   );
   return fc
@@ -393,6 +417,7 @@ export const ensembles: fc.Arbitrary<Ensemble> = fc
   .map(({ description, ...ensemble }) => ({ ...ensemble, ...description }))
   .map(sensible)
   .chain(adaptive)
+  .chain(withTeamParts)
   .map(sensibleActions);
 
 /** Without the links and rules that contradict the rest. */

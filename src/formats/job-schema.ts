@@ -66,6 +66,7 @@ export const jobSchema = z.strictObject(
     machine: ensembleSchema.shape.appliances.valueType
       .omit({
         replicas: true,
+        numbered: true,
         command: true,
         suspended: true,
         restart: true,

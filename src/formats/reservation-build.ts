@@ -3,7 +3,7 @@ import { ensembleDefaults } from "#formats/ensemble-defaults.ts";
 import type { ApplianceDocument, EnsembleDocument } from "#formats/ensemble-schema.ts";
 import type { Finding, Path } from "#formats/problem.ts";
 import { given, read, wordsOf } from "#formats/quantities.ts";
-import type { TeamDocument, TrafficDocument } from "#formats/reservation-schema.ts";
+import type { AdjustmentDocument, TeamDocument, TrafficDocument } from "#formats/reservation-schema.ts";
 import {
   parseBandwidth,
   parseBytes,
@@ -11,7 +11,16 @@ import {
   parseCpuShare,
   parseDurationUs,
 } from "#formats/units.ts";
-import type { Adjustment, CpuRequest, ServiceClass, TeamSpec, TrafficSpec } from "#model/ensemble.ts";
+import { diskOf } from "#formats/vm-build.ts";
+import type {
+  Adjustment,
+  CpuRequest,
+  CpuReservation,
+  ServiceClass,
+  TeamAdjustment,
+  TeamSpec,
+  TrafficSpec,
+} from "#model/ensemble.ts";
 
 /** What was asked for of CPU time, in any of its forms. */
 export function cpuOf(
@@ -52,21 +61,34 @@ export function teamsOf(
 ): TeamSpec[] {
   return Object.entries(teams).map(([name, team]): TeamSpec => {
     const at: Path = [...path, name];
-    const cpu = cpuOf(team.cpu, [...at, "cpu"], findings);
-    if (cpu?.kind === "share") {
-      findings.push({
-        path: [...at, "cpu"],
-        message: "a team's part is CPU time in every period",
-        suggestion: "write 8ms/40ms or {period: 40ms, share: 20%}",
-      });
-    }
     return {
       name,
-      ...(cpu?.kind === "reservation" ? { cpu } : {}),
+      ...given("cpu", partOf(team.cpu, [...at, "cpu"], findings)),
       policy: team.policy ?? ensembleDefaults.teamPolicy,
       jobs: jobsOf(team, at, findings),
       teams: teamsOf(team.teams ?? {}, [...at, "teams"], findings),
     };
+  });
+}
+
+/** Of a team. */
+function partOf(document: TeamDocument["cpu"], path: Path, findings: Finding[]): CpuReservation | undefined {
+  const cpu = cpuOf(document, path, findings);
+  if (cpu?.kind !== "share") return cpu;
+  const message = "a team's part is CPU time in every period";
+  findings.push({ path, message, suggestion: "write 8ms/40ms or {period: 40ms, share: 20%}" });
+  return undefined;
+}
+
+/** What teams are to have, by their paths. */
+export function teamSizesOf(
+  teams: NonNullable<AdjustmentDocument["teams"]>,
+  path: Path,
+  findings: Finding[],
+): TeamAdjustment[] {
+  return Object.entries(teams).flatMap(([team, document]): TeamAdjustment[] => {
+    const cpu = partOf(document, [...path, team], findings);
+    return cpu === undefined ? [] : [{ path: team, cpu }];
   });
 }
 
@@ -109,11 +131,18 @@ export function adjustmentsOf(
   adjustments: NonNullable<EnsembleDocument["adjustments"]>,
   findings: Finding[],
 ): Adjustment[] {
-  return Object.entries(adjustments).map(([appliance, { cpu, memory, traffic, suspended }]) => ({
-    appliance,
-    ...given("cpu", cpuOf(cpu, ["adjustments", appliance, "cpu"], findings)),
-    ...given("memoryBytes", memory === undefined ? undefined : read(parseBytes, memory)),
-    ...given("traffic", traffic === undefined ? undefined : trafficOf(traffic)),
-    ...given("suspended", suspended),
-  }));
+  return Object.entries(adjustments).map(([appliance, document]) => {
+    const { cpu, memory, vcpus, disk, traffic, suspended, teams } = document;
+    const path: Path = ["adjustments", appliance];
+    return {
+      appliance,
+      ...given("cpu", cpuOf(cpu, [...path, "cpu"], findings)),
+      ...given("memoryBytes", memory === undefined ? undefined : read(parseBytes, memory)),
+      ...given("vcpus", vcpus),
+      ...given("disk", disk === undefined ? undefined : diskOf(disk)),
+      ...given("traffic", traffic === undefined ? undefined : trafficOf(traffic)),
+      ...given("suspended", suspended),
+      ...given("teams", teams === undefined ? undefined : teamSizesOf(teams, [...path, "teams"], findings)),
+    };
+  });
 }

@@ -10,6 +10,7 @@ import type {
 } from "#formats/reservation-schema.ts";
 import { actionText, conditionText, thresholdText } from "#formats/strategy-text.ts";
 import { bandwidthText, bytesText, cpuShareText, durationText, durationUsText } from "#formats/units.ts";
+import { diskDocument } from "#formats/vm-document.ts";
 import type {
   Adjustment,
   CpuRequest,
@@ -106,11 +107,17 @@ function actionDocument(action: StrategyAction): ActionDocument {
   return { run: { in: action.appliance, command: [...action.command] } };
 }
 
-function adjustmentDocument({ cpu, memoryBytes, traffic, suspended }: Adjustment): AdjustmentDocument {
+function adjustmentDocument(adjustment: Adjustment): AdjustmentDocument {
+  const { cpu, memoryBytes, vcpus, disk, traffic, suspended, teams } = adjustment;
   return {
     ...(cpu === undefined ? {} : { cpu: cpuDocument(cpu) }),
     ...(memoryBytes === undefined ? {} : { memory: bytesText(memoryBytes) }),
+    ...(vcpus === undefined ? {} : { vcpus }),
+    ...(disk === undefined ? {} : { disk: diskDocument(disk) }),
     ...(traffic === undefined ? {} : { traffic: trafficDocument(traffic) }),
     ...(suspended === undefined ? {} : { suspended }),
+    ...(teams === undefined
+      ? {}
+      : { teams: Object.fromEntries(teams.map((team) => [team.path, cpuDocument(team.cpu)])) }),
   };
 }

@@ -11,6 +11,9 @@ import {
   wholeNumber,
 } from "#formats/fields.ts";
 import { formatLimits } from "#formats/limits.ts";
+import { diskSchema } from "#formats/vm-schema.ts";
+import { enforcements, teamPolicies } from "#model/ensemble.ts";
+import type { TeamPolicy } from "#model/ensemble.ts";
 
 /** What ensemble files say about reservations, those who share them, and how they change while all runs. */
 const commandExpected = "a command: text split into words as a shell would, or a list of words";
@@ -20,8 +23,6 @@ export const commandSchema = z.union([z.string(), listOf(plainText, commandExpec
   error: commandExpected,
 });
 
-export const enforcements = ["auto", "dispatch-table", "bandwidth", "deadline"] as const;
-
 export const enforcementSchema = z
   .enum(enforcements)
   .describe(
@@ -30,7 +31,7 @@ export const enforcementSchema = z
 
 export type TeamDocument = {
   readonly cpu?: z.input<typeof cpuSchema> | undefined;
-  readonly policy?: "round-robin" | "together" | undefined;
+  readonly policy?: TeamPolicy | undefined;
   readonly command?: z.input<typeof commandSchema> | undefined;
   readonly commands?: readonly z.input<typeof commandSchema>[] | undefined;
   readonly teams?: Readonly<Record<string, TeamDocument>> | undefined;
@@ -42,7 +43,7 @@ export const teamSchema: z.ZodType<TeamDocument, TeamDocument> = z.strictObject(
       .optional()
       .describe("Its part of the reservation it is in; without one, what its siblings leave."),
     policy: z
-      .enum(["round-robin", "together"])
+      .enum(teamPolicies)
       .optional()
       .describe(
         "round-robin (unless told): one of its programs at a time, in turn; together: all of them, as the kernel sees fit.",
@@ -167,12 +168,24 @@ export const strategiesSchema = z
   })
   .describe("What to do when a measurement is beyond its threshold.");
 
+const teamPathExpected = "a team's name, within those it is in: encoders, or encoders/deep";
+
+/** What teams of an appliance are to have, by their paths. */
+export const teamSizesSchema = z
+  .record(z.string().regex(/^[a-z][a-z0-9-]*(\/[a-z][a-z0-9-]*)*$/, { error: teamPathExpected }), cpuSchema, {
+    error: "a map of teams' parts, such as {encoders: 8ms/40ms}",
+  })
+  .describe("By team, encoders or encoders/deep: its part of the reservation it is in.");
+
 const adjustmentSchema = z.strictObject(
   {
     cpu: cpuSchema.optional(),
     memory: bytesSchema.optional(),
+    vcpus: wholeNumber(1, formatLimits.vcpus).optional(),
+    disk: diskSchema.optional(),
     traffic: trafficSchema.optional(),
     suspended: z.boolean({ error: "true or false" }).optional(),
+    teams: teamSizesSchema.optional(),
   },
   { error: "a map such as {cpu: 8ms/40ms}" },
 );

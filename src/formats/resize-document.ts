@@ -1,21 +1,33 @@
 import * as z from "zod";
-import { bandwidthSchema, bytesSchema, cpuSchema } from "#formats/fields.ts";
+import { bandwidthSchema, bytesSchema, cpuSchema, wholeNumber } from "#formats/fields.ts";
 import { check, located } from "#formats/issues.ts";
+import { formatLimits } from "#formats/limits.ts";
 import type { Finding, Parsed, Path } from "#formats/problem.ts";
 import { given, read } from "#formats/quantities.ts";
-import { cpuOf } from "#formats/reservation-build.ts";
+import { cpuOf, teamSizesOf } from "#formats/reservation-build.ts";
+import { teamSizesSchema } from "#formats/reservation-schema.ts";
 import { sourceOf } from "#formats/source.ts";
 import { readAction } from "#formats/strategy-text.ts";
 import { parseBandwidth, parseBytes } from "#formats/units.ts";
-import type { CpuRequest, StrategyAction } from "#model/ensemble.ts";
+import { diskOf } from "#formats/vm-build.ts";
+import { diskSchema } from "#formats/vm-schema.ts";
+import type { CpuRequest, StrategyAction, TeamAdjustment } from "#model/ensemble.ts";
+import type { DiskLimits } from "#model/vm.ts";
 import type { BitsPerSecond, Bytes } from "#base/units.ts";
 
 const sizeSchema = z.strictObject(
   {
     cpu: cpuSchema.optional(),
     memory: bytesSchema.optional(),
+    vcpus: wholeNumber(1, formatLimits.vcpus)
+      .optional()
+      .describe("Processors of a virtual machine, up to its vcpusMax."),
+    disk: diskSchema
+      .optional()
+      .describe("Limits of a virtual machine's disks, all together; what is not named stays as it is."),
     out: bandwidthSchema.optional().describe("Guaranteed for all it sends."),
     in: bandwidthSchema.optional().describe("Guaranteed for all it receives."),
+    teams: teamSizesSchema.optional(),
   },
   { error: "a map such as {cpu: 32ms/40ms}" },
 );
@@ -41,8 +53,11 @@ export type ResizeDocument = z.input<typeof resizeSchema>;
 type Size = {
   readonly cpu?: CpuRequest;
   readonly memoryBytes?: Bytes;
+  readonly vcpus?: number;
+  readonly disk?: DiskLimits;
   readonly outBps?: BitsPerSecond;
   readonly inBps?: BitsPerSecond;
+  readonly teams?: readonly TeamAdjustment[];
 };
 type Move = Extract<StrategyAction, { readonly kind: "move-cpu" | "move-bandwidth" }>;
 
@@ -62,8 +77,14 @@ export function parseResize(
         {
           ...given("cpu", cpuOf(size.cpu, [...path, "cpu"], findings)),
           ...given("memoryBytes", size.memory === undefined ? undefined : read(parseBytes, size.memory)),
+          ...given("vcpus", size.vcpus),
+          ...given("disk", size.disk === undefined ? undefined : diskOf(size.disk)),
           ...given("outBps", size.out === undefined ? undefined : read(parseBandwidth, size.out)),
           ...given("inBps", size.in === undefined ? undefined : read(parseBandwidth, size.in)),
+          ...given(
+            "teams",
+            size.teams === undefined ? undefined : teamSizesOf(size.teams, [...path, "teams"], findings),
+          ),
         },
       ];
     }),

@@ -1,5 +1,7 @@
 import * as z from "zod";
 import * as leaf from "#formats/snapshot-leaves.ts";
+import { diskLimitsSchema } from "#formats/snapshot-vm.ts";
+import { teamPolicies } from "#model/ensemble.ts";
 import type { TeamSpec } from "#model/ensemble.ts";
 
 /** Reservations, and what changes them, as a snapshot holds them. */
@@ -27,7 +29,7 @@ type InnerTeams = z.ZodType<TeamSpec[], TeamSpec[]>;
 export const teamSchema = leaf.shape({
   name,
   cpu: reservationSchema.exactOptional(),
-  policy: z.enum(["round-robin", "together"]),
+  policy: z.enum(teamPolicies),
   jobs: leaf.listOf(wordsSchema),
   /** The type is said, as one that is made of itself cannot be found out. */
   get teams(): InnerTeams {
@@ -93,8 +95,11 @@ export const adaptationFields = {
         appliance: name,
         cpu: cpuSchema.exactOptional(),
         memoryBytes: z.exactOptional(leaf.bytes),
+        vcpus: leaf.whole.exactOptional(),
+        disk: diskLimitsSchema.exactOptional(),
         traffic: trafficSchema.exactOptional(),
         suspended: leaf.flag.exactOptional(),
+        teams: leaf.listOf(leaf.shape({ path: leaf.text, cpu: reservationSchema })).exactOptional(),
       }),
     )
     .exactOptional(),

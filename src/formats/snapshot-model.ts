@@ -1,10 +1,10 @@
 import * as z from "zod";
 import type { ApplianceId, EnsembleName, HostId, NetworkId, SiteName } from "#base/ids.ts";
 import { hostLossPolicies, restartWhens } from "#formats/restart.ts";
-import { enforcements } from "#formats/reservation-schema.ts";
 import { adaptationFields, cpuSchema, teamSchema, trafficSchema } from "#formats/snapshot-adaptation.ts";
 import * as leaf from "#formats/snapshot-leaves.ts";
 import { vmModelSchema } from "#formats/snapshot-vm.ts";
+import { enforcements } from "#model/ensemble.ts";
 import { connectionTypes, schedulingPolicies } from "#model/topology.ts";
 
 /** The nouns of src/model as a snapshot holds them: what the managers work with, not what people write. */
@@ -17,6 +17,7 @@ const applianceSchema = leaf.shape({
   name,
   kind: z.enum(["task", "vm"]),
   replicas: leaf.whole,
+  numbered: leaf.flag.exactOptional(),
   image: leaf.text.exactOptional(),
   vm: vmModelSchema.exactOptional(),
   command: leaf.listOf(leaf.text),

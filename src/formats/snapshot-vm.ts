@@ -3,6 +3,13 @@ import type { Digest } from "#model/image.ts";
 import * as leaf from "#formats/snapshot-leaves.ts";
 import { vmAccels, vmMachines, vmStarts } from "#formats/vm-schema.ts";
 
+export const diskLimitsSchema = leaf.shape({
+  readBytesPerSecond: z.exactOptional(leaf.bytes),
+  writeBytesPerSecond: z.exactOptional(leaf.bytes),
+  readsPerSecond: leaf.whole.exactOptional(),
+  writesPerSecond: leaf.whole.exactOptional(),
+});
+
 /** A virtual machine as a snapshot holds it. */
 export const vmModelSchema = leaf.shape({
   machine: z.enum(vmMachines),
@@ -15,14 +22,7 @@ export const vmModelSchema = leaf.shape({
   swapBytes: z.exactOptional(leaf.bytes),
   sshKeys: leaf.listOf(leaf.text),
   start: z.enum(vmStarts),
-  disk: leaf
-    .shape({
-      readBytesPerSecond: z.exactOptional(leaf.bytes),
-      writeBytesPerSecond: z.exactOptional(leaf.bytes),
-      readsPerSecond: leaf.whole.exactOptional(),
-      writesPerSecond: leaf.whole.exactOptional(),
-    })
-    .exactOptional(),
+  disk: diskLimitsSchema.exactOptional(),
   checkpoint: leaf
     .shape({
       everyMs: leaf.millis,

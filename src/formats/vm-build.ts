@@ -40,7 +40,7 @@ export function vcpusUnlessTold(cpu: CpuRequest | undefined): number {
 export const memoryUnlessTold = (image: string): Bytes =>
   bytes(image === vmDefaults.image ? vmDefaults.tinyMemoryBytes : vmDefaults.memoryBytes);
 
-function diskOf(disk: NonNullable<VmDocument["disk"]>): DiskLimits {
+export function diskOf(disk: NonNullable<VmDocument["disk"]>): DiskLimits {
   const rate = (text: string | number | undefined): Bytes | undefined =>
     text === undefined ? undefined : read(parseBytesRate, text);
   return {

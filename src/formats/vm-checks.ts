@@ -2,7 +2,7 @@ import { bytes, mebibytes, millis } from "#base/units.ts";
 import type { Bytes } from "#base/units.ts";
 import type { Finding, Path } from "#formats/problem.ts";
 import { bytesText, durationText } from "#formats/units.ts";
-import type { ApplianceSpec } from "#model/ensemble.ts";
+import type { Adjustment, ApplianceSpec } from "#model/ensemble.ts";
 import type { VmSpec } from "#model/vm.ts";
 
 /** Less than any guest boots in, and a disk that holds no file system. */
@@ -64,14 +64,39 @@ function vmFindings(spec: ApplianceSpec, vm: VmSpec, path: Path): Finding[] {
   return [...findings, ...processorFindings(vm, at), ...diskFindings(vm, at)];
 }
 
-/** What a vm's memory was changed to while it runs; nothing else has bounds. */
-export function adjustedMemoryFindings(
+/** What a vm was resized to while it runs; limits of its disks have no bounds. */
+export function adjustedMachineFindings(
   spec: ApplianceSpec | undefined,
-  adjusted: Bytes | undefined,
+  { memoryBytes, vcpus, disk }: Pick<Adjustment, "memoryBytes" | "vcpus" | "disk">,
   path: Path,
 ): Finding[] {
-  if (spec?.vm === undefined || adjusted === undefined) return [];
-  const most = spec.vm.memoryBytesMax;
+  if (spec === undefined) return [];
+  if (spec.vm !== undefined) {
+    return [
+      ...adjustedMemoryFindings(spec.vm, memoryBytes, path),
+      ...adjustedProcessorFindings(spec.vm, vcpus, path),
+    ];
+  }
+  const given = [...(vcpus === undefined ? [] : ["vcpus"]), ...(disk === undefined ? [] : ["disk"])];
+  return given.map((key) => ({ path: [...path, key], message: "only a virtual machine has these" }));
+}
+
+function adjustedProcessorFindings(vm: VmSpec, adjusted: number | undefined, path: Path): Finding[] {
+  if (adjusted === undefined) return [];
+  const at: Path = [...path, "vcpus"];
+  if (adjusted > vm.vcpusMax) {
+    const message = `${adjusted} virtual processors, its guest can have at most ${vm.vcpusMax} without a restart`;
+    const suggestion = `declare vm: {vcpusMax: ${adjusted}} in its file and bring that up, which restarts it`;
+    return [{ path: at, message, suggestion }];
+  }
+  if (vm.machine !== "microvm" || adjusted === vm.vcpusMax) return [];
+  const message = "a microvm keeps the processors it began with";
+  return [{ path: at, message, suggestion: "declare machine: q35 or auto in its file" }];
+}
+
+function adjustedMemoryFindings(vm: VmSpec, adjusted: Bytes | undefined, path: Path): Finding[] {
+  if (adjusted === undefined) return [];
+  const most = vm.memoryBytesMax;
   if (adjusted > most) {
     const message = `${bytesText(adjusted)} of memory, its guest can have at most ${bytesText(most)} without a restart`;
     const suggestion = `declare vm: {memoryMax: ${bytesText(adjusted)}} in its file and bring that up, which restarts it`;

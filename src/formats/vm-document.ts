@@ -36,7 +36,7 @@ function ownDocument(vm: VmSpec, spec: ApplianceSpec): VmDocument {
   };
 }
 
-function diskDocument(disk: DiskLimits): NonNullable<VmDocument["disk"]> {
+export function diskDocument(disk: DiskLimits): NonNullable<VmDocument["disk"]> {
   const { readBytesPerSecond, writeBytesPerSecond, readsPerSecond, writesPerSecond } = disk;
   return {
     ...(readBytesPerSecond === undefined ? {} : { read: bytesRateText(readBytesPerSecond) }),

@@ -17,7 +17,7 @@ const imageNameSchema = z
 const rateSchema = quantity(parseBytesRate, ["10MiB/s"], "bytes per second");
 const perSecond = wholeNumber(1, 10_000_000);
 
-const diskSchema = z.strictObject(
+export const diskSchema = z.strictObject(
   {
     read: rateSchema.optional().describe("Bytes per second that are read at most."),
     write: rateSchema.optional().describe("Bytes per second that are written at most."),

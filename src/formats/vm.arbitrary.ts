@@ -12,20 +12,22 @@ const key = fc
   .tuple(fc.constantFrom("ssh-ed25519", "ecdsa-sha2-nistp256"), fc.constantFrom("", " me@home", " a b  c"))
   .map(([type, comment]) => `${type} AAAAC3NzaC1lZDI1NTE5AAAA+/=${comment}`);
 
+export const arbitraryDiskLimits = fc.record(
+  {
+    readBytesPerSecond: size,
+    writeBytesPerSecond: size,
+    readsPerSecond: perSecond,
+    writesPerSecond: perSecond,
+  },
+  { noNullPrototype: true, requiredKeys: [] },
+);
+
 const vmFields = fc
   .record(
     {
       homeBytes: size,
       swapBytes: size,
-      disk: fc.record(
-        {
-          readBytesPerSecond: size,
-          writeBytesPerSecond: size,
-          readsPerSecond: perSecond,
-          writesPerSecond: perSecond,
-        },
-        { noNullPrototype: true, requiredKeys: [] },
-      ),
+      disk: arbitraryDiskLimits,
       checkpoint: fc.record(
         {
           everyMs: fc.integer({ min: 1000, max: 1e7 }).map(millis),

@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { applianceId, applianceName, ensembleName } from "#base/ids.ts";
+import type { ApplianceId } from "#base/ids.ts";
+import { InTurnByKey } from "#base/in-turn.ts";
 import { limits } from "#base/limits.ts";
 import { ManualClock } from "#base/manual-clock.ts";
-import { bytes, millis } from "#base/units.ts";
+import { millis } from "#base/units.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { HostStores } from "#host/checkpoint-stores.ts";
 import { keptInPlace } from "#model/checkpoint-chain.ts";
 import type { KeptInPlace } from "#model/checkpoint-chain.ts";
+import { sampleCheckpoint } from "#model/sample-vm.ts";
 import type { StorePlan } from "#protocol/host-plan.ts";
 import type { CheckpointReport } from "#protocol/host-report.ts";
 
@@ -16,16 +19,7 @@ const place = "s3://backups/one";
 const nothing: KeptInPlace = { records: [], parts: [] };
 
 const taken = (id: string): CheckpointReport => ({
-  checkpoint: {
-    id,
-    appliance: db,
-    generation: "g",
-    takenAtMs: millis(0),
-    disks: [],
-    memory: { digest: `sha256:${id}`, sizeBytes: bytes(1), compression: "none", contentBytes: bytes(1) },
-    machine: "m",
-    pauseMs: millis(1),
-  },
+  checkpoint: sampleCheckpoint(id),
   copies: [],
   missing: [],
   store: place,
@@ -38,7 +32,8 @@ function rig(onRecord: CheckpointReport[] = []) {
   const clock = new ManualClock();
   const sweeps: KeptInPlace[] = [];
   const life = new AbortController();
-  const rigged = { failing: false, turn: Promise.resolve() };
+  const turns = new InTurnByKey<ApplianceId>();
+  const rigged = { failing: false };
   const stores = new HostStores({
     sweeper: {
       sweep: async (_at, keep) => {
@@ -47,7 +42,7 @@ function rig(onRecord: CheckpointReport[] = []) {
       },
     },
     observe: () => onRecord,
-    inTurn: (_id, work) => rigged.turn.then(work),
+    turns,
     clock,
     log: silentLog,
     onChange: () => {},
@@ -60,7 +55,7 @@ function rig(onRecord: CheckpointReport[] = []) {
     clock.advance(millis(ms));
     await settled();
   };
-  return { stores, sweeps, follow, pass, rigged, onRecord };
+  return { stores, sweeps, follow, pass, rigged, turns, onRecord };
 }
 
 const settled = async (): Promise<void> => {
@@ -110,9 +105,9 @@ test("a new plan for a place ends its pause", async () => {
 });
 
 test("nothing is removed while a checkpoint of the same machine is on its way there", async () => {
-  const { sweeps, follow, rigged } = rig();
+  const { sweeps, follow, turns } = rig();
   const { promise, resolve } = Promise.withResolvers<void>();
-  rigged.turn = promise;
+  void turns.run(db, () => promise);
   await follow(toEmpty);
   assert.deepEqual(sweeps, []);
   resolve();
@@ -121,9 +116,9 @@ test("nothing is removed while a checkpoint of the same machine is on its way th
 });
 
 test("a place of which nothing is asked any more is left alone, also by what had begun to wait for its turn", async () => {
-  const { sweeps, follow, rigged } = rig();
+  const { sweeps, follow, turns } = rig();
   const { promise, resolve } = Promise.withResolvers<void>();
-  rigged.turn = promise;
+  void turns.run(db, () => promise);
   await follow(toEmpty);
   await follow();
   resolve();

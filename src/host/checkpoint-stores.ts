@@ -1,5 +1,6 @@
 import { messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
+import type { InTurnByKey } from "#base/in-turn.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
@@ -13,8 +14,8 @@ export type HostStoresParts = {
   readonly sweeper: StoreSweeper;
   /** Complete ones that this host has on record. */
   readonly observe: () => readonly CheckpointReport[];
-  /** While nothing is kept of that appliance. */
-  readonly inTurn: (appliance: ApplianceId, work: () => Promise<void>) => Promise<void>;
+  /** In its turn nothing is kept of that appliance. */
+  readonly turns: InTurnByKey<ApplianceId>;
   readonly clock: Clock;
   readonly log: Log;
   /** There is something to report. */
@@ -89,7 +90,7 @@ export class HostStores {
     const { plan } = sweep;
     sweep.isDue = false;
     try {
-      await this.#parts.inTurn(plan.appliance, () => this.#sweep(plan, signal));
+      await this.#parts.turns.run(plan.appliance, () => this.#sweep(plan, signal));
       sweep.failures = 0;
       this.#tell(sweep, plan.keep === undefined ? { place: plan.place, state: "empty" } : undefined);
     } catch (cause) {

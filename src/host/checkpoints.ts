@@ -1,5 +1,6 @@
 import { codeOf, ConsortError, messageOf } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
+import { InTurnByKey } from "#base/in-turn.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log, Random } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
@@ -9,7 +10,7 @@ import { CheckpointGroup } from "#host/checkpoint-group.ts";
 import { HostStores } from "#host/checkpoint-stores.ts";
 import type { CheckpointPolicy } from "#model/vm.ts";
 import type { AppliancePlan, CheckpointPlan, HostPlan, StorePlan } from "#protocol/host-plan.ts";
-import type { CheckpointRequestReport, HostReport } from "#protocol/host-report.ts";
+import type { CheckpointReport, CheckpointRequestReport, HostReport } from "#protocol/host-report.ts";
 
 export type HostCheckpointsParts = {
   readonly host: HostId;
@@ -44,7 +45,7 @@ export class HostCheckpoints {
   readonly #series = new Map<ApplianceId, Series>();
   readonly #requests = new Map<string, Request>();
   /** One at a time for each appliance. */
-  readonly #turns = new Map<ApplianceId, Promise<void>>();
+  readonly #turns = new InTurnByKey<ApplianceId>();
   #places: number = limits.checkpointsAtOnce;
   readonly #waiting: (() => void)[] = [];
   #plans: ReadonlyMap<ApplianceId, AppliancePlan> = new Map();
@@ -55,8 +56,8 @@ export class HostCheckpoints {
     this.#parts = parts;
     const { sweeper, checkpointer } = parts;
     if (sweeper === undefined) return;
-    const inTurn = (id: ApplianceId, work: () => Promise<void>): Promise<void> => this.#inTurn(id, work);
-    this.#stores = new HostStores({ ...parts, sweeper, inTurn, observe: () => checkpointer.observe() });
+    const observe = (): readonly CheckpointReport[] => checkpointer.observe();
+    this.#stores = new HostStores({ ...parts, sweeper, turns: this.#turns, observe });
   }
 
   recover(signal: AbortSignal): Promise<void> {
@@ -238,17 +239,7 @@ export class HostCheckpoints {
     order: Pick<TakeOrder, "id" | "whilePaused" | "stays">,
     signal: AbortSignal,
   ): Promise<void> {
-    return this.#inTurn(appliance, () => this.#takeNow(appliance, order, signal));
-  }
-
-  /** After all that was begun for this appliance before. */
-  #inTurn(appliance: ApplianceId, work: () => Promise<void>): Promise<void> {
-    const turn = (this.#turns.get(appliance) ?? Promise.resolve()).then(work);
-    this.#turns.set(
-      appliance,
-      turn.catch(() => {}),
-    );
-    return turn;
+    return this.#turns.run(appliance, () => this.#takeNow(appliance, order, signal));
   }
 
   async #takeNow(
@@ -295,7 +286,6 @@ export class HostCheckpoints {
     const here = new Set(appliances.observe().map(({ id }) => id));
     for (const id of known) {
       if (here.has(id) || this.#plans.has(id)) continue;
-      this.#turns.delete(id);
       checkpointer.forget(id, signal).catch((cause: unknown) => {
         if (!signal.aborted) log.warn(`Cannot forget the checkpoints of ${id}`, { cause });
       });

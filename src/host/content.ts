@@ -81,9 +81,9 @@ export class HostContent {
   answer(signal: AbortSignal): void {
     const { messaging, images, store } = this.#parts;
     messaging.answer(topics.upload, async ({ body }, asked): Promise<UploadResult> => {
-      const { blob, fromByte, dataBase64 } = body as UploadBody;
-      const data = Buffer.from(dataBase64, "base64");
-      const haveBytes = await images.append(blob, fromByte, data, AbortSignal.any([signal, asked]));
+      const { blob, fromByte, dataBase64, zeroBytes = 0 } = body as UploadBody;
+      const part = { blob, fromByte, data: Buffer.from(dataBase64, "base64"), zeroBytes };
+      const haveBytes = await images.append(part, AbortSignal.any([signal, asked]));
       const complete = store.has(blob.digest);
       // Where it is must be known before it is asked for.
       if (complete) this.#parts.onChange();

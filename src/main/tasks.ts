@@ -1,10 +1,11 @@
 import { lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
+import { geteuid } from "node:process";
 import { bytes } from "#base/units.ts";
-import { openInterfaceReservations } from "#drivers/network/reservations/interface.ts";
 import type { Processes } from "#drivers/process/port.ts";
 import { systemProcesses } from "#drivers/process/system-processes.ts";
+import { FileLedger } from "#drivers/promises/file-ledger.ts";
 import { createCpuScheduler } from "#drivers/scheduling/create.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { machineLayout, systemCgroups } from "#drivers/system/cgroups/group.ts";
@@ -15,20 +16,38 @@ import { checkHostOptions } from "#tasks/host-options.ts";
 import type { TaskHostOptions } from "#tasks/host-options.ts";
 import type { GroupTree } from "#tasks/process-factory.ts";
 import { TaskHost } from "#tasks/task-host.ts";
+import { openDirections } from "./task-network.ts";
 
 /**
  * The library `consort/tasks`: virtual task machines within a program of one's own
  * (docs/howto/use-the-task-library.md). All it offers is named here.
  */
 export type { TaskHostOptions } from "#tasks/host-options.ts";
-export type { TaskHost, VtmSettings } from "#tasks/task-host.ts";
+export type { TaskHost } from "#tasks/task-host.ts";
+export type { VtmFactory, VtmSettings } from "#tasks/vtm-factory.ts";
 export type { AbstractResource, Job, Level, ResourceKind } from "#tasks/resource.ts";
 export type { ResourceManager, Scheduler } from "#tasks/manager.ts";
 export type { VirtualTaskMachine } from "#tasks/virtual-task-machine.ts";
 export type { Team, TeamPart } from "#tasks/team.ts";
 export type { ProcessJob } from "#tasks/process-job.ts";
-export type { MemoryBuffer } from "#tasks/memory.ts";
-export type { Connection, ConnectionSettings, NetworkParam } from "#tasks/connection.ts";
+export type { MemoryBuffer, MemoryFactory, MemoryManager } from "#tasks/memory.ts";
+export type { Memory, NetworkInterface, Processor } from "#tasks/physical.ts";
+export type { VirtualProcessor } from "#tasks/virtual-processor.ts";
+export type { ProcessFactory, StartSettings } from "#tasks/process-factory.ts";
+export type { TeamFactory } from "#tasks/team-factory.ts";
+export type { TeamScheduler, TeamSettings } from "#tasks/team-scheduler.ts";
+export type { VtmScheduler } from "#tasks/vtm-scheduler.ts";
+export type {
+  Connection,
+  ConnectionDirection,
+  ConnectionFactory,
+  ConnectionSettings,
+  NetworkManager,
+  NetworkParam,
+} from "#tasks/connection.ts";
+export type { DispatchTable } from "#control/scheduling/dispatch-table.ts";
+export type { EnforcementCounters, EnforcementKind } from "#drivers/scheduling/port.ts";
+export type { Enforcement, TeamPolicy } from "#model/ensemble.ts";
 export type { BothSides } from "#tasks/adaptation.ts";
 export { cpuAdapt, networkAdapt, networkReserve } from "#tasks/adaptation.ts";
 export type { SchedParam } from "#tasks/sched-param.ts";
@@ -47,10 +66,14 @@ export {
   activateAtOnce,
   monitorInterceptor,
 } from "#tasks/interception.ts";
+export type { Meter } from "#tasks/meter.ts";
+export type { ViolationSettings, WatchSettings, Watching } from "#tasks/watching.ts";
+export { pageMeter, programMeter, rtpMeter, schedulingMeter, watch } from "#main/task-meters.ts";
+export type { Reading } from "#control/monitor/readings.ts";
 export type { TrafficTarget } from "#drivers/network/reservations/port.ts";
 export { bitsPerSecond, megabitsPerSecond, mebibytes, micros } from "#base/units.ts";
 export type { BitsPerSecond, Bytes, Micros } from "#base/units.ts";
-export type { Reservation, SchedulingPolicy } from "#control/scheduling/reservation.ts";
+export type { ProcessorCapacity, Reservation, SchedulingPolicy } from "#control/scheduling/reservation.ts";
 export { ConsortError, codeOf } from "#base/errors.ts";
 export type { Log } from "#base/runtime.ts";
 
@@ -75,8 +98,13 @@ export async function openTaskHost(options: TaskHostOptions = {}): Promise<TaskH
   const directory = ownDirectory(mark, processes);
   undo.defer(() => rmSync(directory, { recursive: true, force: true }));
   const reservations =
-    options.network === undefined ? undefined : await openInterfaceReservations(options.network);
-  undo.defer(() => reservations?.close());
+    options.network === undefined ? undefined : await openDirections(options.network, undo);
+  const promises = new FileLedger({
+    directory: ledgerOf(parent),
+    processes,
+    self,
+    has: { cpuMilli: has.processors * 1000, memoryBytes: has.memoryBytes },
+  });
   const cpu = createCpuScheduler({
     directory,
     layout,
@@ -95,6 +123,7 @@ export async function openTaskHost(options: TaskHostOptions = {}): Promise<TaskH
     processes,
     processors,
     memoryBytes,
+    promises,
     log,
     ...(groups === undefined ? {} : { groups }),
     ...(options.network === undefined || reservations === undefined
@@ -118,6 +147,13 @@ function ownDirectory(mark: string, processes: Processes): string {
       rmSync(path, { recursive: true, force: true });
   }
   return mkdtempSync(join(tmpdir(), `consort-tasks-${mark}-`));
+}
+
+/** Of all programs of this user whose groups are below the same one. */
+function ledgerOf(cgroupParent: string): string {
+  const user = geteuid?.() ?? 0;
+  const name = encodeURIComponent(cgroupParent);
+  return user === 0 ? `/run/consort-promises-${name}` : join(tmpdir(), `consort-promises-${user}-${name}`);
 }
 
 /** Control groups for this program, after those of programs that were killed are gone; undefined where none may be made. */

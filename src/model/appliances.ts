@@ -18,11 +18,16 @@ export type ApplianceLink = {
   readonly spec: LinkSpec;
 };
 
-/** "web" alone keeps its name; replicas are "web-1", "web-2", … */
+/** "web" alone keeps its name; replicas are "web-1", "web-2", …, unless it is told otherwise of the first. */
 export function replicaNames(spec: ApplianceSpec): ApplianceName[] {
-  if (spec.replicas === 1) return [applianceName(spec.name)];
-  return Array.from({ length: spec.replicas }, (_, index) => applianceName(`${spec.name}-${index + 1}`));
+  const isNumbered = areNumbered(spec);
+  return Array.from({ length: spec.replicas }, (_, index) =>
+    applianceName(index === 0 && !isNumbered ? spec.name : `${spec.name}-${index + 1}`),
+  );
 }
+
+/** Whether the first one has a number, too. */
+export const areNumbered = ({ numbered, replicas }: ApplianceSpec): boolean => numbered ?? replicas > 1;
 
 /** What is counted out of ensembles, which are never changed in place: a manager of many asks again and again. */
 const knownAppliances = new WeakMap<Ensemble, readonly Appliance[]>();

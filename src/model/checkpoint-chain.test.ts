@@ -1,21 +1,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { applianceId, applianceName, ensembleName } from "#base/ids.ts";
-import { bytes, millis } from "#base/units.ts";
 import { blobsOfAll, chainOf, retention } from "#model/checkpoint-chain.ts";
 import type { Checkpoint } from "#model/checkpoint.ts";
+import { sampleCheckpoint } from "#model/sample-vm.ts";
 
-const one = (id: string, after?: string): Checkpoint => ({
-  id,
-  appliance: applianceId(ensembleName("shop"), applianceName("db")),
-  generation: "g",
-  takenAtMs: millis(0),
-  disks: [],
-  memory: { digest: `sha256:${id}`, sizeBytes: bytes(1), compression: "none", contentBytes: bytes(1) },
-  machine: "m",
-  pauseMs: millis(1),
-  ...(after === undefined ? {} : { after }),
-});
+const one = (id: string, after?: string): Checkpoint =>
+  sampleCheckpoint(id, after === undefined ? {} : { after });
 const taken = [one("a"), one("b", "a"), one("c", "b"), one("d", "c"), one("e", "d")];
 const ids = (of: readonly Checkpoint[] | undefined): string | undefined => of?.map(({ id }) => id).join("");
 

@@ -1,6 +1,6 @@
 import type { EnsembleName, HostId, SiteName } from "#base/ids.ts";
 import type { BitsPerSecond, Bytes, Micros, MilliCpu, Millis } from "#base/units.ts";
-import type { VmSpec } from "#model/vm.ts";
+import type { DiskLimits, VmSpec } from "#model/vm.ts";
 
 /**
  * What a user declares. formats/ turns files into this; everything inside trusts it. Nothing here has a
@@ -28,6 +28,8 @@ export type ApplianceSpec = {
   readonly name: string;
   readonly kind: ApplianceKind;
   readonly replicas: number;
+  /** Whether its first one is called "web-1" or "web"; absent: the former with two or more. */
+  readonly numbered?: boolean;
   /**
    * task: its root directory ("dir:///srv/roots/web"); absent: the host's own system, read-only below a private layer.
    * vm: its image by its name in the catalogue ("debian"), or by the address it is fetched from.
@@ -75,12 +77,14 @@ export type CpuRequest =
  * deadline: the kernel's deadline scheduler; auto: the first of these that serves, as its host finds
  * (reference vtm.md, CPU).
  */
-export type Enforcement = "auto" | "dispatch-table" | "bandwidth" | "deadline";
+export const enforcements = ["auto", "dispatch-table", "bandwidth", "deadline"] as const;
+export type Enforcement = (typeof enforcements)[number];
 
 export type CpuReservation = Extract<CpuRequest, { readonly kind: "reservation" }>;
 
 /** round-robin: one job of it at a time, in turn; together: all of them, as the kernel sees fit. */
-export type TeamPolicy = "round-robin" | "together";
+export const teamPolicies = ["round-robin", "together"] as const;
+export type TeamPolicy = (typeof teamPolicies)[number];
 
 /** Jobs of one appliance that share a part of its reservation, or, without one, what its other teams leave. */
 export type TeamSpec = {
@@ -158,10 +162,18 @@ export type Adjustment = {
   readonly appliance: string;
   readonly cpu?: CpuRequest;
   readonly memoryBytes?: Bytes;
+  /** Of a virtual machine. */
+  readonly vcpus?: number;
+  readonly disk?: DiskLimits;
   readonly traffic?: TrafficSpec;
   /** False: it runs, although its spec holds it. */
   readonly suspended?: boolean;
+  /** Of teams in it; others have what its spec says. */
+  readonly teams?: readonly TeamAdjustment[];
 };
+
+/** `path` of a team within its appliance: "encoders/deep". */
+export type TeamAdjustment = { readonly path: string; readonly cpu: CpuReservation };
 
 export type RestartPolicy = {
   readonly when: "always" | "on-failure" | "never";

@@ -1,4 +1,6 @@
-import { bytes, mebibytes } from "#base/units.ts";
+import { applianceId, applianceName, ensembleName } from "#base/ids.ts";
+import { bytes, mebibytes, millis } from "#base/units.ts";
+import type { Checkpoint } from "#model/checkpoint.ts";
 import type { ApplianceSpec } from "#model/ensemble.ts";
 import type { BlobRef, Image } from "#model/image.ts";
 import { sampleAppliance } from "#model/sample.ts";
@@ -42,6 +44,21 @@ export function sampleImage(name: string, fields: Partial<Image> = {}): Image {
     boot: { kind: "kernel", kernel: blob(`${name} kernel`), commandLine: "quiet" },
     features: ["agent", "context"],
     registeredAtMs: 0,
+    ...fields,
+  };
+}
+
+/** Of the memory of `db` in `shop` alone; a full one unless `after` says what it adds to. */
+export function sampleCheckpoint(id: string, fields: Partial<Checkpoint> = {}): Checkpoint {
+  return {
+    id,
+    appliance: applianceId(ensembleName("shop"), applianceName("db")),
+    generation: "g",
+    takenAtMs: millis(0),
+    disks: [],
+    memory: { digest: `sha256:${id}`, sizeBytes: bytes(1), compression: "none", contentBytes: bytes(1) },
+    machine: "m",
+    pauseMs: millis(1),
     ...fields,
   };
 }

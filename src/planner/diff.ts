@@ -45,7 +45,15 @@ export type PlanDiff = {
 /** Hosts change these while it runs; a limit that was not there, or of programs, only with a new start. */
 const liveFields = new Set(["cpu", "memoryBytes", "enforcement", "teams", "traffic", "suspended", "vm"]);
 const limitFields = new Set(["cpu", "memoryBytes"]);
-const quietFields = new Set(["restart", "priority", "stopGraceMs", "replicas", "placement", "name"]);
+const quietFields = new Set([
+  "restart",
+  "priority",
+  "stopGraceMs",
+  "replicas",
+  "numbered",
+  "placement",
+  "name",
+]);
 
 const nobody: ReadonlySet<ApplianceId> = new Set();
 
@@ -118,7 +126,7 @@ function applianceChange(
     !quietFields.has(field) && !isLive(field, before.spec, after.spec);
   if (fields.some(restarts)) return { ...base, change: "restarted", fields };
   if (fields.some((field) => liveFields.has(field))) return { ...base, change: "resized", fields };
-  const visible = fields.filter((field) => field !== "replicas" && field !== "name");
+  const visible = fields.filter((field) => !["replicas", "numbered", "name"].includes(field));
   return visible.length === 0 ? undefined : { ...base, change: "updated", fields: visible };
 }
 

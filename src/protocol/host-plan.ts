@@ -162,6 +162,8 @@ export type MovePlan =
       readonly bootMemoryBytes?: Bytes;
       /** The processors the leaving side's QEMU has, used or not, once it has told. */
       readonly processors?: number;
+      /** When it was begun, on whatever host that was. */
+      readonly startedAt?: Millis;
       /** The leaving side never continues: it has said so, or is fenced. */
       readonly go?: true;
     }

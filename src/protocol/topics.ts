@@ -88,11 +88,12 @@ export type SecretResult = { readonly fields: Readonly<Record<string, string>> }
 export type LogBody = { readonly appliance: ApplianceId; readonly maxBytes: number };
 export type LogResult = { readonly text: string };
 
-/** A part of content, from that byte on. */
+/** A part of content, from that byte on: the data, and then so many zeros. */
 export type UploadBody = {
   readonly blob: BlobRef;
   readonly fromByte: number;
   readonly dataBase64: string;
+  readonly zeroBytes?: number;
 };
 /** `haveBytes`: what is there, from its beginning; the next part begins there. Complete: it was checked, and is durable. */
 export type UploadResult = { readonly haveBytes: number; readonly complete: boolean };

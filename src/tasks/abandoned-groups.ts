@@ -1,7 +1,7 @@
 import { milliCpu } from "#base/units.ts";
 import type { Processes } from "#drivers/process/port.ts";
 import type { Cgroup, Cgroups } from "#drivers/system/cgroups/port.ts";
-import { emptyGroup } from "./empty-group.ts";
+import { emptyGroup, emptyThreadGroup } from "./empty-group.ts";
 
 const usualWeight = milliCpu(1000);
 
@@ -31,7 +31,11 @@ export async function releaseAbandoned(
 }
 
 function empty(cgroups: Cgroups, group: Cgroup, processes: Processes, home: readonly string[]): void {
-  for (const child of group.children())
-    empty(cgroups, cgroups.open(`${group.path}/${child}`), processes, home);
+  for (const child of group.children()) {
+    const path = `${group.path}/${child}`;
+    const threads = /^thread-\d+$/.test(child) ? cgroups.openForThreads(path) : undefined;
+    if (threads === undefined) empty(cgroups, cgroups.open(path), processes, home);
+    else emptyThreadGroup(threads, processes, processes.threadFiles(processes.self()));
+  }
   emptyGroup(group, processes, home);
 }

@@ -1,7 +1,7 @@
 import { ConsortError } from "#base/errors.ts";
 import type { TrafficTarget } from "#drivers/network/reservations/port.ts";
 import { Connection } from "./connection.ts";
-import type { NetworkParam } from "./connection.ts";
+import type { ConnectionSettings, NetworkParam } from "./connection.ts";
 import { ProcessJob } from "./process-job.ts";
 import type { Job } from "./resource.ts";
 import type { SchedParam } from "./sched-param.ts";
@@ -29,16 +29,19 @@ export function cpuAdapt(x: Job, y: Job, to: BothSides<SchedParam>): void {
     );
 }
 
+export type ReserveOptions = Partial<Pick<ConnectionSettings, "name" | "priority" | "direction">>;
+
 /**
- * Reserves bandwidth for what a machine sends to these targets: packets are told apart by where they go. Without a
- * priority it is the last to get spare bandwidth.
+ * Reserves bandwidth for what a machine sends to these targets, receives from them, or both: packets are told apart by
+ * where they go and where they come from. Without a priority it is the last to get spare bandwidth.
  */
 export const networkReserve = (
   machine: VirtualTaskMachine,
   param: NetworkParam,
   targets: readonly TrafficTarget[],
-  { name = machine.name, priority = 7 }: { readonly name?: string; readonly priority?: number } = {},
-): Promise<Connection> => machine.connectionFactory().create(machine, { name, targets, priority }, param);
+  { name = machine.name, priority = 7, direction = "out" }: ReserveOptions = {},
+): Promise<Connection> =>
+  machine.connectionFactory().create(machine, { name, targets, priority, direction }, param);
 
 /** The same for bandwidth. A machine stands for its connection, if it has one only. */
 export function networkAdapt(

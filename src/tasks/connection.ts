@@ -1,7 +1,14 @@
 import { ConsortError } from "#base/errors.ts";
 import type { BitsPerSecond } from "#base/units.ts";
-import type { InterfaceReservations, TrafficTarget } from "#drivers/network/reservations/port.ts";
+import { flowDirections } from "#drivers/network/reservations/port.ts";
+import type {
+  FlowDirection,
+  InterfaceReservation,
+  InterfaceReservations,
+  TrafficTarget,
+} from "#drivers/network/reservations/port.ts";
 import type { ResourceManager } from "./manager.ts";
+import { mustBeOneOf } from "./one-of.ts";
 import type { NetworkInterface } from "./physical.ts";
 import type { AbstractResource } from "./resource.ts";
 import type { VirtualTaskMachine } from "./virtual-task-machine.ts";
@@ -14,9 +21,13 @@ export type ConnectionSettings = {
   readonly targets: readonly TrafficTarget[];
   /** Spare bandwidth goes first to 0 (gold), last to 7 (best effort). */
   readonly priority: number;
+  /** both: so much each way. out unless told. */
+  readonly direction?: ConnectionDirection;
 };
 
-/** Traffic of a machine to some targets. */
+export type ConnectionDirection = FlowDirection | "both";
+
+/** Traffic of a machine to some targets, from them, or both ways. */
 export class Connection implements AbstractResource {
   readonly kind = "connection";
   readonly level = "virtual";
@@ -52,19 +63,24 @@ export class Connection implements AbstractResource {
   }
 }
 
-/** Divides what leaves by one interface; spare bandwidth goes to the class of the lowest number first. */
+/** Of one interface, for each way that bandwidth is reserved there. */
+export type Directions = { readonly out: InterfaceReservations; readonly in?: InterfaceReservations };
+
+/**
+ * Divides what leaves by one interface, and what arrives there; spare bandwidth goes to the class of the lowest number
+ * first, each way by itself.
+ */
 export class NetworkManager implements ResourceManager<Connection, NetworkParam, "spare-by-priority"> {
-  readonly #reservations: InterfaceReservations;
+  readonly #directions: Directions;
   readonly #connections = new Set<Connection>();
 
-  constructor(reservations: InterfaceReservations) {
-    this.#reservations = reservations;
+  constructor(directions: Directions) {
+    this.#directions = directions;
   }
 
   admit(connection: Connection, param: NetworkParam): void {
     connection.machine.mustBeThere(`reserve bandwidth for ${connection.name}`);
-    const { name, targets, priority } = connection.settings;
-    this.#reservations.admit({ name, targets, priority, ...param });
+    for (const way of this.#waysOf(connection)) way.admit(requestOf(connection, param));
   }
 
   async reserve(connection: Connection, param: NetworkParam): Promise<void> {
@@ -72,16 +88,24 @@ export class NetworkManager implements ResourceManager<Connection, NetworkParam,
       this.adapt(new Map([[connection, param]]));
       return;
     }
-    connection.machine.mustBeThere(`reserve bandwidth for ${connection.name}`);
-    const { name, targets, priority } = connection.settings;
-    await this.#reservations.reserve({ name, targets, priority, ...param });
+    this.admit(connection, param);
+    const done: InterfaceReservations[] = [];
+    try {
+      for (const way of this.#waysOf(connection)) {
+        await way.reserve(requestOf(connection, param));
+        done.push(way);
+      }
+    } catch (cause) {
+      for (const way of done) await way.release(connection.name);
+      throw cause;
+    }
     connection.reservation = param;
     this.addResource(connection);
   }
 
   async expel(connection: Connection): Promise<void> {
     if (connection.reservation === undefined) return;
-    await this.#reservations.release(connection.name);
+    for (const way of this.#waysOf(connection)) await way.release(connection.name);
     connection.reservation = undefined;
   }
 
@@ -92,7 +116,17 @@ export class NetworkManager implements ResourceManager<Connection, NetworkParam,
           "not_found",
           `Cannot adapt ${connection.name}: nothing is reserved for it, reserve first`,
         );
-    this.#reservations.adapt([...changes].map(([{ name }, param]) => ({ name, ...param })));
+    const done: InterfaceReservations[] = [];
+    try {
+      for (const way of new Set([...changes.keys()].flatMap((each) => this.#waysOf(each)))) {
+        way.adapt(this.#changesOn(way, changes));
+        done.push(way);
+      }
+    } catch (cause) {
+      const before = new Map([...changes.keys()].map((each) => [each, each.reservation]));
+      for (const way of done) way.adapt(this.#changesOn(way, before));
+      throw cause;
+    }
     for (const [connection, param] of changes) connection.reservation = param;
   }
 
@@ -125,7 +159,34 @@ export class NetworkManager implements ResourceManager<Connection, NetworkParam,
         `Cannot divide bandwidth by ${String(policy)}: spare-by-priority is the only policy`,
       );
   }
+
+  #changesOn(way: InterfaceReservations, changes: ReadonlyMap<Connection, NetworkParam | undefined>) {
+    return [...changes].flatMap(([connection, param]) =>
+      param !== undefined && this.#waysOf(connection).includes(way)
+        ? [{ name: connection.name, ...param }]
+        : [],
+    );
+  }
+
+  /** Throws `unsupported` where nothing that arrives is reserved. */
+  #waysOf({ name, settings: { direction = "out" } }: Connection): readonly InterfaceReservations[] {
+    mustBeOneOf("direction", direction, connectionDirections);
+    if (direction === "out") return [this.#directions.out];
+    if (this.#directions.in === undefined)
+      throw new ConsortError(
+        "unsupported",
+        `Cannot reserve incoming bandwidth for ${name}: none was named when this host was opened, wanted network.incomingBps`,
+      );
+    return direction === "in" ? [this.#directions.in] : [this.#directions.out, this.#directions.in];
+  }
 }
+
+const connectionDirections: readonly ConnectionDirection[] = [...flowDirections, "both"];
+
+const requestOf = ({ settings }: Connection, param: NetworkParam): InterfaceReservation => {
+  const { name, targets, priority } = settings;
+  return { name, targets, priority, ...param };
+};
 
 /** Builds connections of machines, from a network interface. */
 export class ConnectionFactory {

@@ -6,15 +6,31 @@ const roundsMax = 1000;
 
 /** Moves all processes of a group, also those that they start meanwhile, to the groups of `home`, where they run on. */
 export function emptyGroup(group: Cgroup, processes: Processes, home: readonly string[]): void {
+  inRounds(group, () => group.pids().filter((pid) => move(pid, processes, home)).length);
+}
+
+/**
+ * Moves all threads of a group for single threads to where their processes are. Of what they have started the first
+ * threads go to `home` (files for threads), and the others after them.
+ */
+export function emptyThreadGroup(group: Cgroup, processes: Processes, home: readonly string[]): void {
+  inRounds(group, () => {
+    const threads = group.threads();
+    for (const tid of threads) {
+      const process = processes.identifyThread(tid)?.process;
+      processes.joinThreads([tid], process === undefined ? home : processes.threadFiles(process));
+    }
+    return threads.length;
+  });
+}
+
+/** Until a round has moved nothing. */
+function inRounds(group: Cgroup, round: () => number): void {
   if (!group.exists()) return;
   // What stands still starts nothing; it goes on as soon as it has left.
   group.freeze();
   try {
-    for (let round = 0; round < roundsMax; round += 1) {
-      let moved = 0;
-      for (const pid of group.pids()) if (move(pid, processes, home)) moved += 1;
-      if (moved === 0) return;
-    }
+    for (let rounds = 0; rounds < roundsMax; rounds += 1) if (round() === 0) return;
   } finally {
     group.thaw();
   }

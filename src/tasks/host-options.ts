@@ -3,7 +3,8 @@ import type { Log } from "#base/runtime.ts";
 import { formatBytes } from "#base/units.ts";
 import type { BitsPerSecond, Bytes, Micros } from "#base/units.ts";
 import type { ProcessorCapacity, SchedulingPolicy } from "#control/scheduling/reservation.ts";
-import { mustBeOneOf, schedulingPolicies } from "./one-of.ts";
+import { schedulingPolicies } from "#model/topology.ts";
+import { mustBeOneOf } from "./one-of.ts";
 
 export type TaskHostOptions = {
   /** What may be reserved of each processor, in thousandths; absent: all of every one there is. */
@@ -14,7 +15,12 @@ export type TaskHostOptions = {
   /** That may be reserved; absent: all there is. */
   readonly memoryBytes?: Bytes;
   /** Where bandwidth is reserved; one program per interface. */
-  readonly network?: { readonly interface: string; readonly bandwidthBps: BitsPerSecond };
+  readonly network?: {
+    readonly interface: string;
+    readonly bandwidthBps: BitsPerSecond;
+    /** Of what arrives there; absent: only what leaves is reserved and sorted. */
+    readonly incomingBps?: BitsPerSecond;
+  };
   /** Control group below which machines have theirs; absent: "consort-tasks". */
   readonly cgroupParent?: string;
   readonly log?: Log;
@@ -42,10 +48,12 @@ export function checkHostOptions(options: TaskHostOptions, has: MachineSize): vo
     refuse(
       `memoryBytes is ${memoryBytes}, more than 0 is wanted and no more than this machine's ${formatBytes(has.memoryBytes)}`,
     );
-  if (network !== undefined && !(network.bandwidthBps > 0 && Number.isFinite(network.bandwidthBps)))
-    refuse(
-      `network.bandwidthBps is ${network.bandwidthBps}, the bits per second of ${network.interface} are wanted`,
-    );
+  for (const word of ["bandwidthBps", "incomingBps"] as const) {
+    const value = network?.[word];
+    if (network === undefined || (word === "incomingBps" && value === undefined)) continue;
+    if (!(value !== undefined && value > 0 && Number.isFinite(value)))
+      refuse(`network.${word} is ${value}, the bits per second of ${network.interface} are wanted`);
+  }
   if (cgroupParent !== undefined && !/^[a-z0-9_][\w.-]*(\/[a-z0-9_][\w.-]*)*$/i.test(cgroupParent))
     refuse(
       `cgroupParent is "${cgroupParent}", names of letters, digits, dots, hyphens and underscores are wanted, with "/" between them`,

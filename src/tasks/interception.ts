@@ -18,7 +18,7 @@ export type Interceptor<Message> = {
   intercept(message: Message, next: (message: Message) => void): void;
 };
 
-/** Seen by a monitor: a value beyond what is acceptable, in words that name both. */
+/** Seen by a monitor, named with its metric where it has several: a value beyond what is acceptable, in words that name both. */
 export type Violation = { readonly monitor: string; readonly value: number; readonly reason: string };
 
 /** What to do about a violation; made by a selector, carried out by an activator. */

@@ -1,6 +1,7 @@
 import { ConsortError } from "#base/errors.ts";
 import { bytes, formatBytes } from "#base/units.ts";
 import type { Bytes } from "#base/units.ts";
+import type { PromiseLedger } from "#drivers/promises/port.ts";
 import type { GroupTree } from "./process-factory.ts";
 import type { ResourceManager } from "./manager.ts";
 import type { Memory } from "./physical.ts";
@@ -55,16 +56,19 @@ export class MemoryFactory {
 export class MemoryManager implements ResourceManager<MemoryBuffer, Bytes, "limit"> {
   readonly #capacity: Bytes;
   readonly #groups: GroupTree | undefined;
+  readonly #promises: PromiseLedger;
   readonly #buffers = new Set<MemoryBuffer>();
 
-  constructor(capacity: Bytes, groups: GroupTree | undefined) {
+  constructor(capacity: Bytes, groups: GroupTree | undefined, promises: PromiseLedger) {
     this.#capacity = capacity;
     this.#groups = groups;
+    this.#promises = promises;
   }
 
   /** That a machine uses more already than it is to have is only found by `reserve`: the kernel may free some of it. */
   admit(buffer: MemoryBuffer, size: Bytes): void {
-    this.#admit(new Map([[buffer, size]]));
+    const memoryBytes = this.#admit(new Map([[buffer, size]]));
+    this.#promises.admit(`reserve memory for ${buffer.name}`, { memoryBytes });
   }
 
   /** Throws `unsupported` without control groups, `conflict` when more is in use than is to be allowed. */
@@ -76,10 +80,17 @@ export class MemoryManager implements ResourceManager<MemoryBuffer, Bytes, "limi
     if (buffer.size === 0) return;
     this.#write(buffer, bytes(0));
     buffer.size = bytes(0);
+    this.#promises.promise(`give back memory of ${buffer.name}`, { memoryBytes: this.#reserved() });
   }
 
   adapt(changes: ReadonlyMap<MemoryBuffer, Bytes>): void {
-    this.#admit(changes);
+    const wanted = this.#admit(changes);
+    const before = this.#reserved();
+    const names = [...changes.keys()].map(({ name }) => name).join(", ");
+    const promise = (memoryBytes: number) =>
+      this.#promises.promise(`reserve memory for ${names}`, { memoryBytes });
+    // More is promised before it may be used, less when it no longer may.
+    if (wanted > before) promise(wanted);
     const written: MemoryBuffer[] = [];
     try {
       for (const [buffer, size] of changes) {
@@ -88,12 +99,14 @@ export class MemoryManager implements ResourceManager<MemoryBuffer, Bytes, "limi
       }
     } catch (cause) {
       for (const buffer of written) this.#write(buffer, buffer.size);
+      if (wanted > before) promise(before);
       throw cause;
     }
     for (const [buffer, size] of changes) {
       buffer.size = size;
       this.addResource(buffer);
     }
+    if (wanted < before) promise(wanted);
   }
 
   getResources(): readonly MemoryBuffer[] {
@@ -123,7 +136,12 @@ export class MemoryManager implements ResourceManager<MemoryBuffer, Bytes, "limi
       );
   }
 
-  #admit(changes: ReadonlyMap<MemoryBuffer, Bytes>): void {
+  #reserved(): number {
+    return [...this.#buffers].reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** What is reserved in all then. */
+  #admit(changes: ReadonlyMap<MemoryBuffer, Bytes>): number {
     if (this.#groups === undefined)
       throw new ConsortError(
         "unsupported",
@@ -145,6 +163,7 @@ export class MemoryManager implements ResourceManager<MemoryBuffer, Bytes, "limi
         "unsatisfiable",
         `Cannot reserve memory for ${[...changes.keys()].map((buffer) => buffer.name).join(", ")}: ${formatBytes(bytes(sum))} would be reserved, the host has ${formatBytes(this.#capacity)}`,
       );
+    return sum;
   }
 
   #write(buffer: MemoryBuffer, size: Bytes): void {

@@ -10,6 +10,3 @@ export function mustBeOneOf(what: string, value: string, allowed: readonly strin
 export const resourceName = /^[a-z0-9][a-z0-9.-]{0,62}$/i;
 export const resourceNameRule =
   "a name is at most 63 letters, digits, dots and hyphens, and begins with a letter or digit";
-export const teamPolicies = ["round-robin", "together"] as const;
-export const schedulingPolicies = ["rate-monotonic", "earliest-deadline-first"] as const;
-export const enforcements = ["auto", "dispatch-table", "bandwidth", "deadline"] as const;

@@ -49,9 +49,16 @@ export class NetworkInterface extends PhysicalResource {
   readonly kind = "network-interface";
   /** That may be reserved for what leaves by it. */
   readonly capacity: BitsPerSecond;
+  /** The same of what arrives there; undefined: nothing. */
+  readonly incomingCapacity: BitsPerSecond | undefined;
 
-  constructor(name: string, capacity: BitsPerSecond, above: Above) {
+  constructor(
+    name: string,
+    capacity: { readonly out: BitsPerSecond; readonly in: BitsPerSecond | undefined },
+    above: Above,
+  ) {
     super(name, above);
-    this.capacity = capacity;
+    this.capacity = capacity.out;
+    this.incomingCapacity = capacity.in;
   }
 }

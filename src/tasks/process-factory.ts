@@ -1,9 +1,16 @@
 import { ConsortError } from "#base/errors.ts";
-import type { ProcessEnd, Processes, StartOptions } from "#drivers/process/port.ts";
+import type {
+  ProcessEnd,
+  ProcessIdentity,
+  Processes,
+  StartOptions,
+  StartedProcess,
+} from "#drivers/process/port.ts";
 import type { Cgroup, Cgroups } from "#drivers/system/cgroups/port.ts";
 import type { Background } from "./background.ts";
 import { emptyGroup } from "./empty-group.ts";
 import { ProcessJob } from "./process-job.ts";
+import { ThreadJobs } from "./thread-jobs.ts";
 import type { Team } from "./team.ts";
 
 export type StartSettings = Partial<Pick<StartOptions, "directory" | "env" | "output">>;
@@ -16,6 +23,8 @@ export class ProcessFactory {
   readonly #processes: Processes;
   readonly #groups: GroupTree | undefined;
   readonly #background: Background;
+  readonly #threads: ThreadJobs;
+  /** Numbers of processes, and of single threads, which have none in common. */
   readonly #inUse = new Set<number>();
   #created = 0;
 
@@ -23,6 +32,7 @@ export class ProcessFactory {
     this.#processes = processes;
     this.#groups = groups;
     this.#background = background;
+    this.#threads = new ThreadJobs(processes, groups);
   }
 
   /** Of the groups of all machines; undefined: there are none. */
@@ -30,21 +40,21 @@ export class ProcessFactory {
     return this.#groups?.path;
   }
 
+  /**
+   * Resolves when it runs. `add` is told of it before, so that a machine that is suspended holds it from the beginning;
+   * where that throws the job has been ended.
+   */
   async start(
     command: readonly string[],
     team: Team,
     { directory, env, output = "ignore" }: StartSettings,
+    add: (job: ProcessJob) => void,
   ): Promise<ProcessJob> {
     const cgroup = this.#newGroup(team);
-    try {
-      const { ended, release, ...identity } = await this.#processes.start(command, {
-        output,
-        groupFiles: cgroup?.procsFiles() ?? [],
-        ...(directory === undefined ? {} : { directory }),
-        ...(env === undefined ? {} : { env }),
-      });
+    const job = Promise.withResolvers<ProcessJob>();
+    const beforeRun = ({ ended, release, ...identity }: StartedProcess): void => {
       this.#inUse.add(identity.pid);
-      return new ProcessJob(team, {
+      const started = new ProcessJob(team, {
         identity,
         home: this.#processes.groupFiles(this.#processes.self()),
         ended,
@@ -52,6 +62,23 @@ export class ProcessFactory {
         threads: () => this.#processes.threads(identity),
         ...(cgroup === undefined ? {} : { cgroup }),
       });
+      try {
+        add(started);
+      } catch (cause) {
+        this.end(started);
+        throw cause;
+      }
+      job.resolve(started);
+    };
+    try {
+      await this.#processes.start(command, {
+        output,
+        groupFiles: cgroup?.procsFiles() ?? [],
+        beforeRun,
+        ...(directory === undefined ? {} : { directory }),
+        ...(env === undefined ? {} : { env }),
+      });
+      return await job.promise;
     } catch (cause) {
       this.#remove(cgroup);
       throw cause;
@@ -59,24 +86,46 @@ export class ProcessFactory {
   }
 
   /**
-   * Throws `not_found` when there is no such process, `conflict` when it is in a machine or must not be stopped,
-   * `forbidden` when this program may not stop it.
+   * A process, or a thread that is not the first of one. Throws `not_found` when there is no such process or thread,
+   * `conflict` when it is in a machine or must not be stopped, `forbidden` when this program may not stop it,
+   * `unsupported` for a thread where nothing stops it without its process.
    */
-  adopt(pid: number, team: Team): ProcessJob {
-    if (!Number.isInteger(pid) || pid <= 0)
-      throw new ConsortError("bad_input", `Cannot add process ${pid}: a process id is wanted`);
-    const identity = this.#processes.identify(pid);
-    if (identity === undefined)
-      throw new ConsortError("not_found", `Cannot add process ${pid}: no such process runs`);
-    if (this.#inUse.has(pid))
+  adopt(number: number, team: Team): ProcessJob {
+    if (!Number.isInteger(number) || number <= 0)
       throw new ConsortError(
-        "conflict",
-        `Cannot add process ${pid}: it is in a machine, remove it there first`,
+        "bad_input",
+        `Cannot add process ${number}: a process id is wanted, or that of a thread`,
       );
-    if (pid === 1 || pid === this.#processes.self().pid)
+    const thread = this.#processes.identifyThread(number);
+    const identity = thread?.process ?? this.#processes.identify(number);
+    const what = `${thread === undefined ? "process" : "thread"} ${number}`;
+    if (identity === undefined)
+      throw new ConsortError("not_found", `Cannot add ${what}: no such process or thread runs`);
+    if (this.#inUse.has(number))
+      throw new ConsortError("conflict", `Cannot add ${what}: it is in a machine, remove it there first`);
+    if (identity.pid === 1 || identity.pid === this.#processes.self().pid)
       throw new ConsortError(
         "conflict",
-        `Cannot add process ${pid}: it would be stopped between its slots, and with it whoever continues it`,
+        `Cannot add ${what}: it would be stopped between its slots, and with it whoever continues it`,
+      );
+    if (thread === undefined) return this.#adoptProcess(identity, team);
+    if (this.#inUse.has(identity.pid) && !this.#threads.areApart(team))
+      throw new ConsortError(
+        "conflict",
+        `Cannot add ${what}: its process ${identity.pid} is in a machine with all its threads, as no control group here holds one apart`,
+      );
+    const job = this.#threads.adopt(thread, team);
+    this.#inUse.add(number);
+    return job;
+  }
+
+  #adoptProcess(identity: ProcessIdentity, team: Team): ProcessJob {
+    const { pid } = identity;
+    const bare = this.#threads.of(identity).find((job) => job.isBare);
+    if (bare !== undefined)
+      throw new ConsortError(
+        "conflict",
+        `Cannot add process ${pid}: its ${bare.name} is in a machine, and no control group here holds it apart`,
       );
     const home = this.#processes.groupFiles(identity);
     const cgroup = this.#newGroup(team);
@@ -84,7 +133,8 @@ export class ProcessFactory {
     if (cgroup === undefined && !this.#processes.signal(identity, 0))
       throw new ConsortError("forbidden", `Cannot add process ${pid}: this program may not stop it`);
     try {
-      if (cgroup !== undefined) this.#processes.join(identity, cgroup.procsFiles());
+      if (cgroup !== undefined)
+        this.#threads.keepApart(identity, () => this.#processes.join(identity, cgroup.procsFiles()));
     } catch (cause) {
       this.#remove(cgroup);
       throw cause;
@@ -100,20 +150,27 @@ export class ProcessFactory {
 
   /** One that has left its team. Throws as `adopt` does. */
   adoptAgain(process: ProcessJob, team: Team): ProcessJob {
-    if (this.#processes.isRunning(process.parts.identity)) return this.adopt(process.pid, team);
-    throw new ConsortError("not_found", `Cannot add process ${process.pid}: it has ended`);
+    const { identity, thread } = process.parts;
+    const now = thread === undefined ? undefined : this.#processes.identifyThread(thread.tid);
+    const isSame = now?.startTime === thread?.startTime && this.#processes.isRunning(identity);
+    if (isSame) return this.adopt(thread?.tid ?? identity.pid, team);
+    throw new ConsortError("not_found", `Cannot add ${process.name}: it has ended`);
   }
 
   /** It leaves its machine and runs on, also when this program ends. The scheduler no longer knows it. */
   letGo(process: ProcessJob): void {
-    const { identity, cgroup, home } = process.parts;
-    this.#inUse.delete(identity.pid);
-    process.parts.release?.();
+    const { identity, thread, cgroup, home, release } = process.parts;
+    this.#inUse.delete(thread?.tid ?? identity.pid);
+    if (thread !== undefined) {
+      this.#remove(this.#threads.letGo(thread));
+      return;
+    }
+    release?.();
     if (cgroup === undefined) {
       this.#processes.signal(identity, "SIGCONT");
       return;
     }
-    emptyGroup(cgroup, this.#processes, home);
+    this.#threads.keepApart(identity, () => emptyGroup(cgroup, this.#processes, home));
     this.#remove(cgroup);
   }
 
@@ -121,6 +178,11 @@ export class ProcessFactory {
   end(process: ProcessJob): void {
     const { identity, cgroup } = process.parts;
     this.#inUse.delete(identity.pid);
+    // One that stood still in another machine would keep it from ending.
+    for (const thread of this.#threads.of(identity)) {
+      if (thread.team.processes.includes(thread)) thread.team.scheduler.removeResource(thread);
+      else this.letGo(thread);
+    }
     if (cgroup === undefined) {
       this.#processes.signal(identity, "SIGKILL");
       this.#processes.signal(identity, "SIGCONT");

@@ -1,5 +1,6 @@
+import { ConsortError } from "#base/errors.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
-import type { ProcessEnd, ProcessIdentity } from "#drivers/process/port.ts";
+import type { ProcessEnd, ProcessIdentity, ThreadIdentity } from "#drivers/process/port.ts";
 import type { JobGroup } from "#drivers/scheduling/port.ts";
 import type { Cgroup } from "#drivers/system/cgroups/port.ts";
 import type { AbstractResource, Job } from "./resource.ts";
@@ -8,6 +9,8 @@ import type { Team } from "./team.ts";
 
 export type ProcessParts = {
   readonly identity: ProcessIdentity;
+  /** This thread of it alone. */
+  readonly thread?: ThreadIdentity;
   /** Where it is kept together with what it starts; absent where there are no control groups. */
   readonly cgroup?: Cgroup;
   /** Files of the groups it leaves to when it leaves its machine. */
@@ -19,9 +22,12 @@ export type ProcessParts = {
   readonly threads: () => readonly number[];
 };
 
-/** A process of a team, with all its threads; started here, or one that ran already. */
+/**
+ * A process of a team, with all its threads but those that are jobs by themselves; started here, or one that ran already.
+ * Or a single thread of a process.
+ */
 export class ProcessJob implements Job {
-  readonly kind = "process";
+  readonly kind: "process" | "thread";
   readonly level = "virtual";
   readonly parts: ProcessParts;
   readonly #team: Team;
@@ -32,12 +38,15 @@ export class ProcessJob implements Job {
   constructor(team: Team, parts: ProcessParts) {
     this.#team = team;
     this.parts = parts;
+    this.kind = parts.thread === undefined ? "process" : "thread";
   }
 
   get name(): string {
-    return `process-${this.pid}`;
+    const { thread } = this.parts;
+    return thread === undefined ? `process-${this.pid}` : `thread-${thread.tid}`;
   }
 
+  /** Of the process; of a thread, that of the process it is of. */
   get pid(): number {
     return this.parts.identity.pid;
   }
@@ -76,9 +85,28 @@ export class ProcessJob implements Job {
     this.#team.scheduler.reserve(this, param);
   }
 
+  /** A single thread that no control group here holds apart from its process: it has deadlines, and cannot be held. */
+  get isBare(): boolean {
+    return this.kind === "thread" && this.parts.cgroup === undefined;
+  }
+
   /** What is stopped and continued as one. */
   get jobGroup(): JobGroup {
-    const { cgroup, identity } = this.parts;
-    return cgroup === undefined ? { kind: "process", ...identity } : { kind: "cgroup", path: cgroup.path };
+    const { cgroup, identity, thread } = this.parts;
+    if (cgroup === undefined)
+      return thread === undefined
+        ? { kind: "process", ...identity }
+        : { kind: "thread", tid: thread.tid, startTime: thread.startTime };
+    return { kind: "cgroup", path: cgroup.path, ...(thread === undefined ? {} : { threads: true }) };
   }
+}
+
+/** Throws `unsupported` where one of these cannot be held. */
+export function mustHold(jobs: readonly ProcessJob[], what: string): void {
+  const bare = jobs.find((job) => job.isBare);
+  if (bare === undefined) return;
+  throw new ConsortError(
+    "unsupported",
+    `Cannot suspend ${what}: no control group here holds ${bare.name} apart, and a signal would stop all threads of process ${bare.pid}`,
+  );
 }

@@ -5,8 +5,8 @@ import type { SchedParam } from "./sched-param.ts";
  * Abstract resources, in levels, each made from the one below:
  *
  *   machine    virtual task machine
- *   team       teams of processes (and of teams)
- *   virtual    virtual processors, processes, memory buffers, connections
+ *   team       teams of processes and threads (and of teams)
+ *   virtual    virtual processors, processes, threads, memory buffers, connections
  *   physical   processors, memory, network interfaces
  *
  * `higher()` and `lower()` walk up and down.
@@ -19,6 +19,7 @@ export type ResourceKind =
   | "network-interface"
   | "virtual-processor"
   | "process"
+  | "thread"
   | "memory-buffer"
   | "connection"
   | "team"

@@ -19,16 +19,16 @@ export function milliseconds(value: number): Micros {
 export function reservationFrom(param: SchedParam): Reservation {
   const { periodUs, executionUs, share } = wordsOf(param);
   const wrong = (word: string, value: unknown, wanted: string): ConsortError =>
-    new ConsortError("bad_input", `Cannot reserve CPU time: ${word} is ${String(value)}, ${wanted} wanted`);
+    new ConsortError("bad_input", `Cannot reserve CPU time: ${word} is ${String(value)}, wanted ${wanted}`);
   if (typeof periodUs !== "number" || !Number.isInteger(periodUs))
-    throw wrong("periodUs", periodUs, "whole microseconds are, as milliseconds(40) gives them,");
+    throw wrong("periodUs", periodUs, "whole microseconds, as milliseconds(40) gives them");
   if (share === undefined) {
     if (typeof executionUs !== "number" || !Number.isInteger(executionUs))
-      throw wrong("executionUs", executionUs, "whole microseconds are, as milliseconds(8) gives them,");
+      throw wrong("executionUs", executionUs, "whole microseconds, as milliseconds(8) gives them");
     return { periodUs: micros(periodUs), executionUs: micros(executionUs) };
   }
   if (typeof share !== "number" || !(share > 0 && Number.isFinite(share)))
-    throw wrong("share", share, "more than 0 is, 0.4 being 40% of a processor,");
+    throw wrong("share", share, "more than 0, as 0.4 for 40% of a processor");
   return { periodUs: micros(periodUs), executionUs: micros(Math.ceil(periodUs * share)) };
 }
 

@@ -146,6 +146,49 @@ test("bandwidth is reserved by target, moved both or neither, and refused withou
   );
 });
 
+test("bandwidth is reserved for what arrives, too: one way, or both together", async () => {
+  const { host } = pretendedHost({ incoming: true });
+  const mbit = (rate: number) => ({ rateBps: megabitsPerSecond(rate) });
+  const gold = host.createMachine({ name: "gold" });
+  const rest = host.createMachine({ name: "rest" });
+  const targets = [{ address: "10.0.0.1" }];
+  const other = [{ address: "10.0.0.2" }];
+  await networkReserve(gold, mbit(5), targets, { name: "out" });
+  const uploads = await networkReserve(gold, mbit(6), targets, { name: "in", direction: "in" });
+  assert.deepEqual(
+    [host.networkInterface?.capacity, host.networkInterface?.incomingCapacity],
+    [9.8e6, 9.8e6],
+    "each way has its own",
+  );
+  const both = (rate: number) => networkReserve(rest, mbit(rate), other, { name: "both", direction: "both" });
+  await assert.rejects(both(4), refusedAs("unsatisfiable", /3.8Mbit\/s of 9.8Mbit\/s/));
+  const calls = await both(3);
+  assert.throws(() => networkAdapt(uploads, calls, { x: mbit(4), y: mbit(5) }), refusedAs("unsatisfiable"));
+  assert.deepEqual([uploads.reservation, calls.reservation], [mbit(6), mbit(3)], "out would not do");
+  assert.throws(() => host.networkManager.admit(calls, mbit(4)), refusedAs("unsatisfiable"));
+  networkAdapt(uploads, calls, { x: mbit(5), y: mbit(4) });
+  assert.throws(() => host.networkManager.admit(calls, mbit(5)), refusedAs("unsatisfiable"));
+  await host.networkManager.expel(calls);
+  host.networkManager.admit(calls, mbit(4.8));
+  await host.networkManager.reserve(calls, mbit(4.8));
+  await assert.rejects(
+    networkReserve(rest, mbit(1), other, { name: "up", direction: "up" as "in" }),
+    refusedAs("bad_input"),
+  );
+});
+
+test("incoming bandwidth is refused where none was named", async () => {
+  const { host } = pretendedHost();
+  const machine = host.createMachine({ name: "m" });
+  const rate = { rateBps: megabitsPerSecond(1) };
+  for (const direction of ["in", "both"] as const)
+    await assert.rejects(
+      networkReserve(machine, rate, [{ address: "10.0.0.1" }], { direction }),
+      refusedAs("unsupported", /wanted network.incomingBps/),
+    );
+  assert.deepEqual(host.networkManager.getResources(), []);
+});
+
 test("without control groups processes are stopped one by one, and memory is refused", async () => {
   const { host, table } = pretendedHost({ groups: false });
   const machine = host.createMachine({ name: "m", cpu: of40(8) });

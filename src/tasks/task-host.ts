@@ -1,23 +1,24 @@
 import { ConsortError } from "#base/errors.ts";
 import type { Log } from "#base/runtime.ts";
-import { milliCpu } from "#base/units.ts";
-import type { Bytes } from "#base/units.ts";
+import { milliCpu, millis } from "#base/units.ts";
+import type { Bytes, Millis } from "#base/units.ts";
 import type { ProcessorCapacity } from "#control/scheduling/reservation.ts";
-import type { Enforcement, TeamPolicy } from "#model/ensemble.ts";
-import type { InterfaceReservations } from "#drivers/network/reservations/port.ts";
+import type { PromiseLedger } from "#drivers/promises/port.ts";
 import type { Processes } from "#drivers/process/port.ts";
 import type { CpuScheduler, EnforcementCounters } from "#drivers/scheduling/port.ts";
 import { Background } from "./background.ts";
 import { ConnectionFactory, NetworkManager } from "./connection.ts";
+import type { Directions } from "./connection.ts";
 import { LastSteps } from "./last-steps.ts";
 import { MemoryFactory, MemoryManager } from "./memory.ts";
-import { enforcements, mustBeOneOf, resourceName, resourceNameRule, teamPolicies } from "./one-of.ts";
 import { Memory, NetworkInterface, Processor } from "./physical.ts";
 import { ProcessFactory } from "./process-factory.ts";
 import type { GroupTree } from "./process-factory.ts";
-import type { SchedParam } from "./sched-param.ts";
+import { SharedCpuScheduler } from "./shared-cpu.ts";
 import { TeamFactory } from "./team-factory.ts";
-import { VirtualTaskMachine } from "./virtual-task-machine.ts";
+import type { VirtualTaskMachine } from "./virtual-task-machine.ts";
+import { VtmFactory } from "./vtm-factory.ts";
+import type { VtmSettings } from "./vtm-factory.ts";
 import { VtmScheduler } from "./vtm-scheduler.ts";
 
 /** What a task host is made of; composition roots choose it. */
@@ -26,24 +27,14 @@ export type TaskHostParts = {
   readonly processes: Processes;
   /** Absent: no control groups may be made here; memory and bandwidth limits are refused. */
   readonly groups?: GroupTree;
-  readonly network?: { readonly name: string; readonly reservations: InterfaceReservations };
+  readonly network?: { readonly name: string; readonly reservations: Directions };
   readonly processors: readonly ProcessorCapacity[];
   readonly memoryBytes: Bytes;
+  /** Shared with other programs on this machine; closed with the host. */
+  readonly promises: PromiseLedger;
   readonly log: Log;
   /** Takes away what is left at the very end. */
   readonly onClosed: () => Promise<void>;
-};
-
-export type VtmSettings = {
-  /** Letters, digits, dots and hyphens; it begins with a letter or digit. */
-  readonly name: string;
-  /** Absent: best effort, until something is reserved. */
-  readonly cpu?: SchedParam;
-  /** auto unless told. */
-  readonly enforcement?: Enforcement;
-  /** How the processes that are in no team share what the machine has; round-robin unless told. */
-  readonly policy?: TeamPolicy;
-  readonly memoryBytes?: Bytes;
 };
 
 /** This host as levels of resources, from its processors up to virtual task machines, with the managers of each level. */
@@ -56,11 +47,12 @@ export class TaskHost implements AsyncDisposable {
   readonly memoryFactory: MemoryFactory;
   readonly processFactory: ProcessFactory;
   readonly teamFactory: TeamFactory;
+  readonly vtmFactory: VtmFactory;
   readonly #network: { readonly manager: NetworkManager; readonly factory: ConnectionFactory } | undefined;
   readonly #parts: TaskHostParts;
+  readonly #cpu: SharedCpuScheduler;
   readonly #background: Background;
   readonly #ended = new AbortController();
-  readonly #made = new Set<VirtualTaskMachine>();
   readonly #destroyed = new WeakMap<VirtualTaskMachine, Promise<void>>();
   #closed: Promise<void> | undefined;
 
@@ -75,17 +67,25 @@ export class TaskHost implements AsyncDisposable {
         ),
     );
     this.memory = new Memory(parts.memoryBytes, () => this.memoryManager.getResources());
-    this.vtmScheduler = new VtmScheduler(parts.cpu);
-    this.memoryManager = new MemoryManager(parts.memoryBytes, parts.groups);
+    this.#cpu = new SharedCpuScheduler(parts.cpu, parts.promises);
+    this.vtmScheduler = new VtmScheduler(this.#cpu);
+    this.memoryManager = new MemoryManager(parts.memoryBytes, parts.groups, parts.promises);
     this.memoryFactory = new MemoryFactory(this.memory, this.memoryManager);
     this.processFactory = new ProcessFactory(parts.processes, parts.groups, this.#background);
     this.teamFactory = new TeamFactory(this.vtmScheduler, this.processFactory);
+    this.vtmFactory = new VtmFactory({
+      scheduler: this.vtmScheduler,
+      teams: this.teamFactory,
+      processes: this.processFactory,
+      memory: this.memoryFactory,
+      processors: this.processors,
+      connections: () => this.connectionFactory,
+    });
     if (parts.network === undefined) return;
     const { name, reservations } = parts.network;
     const manager = new NetworkManager(reservations);
-    this.networkInterface = new NetworkInterface(name, reservations.promisableBps, () =>
-      manager.getResources(),
-    );
+    const capacity = { out: reservations.out.promisableBps, in: reservations.in?.promisableBps };
+    this.networkInterface = new NetworkInterface(name, capacity, () => manager.getResources());
     this.#network = { manager, factory: new ConnectionFactory(this.networkInterface, manager) };
   }
 
@@ -98,39 +98,9 @@ export class TaskHost implements AsyncDisposable {
     return this.#networkParts.factory;
   }
 
-  /** Builds a machine, from a team and a memory buffer. Throws as admission does, and then nothing is left of it. */
-  createMachine({
-    name,
-    cpu,
-    enforcement = "auto",
-    policy = "round-robin",
-    memoryBytes,
-  }: VtmSettings): VirtualTaskMachine {
-    if (this.#closed !== undefined)
-      throw new ConsortError("conflict", `Cannot create machine ${name}: its host is closed`);
-    if (!resourceName.test(name))
-      throw new ConsortError("bad_input", `Cannot create machine "${name}": ${resourceNameRule}`);
-    mustBeOneOf("enforcement", enforcement, enforcements);
-    mustBeOneOf("policy", policy, teamPolicies);
-    const machine = new VirtualTaskMachine(name, enforcement, policy, {
-      scheduler: this.vtmScheduler,
-      teams: this.teamFactory,
-      processors: this.processors,
-      connectionFactory: () => this.connectionFactory,
-    });
-    this.vtmScheduler.addResource(machine);
-    try {
-      this.processFactory.createGroups(machine.team);
-      if (cpu !== undefined) machine.setSchedParam(cpu);
-      if (memoryBytes !== undefined) this.memoryFactory.create(machine, memoryBytes);
-    } catch (cause) {
-      this.vtmScheduler.removeResource(machine);
-      this.processFactory.removeGroups(machine.team);
-      machine.destroyed = true;
-      throw cause;
-    }
-    this.#made.add(machine);
-    return machine;
+  /** Builds a machine, as `vtmFactory` does. Throws as admission does, and then nothing is left of it. */
+  createMachine(settings: VtmSettings): VirtualTaskMachine {
+    return this.vtmFactory.create(settings);
   }
 
   /**
@@ -146,7 +116,7 @@ export class TaskHost implements AsyncDisposable {
   }
 
   async #destroy(machine: VirtualTaskMachine): Promise<void> {
-    if (!this.#made.delete(machine))
+    if (!this.vtmFactory.forget(machine))
       throw new ConsortError("not_found", `Cannot destroy machine ${machine.name}: it is not of this host`);
     machine.destroyed = true;
     const steps = new LastSteps();
@@ -170,19 +140,31 @@ export class TaskHost implements AsyncDisposable {
     return this.#parts.cpu.counters();
   }
 
+  /** CPU time of all that is or was in this machine; undefined where there are no control groups, which count it. */
+  cpuUsedMs(machine: VirtualTaskMachine): Millis | undefined {
+    machine.mustBeThere(`measure ${machine.name}`);
+    const path = machine.team.cgroupPath;
+    if (this.#parts.groups === undefined || path === undefined) return undefined;
+    const group = this.#parts.groups.cgroups.open(path);
+    const usedMs = millis(group.cpuUsedUs() / 1000);
+    group.close();
+    return usedMs;
+  }
+
   /** Destroys all machines; nothing is left stopped, limited or marked. Throws as destroyMachine does. Once is enough. */
   close(): Promise<void> {
+    this.vtmFactory.close();
     this.#closed ??= this.#close();
     return this.#closed;
   }
 
   async #close(): Promise<void> {
     const steps = new LastSteps();
-    // Also those that their scheduler no longer knows.
-    for (const machine of this.#made) await steps.take(() => this.destroyMachine(machine));
+    for (const machine of this.vtmFactory.made()) await steps.take(() => this.destroyMachine(machine));
     await this.#background.settled();
-    await steps.take(() => this.#parts.cpu.close());
-    await steps.take(() => this.#parts.network?.reservations.close());
+    await steps.take(() => this.#cpu.close());
+    await steps.take(() => this.#parts.network?.reservations.in?.close());
+    await steps.take(() => this.#parts.network?.reservations.out.close());
     const { groups } = this.#parts;
     if (groups !== undefined)
       await steps.take(() => groups.cgroups.open(groups.path).remove(this.#ended.signal));

@@ -2,10 +2,12 @@ import { codeOf, ConsortError, messageOf } from "#base/errors.ts";
 import { micros } from "#base/units.ts";
 import { durationText } from "#control/scheduling/refusal.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
+import { teamPolicies } from "#model/ensemble.ts";
 import type { TeamPolicy } from "#model/ensemble.ts";
 import type { Scheduler } from "./manager.ts";
-import { mustBeOneOf, resourceName, resourceNameRule, teamPolicies } from "./one-of.ts";
+import { mustBeOneOf, resourceName, resourceNameRule } from "./one-of.ts";
 import type { ProcessFactory, StartSettings } from "./process-factory.ts";
+import { mustHold } from "./process-job.ts";
 import type { ProcessJob } from "./process-job.ts";
 import { reservationFrom } from "./sched-param.ts";
 import type { SchedParam } from "./sched-param.ts";
@@ -60,7 +62,8 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
 
   /**
    * A process that runs already, by its number, or as a job that has left its team: it joins, with all its threads, and
-   * goes on when the machine ends. Throws `conflict` when it is in a machine. A team stays where it was created.
+   * goes on when the machine ends. Or a single thread of a process, by its own number: it joins without the others, and
+   * goes back to them. Throws `conflict` when it is in a machine. A team stays where it was created.
    */
   addResource(added: TeamPart | number): ProcessJob {
     const adopted = this.#adopt(added);
@@ -76,13 +79,8 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
   /** Starts a program in this team. Resolves when it runs. */
   async start(command: readonly string[], settings: StartSettings = {}): Promise<ProcessJob> {
     this.#mustBeThere(`start ${command[0] ?? "a process"}`);
-    const started = await this.#processes.start(command, this.#team, settings);
-    try {
-      this.#add(started);
-    } catch (cause) {
-      this.#processes.end(started);
-      throw cause;
-    }
+    const add = (job: ProcessJob): void => this.#add(job);
+    const started = await this.#processes.start(command, this.#team, settings, add);
     this.#processes.whenEnded(started, () => this.#forget(started));
     return started;
   }
@@ -142,7 +140,7 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
   #adopt(added: TeamPart | number): ProcessJob {
     this.#mustBeThere("add a process");
     if (typeof added !== "object") return this.#processes.adopt(added, this.#team);
-    if (added.kind === "process") return this.#processes.adoptAgain(added, this.#team);
+    if (added.kind !== "team") return this.#processes.adoptAgain(added, this.#team);
     throw new ConsortError(
       "conflict",
       `Cannot add team ${added.name} to ${this.#team.name}: a team stays where it was created, wanted createTeam()`,
@@ -152,6 +150,7 @@ export class TeamScheduler implements Scheduler<TeamPart, SchedParam, TeamPolicy
   #hold(part: TeamPart, suspended: boolean): void {
     this.#own(part);
     const before = part.suspended;
+    if (suspended) mustHold(part.kind === "team" ? part.allProcesses() : [part], part.name);
     if (this.#team.machine.getSchedParam() === undefined)
       throw new ConsortError(
         "conflict",

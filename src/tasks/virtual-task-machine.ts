@@ -79,9 +79,9 @@ export class VirtualTaskMachine implements Job {
     throw new ConsortError("conflict", `Cannot ${action}: machine ${this.name} has been destroyed`);
   }
 
-  /** A process that runs already joins its own team. */
-  addResource(pid: number): ProcessJob {
-    return this.team.scheduler.addResource(pid);
+  /** A process that runs already, or a single thread of one, joins its own team. */
+  addResource(number: number): ProcessJob {
+    return this.team.scheduler.addResource(number);
   }
 
   higher(): readonly AbstractResource[] {

@@ -2,9 +2,11 @@ import { ConsortError } from "#base/errors.ts";
 import type { DispatchTable } from "#control/scheduling/dispatch-table.ts";
 import type { Reservation, SchedulingPolicy } from "#control/scheduling/reservation.ts";
 import type { CpuScheduler, EnforcementKind } from "#drivers/scheduling/port.ts";
+import { schedulingPolicies } from "#model/topology.ts";
 import { machineRequest } from "./machine-request.ts";
 import type { Scheduler } from "./manager.ts";
-import { mustBeOneOf, schedulingPolicies } from "./one-of.ts";
+import { mustBeOneOf } from "./one-of.ts";
+import { mustHold } from "./process-job.ts";
 import { reservationFrom } from "./sched-param.ts";
 import type { SchedParam } from "./sched-param.ts";
 import type { VirtualTaskMachine } from "./virtual-task-machine.ts";
@@ -95,6 +97,7 @@ export class VtmScheduler implements Scheduler<
 
   suspend(machine: VirtualTaskMachine): void {
     this.#withReservation(machine, "suspend");
+    mustHold(machine.team.allProcesses(), machine.name);
     this.#cpu.suspend(machine.name);
     this.#suspended.add(machine);
   }

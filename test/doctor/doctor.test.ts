@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { millis } from "#base/units.ts";
+import { groupName } from "#drivers/system/doctor/abandoned-groups.ts";
+import { readLayout } from "#drivers/system/doctor/cgroup-probes.ts";
 import { runDoctor } from "#drivers/system/doctor/doctor.ts";
 import { formatDoctor } from "#drivers/system/doctor/format.ts";
 import { summarise } from "#drivers/system/doctor/report.ts";
@@ -54,6 +58,23 @@ test("the doctor leaves nothing behind", async () => {
     (await traces()).filter((trace) => !before.has(trace)),
     [],
   );
+});
+
+test("the doctor removes the groups of one that was killed, and none of one that works", async (t) => {
+  const killed = spawn("true");
+  await once(killed, "exit");
+  const { v1, v2 } = readLayout();
+  const points = [...Object.values(v1), ...(v2 === undefined ? [] : [v2])];
+  const left = points.map((point) => join(point, groupName(killed.pid ?? 0)));
+  const inUse = points.map((point) => join(point, groupName(process.pid)));
+  for (const group of [...left, ...inUse]) mkdirSync(join(group, "machine/job"), { recursive: true });
+  t.after(() => {
+    for (const group of inUse)
+      for (const path of [join(group, "machine/job"), join(group, "machine"), group]) rmdirSync(path);
+  });
+  await examine();
+  assert.deepEqual(left.filter(existsSync), []);
+  assert.deepEqual(inUse.filter(existsSync), inUse);
 });
 
 test("a doctor who is called away stops", async () => {

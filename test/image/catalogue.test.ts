@@ -18,7 +18,7 @@ import type { Rig } from "../rig/rig.ts";
 import { standIn } from "../transfer/servers.ts";
 
 const lab = "testimages";
-const giveUpMs = 60_000;
+const giveUpMs = 240_000;
 
 const base = (name: string, disk: ContentSource): ImageSpec => ({
   name,

@@ -24,7 +24,7 @@ import { openTransfer } from "#drivers/transfer/transfer.ts";
 import type { Secret } from "#drivers/transfer/port.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import { clearHost, clock, hostOptions, programs, signal } from "../task/host.ts";
-import { cleared, ftpServer, s3Server, sftpServer, webHdfsStandIn, webServer } from "../transfer/servers.ts";
+import { cleared, ftpServer, s3Server, sftpServer, webHdfsServer, webServer } from "../transfer/servers.ts";
 
 const id = applianceId(ensembleName("shop"), applianceName("worker"));
 const plan: AppliancePlan = {
@@ -200,7 +200,7 @@ const servers = [
   { name: "sftp", open: sftpServer },
   { name: "ftp", open: ftpServer },
   { name: "s3", open: s3Server },
-  { name: "webhdfs", open: webHdfsStandIn },
+  { name: "webhdfs", open: webHdfsServer },
 ] as const;
 
 for (const { name, open } of servers) {

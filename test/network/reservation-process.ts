@@ -2,6 +2,7 @@ import { bitsPerSecond } from "#base/units.ts";
 import { messageOf } from "#base/errors.ts";
 import { openInterfaceReservations } from "#drivers/network/reservations/interface.ts";
 import type {
+  FlowDirection,
   InterfaceReservation,
   ReservationChange,
   TrafficTarget,
@@ -9,7 +10,12 @@ import type {
 
 /** Reservations on an interface, made by a process of their own inside a test host's namespace. */
 export type ReservationRequest =
-  | { readonly ask: "open"; readonly interface: string; readonly bandwidthBps: number }
+  | {
+      readonly ask: "open";
+      readonly interface: string;
+      readonly bandwidthBps: number;
+      readonly direction: FlowDirection;
+    }
   | { readonly ask: "reserve"; readonly reservation: InterfaceReservation }
   | { readonly ask: "adapt"; readonly changes: readonly ReservationChange[] }
   | { readonly ask: "retarget"; readonly name: string; readonly targets: readonly TrafficTarget[] }
@@ -22,7 +28,8 @@ let reservations: Awaited<ReturnType<typeof openInterfaceReservations>> | undefi
 async function answer(request: ReservationRequest): Promise<void> {
   if (request.ask === "open") {
     const bandwidthBps = bitsPerSecond(request.bandwidthBps);
-    reservations = await openInterfaceReservations({ interface: request.interface, bandwidthBps });
+    const { interface: name, direction } = request;
+    reservations = await openInterfaceReservations({ interface: name, bandwidthBps, direction });
     return;
   }
   if (reservations === undefined) throw new Error("not open");

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { bitsPerSecond, megabitsPerSecond } from "#base/units.ts";
+import type { FlowDirection } from "#drivers/network/reservations/port.ts";
 import { Fabric } from "./fabric.ts";
 import type { TestHost } from "./fabric.ts";
 import { kernelState } from "./kernel-state.ts";
@@ -9,7 +10,12 @@ import { Reserver } from "./reserver.ts";
 import { goodputBetween } from "./transfer.ts";
 
 const linkMbit = 100;
-const open: ReservationRequest = { ask: "open", interface: "uplink", bandwidthBps: linkMbit * 1e6 };
+const open: ReservationRequest = {
+  ask: "open",
+  interface: "uplink",
+  bandwidthBps: linkMbit * 1e6,
+  direction: "out",
+};
 
 let fabric: Fabric;
 before(async () => {
@@ -34,16 +40,17 @@ const reserve = (
 });
 
 let ports = 5400;
-/** Mbit/s of frames that the first host sends to the second and the third at once. */
-async function both(): Promise<readonly [number, number]> {
+/** Mbit/s of frames that the first host sends to the second and the third at once, or receives from them. */
+async function both(direction: FlowDirection = "out"): Promise<readonly [number, number]> {
   const [second, third] = await Promise.all(
-    [1, 2].map((at) =>
-      goodputBetween(fabric, hostOf(0).namespace, hostOf(at).namespace, {
-        address: hostOf(at).address,
+    [1, 2].map((at) => {
+      const [sender, receiver] = direction === "out" ? [hostOf(0), hostOf(at)] : [hostOf(at), hostOf(0)];
+      return goodputBetween(fabric, sender.namespace, receiver.namespace, {
+        address: receiver.address,
         seconds: 2,
         port: (ports += 1),
-      }),
-    ),
+      });
+    }),
   );
   const frames = (bps = 0): number => (bps / 1e6) * (1514 / 1448);
   return [frames(second), frames(third)];
@@ -95,6 +102,40 @@ test("one process has an interface; what it leaves when it is killed holds nobod
   await next.ask(open);
   await next.ask(reserve("gold", 5, 0, to(2)));
   await next.ask({ ask: "close" });
+  assert.equal(await kernelState(hostOf(0)), empty);
+});
+
+test("what arrives is kept and borrows by class as well, adapts while it runs, and is sorted no more afterwards", async () => {
+  const empty = await kernelState(hostOf(0));
+  {
+    await using killed = new Reserver(hostOf(0));
+    await killed.ask({ ...open, direction: "in" });
+    await killed.ask(reserve("gold", 5, 0, to(2)));
+    await using other = new Reserver(hostOf(0));
+    await assert.rejects(other.ask({ ...open, direction: "in" }), /another process does so/);
+    // The ways do not know of each other.
+    await other.ask(open);
+    await other.ask({ ask: "close" });
+  }
+  await using reserver = new Reserver(hostOf(0));
+  // Slow enough for any machine to send it: only these classes are in the way.
+  await reserver.ask({ ...open, bandwidthBps: 20e6, direction: "in" });
+  await reserver.ask(reserve("gold", 10, 0, to(2)));
+  await reserver.ask(reserve("best-effort", 8, 7, to(3)));
+  const [gold, rest] = await both("in");
+  within(gold, 8, 13.5);
+  within(rest, 5, 10);
+  await reserver.ask({
+    ask: "adapt",
+    changes: [
+      { name: "gold", rateBps: bitsPerSecond(16e6) },
+      { name: "best-effort", rateBps: bitsPerSecond(2e6) },
+    ],
+  });
+  const [more, less] = await both("in");
+  within(more, 13.5, 20);
+  within(less, 0.5, 5);
+  await reserver.ask({ ask: "close" });
   assert.equal(await kernelState(hostOf(0)), empty);
 });
 

@@ -183,8 +183,8 @@ export const mutants: readonly Mutant[] = [
     name: "a file that is brought up again undoes what was adjusted",
     breaks: "acknowledged-kept",
     file: "src/cluster/changes.ts",
-    was: "keepingAdjustments(state.ensemble(declared.name)?.ensemble, declared);",
-    becomes: "keepingAdjustments(undefined, declared);",
+    was: "renewed(state.ensemble(declared.name)?.ensemble, declared);",
+    becomes: "renewed(undefined, declared);",
     profile: { ...adapting, adaptations: 0.5 },
   },
   {

@@ -48,8 +48,16 @@ after(() => {
   rmSync(project, { recursive: true, force: true });
 });
 
-test("the example passes a check of its types with the settings of the how-to", () => {
-  const [, program = ""] = /```ts\n(.*?)```/s.exec(page) ?? [];
+/** What stands around the second piece of program of the page, which is read beside the first. */
+const aroundMeters = `import { CommunicationPath, ResourceInterceptor, rtpMeter, watch } from "consort/tasks";
+declare const packets: CommunicationPath<Buffer>;
+declare const machines: ResourceInterceptor<Buffer>;
+`;
+
+test("the examples pass a check of their types with the settings of the how-to", () => {
+  const [program = "", meters = ""] = [...page.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code);
+  assert.match(meters, /rtpMeter/);
+  writeFileSync(join(project, "meters.ts"), `${aroundMeters}${meters}`);
   const [, settings = ""] = /```json\n(.*?)```/s.exec(page) ?? [];
   writeFileSync(join(project, "video.ts"), program);
   writeFileSync(join(project, "tsconfig.json"), settings);

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { codeOf, cpuAdapt, mebibytes, milliseconds, openTaskHost } from "consort/tasks";
 import type { TaskHost, TaskHostOptions } from "consort/tasks";
@@ -108,6 +110,28 @@ test("suspended, a machine and a single process hold still; resumed, they go on"
   machine.team.scheduler.resume(one);
   await sharesOver(50, [one.pid]);
 });
+
+for (const enforcement of ["dispatch-table", "bandwidth"] as const) {
+  test(`${enforcement}: a program started in a suspended machine does nothing before that is resumed`, async () => {
+    const directory = mkdtempSync(join(tmpdir(), "consort-test-held-"));
+    after(() => rmSync(directory, { recursive: true, force: true }));
+    const trace = join(directory, "trace");
+    await using host = await openTaskHost(onOneProcessor);
+    const machine = host.createMachine({ name: "held", cpu: of40(20), enforcement });
+    const before = await machine.team.scheduler.start(busy);
+    await sharesOver(50, [before.pid]);
+    machine.suspend();
+    const held = await machine.team.scheduler.start(["touch", trace]);
+    const free = startOutside(busy);
+    outside.push(free);
+    await sharesOver(200, [free.pid]);
+    assert.ok(!existsSync(trace), "it ran");
+    machine.resume();
+    assert.deepEqual(await held.ended, { code: 0, signal: undefined });
+    assert.ok(existsSync(trace));
+    await sharesOver(50, [before.pid]);
+  });
+}
 
 /** What was stopped may have the rest of one slot. */
 async function stillWhile(pid: number, others: () => Promise<unknown>): Promise<void> {

@@ -15,8 +15,11 @@ export function startOutside(command: readonly string[]): ChildProcess & { reado
 }
 
 /** CPU time of a process so far, in ms; the kernel counts in hundredths of a second. */
-export function cpuMs(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+export const cpuMs = (pid: number): number => cpuMsOf(`/proc/${pid}/stat`);
+
+/** The same of a process or thread, from its file. */
+export function cpuMsOf(file: string): number {
+  const stat = readFileSync(file, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }

@@ -8,7 +8,7 @@ import { codeOf } from "#base/errors.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { openTransfer } from "#drivers/transfer/transfer.ts";
 import type { Place } from "#drivers/transfer/port.ts";
-import { cleared, ftpServer, s3Server, sftpServer, webHdfsStandIn, webServer } from "./servers.ts";
+import { cleared, ftpServer, s3Server, sftpServer, webHdfsServer, webServer } from "./servers.ts";
 import type { ServerUnderTest } from "./servers.ts";
 
 const signal = new AbortController().signal;
@@ -24,7 +24,7 @@ const kinds: readonly {
   { name: "sftp, OpenSSH", open: sftpServer, lists: true, tellsVersions: false },
   { name: "ftp, vsftpd", open: ftpServer, lists: true, tellsVersions: true },
   { name: "s3, s3rver", open: s3Server, lists: true, tellsVersions: true },
-  { name: "webhdfs, stand-in", open: webHdfsStandIn, lists: true, tellsVersions: true },
+  { name: "webhdfs, webhdfs-proxy", open: webHdfsServer, lists: true, tellsVersions: true },
   { name: "http", open: webServer, lists: false, tellsVersions: true },
 ];
 

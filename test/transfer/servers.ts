@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import type { RequestListener } from "node:http";
+import type { RequestListener, Server } from "node:http";
 import { connect, createServer as createSocketServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { userInfo } from "node:os";
@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
 import type { Secret } from "#drivers/transfer/port.ts";
+import { webHdfsDirectory } from "./webhdfs-server.ts";
 
 /** A server of a real kind, with an empty directory or bucket of its own. */
 export type ServerUnderTest = {
@@ -170,64 +171,24 @@ export async function standIn(respond: RequestListener): Promise<{ port: number;
   await once(server, "listening");
   return {
     port: (server.address() as AddressInfo).port,
-    close: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
+    close: () => closed(server),
   };
 }
 
-/**
- * Stands in for Hadoop, which neither Debian nor npm has: a name node that redirects to a data node, as the REST
- * interface's documentation describes, both of them this one server.
- */
-export async function webHdfsStandIn(): Promise<ServerUnderTest> {
-  const files = new Map<string, Buffer>();
-  const missing = { RemoteException: { exception: "FileNotFoundException" } };
-  const server = await standIn((request, response) => {
-    const url = new URL(request.url ?? "", `http://${localhost}`);
-    const path = decodeURIComponent(url.pathname.replace(/^\/webhdfs\/v1/, ""));
-    const operation = url.searchParams.get("op");
-    const json = (status: number, body: unknown): void => {
-      response.writeHead(status, { "content-type": "application/json" });
-      response.end(JSON.stringify(body));
-    };
-    if (url.searchParams.get("user.name") !== "hadoop") return json(401, missing);
-    const content = files.get(path);
-    const isAtDataNode = url.searchParams.has("datanode");
-    if ((operation === "OPEN" || operation === "CREATE") && !isAtDataNode) {
-      if (operation === "OPEN" && content === undefined) return json(404, missing);
-      url.searchParams.set("datanode", "1");
-      response
-        .writeHead(307, { location: `http://${request.headers.host}${url.pathname}${url.search}` })
-        .end();
-    } else if (operation === "CREATE") {
-      const chunks: Buffer[] = [];
-      request.on("data", (chunk: Buffer) => chunks.push(chunk));
-      request.on("end", () => {
-        files.set(path, Buffer.concat(chunks));
-        response.writeHead(201).end();
-      });
-    } else if (operation === "OPEN" && content !== undefined) {
-      response.end(content.subarray(Number(url.searchParams.get("offset"))));
-    } else if (operation === "GETFILESTATUS" && content !== undefined) {
-      const modificationTime = Number.parseInt(
-        createHash("sha256").update(content).digest("hex").slice(0, 8),
-        16,
-      );
-      json(200, { FileStatus: { length: content.length, modificationTime, type: "FILE" } });
-    } else if (operation === "LISTSTATUS") {
-      const below = [...files.keys()].filter((name) => name.startsWith(`${path.replace(/\/$/, "")}/`));
-      const FileStatus = below.map((name) => ({ pathSuffix: name.split("/").at(-1), type: "FILE" }));
-      json(200, { FileStatuses: { FileStatus } });
-    } else if (operation === "DELETE") {
-      json(200, { boolean: files.delete(path) });
-    } else json(404, missing);
-  });
+async function closed(server: Server): Promise<void> {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+}
+
+/** WebHDFS as npm's webhdfs-proxy speaks it, over a directory. */
+export async function webHdfsServer(directory: string): Promise<ServerUnderTest> {
+  const port = await freePort();
+  mkdirSync(join(directory, "data"));
+  const server = await webHdfsDirectory(directory, port, "hadoop");
   return {
-    url: `webhdfs://${localhost}:${server.port}/data/`,
+    url: `webhdfs://${localhost}:${port}/data/`,
     secret: { user: "hadoop" },
-    close: () => server.close(),
+    close: () => closed(server),
   };
 }
 

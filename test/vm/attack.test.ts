@@ -76,8 +76,9 @@ test(`${operations} random operations under attack leave no machine lost or doub
     assert.deepEqual(await kernels(), before, context());
     assert.deepEqual(await wires.leftovers(), [], context());
   } finally {
-    const ends = await Promise.all([cloud.hosts.a.end(), cloud.hosts.b.end()]);
-    left = ends.flat();
+    // What could not be taken away does not hide why the test failed.
+    const ends = await Promise.allSettled([cloud.hosts.a.end(), cloud.hosts.b.end()]);
+    left = ends.flatMap((end) => (end.status === "fulfilled" ? end.value : [messageOf(end.reason)]));
     t.diagnostic(attacker.summary(clock.monotonic() - began));
   }
   assert.deepEqual(left, [], context());

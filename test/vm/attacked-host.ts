@@ -189,7 +189,8 @@ export class AttackedHost {
     ];
     for (const { id } of sweeper.observe()) await sweeper.destroy(id, signal);
     await sweeper.close();
-    this.killNaming();
+    // One that a manager was starting as it was killed may only now have come to its group.
+    cgroups.open(cgroupParent).killAll();
     await cgroups.open(cgroupParent).remove(signal);
     rmSync(stateDir, { recursive: true, force: true });
     return left;

@@ -108,6 +108,20 @@ test("its guest agent answers", async () => {
   });
 });
 
+test("whoever presses Enter on its console gets a shell, and another one when that has ended", async () => {
+  // What is typed before it is listened to is lost: a terminal is emptied when it is opened.
+  const listens =
+    "until grep -q lib/consort/console /proc/$(systemctl show -P MainPID consort-console)/cmdline; do sleep 1; done";
+  for (const answer of [42, 56]) {
+    await machine.ssh(first.sshHostKey.publicKey, listens);
+    machine.type("\r");
+    await machine.until("a prompt", () => (machine.console.endsWith("root@db:~# ") ? true : undefined));
+    machine.type(`echo $((${answer / 7} * 7)) is told; exit\r`);
+    const told = `${answer} is told`;
+    await machine.until(told, () => (machine.console.includes(told) ? true : undefined));
+  }
+});
+
 test("through the context port it becomes another one", async () => {
   const second = newIdentity(random);
   const plan = vmPlan(guest.image, {}, { hostname: "web-2" });

@@ -25,9 +25,16 @@ test("a machine boots, runs programs by its agent, is found by the next driver, 
   const command = ["sh", "-c", "cat /proc/sys/kernel/hostname; exit 3"];
   assert.equal(await host.driver.exec(plan.id, { command, env: {}, onOutput }, signal), 3);
   assert.equal(output, "db\n");
+  const stages = ["slot made", "set up", "QEMU started", "guest begun", "guest answers"];
+  const created = host.driver.observe()[0]?.vm?.stages;
+  assert.deepEqual(
+    created?.map(({ stage }) => stage),
+    stages,
+  );
   const next = await host.reopen();
   const [found] = next.observe();
   assert.equal(found?.state, "running");
+  assert.deepEqual(found?.vm?.stages, created, "what its creation took stays known");
   await next.stop(plan.id, millis(20_000), signal);
   assert.equal(next.observe()[0]?.state, "stopped");
 });

@@ -8,12 +8,19 @@ import { killQemu, tinyGuest } from "./machine-host.ts";
 import type { MachineHost } from "./machine-host.ts";
 import { begin, moveOver, movingHost, planWithHome, run, until } from "./moving-host.ts";
 
+function startedAtOf({ vm }: AppliancePlan): number {
+  const begun = vm?.move?.side === "arriving" ? vm.move.startedAt : undefined;
+  assert.ok(begun !== undefined);
+  return begun;
+}
+
 /** A machine with a disk that has just begun to run on `b`; resolves with what `b` was told of its move. */
 async function moved(a: MachineHost, b: MachineHost, plan: AppliancePlan): Promise<AppliancePlan> {
   await begin(a, plan);
   await run(a, plan, "echo remembered > /tmp/here; echo kept > /home/here; sync");
   const there = await moveOver(a, b, plan, "one");
   assert.notEqual(a.driver.observe()[0]?.state, "running");
+  assert.equal(b.driver.observe()[0]?.startedAt, startedAtOf(there), "it is as old as it was");
   return there;
 }
 
@@ -47,6 +54,7 @@ test("a machine that crashes while its disk is still coming boots from where all
     plan.id,
     ({ state, restarts, vm }) => state === "running" && restarts > 0 && vm?.agent === "answers",
   );
+  assert.ok((b.driver.observe()[0]?.startedAt ?? 0) > startedAtOf(there), "it was begun anew");
   assert.equal(await run(b, plan, "cat /home/here; echo more > /home/there; sync"), "kept");
   assert.equal((await until(b, there, ["local", "failed"])).phase, "local");
   await a.driver.destroy(plan.id, signal);

@@ -20,6 +20,11 @@ async function consort(rig: Rig, ...args: string[]): Promise<string> {
   return stdout;
 }
 
+async function startedAtMs(rig: Rig, signal: AbortSignal): Promise<number | undefined> {
+  const { appliances } = await rig.status("mixed", signal);
+  return appliances.find(({ kind }) => kind === "vm")?.startedAtMs;
+}
+
 async function hostOf(rig: Rig, signal: AbortSignal): Promise<string> {
   const { appliances } = await rig.status("mixed", signal);
   return appliances.find(({ kind }) => kind === "vm")?.host ?? "nowhere";
@@ -42,6 +47,8 @@ test("a machine moves between hosts while managers of both are killed, and nothi
       (await rig.exec("mixed", "server", command, signal)).stdout.trim();
     await eventually("an answer of the guest", signal, async () => (await run("hostname")) === "server");
     await run("sh", "-c", "echo remembered > /tmp/here");
+    const begunAtMs = await startedAtMs(rig, signal);
+    assert.ok(begunAtMs !== undefined);
     const job = await waitingJob(rig, "mixed/server", "/tmp/end", signal);
 
     const ask = async (to: string): Promise<string> =>
@@ -61,6 +68,7 @@ test("a machine moves between hosts while managers of both are killed, and nothi
       });
       // Whichever way it went, it is what it was, and in one place.
       await eventually("it answers", signal, async () => (await run("cat", "/tmp/here")) === "remembered");
+      await eventually("it is as old", signal, async () => (await startedAtMs(rig, signal)) === begunAtMs);
     }
     // Wherever it is now, what ran in it all the while still does, and its new host hears of its end.
     await run("touch", "/tmp/end");

@@ -124,7 +124,9 @@ export async function moveOver(
   const leaving = { side: "leaving", move, token, to: hostId("b"), toAddress: loopback } as const;
   const arriving = { side: "arriving", move, token, from: hostId("a"), fromAddress: loopback } as const;
   const { port: disksPort = 0 } = await until(a, withMove(leaving), ["serving"]);
-  const there = withMove({ ...arriving, disksPort });
+  const startedAt = a.driver.observe().find(({ id }) => id === plan.id)?.startedAt;
+  assert.ok(startedAt !== undefined);
+  const there = withMove({ ...arriving, disksPort, startedAt });
   await b.driver.create(there, new Map(), signal);
   await b.driver.start(plan.id, signal);
   const { port: statePort = 0 } = await until(b, there, ["listening"]);

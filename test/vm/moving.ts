@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { codeOf } from "#base/errors.ts";
 import { applianceId, applianceName, ensembleName, hostId, ipv4Address } from "#base/ids.ts";
 import { mebibytes } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
@@ -222,8 +223,8 @@ export class MovingRig {
     }
   }
 
-  /** A line of its own to the QEMU that runs there. */
-  async adopt(side: Side): Promise<RunningVm> {
+  /** A line of its own to the QEMU that runs there; what it does not answer within `limitMs` is given up. */
+  async adopt(side: Side, limitMs?: Millis): Promise<RunningVm> {
     const directory = join(this.directory, side);
     this.#vms.get(side)?.qmp.close();
     const vm = {
@@ -231,7 +232,7 @@ export class MovingRig {
       plan: undefined as never,
       netns: this.netns(side),
       disks: this.#withDisk ? [{ name: "root", file: this.file(side, "root.qcow2"), below: [] }] : [],
-      qmp: await connectQmp(join(directory, "qmp"), this.signal),
+      qmp: await connectQmp(join(directory, "qmp"), this.signal, limitMs),
       agent: { execute: () => Promise.reject(new Error("no agent")), answers: () => false },
       run: (command: readonly string[]) => this.#run(side, command),
     } as RunningVm;
@@ -264,6 +265,16 @@ export class MovingRig {
     const gone = once(qemu, "exit");
     qemu.kill("SIGKILL");
     await gone;
+  }
+
+  /** It answers nobody from now on, and is there. */
+  holdStill(side: Side): void {
+    this.#qemus.get(side)?.kill("SIGSTOP");
+  }
+
+  /** By which signal it was ended; undefined: it was not. */
+  endedBy(side: Side): NodeJS.Signals | undefined {
+    return this.#qemus.get(side)?.signalCode ?? undefined;
   }
 
   vm(side: Side): RunningVm {

@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { millis } from "#base/units.ts";
 import { queryMigration } from "#drivers/appliance/qemu/move/migration-status.ts";
+import { systemClock } from "#drivers/system/clock.ts";
 import { begun, isRunning, prepared } from "./begun-move.ts";
 import type { MovingRig } from "./moving.ts";
 
 const slowBytesPerSecond = 2 ** 20;
+/** Long enough for a QEMU that is there to answer; what depends on it is tried again. */
+const soonMs = millis(1_000);
+const lookMs = millis(5);
+const clock = systemClock();
 
 const statusOn = async (rig: MovingRig, side: "a" | "b"): Promise<string> =>
   (await queryMigration(rig.vm(side).qmp, rig.signal)).status;
@@ -43,5 +49,18 @@ describe("a machine that runs before all of its memory has come", () => {
     await rig.moves.a.forget(rig.place("a").id, rig.place("a"), rig.signal);
     await rig.kill("a");
     assert.equal(await rig.ask("/cgi-bin/get"), "before");
+  });
+
+  it("is ended, and it is told why, when where it was is gone and its QEMU waits for the rest with all it has", async () => {
+    await using rig = await begun();
+    const { arriving } = await halfThere(rig, "lost");
+    await rig.adopt("b", soonMs);
+    rig.holdStill("b");
+    await rig.kill("a");
+    while (rig.endedBy("b") === undefined) {
+      await rig.step("b", arriving);
+      await clock.sleep(lookMs, rig.signal);
+    }
+    assert.match(rig.report("b")?.message ?? "", /memory was lost/);
   });
 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer, connect } from "node:net";
@@ -20,6 +21,8 @@ const clock = systemClock();
 const processes = systemProcesses(machineLayout());
 const seed = Number(process.env["CONSORT_SEED"] ?? 1);
 const rounds = Number(process.env["CONSORT_KILL_ROUNDS"] ?? 12);
+/** Without a limit they are what the kernel lets sockets grow to. */
+const inFlightBytesMax = 6 << 20;
 
 /** Both relays of one way, between a socket in one directory and one in another. */
 class Way implements AsyncDisposable {
@@ -37,12 +40,12 @@ class Way implements AsyncDisposable {
     });
   }
 
-  async open(): Promise<this> {
+  async open(isForOne = false): Promise<this> {
     this.#server.listen(join(this.directory, "served"));
     await once(this.#server, "listening");
     const ends = { directory: this.directory, cgroup: { procsFiles: () => [] }, token: "secret" };
     const far = { ...ends, listen: "tcp:127.0.0.1:0", connect: "unix:served", peer: "127.0.0.1" };
-    this.in = await startRelay(far, processes, signal);
+    this.in = await startRelay({ ...far, ...(isForOne ? ({ once: true } as const) : {}) }, processes, signal);
     const near = { ...ends, listen: "unix:door", connect: `tcp:127.0.0.1:${this.in.port}` };
     this.out = await startRelay(near, processes, signal);
     return this;
@@ -101,6 +104,50 @@ describe("a relay", () => {
     for (let time = 0; time < 8; time += 1)
       assert.ok(all.subarray(time * sent.length, (time + 1) * sent.length).equals(sent));
     while (processesOf(way.in).length + processesOf(way.out).length > 2) await clock.sleep(millis(5), signal);
+  });
+
+  it("that is for one ends with whom it was for, and not with those who do not know the token", async () => {
+    await using way = await new Way((socket) => socket.on("data", () => {})).open(true);
+    const stranger = connect(way.in.port, "127.0.0.1");
+    stranger.write("something else\n");
+    await once(stranger.resume(), "close");
+    assert.ok(processes.isRunning(way.in));
+    const socket = await way.connect();
+    // Whom it is connected to has not said its last yet, and never does.
+    socket.end("all");
+    await untilNoneOf(way.in);
+  });
+
+  it("leaves what the other side does not take yet with whom it is from: what a machine says last would wait behind it", async () => {
+    const accepted: Socket[] = [];
+    await using way = await new Way((socket) => accepted.push(socket.pause())).open();
+    const socket = await way.connect();
+    let taken = 0;
+    const more = (first?: () => void): void =>
+      void socket.write(Buffer.alloc(65_536), (cause) => {
+        if (cause) return;
+        taken += 65_536;
+        first?.();
+        more();
+      });
+    await new Promise<void>((resolve) => more(resolve));
+    // Whoever is slow takes less.
+    for (let before = 0; before < taken; await clock.sleep(millis(500), signal)) before = taken;
+    assert.ok(taken < inFlightBytesMax, `${taken} bytes`);
+  });
+
+  it("asks for a sign of life from another host that says nothing", async () => {
+    await using way = await new Way((socket) => socket.pipe(socket)).open();
+    const socket = await way.connect();
+    socket.write("here");
+    await once(socket, "data");
+    const among = `( sport = :${way.in.port} or dport = :${way.in.port} )`;
+    const look = (): string =>
+      execFileSync("ss", ["-tnoH", "state", "established", among], { encoding: "utf8" });
+    let lines = look();
+    // What was said last is being acknowledged.
+    for (; lines.includes("timer:(on,"); lines = look()) await clock.sleep(millis(5), signal);
+    assert.equal(lines.match(/timer:\(keepalive,/g)?.length, 2, lines);
   });
 
   it("leaves no process behind that still passes anything on, at whichever moment it is ended or killed", async () => {

@@ -142,6 +142,38 @@ test("a machine that has grown goes on at another host with what it grew to, and
   assert.equal(await run(b, grown, "cat /tmp/here"), "remembered");
 });
 
+test("a machine that was made smaller since goes on with all it had, tells so, and shrinks when it is resized", async () => {
+  const guest = await tinyGuest();
+  await using a = await restoringHost(guest, "a");
+  await using b = await restoringHost(guest, "b");
+  introduce(a, b);
+  const [small, large] = [mebibytes(128), mebibytes(256)];
+  const home = planWithHome(guest);
+  const plan = { ...home, memoryBytes: large, vm: { ...home.vm!, memoryBytesMax: large } };
+  await begin(a, plan);
+  // More than what a machine of the smaller size may take of its host.
+  const fill =
+    "dd if=/dev/urandom of=/tmp/one bs=1M count=1 2> /dev/null; for i in $(seq 170); do cat /tmp/one; done";
+  const room = "mkdir /much; mount -t tmpfs -o size=200m much /much";
+  await run(a, plan, `${room}; (${fill}) > /much/bytes; echo remembered > /tmp/here`);
+  await take(a, plan, "c1");
+  await a.driver.destroy(plan.id, signal);
+
+  const shrunk = goingOnFrom(a, "c1", { ...plan, memoryBytes: small });
+  await b.driver.create(shrunk, new Map(), signal);
+  const isKnown = (seen: ApplianceObservation): boolean => isUp(seen) && seen.memoryLimitBytes === large;
+  assert.equal((await startUntil(b, shrunk, isKnown)).vm?.start, "restored");
+  await untilItUses(b, shrunk, 1, (kib) => kib > small / 1024);
+  assert.equal(
+    await run(b, shrunk, "stat -c %s /much/bytes; cat /tmp/here"),
+    `${mebibytes(170)}\nremembered`,
+  );
+
+  await run(b, shrunk, "rm /much/bytes");
+  await resize(b, shrunk, 1, small);
+  assert.equal(await run(b, shrunk, "cat /tmp/here"), "remembered");
+});
+
 /** Its bytes are not what they were: as a disk may do. */
 const damage = (file: string): void => writeFileSync(file, randomBytes(statSync(file).size));
 

@@ -128,7 +128,7 @@ test("a machine is resumed from a guest that booted before it was wanted, and is
   }
   assert.deepEqual(
     driver.observe().map(({ vm }) => [vm?.start, vm?.stages.map(({ stage }) => stage)]),
-    plans.map(() => ["warm", ["QEMU started", "guest resumed", "identity taken on"]]),
+    plans.map(() => ["warm", ["slot made", "QEMU started", "guest resumed", "identity taken on"]]),
   );
   const [web = [], db = []] = await Promise.all(
     plans.map(async ({ id }) => (await inGuest(driver, id, whoAmI)).trim().split("\n")),

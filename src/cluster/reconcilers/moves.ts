@@ -12,7 +12,7 @@ import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
 import { appliancesOf } from "#model/appliances.ts";
 import type { StoreWrite } from "#drivers/store/port.ts";
-import type { MoveReport } from "#protocol/host-report.ts";
+import type { ApplianceReport, MoveReport } from "#protocol/host-report.ts";
 
 /** What a step of a move tells people. */
 type Told = { readonly id: ApplianceId; readonly move: Move; readonly step: MoveStep };
@@ -77,6 +77,7 @@ function seenOf(context: ClusterContext, record: EnsembleRecord, id: ApplianceId
   return {
     leaving: moveReport(context, id, move, move.from),
     arriving: moveReport(context, id, move, move.to),
+    startedAt: reportOf(context, id, move.from)?.startedAt,
     isFromLost: seen.isLost(move.from),
     isToLost: seen.isLost(move.to),
     areDisksLost: !state.hosts().has(move.from) || (isGivenUp && spec?.onHostLoss === "elsewhere"),
@@ -90,9 +91,15 @@ export function moveReport(
   { move }: Pick<Move, "move">,
   host: HostId,
 ): MoveReport | undefined {
-  const report = seen.freshReport(host)?.appliances.find((one) => one.id === id)?.vm?.move;
+  const report = reportOf({ seen }, id, host)?.vm?.move;
   return report?.move === move ? report : undefined;
 }
+
+const reportOf = (
+  { seen }: Pick<ClusterContext, "seen">,
+  id: ApplianceId,
+  host: HostId,
+): ApplianceReport | undefined => seen.freshReport(host)?.appliances.find((one) => one.id === id);
 
 function tell(context: ClusterContext, id: ApplianceId, move: Move, step: MoveStep): void {
   const { events, moveEnds, parts } = context;

@@ -4,6 +4,7 @@ import type { ApplianceName } from "#base/ids.ts";
 import { formatRequest, moveBandwidth, moveCpu } from "#control/adaptation/move.ts";
 import type { CpuSide } from "#control/adaptation/move.ts";
 import { SettingsDraft } from "#control/adaptation/settings.ts";
+import { isTeam, moveBetweenTeams, placeOf, teamChanges } from "#control/adaptation/team-moves.ts";
 import type { Adjustment, Ensemble, StrategyAction, TrafficSpec } from "#model/ensemble.ts";
 
 /** A program to run inside an appliance, after what is adjusted is. */
@@ -72,13 +73,17 @@ function carryOut(draft: SettingsDraft, action: StrategyAction, runs: ActionRun[
   }
 }
 
-const appliancesIn = (action: StrategyAction): string[] =>
-  "from" in action ? [action.from, action.to] : [action.appliance];
+/** CPU time is also moved between teams: "streaming/encoders". */
+function appliancesIn(action: StrategyAction): string[] {
+  if (action.kind === "move-cpu") return [action.from, action.to].map((name) => placeOf(name).appliance);
+  return "from" in action ? [action.from, action.to] : [action.appliance];
+}
 
 function moveCpuIn(
   draft: SettingsDraft,
   { executionUs, from, to }: ActionOf<"move-cpu">,
 ): string | undefined {
+  if (isTeam(from) || isTeam(to)) return moveBetweenTeams(draft, executionUs, from, to);
   const moved = moveCpu(executionUs, side(draft, from), side(draft, to));
   if (moved.kind === "refused") return moved.reason;
   draft.change(from, { ...draft.now(from), cpu: moved.from });
@@ -103,7 +108,7 @@ function moveBandwidthIn(
 
 function side(draft: SettingsDraft, name: string): CpuSide {
   const { cpu } = draft.now(name);
-  return { ...draft.spec(name), name, ...(cpu === undefined ? {} : { cpu }) };
+  return { ...draft.spec(name), name, teams: draft.teams(name), ...(cpu === undefined ? {} : { cpu }) };
 }
 
 function differences(name: string, before: SettingsDraft, after: SettingsDraft): string {
@@ -113,7 +118,11 @@ function differences(name: string, before: SettingsDraft, after: SettingsDraft):
     [was.traffic && formatTraffic(was.traffic), is.traffic && formatTraffic(is.traffic)],
     [was.suspended ? "suspended" : "running", is.suspended ? "suspended" : "running"],
   ].filter(([a, b]) => a !== b);
-  return `${name} ${parts.map(([a, b]) => `${a} → ${b}`).join(", ")}`;
+  const changes = [
+    ...parts.map(([a, b]) => `${a} → ${b}`),
+    ...teamChanges(before.teams(name), after.teams(name)),
+  ];
+  return `${name} ${changes.join(", ")}`;
 }
 
 function formatTraffic({ outBps, inBps }: TrafficSpec): string {

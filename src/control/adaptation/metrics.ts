@@ -28,8 +28,12 @@ export function monitorOf(metric: string, monitors: readonly MonitorSpec[]): Mon
 }
 
 export function unitOf(metric: string, monitor: MonitorSpec | undefined): Unit | undefined {
-  return monitor && unitsOf[monitor.source.kind][metric.slice(monitor.name.length + 1)];
+  return monitor && unitOfSource(monitor.source.kind, metric.slice(monitor.name.length + 1));
 }
+
+/** Of a metric as its source calls it: "jitter". */
+export const unitOfSource = (kind: MonitorSource["kind"], metric: string): Unit | undefined =>
+  unitsOf[kind][metric];
 
 /** (31.42, "ms") → "31.4 ms"; (0.0153, "ratio") → "1.53%". */
 export function formatValue(value: number, unit: Unit | undefined): string {

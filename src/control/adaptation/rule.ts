@@ -62,10 +62,14 @@ export function watchOf(rule: StrategySpec, monitors: readonly MonitorSpec[]): W
   return {
     rule,
     metric,
-    gapMsMax: millis(Math.max(everyMs * gapFactor, everyMs + lateMs)),
+    gapMsMax: gapMsMaxOf(everyMs),
     ...(unit === undefined ? {} : { unit }),
   };
 }
+
+/** Of samples that are to come so often. */
+export const gapMsMaxOf = (everyMs: number): Millis =>
+  millis(Math.max(everyMs * gapFactor, everyMs + lateMs));
 
 export const beginRule = (): RuleState => ({ spent: false });
 

@@ -1,8 +1,13 @@
 import { replicaNames } from "#model/appliances.ts";
-import type { Adjustment, ApplianceSpec, Ensemble } from "#model/ensemble.ts";
+import { adjusted, teamsByPath } from "#model/adjustments.ts";
+import type { Adjustment, ApplianceSpec, Ensemble, TeamAdjustment, TeamSpec } from "#model/ensemble.ts";
 
 /** What of one appliance strategies may change, as it is now. */
-export type Settings = Pick<ApplianceSpec, "cpu" | "traffic"> & { readonly suspended: boolean };
+export type Settings = Pick<ApplianceSpec, "cpu" | "traffic"> & {
+  readonly suspended: boolean;
+  /** Of teams that have something else than is declared. */
+  readonly teams?: readonly TeamAdjustment[];
+};
 
 /** The settings of single appliances of an ensemble, being changed one after the other. */
 export class SettingsDraft {
@@ -20,6 +25,21 @@ export class SettingsDraft {
 
   now(appliance: string): Settings {
     return this.#changed.get(appliance) ?? this.#before(appliance);
+  }
+
+  /** Its teams, with what they have now. */
+  teams(appliance: string): readonly TeamSpec[] {
+    const spec = this.spec(appliance);
+    if (spec === undefined) return [];
+    return adjusted(spec, { appliance, ...optionalTeams(this.now(appliance).teams) }).teams ?? [];
+  }
+
+  /** Those that are named; others stay. */
+  changeTeams(appliance: string, teams: readonly TeamAdjustment[]): void {
+    const now = this.now(appliance);
+    const named = new Set(teams.map(({ path }) => path));
+    const others = (now.teams ?? []).filter(({ path }) => !named.has(path));
+    this.change(appliance, { ...now, teams: [...others, ...teams] });
   }
 
   change(appliance: string, settings: Settings): void {
@@ -53,11 +73,13 @@ export class SettingsDraft {
       cpu = spec?.cpu,
       traffic = spec?.traffic,
       suspended = spec?.suspended === true,
+      teams,
     } = this.#adjusted(appliance);
     return {
       ...(cpu === undefined ? {} : { cpu }),
       ...(traffic === undefined ? {} : { traffic }),
       suspended,
+      ...optionalTeams(teams),
     };
   }
 
@@ -65,18 +87,32 @@ export class SettingsDraft {
     return this.#ensemble.adjustments?.find((one) => one.appliance === appliance) ?? {};
   }
 
-  #adjustment(before: Adjustment, { cpu, traffic, suspended }: Settings): Adjustment {
-    const { appliance, memoryBytes } = before;
+  #adjustment(before: Adjustment, { cpu, traffic, suspended, teams = [] }: Settings): Adjustment {
+    // Sizes that no strategy changes stay.
+    const {
+      appliance,
+      cpu: _cpu,
+      traffic: _traffic,
+      suspended: _suspended,
+      teams: _teams,
+      ...sizes
+    } = before;
     const spec = this.spec(appliance);
+    const declared = teamsByPath(spec?.teams ?? []);
+    const otherwise = teams.filter(({ path, cpu: part }) => !same(part, declared.get(path)?.cpu));
     return {
       appliance,
       ...(cpu === undefined || same(cpu, spec?.cpu) ? {} : { cpu }),
-      ...(memoryBytes === undefined ? {} : { memoryBytes }),
+      ...sizes,
       ...(traffic === undefined || same(traffic, spec?.traffic) ? {} : { traffic }),
       ...(suspended === (spec?.suspended === true) ? {} : { suspended }),
+      ...optionalTeams(otherwise.length === 0 ? undefined : otherwise),
     };
   }
 }
+
+const optionalTeams = (teams: readonly TeamAdjustment[] | undefined): Pick<Settings, "teams"> =>
+  teams === undefined ? {} : { teams };
 
 /** Plain data, the same whatever the order of its fields. */
 export function same(a: unknown, b: unknown): boolean {

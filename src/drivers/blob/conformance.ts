@@ -83,6 +83,22 @@ export function blobStoreConformance(name: string, make: () => Promise<StoreUnde
     await assert.rejects(under.store.adopt(file, signal));
   });
 
+  test(`${name}: a file that was checked is taken over under the digest it was checked for`, async () => {
+    await using under = closing(await make());
+    const { store } = under;
+    const blob = refTo(hello);
+    const told: Digest[] = [];
+    store.onTaken((digest) => void told.push(digest));
+    for (const part of ["first", "again"]) {
+      const file = await under.makeFile(part, hello);
+      assert.deepEqual(await store.settle(file, blob), blob);
+      assert.equal(await under.isFile(file), false);
+    }
+    assert.deepEqual(store.list(), [blob]);
+    assert.deepEqual(told, [blob.digest, blob.digest]);
+    assert.deepEqual(Buffer.from(await under.read(store.path(blob.digest))), hello);
+  });
+
   test(`${name}: what was removed is gone, and removing it again changes nothing`, async () => {
     await using under = closing(await make());
     const { digest } = await under.store.put(inChunks(hello), {}, signal);

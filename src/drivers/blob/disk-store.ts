@@ -157,7 +157,7 @@ export class DiskBlobStore implements BlobStore {
     await checkSpace(this.#directory, sizeBytes, this.#reserveBytes);
   }
 
-  /** Makes a file a blob; its content was checked to be `blob`. The file is gone from where it was afterwards. */
+  /** The file is gone from where it was afterwards. */
   async settle(file: string, blob: BlobRef): Promise<BlobRef> {
     this.taken(blob.digest);
     const there = this.#blobs.get(blob.digest);

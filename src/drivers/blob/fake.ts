@@ -78,6 +78,15 @@ export class FakeBlobStore implements BlobStore {
     return blob;
   }
 
+  async settle(file: string, blob: BlobRef): Promise<BlobRef> {
+    const content = this.files.get(file);
+    if (content === undefined) throw new ConsortError("bad_input", `Cannot keep ${file}: it is no file`);
+    this.files.delete(file);
+    this.taken(blob.digest);
+    this.contents.set(blob.digest, content);
+    return blob;
+  }
+
   async remove(digest: Digest, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     this.contents.delete(digest);

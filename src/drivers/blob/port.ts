@@ -21,6 +21,8 @@ export interface BlobStore {
   put(content: AsyncIterable<Uint8Array>, expected: Partial<BlobRef>, signal: AbortSignal): Promise<BlobRef>;
   /** A file of our own of the same file system, by renaming it. Nobody may have it open for writing any more. */
   adopt(file: string, signal: AbortSignal): Promise<BlobRef>;
+  /** The same, of a file whose content was checked to be `blob`. It is not read again. */
+  settle(file: string, blob: BlobRef): Promise<BlobRef>;
   list(): readonly BlobRef[];
   /** Told of all that is brought here, also of what is here already: whoever brings it counts on it from then on. */
   onTaken(listener: (digest: Digest) => void): void;

@@ -4,7 +4,7 @@ import { limits } from "#base/limits.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import type { BlobExchange, BlobStore, TransferProgress } from "#drivers/blob/port.ts";
 import { blobsOfAll } from "#model/checkpoint-chain.ts";
-import type { CheckpointStore, NamedPeer, SavedCopies } from "#drivers/checkpoint/port.ts";
+import type { CheckpointStore, KeptBefore, NamedPeer, SavedCopies } from "#drivers/checkpoint/port.ts";
 import { Speed } from "#drivers/checkpoint/speed.ts";
 import type { CheckpointChain } from "#model/checkpoint-chain.ts";
 import type { CheckpointCopies } from "#model/checkpoint.ts";
@@ -36,9 +36,9 @@ export class HostCopies implements CheckpointStore {
     return this.#speed.bps;
   }
 
-  async save(chain: CheckpointChain, before: readonly HostId[], signal: AbortSignal): Promise<SavedCopies> {
+  async save(chain: CheckpointChain, before: KeptBefore, signal: AbortSignal): Promise<SavedCopies> {
     const { own, log, copies } = this.#parts;
-    const wanted = preferred(this.#parts.peers(), before, chain[0]?.appliance ?? "", own);
+    const wanted = preferred(this.#parts.peers(), before.hosts, chain[0]?.appliance ?? "", own);
     const missing: HostId[] = [];
     const done: HostId[] = [];
     // As many at once as are wanted; a failed one's place is taken by the next.

@@ -5,7 +5,7 @@ import type { ApplianceId, HostId } from "#base/ids.ts";
 import type { Clock } from "#base/runtime.ts";
 import type { BlobStore, TransferProgress } from "#drivers/blob/port.ts";
 import { blobsOfAll } from "#model/checkpoint-chain.ts";
-import type { CheckpointStore, SavedCopies } from "#drivers/checkpoint/port.ts";
+import type { CheckpointStore, KeptBefore, SavedCopies } from "#drivers/checkpoint/port.ts";
 import { Speed } from "#drivers/checkpoint/speed.ts";
 import type { Place, Secret, Transfer } from "#drivers/transfer/port.ts";
 import type { CheckpointChain } from "#model/checkpoint-chain.ts";
@@ -44,16 +44,15 @@ export class ObjectStore implements CheckpointStore {
   }
 
   /** What the store lists is whole: it shows no object before all of it came and was checked. */
-  async save(chain: CheckpointChain, _before: readonly HostId[], signal: AbortSignal): Promise<SavedCopies> {
-    const { transfer, blobs, clock, own } = this.#parts;
+  async save(chain: CheckpointChain, before: KeptBefore, signal: AbortSignal): Promise<SavedCopies> {
+    const { transfer, blobs, own } = this.#parts;
     const [newest] = chain;
     if (newest === undefined) return { copies: [], missing: [] };
     const present = new Set(await transfer.list(await this.#at(newest, partsFolder, signal), signal));
-    for (const { digest, sizeBytes } of blobsOfAll(chain)) {
-      if (present.has(partName(digest))) continue;
-      const began = clock.monotonic();
-      await transfer.upload(blobs.path(digest), await this.#partAt(newest, digest, signal), () => {}, signal);
-      this.#speed.note(sizeBytes, clock.monotonic() - began);
+    const missing = blobsOfAll(chain).filter(({ digest }) => !present.has(partName(digest)));
+    const elsewhere = missing.length === 0 ? [] : await this.#otherPlaces(newest, before.places, signal);
+    for (const blob of missing) {
+      if (!(await this.#copied(newest, blob, elsewhere, signal))) await this.#send(newest, blob, signal);
     }
     const draft = join(blobs.workshop, `${encodeURIComponent(newest.appliance)}-${recordName(newest.id)}`);
     try {
@@ -64,6 +63,50 @@ export class ObjectStore implements CheckpointStore {
     }
     // It stays here as well: the next one differs from it, and what lies below is folded in one day.
     return { copies: [own], missing: [] };
+  }
+
+  async #send(newest: Checkpoint, { digest, sizeBytes }: BlobRef, signal: AbortSignal): Promise<void> {
+    const { transfer, blobs, clock } = this.#parts;
+    const began = clock.monotonic();
+    await transfer.upload(blobs.path(digest), await this.#partAt(newest, digest, signal), () => {}, signal);
+    this.#speed.note(sizeBytes, clock.monotonic() - began);
+  }
+
+  /**
+   * What of this appliance the store has in other places: where it came from another host, that one's. Such a place is
+   * only a help, so it may as well be gone.
+   */
+  async #otherPlaces(
+    newest: Checkpoint,
+    places: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly OtherPlace[]> {
+    const { transfer, place: own } = this.#parts;
+    const others: OtherPlace[] = [];
+    for (const place of new Set(places)) {
+      if (place === own) continue;
+      const at = await this.#at(newest, partsFolder, signal, place);
+      const names = await transfer.list(at, signal).catch(() => {
+        signal.throwIfAborted();
+        return [];
+      });
+      others.push({ place, names: new Set(names) });
+    }
+    return others;
+  }
+
+  async #copied(
+    newest: Checkpoint,
+    { digest }: BlobRef,
+    others: readonly OtherPlace[],
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { transfer, blobs } = this.#parts;
+    const other = others.find(({ names }) => names.has(partName(digest)));
+    if (other === undefined) return false;
+    const from = await this.#partAt(newest, digest, signal, other.place);
+    const to = await this.#partAt(newest, digest, signal);
+    return transfer.copy(from, to, blobs.path(digest), signal);
   }
 
   async fetch(
@@ -99,16 +142,28 @@ export class ObjectStore implements CheckpointStore {
     }
   }
 
-  #partAt(checkpoint: Checkpoint, digest: Digest, signal: AbortSignal): Promise<Place> {
-    return this.#at(checkpoint, `${partsFolder}/${partName(digest)}`, signal);
+  #partAt(
+    checkpoint: Checkpoint,
+    digest: Digest,
+    signal: AbortSignal,
+    place = this.#parts.place,
+  ): Promise<Place> {
+    return this.#at(checkpoint, `${partsFolder}/${partName(digest)}`, signal, place);
   }
 
-  async #at({ appliance }: Checkpoint, path: string, signal: AbortSignal): Promise<Place> {
+  async #at(
+    { appliance }: Checkpoint,
+    path: string,
+    signal: AbortSignal,
+    place = this.#parts.place,
+  ): Promise<Place> {
     const secret = await this.#parts.secret(signal);
-    const url = `${folderOf(this.#parts.place, appliance)}/${path}`;
+    const url = `${folderOf(place, appliance)}/${path}`;
     return { url, ...(secret === undefined ? {} : { secret }) };
   }
 }
+
+type OtherPlace = { readonly place: string; readonly names: ReadonlySet<string> };
 
 export const partsFolder = "parts";
 export const partName = (digest: Digest): string => digest.slice("sha256:".length);

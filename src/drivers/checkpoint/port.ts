@@ -10,9 +10,9 @@ import type { CheckpointReport } from "#protocol/host-report.ts";
 export interface CheckpointStore {
   /**
    * All parts of the chain, those that are not there yet; then what makes it complete. Cut off at any byte it leaves
-   * those before it as they are. `before`: where the chain was kept up to its newest one.
+   * those before it as they are.
    */
-  save(chain: CheckpointChain, before: readonly HostId[], signal: AbortSignal): Promise<SavedCopies>;
+  save(chain: CheckpointChain, before: KeptBefore, signal: AbortSignal): Promise<SavedCopies>;
   /** All parts of the chain come to this host's blobs, each of them checked. Rejects with `unavailable`. */
   fetch(
     chain: CheckpointChain,
@@ -23,6 +23,9 @@ export interface CheckpointStore {
   /** What it took in so far, in bytes per second; undefined: nothing was measured. */
   readonly speedBps: number | undefined;
 }
+
+/** Where the chain was kept up to its newest one, or parts of it were: the places of stores. */
+export type KeptBefore = { readonly hosts: readonly HostId[]; readonly places: readonly string[] };
 
 /** A place in a store outside the cloud; only one appliance's checkpoints, taken by one host, are below it. */
 export type StorePlace = Pick<StorePlan, "place" | "appliance" | "credentials">;

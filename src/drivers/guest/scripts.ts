@@ -20,6 +20,8 @@ const ofKind = {
   ],
   debian: [
     ["debian-boot.sh", "usr/lib/consort/boot", 0o755],
+    ["debian-console.sh", "usr/lib/consort/console", 0o755],
+    ["consort-console.service", "etc/systemd/system/consort-console.service", 0o644],
     ["debian-identity-changed.sh", "usr/lib/consort/identity-changed", 0o755],
     ["consort-context.service", "etc/systemd/system/consort-context.service", 0o644],
     ["consort-listen.service", "etc/systemd/system/consort-listen.service", 0o644],

@@ -9,16 +9,16 @@ import type { Clock } from "#base/runtime.ts";
 import type { BlobStore } from "#drivers/blob/port.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 import type { Transfer } from "#drivers/transfer/port.ts";
-import { bytes } from "#base/units.ts";
 import type { BlobRef, Digest } from "#model/image.ts";
 import { imagesAt } from "./discovery.ts";
 import { diskFactsOf, headerBytes } from "./disk-header.ts";
 import { imageLimits } from "./limits.ts";
 import type { DiskFacts, ImageSource, Wanted } from "./port.ts";
+import { Uploads } from "./uploads.ts";
 
 const hourMs = 3_600_000;
 /** Files of ours in the store's workshop. */
-const ours = /^(?:import|upload)-[0-9a-f]{64}(?:\.|$)/;
+const ours = /^(?:import|upload)-[0-9a-f]{64}(?:[.-]|$)/;
 
 export type OutsideImagesParts = {
   readonly store: BlobStore;
@@ -30,25 +30,28 @@ export type OutsideImagesParts = {
 };
 
 export function outsideImages(parts: OutsideImagesParts): ImageSource {
-  const { store, transfer, clock } = parts;
+  const { store, transfer, clock, sizeBytesMax } = parts;
+  const uploads = new Uploads(store, sizeBytesMax);
   return {
     bring: (wanted, onProgress, signal) => bring(parts, wanted, onProgress, signal),
     probe: (digest, signal) => probe(parts, digest, signal),
-    append: (blob, fromByte, data, signal) => append(store, blob, fromByte, data, signal),
+    append: (part, signal) => uploads.append(part, signal),
     discover: (at, signal) => imagesAt(transfer, store.workshop, at, signal),
     forgetParts: async (signal) => {
       for (const name of await readdir(store.workshop)) {
         signal.throwIfAborted();
         const path = join(store.workshop, name);
         const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Infinity }));
-        if (ours.test(name) && clock.now() - mtimeMs > imageLimits.partKeptHours * hourMs) await rm(path);
+        if (!ours.test(name) || clock.now() - mtimeMs <= imageLimits.partKeptHours * hourMs) continue;
+        await rm(path);
+        uploads.forget(name);
       }
     },
   };
 }
 
 async function bring(
-  { store, transfer, sizeBytesMax }: OutsideImagesParts,
+  { store, transfer, subprocess, sizeBytesMax }: OutsideImagesParts,
   { url, sha256, secret }: Wanted,
   onProgress: Parameters<ImageSource["bring"]>[1],
   signal: AbortSignal,
@@ -65,7 +68,11 @@ async function bring(
   const expected = { sizeBytesMax: room, ...(sha256 === undefined ? {} : { sha256 }) };
   const from = { url, ...(secret === undefined ? {} : { secret }) };
   await transfer.download(from, file, expected, onProgress, signal);
-  if (unpacks === undefined) return store.adopt(file, signal);
+  if (unpacks === undefined) {
+    // A disk that is mostly empty comes with all its zeros. A file system that knows no holes keeps them.
+    await subprocess.run("fallocate", ["--dig-holes", file], signal);
+    return store.adopt(file, signal);
+  }
   try {
     return await store.put(unpacked(file, unpacks()), {}, signal);
   } finally {
@@ -122,44 +129,4 @@ async function probe(
   if (told["virtual-size"] === facts.virtualBytes) return facts;
   const words = code === 0 ? "it is of another size than its header says" : stderr.trim().slice(-200);
   throw new ConsortError("bad_input", `Cannot use this disk: ${words}`);
-}
-
-async function append(
-  store: BlobStore,
-  blob: BlobRef,
-  fromByte: number,
-  data: Uint8Array,
-  signal: AbortSignal,
-): Promise<number> {
-  if (store.has(blob.digest)) return blob.sizeBytes;
-  const path = join(store.workshop, `upload-${blob.digest.slice("sha256:".length)}`);
-  if (data.length > (await store.roomBytes(signal)))
-    throw new ConsortError("limit_exceeded", "Cannot take more of an upload: this host's disk is too full");
-  const file = await open(path, "a+", 0o600);
-  let haveBytes: number;
-  try {
-    haveBytes = (await file.stat()).size;
-    // Whoever sends is told where to go on.
-    if (fromByte !== haveBytes || fromByte + data.length > blob.sizeBytes)
-      return Math.min(haveBytes, blob.sizeBytes);
-    await file.appendFile(data);
-    haveBytes += data.length;
-  } finally {
-    await file.close();
-  }
-  if (haveBytes < blob.sizeBytes) return haveBytes;
-  const seen = await sha256Of(path, signal);
-  if (seen !== blob.digest) {
-    await rm(path, { force: true });
-    throw new ConsortError("bad_input", `Cannot keep the upload: it is ${seen}, ${blob.digest} was wanted`);
-  }
-  await store.adopt(path, signal);
-  return bytes(haveBytes);
-}
-
-async function sha256Of(path: string, signal: AbortSignal): Promise<Digest> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024, signal }))
-    hash.update(chunk as Buffer);
-  return `sha256:${hash.digest("hex")}`;
 }

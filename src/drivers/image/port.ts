@@ -11,6 +11,14 @@ export type Wanted = {
 
 export type DiskFacts = { readonly format: DiskFormat; readonly virtualBytes: Bytes };
 
+/** A part of content: bytes, and then so many zeros. */
+export type UploadPart = {
+  readonly blob: BlobRef;
+  readonly fromByte: number;
+  readonly data: Uint8Array;
+  readonly zeroBytes: number;
+};
+
 /** Images outside the cloud, and what they are made of. What comes from there is trusted in nothing. */
 export interface ImageSource {
   /** Into this host's blobs; unpacked where the address ends in .gz or .zst. Goes on where an earlier attempt stopped. */
@@ -25,7 +33,7 @@ export interface ImageSource {
    */
   probe(digest: Digest, signal: AbortSignal): Promise<DiskFacts>;
   /** Takes a part of content in; parts come in order, and go on after a death. Resolves with how much is there. */
-  append(blob: BlobRef, fromByte: number, data: Uint8Array, signal: AbortSignal): Promise<number>;
+  append(part: UploadPart, signal: AbortSignal): Promise<number>;
   /** Images found at an address. */
   discover(at: Omit<Wanted, "sha256">, signal: AbortSignal): Promise<readonly ImageSpec[]>;
   /** Removes what was brought in part and is wanted no more. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { codeOf } from "#base/errors.ts";
-import type { Processes, StartOptions } from "./port.ts";
+import type { ProcessIdentity, Processes, StartOptions } from "./port.ts";
 
 const options: StartOptions = { output: "ignore", groupFiles: [] };
 /** Runs until it is ended. */
@@ -21,6 +21,16 @@ export function processesConformance(name: string, make: () => Processes): void 
     assert.equal(processes.isRunning(identity), false);
     assert.equal(processes.signal(identity, "SIGTERM"), false);
     assert.deepEqual(processes.threads(identity), []);
+  });
+
+  test(`${name}: whoever starts it is told of it before it runs, once`, async () => {
+    const processes = make();
+    const told: number[] = [];
+    const beforeRun = ({ pid }: ProcessIdentity): void => void told.push(pid);
+    const { ended, ...identity } = await processes.start(lasting, { ...options, beforeRun });
+    assert.deepEqual(told, [identity.pid]);
+    processes.signal(identity, "SIGKILL");
+    await ended;
   });
 
   test(`${name}: another process with the same number is not taken for it`, async () => {

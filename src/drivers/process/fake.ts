@@ -1,5 +1,12 @@
 import { ConsortError } from "#base/errors.ts";
-import type { ProcessEnd, ProcessIdentity, Processes, StartOptions, StartedProcess } from "./port.ts";
+import type {
+  ProcessEnd,
+  ProcessIdentity,
+  Processes,
+  StartOptions,
+  StartedProcess,
+  ThreadIdentity,
+} from "./port.ts";
 
 type FakeProcess = {
   readonly identity: ProcessIdentity;
@@ -13,6 +20,8 @@ const firstPid = 1000;
 /** Processes that only exist in a table. */
 export class FakeProcesses implements Processes {
   readonly running = new Map<number, FakeProcess>();
+  /** Threads beside the first ones, and the groups they are in without their processes. */
+  readonly threadsApart = new Map<number, { readonly pid: number; groupFiles: readonly string[] }>();
   /** Of other users. */
   readonly untouchable = new Set<number>();
   #pid = firstPid;
@@ -20,7 +29,11 @@ export class FakeProcesses implements Processes {
   async start(command: readonly string[], options: StartOptions): Promise<StartedProcess> {
     if (command.length === 0)
       throw new ConsortError("bad_input", "Cannot start a process: no command was given");
-    return this.add(command, options.groupFiles);
+    const started = this.add(command, options.groupFiles);
+    // As with real ones, others go on meanwhile.
+    await Promise.resolve();
+    options.beforeRun?.(started);
+    return started;
   }
 
   /** One that runs without having been started here. */
@@ -30,6 +43,13 @@ export class FakeProcesses implements Processes {
     const { promise, resolve } = Promise.withResolvers<ProcessEnd>();
     this.running.set(identity.pid, { identity, command, groupFiles, end: resolve });
     return { ...identity, ended: promise, release: () => {} };
+  }
+
+  /** One more thread of a process; its number. */
+  addThread(pid: number): number {
+    this.#pid += 1;
+    this.threadsApart.set(this.#pid, { pid, groupFiles: [] });
+    return this.#pid;
   }
 
   self(): ProcessIdentity {
@@ -45,7 +65,25 @@ export class FakeProcesses implements Processes {
   }
 
   threads(identity: ProcessIdentity): readonly number[] {
-    return this.isRunning(identity) ? [identity.pid] : [];
+    if (!this.isRunning(identity)) return [];
+    const others = [...this.threadsApart].filter(([, { pid }]) => pid === identity.pid);
+    return [identity.pid, ...others.map(([tid]) => tid)];
+  }
+
+  identifyThread(tid: number): ThreadIdentity | undefined {
+    const process = this.identify(this.threadsApart.get(tid)?.pid ?? 0);
+    return process === undefined ? undefined : { tid, startTime: String(tid), process };
+  }
+
+  threadFiles(): readonly string[] {
+    return [];
+  }
+
+  joinThreads(tids: readonly number[], threadFiles: readonly string[]): void {
+    for (const tid of tids) {
+      const thread = this.threadsApart.get(tid);
+      if (thread !== undefined) thread.groupFiles = threadFiles;
+    }
   }
 
   groupFiles({ pid }: ProcessIdentity): readonly string[] {
@@ -57,6 +95,7 @@ export class FakeProcesses implements Processes {
     if (process === undefined || !this.isRunning(identity))
       throw new ConsortError("not_found", `Cannot move process ${identity.pid}: it has ended`);
     process.groupFiles = groupFiles;
+    for (const thread of this.threadsApart.values()) if (thread.pid === identity.pid) thread.groupFiles = [];
   }
 
   signal(identity: ProcessIdentity, name: "SIGTERM" | "SIGKILL" | "SIGCONT" | 0): boolean {

@@ -5,7 +5,14 @@ import { Socket } from "node:net";
 import { join, resolve as absolute } from "node:path";
 import { ConsortError, messageOf } from "#base/errors.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
-import type { ProcessEnd, ProcessIdentity, Processes, StartOptions } from "./port.ts";
+import type {
+  ProcessEnd,
+  ProcessIdentity,
+  Processes,
+  StartOptions,
+  StartedProcess,
+  ThreadIdentity,
+} from "./port.ts";
 
 /**
  * Becomes the program once its starter has moved it to its groups and says so: later it could have started others already,
@@ -22,7 +29,13 @@ export function systemProcesses(layout: CgroupLayout): Processes {
     isRunning: (identity) => identify(identity.pid)?.startTime === identity.startTime,
     threads: (identity) =>
       isSame(identity) ? attempt([], () => readdirSync(`/proc/${identity.pid}/task`).map(Number)) : [],
-    groupFiles: (identity) => groupFilesOf(identity, layout),
+    groupFiles: (identity) => groupsOf(identity, layout).map((group) => join(group, "cgroup.procs")),
+    identifyThread,
+    threadFiles: (identity) =>
+      groupsOf(identity, { v1: layout.v1, v2Controllers: [] }).map((group) => join(group, "tasks")),
+    joinThreads(tids, files) {
+      for (const tid of tids) if (stateOf(tid) !== undefined) moveThread(tid, files);
+    },
     join(identity, files) {
       if (!isSame(identity)) throw ended(identity);
       for (const file of files) moveTo(file, identity.pid);
@@ -38,7 +51,7 @@ async function start(command: readonly string[], options: StartOptions) {
   const [program, ...args] = command;
   if (program === undefined)
     throw new ConsortError("bad_input", "Cannot start a process: no command was given");
-  const { groupFiles, output, directory, env } = options;
+  const { groupFiles, output, directory, env, beforeRun } = options;
   const wrapped = groupFiles.length > 0;
   // Else the shell would be what runs, and it would only say so on its way out.
   const problem = problemOf(program, directory, env?.["PATH"] ?? process.env["PATH"] ?? "");
@@ -57,20 +70,28 @@ async function start(command: readonly string[], options: StartOptions) {
     );
   });
   const pid = child.pid ?? 0;
-  if (wrapped) letRun(child, pid, groupFiles);
   // A child that has ended stays until its end was told, which happens later.
   const startTime = stateOf(pid)?.startTime ?? "";
-  return { pid, startTime, ended: endedThen, release: () => child.unref() };
+  const started: StartedProcess = { pid, startTime, ended: endedThen, release: () => child.unref() };
+  if (wrapped) letRun(child, started, groupFiles, beforeRun);
+  else beforeRun?.(started);
+  return started;
 }
 
 /** Moves what waits to its groups, and lets it go on; what cannot be moved never runs. */
-function letRun(child: ChildProcess, pid: number, groupFiles: readonly string[]): void {
+function letRun(
+  child: ChildProcess,
+  started: StartedProcess,
+  groupFiles: readonly string[],
+  beforeRun: StartOptions["beforeRun"],
+): void {
   const word = child.stdio[3];
   if (!(word instanceof Socket)) throw new TypeError("a child that waits has a fourth stream");
   // It may have been ended meanwhile, which is told as its end.
   word.on("error", () => {});
   try {
-    for (const file of groupFiles) moveTo(file, pid);
+    for (const file of groupFiles) moveTo(file, started.pid);
+    beforeRun?.(started);
     word.end("\n", () => word.destroy());
   } catch (cause) {
     word.destroy();
@@ -121,8 +142,21 @@ function identify(pid: number): ProcessIdentity | undefined {
 }
 
 /** Threads other than the first can be looked up by their number, too. */
-const isProcess = (pid: number): boolean =>
-  attempt("", () => readFileSync(`/proc/${pid}/status`, "utf8")).includes(`\nTgid:\t${pid}\n`);
+const isProcess = (pid: number): boolean => processOf(pid) === pid;
+
+/** The number of the process that a thread is of. */
+function processOf(tid: number): number | undefined {
+  const status = attempt("", () => readFileSync(`/proc/${tid}/status`, "utf8"));
+  const found = /^Tgid:\t(\d+)$/m.exec(status)?.[1];
+  return found === undefined ? undefined : Number(found);
+}
+
+function identifyThread(tid: number): ThreadIdentity | undefined {
+  const [found, pid] = [stateOf(tid), processOf(tid)];
+  if (found === undefined || pid === undefined || pid === tid) return undefined;
+  const process = identify(pid);
+  return process === undefined ? undefined : { tid, startTime: found.startTime, process };
+}
 
 function stateOf(pid: number): { readonly state: string; readonly startTime: string } | undefined {
   const stat = attempt("", () => readFileSync(`/proc/${pid}/stat`, "utf8"));
@@ -135,10 +169,11 @@ function stateOf(pid: number): { readonly state: string; readonly startTime: str
 const isSame = (identity: ProcessIdentity): boolean =>
   identify(identity.pid)?.startTime === identity.startTime;
 
-function groupFilesOf(identity: ProcessIdentity, layout: CgroupLayout): readonly string[] {
+/** Directories of the groups that a process is in. */
+function groupsOf(identity: ProcessIdentity, layout: CgroupLayout): readonly string[] {
   const lines = attempt("", () => readFileSync(`/proc/${identity.pid}/cgroup`, "utf8")).split("\n");
   const trees = new Set<string>();
-  const files: string[] = [];
+  const groups: string[] = [];
   for (const line of lines) {
     const [, names = "", path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
     if (path === undefined) continue;
@@ -151,10 +186,18 @@ function groupFilesOf(identity: ProcessIdentity, layout: CgroupLayout): readonly
     for (const tree of mounted) {
       if (tree === undefined || trees.has(tree)) continue;
       trees.add(tree);
-      files.push(join(tree, path, "cgroup.procs"));
+      groups.push(join(tree, path));
     }
   }
-  return files;
+  return groups;
+}
+
+function moveThread(tid: number, files: readonly string[]): void {
+  try {
+    for (const file of files) moveTo(file, tid);
+  } catch (cause) {
+    if (stateOf(tid) !== undefined) throw cause;
+  }
 }
 
 const ended = (identity: ProcessIdentity): ConsortError =>

@@ -6,6 +6,7 @@ import { ReservationBook } from "#control/scheduling/book.ts";
 import type { ProcessorCapacity, SchedulingPolicy } from "#control/scheduling/reservation.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import { BandwidthEnforcer } from "./bandwidth/enforcer.ts";
+import { Pacer } from "./bandwidth/pacer.ts";
 import { DeadlineEnforcer } from "./deadline/enforcer.ts";
 import { processorsOf } from "./kernel/calls.ts";
 import type { CpuEnforcer, CpuScheduler } from "./port.ts";
@@ -40,12 +41,15 @@ export function createCpuScheduler(options: CpuSchedulerOptions): CpuScheduler {
   });
   const weights = new GroupWeights(layout, options.cgroupParent);
   const enforcers: CpuEnforcer[] = [new DeadlineEnforcer({ layout })];
+  const own = processorsOf(0) ?? [];
+  // With less of the machine than all, others may dispatch and pace on the same processors.
+  const isAlone = processors.length >= own.length;
   if (weightScale(layout) !== undefined) {
-    enforcers.push(new BandwidthEnforcer({ layout, weights, processors: availableParallelism() }));
+    const pacer = isAlone ? { pacer: new Pacer({ layout, processors: own }) } : {};
+    enforcers.push(new BandwidthEnforcer({ layout, weights, processors: availableParallelism(), ...pacer }));
   }
   if (layout.v2 !== undefined || layout.v1.freezer !== undefined) {
     const directory = join(options.directory, "table");
-    const own = processorsOf(0) ?? [];
     enforcers.push(
       new TableEnforcer({
         directory,
@@ -53,8 +57,7 @@ export function createCpuScheduler(options: CpuSchedulerOptions): CpuScheduler {
         weights,
         log,
         endsWithOwner: options.endsWithOwner ?? false,
-        // With less of the machine than all, others may dispatch on the same processors.
-        ...(processors.length < own.length ? {} : { processors: own }),
+        ...(isAlone ? { processors: own } : {}),
       }),
     );
   }

@@ -15,5 +15,6 @@ export function suspendedJobs(machine: EnforcedMachine): readonly JobGroup[] {
 
 /** What tells a job from all others. */
 export function jobKey(group: JobGroup): string {
-  return group.kind === "process" ? `${group.pid} ${group.startTime}` : group.path;
+  if (group.kind === "cgroup") return group.path;
+  return `${group.kind === "process" ? group.pid : group.tid} ${group.startTime}`;
 }

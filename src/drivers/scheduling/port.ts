@@ -8,12 +8,14 @@ export type EnforcementKind = Exclude<Enforcement, "auto">;
 
 /**
  * What is stopped and continued as one. cgroup: all in the group of this path and below it (of the hierarchies of
- * drivers/system/cgroups); process: one process with its threads, which must still be the one that began at
- * `startTime` (of /proc/PID/stat).
+ * drivers/system/cgroups), of which `threads` is in those for single threads only (Cgroups.openForThreads); process: one
+ * process with its threads, which must still be the one that began at `startTime` (of /proc/PID/stat); thread: a single
+ * one where no group can hold it apart, which only the deadline back end takes, and which cannot be suspended.
  */
 export type JobGroup =
-  | { readonly kind: "cgroup"; readonly path: string }
-  | { readonly kind: "process"; readonly pid: number; readonly startTime: string };
+  | { readonly kind: "cgroup"; readonly path: string; readonly threads?: true }
+  | { readonly kind: "process"; readonly pid: number; readonly startTime: string }
+  | { readonly kind: "thread"; readonly tid: number; readonly startTime: string };
 
 export type EnforcedTeam = {
   readonly name: string;

@@ -10,6 +10,7 @@ import { messageOf } from "#base/errors.ts";
 import { micros, millis } from "#base/units.ts";
 import { machineLayout, systemCgroups } from "#drivers/system/cgroups/group.ts";
 import { systemClock } from "#drivers/system/clock.ts";
+import { groupName } from "#drivers/system/doctor/abandoned-groups.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { createCpuScheduler } from "./create.ts";
 import type { EnforcementKind } from "./port.ts";
@@ -25,7 +26,7 @@ const never = new AbortController().signal;
 async function tryOut(kind: EnforcementKind, directory: string): Promise<string> {
   await using undo = new AsyncDisposableStack();
   const layout = machineLayout();
-  const mark = `consort-doctor-${process.pid}`;
+  const mark = groupName(process.pid);
   const cgroups = systemCgroups(clock, layout);
   const group = cgroups.open(`${mark}/machine/job`);
   undo.defer(() => cgroups.open(mark).remove(never));

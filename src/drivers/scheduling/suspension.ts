@@ -34,8 +34,15 @@ export class Suspension {
   }
 
   #tell(job: JobGroup, go: boolean): void {
+    if (job.kind === "thread") {
+      if (go) return;
+      throw new ConsortError(
+        "unsupported",
+        `Cannot suspend thread ${job.tid}: a signal would stop all threads of its process`,
+      );
+    }
     try {
-      if (job.kind === "cgroup") this.#freeze(job.path, go);
+      if (job.kind === "cgroup") this.#freeze(job, go);
       else if (readStartTime(job.pid) === job.startTime) process.kill(job.pid, go ? "SIGCONT" : "SIGSTOP");
     } catch (cause) {
       const gone = cause instanceof Error && "code" in cause && isGone(cause.code);
@@ -49,9 +56,10 @@ export class Suspension {
     }
   }
 
-  #freeze(path: string, go: boolean): void {
+  #freeze({ path, threads }: Extract<JobGroup, { readonly kind: "cgroup" }>, go: boolean): void {
     const { v1, v2 } = this.#layout;
-    if (v2 !== undefined) writeFileSync(join(v2, path, "cgroup.freeze"), go ? "0" : "1", { flag: "r+" });
+    if (v2 !== undefined && threads !== true)
+      writeFileSync(join(v2, path, "cgroup.freeze"), go ? "0" : "1", { flag: "r+" });
     else if (v1.freezer !== undefined)
       writeFileSync(join(v1.freezer, path, "freezer.state"), go ? "THAWED" : "FROZEN", { flag: "r+" });
     else throw new ConsortError("unsupported", `Cannot suspend ${path}: no hierarchy here can freeze`);

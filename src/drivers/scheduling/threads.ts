@@ -1,5 +1,5 @@
 import { readFileSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import type { JobGroup } from "./port.ts";
@@ -11,11 +11,18 @@ export function threadsOf(job: JobGroup, layout: CgroupLayout): readonly number[
       ? numbersIn(() => readdirSync(`/proc/${job.pid}/task`))
       : [];
   }
-  const { v1, v2 } = layout;
-  const tree = v2 ?? v1.freezer ?? v1.cpu;
-  return tree === undefined
-    ? []
-    : threadsBelow(join(tree, job.path), v2 === undefined ? "tasks" : "cgroup.threads");
+  if (job.kind === "thread") return readStartTime(job.tid) === job.startTime ? [job.tid] : [];
+  const list = threadList(job, layout);
+  return list === undefined ? [] : threadsBelow(dirname(list), basename(list));
+}
+
+/** The file in which a group lists its threads; undefined where there are no hierarchies. */
+export function threadList(
+  { path, threads }: Extract<JobGroup, { readonly kind: "cgroup" }>,
+  { v1, v2 }: CgroupLayout,
+): string | undefined {
+  const tree = (threads === true ? undefined : v2) ?? v1.freezer ?? v1.cpu;
+  return tree === undefined ? undefined : join(tree, path, tree === v2 ? "cgroup.threads" : "tasks");
 }
 
 function threadsBelow(directory: string, file: string): readonly number[] {

@@ -34,6 +34,11 @@ export interface Transfer {
   ): Promise<{ readonly sizeBytes: number; readonly sha256: string }>;
   /** Resolves when the server has acknowledged all of it. What was there is replaced. */
   upload(file: string, to: Place, onProgress: OnProgress, signal: AbortSignal): Promise<void>;
+  /**
+   * Has the server itself copy what is at `from`, without its content going over the network. Resolves with true only
+   * if what is at `to` now was seen to be what `file` holds; else it is to be uploaded. Never rejects but for the signal.
+   */
+  copy(from: Place, to: Place, file: string, signal: AbortSignal): Promise<boolean>;
   /** What is in a directory, or begins with a key and "/". Names only, of files and directories of this one level. */
   list(at: Place, signal: AbortSignal): Promise<readonly string[]>;
   /**

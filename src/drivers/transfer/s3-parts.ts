@@ -230,7 +230,7 @@ async function eachPage(
 const nextOf = (marker: string): string =>
   `Next${marker.replace(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase())}`;
 
-function partsOf(size: number): readonly Part[] {
+export function partsOf(size: number): readonly Part[] {
   const { transferS3PartBytes, transferS3PartsMax } = transferLimits;
   const length = transferS3PartBytes * Math.ceil(size / (transferS3PartBytes * transferS3PartsMax));
   return Array.from({ length: Math.ceil(size / length) }, (_, index) => ({

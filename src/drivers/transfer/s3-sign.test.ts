@@ -43,6 +43,16 @@ test("another method, key, region or secret gives another signature", () => {
   assert.equal(new Set(signatures).size, signatures.length);
 });
 
+test("headers that are sent with a request are signed with it", () => {
+  const at = parseAddress({ url: "s3://images/x", secret: keys });
+  const sign = (headers: Record<string, string>): string =>
+    s3Address(at, { method: "PUT", key: "a", atMs, headers });
+  const one = sign({ "x-amz-copy-source": "/images/b" });
+  assert.equal(new URL(one).searchParams.get("X-Amz-SignedHeaders"), "host;x-amz-copy-source");
+  assert.notEqual(one, sign({ "x-amz-copy-source": "/images/c" }));
+  assert.match(sign({ "content-md5": "x" }), /SignedHeaders=content-md5%3Bhost/);
+});
+
 test("an endpoint that is no web address is refused", () => {
   const at = parseAddress({ url: "s3://images/x", secret: { endpoint: "file:///etc" } });
   assert.throws(

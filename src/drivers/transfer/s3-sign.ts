@@ -7,6 +7,8 @@ export type S3Request = {
   /** Without a slash before it; empty: of the bucket itself. */
   readonly key: string;
   readonly query?: Readonly<Record<string, string>>;
+  /** Sent with it, and signed; names in small letters. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** When it is asked, wall clock, ms since the epoch. */
   readonly atMs: number;
 };
@@ -32,6 +34,10 @@ export function s3Address({ authority: bucket, secret }: Address, request: S3Req
   const path = `/${[...(own === undefined ? [] : [bucket]), ...request.key.split("/")].map(escaped).join("/")}`;
   const { accessKey, secretKey } = secret;
   const query = { ...request.query };
+  const headers = Object.entries({ ...request.headers, host: endpoint.host }).sort(([a], [b]) =>
+    a < b ? -1 : 1,
+  );
+  const signedNames = headers.map(([name]) => name).join(";");
   if (accessKey === undefined || secretKey === undefined) {
     return `${endpoint.origin}${path}${questionMark(canonicalQuery(query))}`;
   }
@@ -42,16 +48,16 @@ export function s3Address({ authority: bucket, secret }: Address, request: S3Req
     "X-Amz-Credential": `${accessKey}/${scope}`,
     "X-Amz-Date": at,
     "X-Amz-Expires": String(validSeconds),
-    "X-Amz-SignedHeaders": "host",
+    "X-Amz-SignedHeaders": signedNames,
     ...(secret["sessionToken"] === undefined ? {} : { "X-Amz-Security-Token": secret["sessionToken"] }),
   });
   const canonical = [
     request.method,
     path,
     canonicalQuery(query),
-    `host:${endpoint.host}`,
+    ...headers.map(([name, value]) => `${name}:${value}`),
     "",
-    "host",
+    signedNames,
     "UNSIGNED-PAYLOAD",
   ].join("\n");
   const text = ["AWS4-HMAC-SHA256", at, scope, createHash("sha256").update(canonical).digest("hex")].join(
@@ -70,7 +76,7 @@ const hmac = (key: Buffer | string, text: string): Buffer => createHmac("sha256"
 const questionMark = (query: string): string => (query === "" ? "" : `?${query}`);
 
 /** As S3 wants it: everything but letters, digits and "-._~". */
-const escaped = (text: string): string =>
+export const escaped = (text: string): string =>
   encodeURIComponent(text).replace(/[!'()*]/g, (one) => `%${one.charCodeAt(0).toString(16).toUpperCase()}`);
 
 function canonicalQuery(query: Readonly<Record<string, string>>): string {

@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { ConsortError } from "#base/errors.ts";
 import { readXmlTree } from "#formats/xml-tree.ts";
 import { curl } from "./curl.ts";
+import { copyWithin } from "./s3-copy.ts";
 import { abandonUploads, writeInParts } from "./s3-parts.ts";
 import { keyOf, md5Of, signed } from "./s3-request.ts";
 import type { Server } from "./server.ts";
@@ -42,6 +43,7 @@ export const s3Server: Server = {
     await curl(at, { options, look: watch.look }, signal);
   },
   abandonUploads,
+  copy: copyWithin,
   list: async (at, signal) => {
     const prefix = at.path === "/" ? "" : `${keyOf(at).replace(/\/*$/, "")}/`;
     const names = new Set<string>();

@@ -30,6 +30,11 @@ export interface Server {
   readonly goesOnWriting?: true;
   /** Forgets such parts, of this address and of all below it. */
   abandonUploads?(at: Address, signal: AbortSignal): Promise<void>;
+  /**
+   * Has the server copy what is at `from`, an address of the same server. True: what is at `to` now was seen to be what
+   * `file` holds.
+   */
+  copy?(from: Address, to: Address, file: string, signal: AbortSignal): Promise<boolean>;
   list(at: Address, signal: AbortSignal): Promise<readonly string[]>;
   remove(at: Address, signal: AbortSignal): Promise<void>;
 }

@@ -70,6 +70,12 @@ export function openTransfer({ clock, roots, netns }: TransferOptions): Transfer
       await (server.goesOnWriting === true ? goingOn(clock, write, signal) : write());
       onProgress({ doneBytes: size, totalBytes: size });
     },
+    copy: async (from, to, file, signal) => {
+      const [source, target] = [reach(from), reach(to)];
+      if (target.scheme === "file" || source.scheme !== target.scheme) return false;
+      const copied = servers[target.scheme].copy?.(source, target, file, signal);
+      return (await copied?.catch(() => signal.throwIfAborted())) === true;
+    },
     list: async (place, signal) => {
       const at = reach(place);
       return at.scheme === "file" ? files.list(at) : servers[at.scheme].list(at, signal);

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { limits } from "#base/limits.ts";
 
 /** An image of the catalogue as it is now. */
 export const imageStatusSchema = z.strictObject({
@@ -31,6 +32,12 @@ export const uploadPartSchema = z.strictObject({
   sizeBytes: z.int().nonnegative().meta({ description: "Of the whole." }),
   fromByte: z.int().nonnegative(),
   dataBase64: z.base64(),
+  zeroBytes: z
+    .int()
+    .nonnegative()
+    .max(limits.uploadZeroBytesMax)
+    .optional()
+    .meta({ description: "So many zeros follow the data." }),
 });
 export const uploadParams = z.object({ digest: digestSchema });
 

@@ -1,25 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { applianceId, applianceName, ensembleName, hostId } from "#base/ids.ts";
-import { bytes, millis } from "#base/units.ts";
 import type { CheckpointsRecord } from "#cluster/checkpoints.ts";
 import type { Checkpoint } from "#model/checkpoint.ts";
+import { sampleCheckpoint } from "#model/sample-vm.ts";
 import { checkpointLost, takenApart } from "#sim/checks/checkpoints-kept.ts";
 import type { Stood } from "#sim/checks/checkpoints-kept.ts";
 
 const [db, web] = ["db", "web"].map((name) => applianceId(ensembleName("shop"), applianceName(name)));
 
-const checkpoint = (id: string, more: Partial<Checkpoint> = {}): Checkpoint => ({
-  id,
-  appliance: db!,
-  generation: "g",
-  takenAtMs: millis(0),
-  disks: [],
-  memory: { digest: `sha256:${id}`, sizeBytes: bytes(1), compression: "none", contentBytes: bytes(1) },
-  machine: "m",
-  pauseMs: millis(1),
-  ...more,
-});
+const checkpoint = (id: string, more: Partial<Checkpoint> = {}): Checkpoint => sampleCheckpoint(id, more);
 
 const record = (...taken: { one: Checkpoint; on: readonly string[] }[]): CheckpointsRecord => ({
   appliance: taken[0]?.one.appliance ?? db!,

@@ -1,6 +1,6 @@
 import { digest } from "#base/digest.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
-import { keepingAdjustments } from "#cluster/adjusting.ts";
+import { renewed } from "#cluster/adjusting.ts";
 import type { Adjustment, Ensemble } from "#model/ensemble.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import { absent, acknowledgedLost, acknowledgedTooEarly } from "#sim/checks/acknowledged-kept.ts";
@@ -38,7 +38,7 @@ export class Ledger {
 
   /** What was adjusted before stays, as far as it is not declared anew. */
   up(ensemble: Ensemble, call: Call): void {
-    const becomes = remembered((before) => keepingAdjustments(before, ensemble));
+    const becomes = remembered((before) => renewed(before, ensemble));
     this.#note(ensemble.name, call, { call, becomes });
   }
 

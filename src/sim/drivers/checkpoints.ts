@@ -251,7 +251,11 @@ export class SimulatedCheckpointer implements Checkpointer {
     if (chain === undefined) {
       throw new ConsortError("internal", `Cannot keep ${checkpoint.id}: what it needs is not here`);
     }
-    const saved = await this.#store(copies).save(chain, taken.at(-1)?.copies ?? [], signal);
+    const saved = await this.#store(copies).save(
+      chain,
+      { hosts: taken.at(-1)?.copies ?? [], places: [] },
+      signal,
+    );
     return { checkpoint, ...saved };
   }
 
@@ -277,7 +281,8 @@ export class SimulatedCheckpointer implements Checkpointer {
     const { after: _below, ...alone } = one;
     const memory = await this.#keep(`folded memory of ${appliance} ${id}`, signal);
     const full: Checkpoint = { ...alone, id, appliance, memory };
-    const saved = await this.#store(copies).save([full], record.taken.at(-1)?.copies ?? [], signal);
+    const hosts = record.taken.at(-1)?.copies ?? [];
+    const saved = await this.#store(copies).save([full], { hosts, places: [] }, signal);
     await this.#write(withFold(record, full, saved));
   }
 

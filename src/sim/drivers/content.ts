@@ -64,6 +64,7 @@ export function simulatedBlobStore({ on, life, settings }: Uses): BlobStore {
     onTaken: (listener) => blobs.onTaken(listener),
     put: (content, expected) => write(() => blobs.put(content, expected)),
     adopt: (file) => refuse(`take in ${file}`),
+    settle: (file) => refuse(`take in ${file}`),
     roomBytes: () => blobs.roomBytes(),
     remove: (digest) =>
       life.call("blobs, remove", slowed(settings.diskMs, disk), () => {

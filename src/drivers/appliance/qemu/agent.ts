@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { ConsortError } from "#base/errors.ts";
 import { withDeadline } from "#base/deadline.ts";
+import { InTurn } from "#base/in-turn.ts";
 import type { Clock } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
@@ -27,7 +28,7 @@ type Line = { readonly socket: Socket; readonly heard: (said: Json) => void };
 export class PortAgent implements GuestAgent {
   readonly #path: string;
   readonly #clock: Clock;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new InTurn();
   #line: Line | undefined;
   #waiting: ((said: Json) => void) | undefined;
   #syncs = 0;
@@ -41,9 +42,10 @@ export class PortAgent implements GuestAgent {
   }
 
   execute(command: string, args: Json, signal: AbortSignal): Promise<unknown> {
-    const turn = this.#turn.then(() => this.#ask(command, args, signal));
-    this.#turn = turn.catch(() => {});
-    return abortable(turn, signal);
+    return abortable(
+      this.#turns.run(() => this.#ask(command, args, signal)),
+      signal,
+    );
   }
 
   answers(): boolean {

@@ -42,6 +42,7 @@ export function describe(slot: ApplianceObservation, facts: MachineFacts): Appli
     ...rest,
     state,
     vm: reportOf(facts),
+    ...(record.arrived?.run === run ? { startedAt: record.arrived.startedAt } : {}),
     ...(ssh === undefined || state !== "running" ? {} : { ssh }),
     memoryLimitBytes: record.plan.memoryBytes,
     ...(record.plan.vm.disk === undefined ? {} : { diskLimits: record.plan.vm.disk }),
@@ -98,6 +99,9 @@ function wordsOf({ context, exitCode }: GuestWords): string | undefined {
 }
 
 function endMessage({ message, exitCode }: ApplianceObservation, facts: MachineFacts): string | undefined {
+  const { move } = facts;
+  if (move?.phase === "running-remote-disks" && move.message !== undefined)
+    return `Its machine was ended: ${move.message}`;
   const words = endWords(facts.guest);
   if (words !== undefined) return words;
   if (exitCode !== 1) return message?.replace("Its command", "Its machine (QEMU)");

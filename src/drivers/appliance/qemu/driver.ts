@@ -189,8 +189,10 @@ export class QemuDriver implements ApplianceDriver {
       writeMachineRecord(place.outer, record);
       const machine = this.#machine(place, record);
       this.#machines.set(plan.id, machine);
+      machine.creation.begin();
       try {
         await this.#tasks.create(slotPlan(wanted), names, signal);
+        machine.creation.end("slot made");
       } catch (cause) {
         await this.#clear(plan.id, signal);
         throw cause;
@@ -364,6 +366,7 @@ export class QemuDriver implements ApplianceDriver {
       giveUp: ({ id, closing }) => void this.#tasks.stop(id, noGraceMs, closing).catch(settle),
       onUp: (machine) => {
         if (machine.record.run?.way === "other") this.#start.bootNext(machine);
+        if (machine.record.start === "restored") void this.#resizes.measure(machine);
       },
       onAgent: (machine) => void this.#resizes.settle(machine),
       onChange: () => this.#onChange(),

@@ -118,6 +118,29 @@ describe("Machine", () => {
     assert.ok(one.agent.answers());
   });
 
+  it("tells that its agent answers, whoever was the first to hear it, once until it was silent", async () => {
+    let [isSilent, greetings] = [true, 0];
+    await serve("agent", "", (asked, tell) => tell({ return: asked.arguments?.id ?? {} }));
+    const one = made({ onAgent: () => (greetings += 1) });
+    const { agent } = one;
+    const ask = agent.execute.bind(agent);
+    agent.execute = (...args) => (isSilent ? Promise.reject(new Error("it is silent")) : ask(...args));
+    await one.lookAtAgent();
+    assert.equal(greetings, 0);
+    isSilent = false;
+    // Somebody else asks it something first.
+    await agent.execute("guest-info", {}, one.closing);
+    assert.ok(agent.answers());
+    await one.lookAtAgent();
+    await one.lookAtAgent();
+    assert.equal(greetings, 1);
+    isSilent = true;
+    await one.lookAtAgent();
+    isSilent = false;
+    await one.lookAtAgent();
+    assert.equal(greetings, 2);
+  });
+
   it("gives up a QEMU that waits for a state which nobody is left to give it", async () => {
     const answers: Readonly<Record<string, unknown>> = { "query-status": { status: "inmigrate" } };
     await serve("qmp", `${JSON.stringify({ QMP: {} })}\n`, (asked, tell) =>

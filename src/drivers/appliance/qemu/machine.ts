@@ -10,6 +10,7 @@ import { BootWatch } from "./boot-watch.ts";
 import { insideDirectory, socketNames } from "./command/spec.ts";
 import { GuestConsole } from "./console.ts";
 import { ContextLine } from "./context-line.ts";
+import { Creation } from "./creation.ts";
 import { describe, isOver } from "./describe.ts";
 import type { GuestWords } from "./describe.ts";
 import { afterEvent, beforeGuest, panicOn, qemuWords } from "./guest-state.ts";
@@ -63,6 +64,7 @@ export class Machine {
   readonly place: MachinePlace;
   readonly agent: PortAgent;
   readonly console: GuestConsole;
+  readonly creation: Creation;
   readonly #parts: MachineParts;
   #record: MachineRecord;
   #qmp: Qmp | undefined;
@@ -75,6 +77,8 @@ export class Machine {
   #told: GuestWords = {};
   #bringing: Promise<void> | undefined;
   #looking: Promise<void> | undefined;
+  /** Its agent has answered since its guest began, and since it was silent last. */
+  #isGreeted = false;
   readonly #closing = new AbortController();
   readonly #patience: Patience;
   /** For the next run, if it is not to boot. */
@@ -89,6 +93,7 @@ export class Machine {
     this.place = place;
     this.#record = record;
     this.#parts = parts;
+    this.creation = new Creation(parts.clock, record.stages);
     this.#patience = new Patience(parts.clock);
     this.#line = new ContextLine(place.directory, (message) => {
       if (message.kind === "hello") return;
@@ -172,9 +177,24 @@ export class Machine {
 
   async #pingAgent(): Promise<void> {
     const before = this.agent.answers();
-    await this.agent.execute("guest-ping", {}, this.#closing.signal).catch(() => {});
-    if (this.agent.answers()) this.#boot.lives();
+    const ping = this.agent.execute("guest-ping", {}, this.#closing.signal);
+    const isHeard = await ping.then(
+      () => true,
+      () => false,
+    );
+    // The first to hear it may be any look: the one it was greeted with may have come too early for it.
+    if (isHeard && !this.#isGreeted) this.#parts.onAgent(this);
+    this.#isGreeted = isHeard;
+    if (this.agent.answers()) {
+      this.#boot.lives();
+      this.#isCreated();
+    }
     if (this.agent.answers() !== before) this.#parts.onChange();
+  }
+
+  #isCreated(): void {
+    if (this.creation.end("guest answers")) this.save({ stages: this.creation.stages });
+    this.creation.over();
   }
 
   /** From time to time: asks its agent, and resets a guest that does not come to boot. Never rejects. */
@@ -238,6 +258,7 @@ export class Machine {
   }
 
   #forget(run: number): void {
+    if (this.#record.run !== undefined) this.creation.over();
     this.#run = run;
     this.#guest = beforeGuest;
     this.#boot = new BootWatch();
@@ -246,6 +267,7 @@ export class Machine {
     this.problem = undefined;
     this.#hangUp();
     this.agent.forget();
+    this.#isGreeted = false;
   }
 
   #hangUp(): void {
@@ -264,6 +286,7 @@ export class Machine {
       this.#parts.onChange();
       const way = this.way;
       this.way = undefined;
+      if (way === undefined) this.creation.end("QEMU started");
       if (this.#guest.status === "running") return this.#isUp(run);
       await this.#limitDisks();
       if (way !== undefined) return await this.#goOn(run, way);
@@ -280,6 +303,7 @@ export class Machine {
       if (this.#guest.status !== "prelaunch") return this.#isUp(run);
       await qmp.execute("cont", {}, signal);
       await this.#askStatus(qmp);
+      this.creation.end("guest begun");
       this.#isUp(run);
     } catch (cause) {
       if (signal.aborted || codeOf(cause) === "unavailable") return;
@@ -306,7 +330,8 @@ export class Machine {
     }
     await this.#askStatus(vm.qmp);
     if (this.#guest.status === "running") {
-      this.save({ start: way.start, stages: [...this.#record.stages, ...(way.stages ?? [])] });
+      for (const { stage, tookMs } of way.stages ?? []) this.creation.add(stage, tookMs);
+      this.save({ start: way.start, stages: this.creation.stages });
       this.#isUp(run);
     }
   }
@@ -367,7 +392,7 @@ export class Machine {
     if (event.event === "VSERPORT_CHANGE" && event.data["open"] === true) this.#boot.lives();
     if (event.event === "VSERPORT_CHANGE" && event.data["id"] === "port-agent") {
       this.agent.hangUp();
-      if (event.data["open"] === true) void this.#greetAgent();
+      if (event.data["open"] === true) this.#greetAgent();
     }
     const before = this.#guest;
     this.#guest = afterEvent(before, event);
@@ -384,7 +409,12 @@ export class Machine {
     this.#patience.isUp();
     const way = this.#record.run?.number === run ? this.#record.run.way : "boot";
     if (this.#record.run?.number !== run || !this.#record.run.up)
-      this.save({ run: { number: run, way, up: true }, refused: undefined });
+      this.save({
+        run: { number: run, way, up: true },
+        stages: this.creation.stages,
+        refused: undefined,
+        ...(way === "other" ? arrivalOf(this.#record, run) : {}),
+      });
     try {
       this.#parts.onUp(this);
     } catch (cause) {
@@ -394,12 +424,12 @@ export class Machine {
     this.#parts.onChange();
     const { features } = this.#record.plan.vm.base;
     if (features.includes("context")) this.#line.listen();
-    if (features.includes("agent")) void this.#greetAgent();
+    if (features.includes("agent")) this.#greetAgent();
   }
 
-  async #greetAgent(): Promise<void> {
-    await this.lookAtAgent();
-    if (this.agent.answers()) this.#parts.onAgent(this);
+  #greetAgent(): void {
+    this.#isGreeted = false;
+    void this.lookAtAgent();
   }
 
   /** A machine without a panic device tells of a panic on its console alone, and resets. */
@@ -428,4 +458,11 @@ export class Machine {
       return "";
     }
   }
+}
+
+/** Its QEMU is younger than it is. */
+function arrivalOf({ plan }: MachineRecord, run: number): Pick<MachineRecord, "arrived"> {
+  const { move } = plan.vm;
+  if (move?.side !== "arriving" || move.startedAt === undefined) return {};
+  return { arrived: { run, startedAt: move.startedAt } };
 }

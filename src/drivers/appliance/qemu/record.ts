@@ -22,6 +22,8 @@ export type MachineRecord = {
   start: "cold" | "warm" | "restored";
   /** The last run that was begun: how, and whether its guest came to run. */
   run?: { readonly number: number; readonly way: "boot" | "other"; readonly up: boolean };
+  /** A run in which it came from another host, and when it was begun, wherever that was. */
+  arrived?: { readonly run: number; readonly startedAt: Millis };
   /** Of what its plan has it begin from: how often it could not. */
   refused?: RestoreRefusal | undefined;
   /** How a run ended that its QEMU could not tell of. */
@@ -38,6 +40,7 @@ const isRecord = exactly({
   stages: listOf(shape({ stage: isText, tookMs: isNumber })),
   start: oneOf("cold", "warm", "restored"),
   run: optional(shape({ number: isNumber, way: oneOf("boot", "other"), up: isFlag })),
+  arrived: optional(shape({ run: isNumber, startedAt: isNumber })),
   refused: optional(shape({ checkpoint: isText, why: isText, times: isNumber })),
   verdict: optional(shape({ run: isNumber, message: isText })),
 });

@@ -12,7 +12,6 @@ import type { MachineSpec } from "./command/spec.ts";
 import { contextOf, writeContextDisk } from "./context-disk.ts";
 import { writeLaunch } from "./launch.ts";
 import type { Machine } from "./machine.ts";
-import type { MachineRecord } from "./record.ts";
 import { specOf } from "./spec-of.ts";
 import type { Mover } from "./mover.ts";
 import type { Starter } from "./starter.ts";
@@ -67,6 +66,7 @@ export class MachineStart {
   /** Its slot runs QEMU then; its guest does not go on yet. */
   async begin(machine: Machine, signal: AbortSignal): Promise<void> {
     const { id, record, place } = machine;
+    if (record.run === undefined) machine.creation.begin();
     const slot = this.#slot(id);
     const spec = this.#bootSpec(machine, slot.uid);
     const cables = { netns: slot.netns, uid: slot.uid, interfaces: record.plan.interfaces };
@@ -76,6 +76,9 @@ export class MachineStart {
     ]);
     machine.way = way;
     writeLaunch(place.directory, qemuArguments(way?.spec ?? spec));
+    if (way === undefined) machine.creation.end("set up");
+    // It times its stages by itself.
+    else machine.creation.over();
     await this.#slots.start(id, signal);
   }
 
@@ -117,11 +120,10 @@ export class MachineStart {
     machine.problem = "Its disks are being made";
     try {
       const request = { plan: machine.record.plan, directory: machine.place.directory, uid };
-      const stages: MachineRecord["stages"][number][] = [];
-      const told = (stage: string, tookMs: Millis): void => void stages.push({ stage, tookMs });
+      const told = (stage: string, tookMs: Millis): void => machine.creation.add(stage, tookMs);
       const disks = await this.#parts.storage.prepare(request, told, machine.closing);
       machine.closing.throwIfAborted();
-      machine.save({ disks, stages });
+      machine.save({ disks, stages: machine.creation.stages });
       machine.problem = undefined;
     } catch (cause) {
       machine.problem = messageOf(cause);

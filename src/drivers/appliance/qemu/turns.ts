@@ -1,19 +1,16 @@
+import { InTurn } from "#base/in-turn.ts";
 import type { Qmp } from "./vm.ts";
 
-const turns = new WeakMap<Qmp, Promise<unknown>>();
+const turnsOf = new WeakMap<Qmp, InTurn>();
 
 /**
  * What sends a machine's whole state anywhere takes turns: QEMU knows one migration at a time, with settings that
  * stay. Whoever comes sets all of them.
  */
 export function oneAtATime<Result>(qmp: Qmp, work: () => Promise<Result>): Promise<Result> {
-  const before = turns.get(qmp) ?? Promise.resolve();
-  const turn = before.then(work, work);
-  turns.set(
-    qmp,
-    turn.catch(() => {}),
-  );
-  return turn;
+  const turns = turnsOf.get(qmp) ?? new InTurn();
+  turnsOf.set(qmp, turns);
+  return turns.run(work);
 }
 
 const capabilities = [

@@ -23,6 +23,7 @@ import { LeaseFile } from "#drivers/appliance/task/lease.ts";
 import { LeaseRenewal } from "#drivers/appliance/task/renewal.ts";
 import { readOutput, rotateOutput } from "#drivers/appliance/task/output.ts";
 import { SlotPool } from "#drivers/appliance/task/pool.ts";
+import { Quiet } from "#drivers/appliance/task/quiet.ts";
 import { readRecord } from "#drivers/appliance/task/record.ts";
 import type { TaskRecord } from "#drivers/appliance/task/record.ts";
 import { Reservations } from "#drivers/appliance/task/reservations.ts";
@@ -85,6 +86,7 @@ export class TaskDriver implements ApplianceDriver {
   readonly #reservations: Reservations;
   readonly #slots: Slots;
   readonly #pool: SlotPool;
+  readonly #quiet: Quiet;
   readonly #tasks = new Map<ApplianceId, Task>();
   readonly #turns = new InTurnByKey<ApplianceId>();
   readonly #closing = new AbortController();
@@ -110,6 +112,7 @@ export class TaskDriver implements ApplianceDriver {
       firstUid: options.firstUid ?? defaults.firstUid,
     };
     const { cgroups, clock, log } = options;
+    this.#quiet = new Quiet(cgroups.open(options.cgroupParent), clock);
     this.#slots = new Slots({ place: this.#place, cgroups, factory: this.#factory, clock, log });
     this.#pool = new SlotPool({
       size: options.poolSize ?? defaults.poolSize,
@@ -175,7 +178,10 @@ export class TaskDriver implements ApplianceDriver {
   observe(): readonly ApplianceObservation[] {
     const reports = this.#reservations.reports();
     const memoryAgeMsMax = millis(this.#tasks.size * memoryAgeMsPerTask);
-    return [...this.#tasks.values()].map((task) => task.observe(reports.get(task.id), memoryAgeMsMax));
+    const isQuiet = this.#quiet.isQuiet(this.#tasks.size);
+    return [...this.#tasks.values()].map((task) =>
+      task.observe(reports.get(task.id), { isQuiet, memoryAgeMsMax }),
+    );
   }
 
   create(plan: AppliancePlan, names: ReadonlyMap<string, string>, _signal: AbortSignal): Promise<void> {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { millis } from "#base/units.ts";
 import { conformancePlan } from "#drivers/appliance/conformance.ts";
+import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import { perl } from "#drivers/appliance/task/factory.ts";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import { Reservations } from "#drivers/appliance/task/reservations.ts";
@@ -69,7 +70,7 @@ function taskWith(leased: boolean) {
     task,
     path,
     told,
-    reported: () => task.observe(undefined, millis(0)).leased ?? false,
+    reported: () => task.observe(undefined, { isQuiet: true, memoryAgeMsMax: millis(0) }).leased ?? false,
     recorded: () => readRecord(slot.directory)?.plan.leased,
     inSpec: () => /^leased\t1$/m.test(readFileSync(path("spec"), "utf8")),
     /** Until nothing more goes in. */
@@ -162,4 +163,15 @@ test("a lease is told before limits are set, which may be refused", () => {
   using it = taskWith(true);
   assert.throws(() => it.task.prepare(undefined));
   assert.equal(it.told(), "leased 1\n");
+});
+
+test("what a quiet task is shown as is made once, until something of it changes or it may have computed", () => {
+  using it = taskWith(true);
+  const seen = (isQuiet: boolean): ApplianceObservation =>
+    it.task.observe(undefined, { isQuiet, memoryAgeMsMax: millis(0) });
+  const first = seen(true);
+  assert.equal(seen(true), first);
+  assert.notEqual(seen(false), first);
+  it.task.save({ restarts: 3 });
+  assert.equal(seen(true).restarts, 3);
 });

@@ -39,6 +39,17 @@ export type TaskParts = {
   readonly reservations: Reservations;
 };
 
+/** An observation, and all that it shows but what the kernel counts: while that is the same it is made once. */
+type Seen = {
+  readonly record: TaskRecord;
+  readonly entries: readonly JournalEntry[];
+  readonly jobs: ReadonlyMap<number, JobState>;
+  readonly pid: number | undefined;
+  readonly obeysLease: boolean;
+  readonly isReserved: boolean;
+  readonly observation: ApplianceObservation;
+};
+
 /** One appliance in its slot: what was asked of it, how it stands, and what follows when its command ends. */
 export class Task {
   readonly slot: Slot;
@@ -47,6 +58,7 @@ export class Task {
   readonly #places: readonly JobPlace[];
   #entries: readonly JournalEntry[] = [];
   #jobs: ReadonlyMap<number, JobState> = new Map();
+  #seen: Seen | undefined;
   #memory: { readonly at: Millis; readonly used: Bytes } | undefined;
   #restart: AbortController | undefined;
   #restarting: Promise<void> | undefined;
@@ -103,8 +115,41 @@ export class Task {
     this.slot.cgroup.setMemory(memoryBytes ?? "max");
   }
 
-  /** `scheduling`: how its reservation is kept, if it is. The memory it uses may be as old as `memoryAgeMsMax`. */
-  observe(scheduling: SchedulingReport | undefined, memoryAgeMsMax: Millis): ApplianceObservation {
+  /**
+   * `scheduling`: how its reservation is kept, if it is. `isQuiet`: none of the host's machines has used anything worth
+   * reading since this one was looked at.
+   */
+  observe(
+    scheduling: SchedulingReport | undefined,
+    { isQuiet, memoryAgeMsMax }: { readonly isQuiet: boolean; readonly memoryAgeMsMax: Millis },
+  ): ApplianceObservation {
+    const seen = this.#seen;
+    if (isQuiet && scheduling === undefined && seen !== undefined && this.#isAs(seen))
+      return seen.observation;
+    const observation = this.#observed(scheduling, memoryAgeMsMax);
+    this.#seen = { ...this.#shownBy(), observation };
+    return observation;
+  }
+
+  #isAs(seen: Seen): boolean {
+    const { record, entries, jobs, pid, obeysLease, isReserved } = this.#shownBy();
+    return (
+      seen.record === record &&
+      seen.entries === entries &&
+      seen.jobs === jobs &&
+      seen.pid === pid &&
+      seen.obeysLease === obeysLease &&
+      seen.isReserved === isReserved
+    );
+  }
+
+  #shownBy(): Omit<Seen, "observation"> {
+    const { pid, obeysLease } = this.slot;
+    const isReserved = this.#parts.reservations.has(this.#record.plan);
+    return { record: this.#record, entries: this.#entries, jobs: this.#jobs, pid, obeysLease, isReserved };
+  }
+
+  #observed(scheduling: SchedulingReport | undefined, memoryAgeMsMax: Millis): ApplianceObservation {
     const { plan, run, end, restarts } = this.#record;
     const began = this.#entries.find((entry) => entry.run === run && entry.what === "running")?.at;
     const ended = end?.run === run ? end : undefined;

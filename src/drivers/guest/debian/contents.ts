@@ -32,10 +32,11 @@ export const debianLeftOut: readonly string[] = [
 export const debianEnabled: readonly (readonly [unit: string, target: string])[] = [
   ["consort-context.service", "multi-user.target"],
   ["consort-listen.service", "multi-user.target"],
+  ["consort-console.service", "multi-user.target"],
 ];
 
 /**
- * Nobody logs in at the console, nothing is upgraded behind anybody's back, no file system needs a check at night,
+ * Nobody is asked for a password at the console, nothing is upgraded behind anybody's back, no file system needs a check at night,
  * randomness is the host's to give. Of the rest, what a boot mounts and loads for those few who look for it: a module is
  * loaded when it is used, and each program of a boot takes a quarter of a second in an emulated machine.
  */

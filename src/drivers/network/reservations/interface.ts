@@ -1,69 +1,86 @@
-import { ConsortError } from "#base/errors.ts";
+import { ConsortError, messageOf } from "#base/errors.ts";
 import type { BitsPerSecond } from "#base/units.ts";
 import { ClassBook } from "../class-book.ts";
-import { linkOf, showLink } from "../kernel/links.ts";
+import * as links from "../kernel/links.ts";
 import { Nftables } from "../kernel/nftables.ts";
 import * as queueing from "../kernel/queueing.ts";
 import { KernelSocket } from "../kernel/route-socket.ts";
 import { ReservationLedger } from "./ledger.ts";
 import type { ShapedInterface } from "./ledger.ts";
-import type { InterfaceReservations } from "./port.ts";
-import { targetRuleset } from "./target-rules.ts";
-import type { DirectedTarget } from "./target-rules.ts";
+import type { FlowDirection, InterfaceReservations } from "./port.ts";
+import { claimRuleset, tableName, targetRuleset } from "./target-rules.ts";
+import type { DirectedTarget, Passage } from "./target-rules.ts";
 
 const routeProtocol = 0;
 /** Handle of the hierarchy, unlike that of a host manager. */
 const major = 0xc058;
 
-/**
- * Takes over how frames leave one interface of this network namespace: everything without a reservation shares what is
- * left. One process per interface; its rules belong to it and go with it, whatever way it ends. What a process that was
- * killed leaves are classes nothing is directed to; the next one takes them away.
- */
-export async function openInterfaceReservations(options: {
+export type InterfaceOptions = {
   readonly interface: string;
   /** Of the slowest cable on the way of what is reserved. */
   readonly bandwidthBps: BitsPerSecond;
-}): Promise<InterfaceReservations> {
-  const shaped = await KernelInterface.open(options.interface);
+  readonly direction: FlowDirection;
+};
+
+/**
+ * Takes over how frames leave one interface of this network namespace, or how they arrive there: everything without a
+ * reservation shares what is left. What arrives is held by a link of its own before this machine takes it in.
+ *
+ * One process per interface and direction; its rules belong to it and go with it, whatever way it ends. What a process
+ * that was killed leaves are classes nothing is directed to, and that link; the next one takes them away. Throws
+ * `unsupported` where the kernel cannot hold what arrives.
+ */
+export async function openInterfaceReservations(options: InterfaceOptions): Promise<InterfaceReservations> {
+  const shaped = await KernelInterface.open(options.interface, options.direction);
   try {
-    return new ReservationLedger(options.bandwidthBps, shaped);
+    const ledger = new ReservationLedger(options.bandwidthBps, shaped);
+    await shaped.direct([]);
+    return ledger;
   } catch (cause) {
     await shaped.close();
-    throw cause;
+    throw options.direction === "in" ? cannotHold(options.interface, cause) : cause;
   }
 }
 
+type Parts = {
+  readonly route: KernelSocket;
+  readonly nft: Nftables;
+  readonly table: string;
+  readonly name: string;
+  readonly passage: Passage;
+  /** The link that has the classes. */
+  readonly shapedIndex: number;
+};
+
 class KernelInterface implements ShapedInterface {
-  readonly #name: string;
-  readonly #index: number;
-  readonly #route: KernelSocket;
-  readonly #nft: Nftables;
+  readonly #parts: Parts;
   readonly #classes: ClassBook;
 
-  private constructor(name: string, index: number, route: KernelSocket, nft: Nftables) {
-    this.#name = name;
-    this.#index = index;
-    this.#route = route;
-    this.#nft = nft;
-    this.#classes = new ClassBook(route, major, new Map());
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#classes = new ClassBook(parts.route, major, new Map());
   }
 
-  static async open(name: string): Promise<KernelInterface> {
+  static async open(name: string, direction: FlowDirection): Promise<KernelInterface> {
     const route = new KernelSocket(routeProtocol);
     const nft = new Nftables();
     try {
-      const index = indexOf(route, name);
-      await claim(nft, name, index);
-      const discipline = disciplineOf(route, index);
-      if (discipline !== undefined && discipline.handle !== queueing.handleOf(major, 0)) {
+      const link = linkNamed(route, name);
+      if (link === undefined)
         throw new ConsortError(
-          "conflict",
-          `Cannot reserve bandwidth on ${name}: its traffic is already shaped by somebody else (${discipline.kind}), wanted an interface with its own default`,
+          "not_found",
+          `Cannot reserve bandwidth on ${name}: there is no such interface`,
         );
+      const table = tableName({ direction }, `consort_link${link.index}`);
+      await claim(nft, name, table);
+      const parts = { route, nft, table, name };
+      if (direction === "out") {
+        takeOver(route, name, link.index);
+        return new KernelInterface({ ...parts, passage: { direction }, shapedIndex: link.index });
       }
-      if (discipline !== undefined) route.do([queueing.removeRoot({ index, major })]);
-      return new KernelInterface(name, index, route, nft);
+      const sorter = `vtmin${link.index}`;
+      const shapedIndex = await makeSorter(route, name, { name: sorter, mtu: link.mtu });
+      return new KernelInterface({ ...parts, passage: { direction, sorter }, shapedIndex });
     } catch (cause) {
       route.close();
       nft.close();
@@ -72,44 +89,41 @@ class KernelInterface implements ShapedInterface {
   }
 
   setClasses(classes: Parameters<ShapedInterface["setClasses"]>[0]): void {
-    this.#classes.change([{ index: this.#index, wanted: classes, part: true }]);
+    this.#classes.change([{ index: this.#parts.shapedIndex, wanted: classes, part: true }]);
   }
 
   dropClass(minor: number): void {
-    this.#classes.drop(this.#index, minor);
+    this.#classes.drop(this.#parts.shapedIndex, minor);
   }
 
   direct(targets: readonly DirectedTarget[]): Promise<void> {
-    const table = tableOf(this.#index);
-    return this.#nft.transact(targetRuleset({ table, isNew: false, interface: this.#name, major, targets }));
+    const { nft, table, name, passage } = this.#parts;
+    return nft.transact(targetRuleset({ table, interface: name, passage, major, targets }));
   }
 
   async close(): Promise<void> {
+    const { route, nft, table, passage, shapedIndex } = this.#parts;
     try {
-      await this.#nft.transact(`delete table ip ${tableOf(this.#index)}`);
-      this.#route.do([queueing.removeRoot({ index: this.#index, major })]);
+      await nft.transact(`delete table ${table}`);
+      if (passage.direction === "out") route.do([queueing.removeRoot({ index: shapedIndex, major })]);
+      else await route.doSlowly(links.removeLinks([{ name: passage.sorter, index: shapedIndex }]));
     } finally {
-      this.#route.close();
-      this.#nft.close();
+      route.close();
+      nft.close();
     }
   }
 }
 
-const tableOf = (index: number): string => `consort_link${index}`;
-
-function indexOf(route: KernelSocket, name: string): number {
+function linkNamed(route: KernelSocket, name: string): links.KernelLink | undefined {
   const isName = /^[^\s"/]{1,15}$/.test(name);
-  const message = isName ? route.do([showLink(name)])[0]?.messages[0] : undefined;
-  const link = message === undefined ? undefined : linkOf(message, name);
-  if (link !== undefined) return link.index;
-  throw new ConsortError("not_found", `Cannot reserve bandwidth on ${name}: there is no such interface`);
+  const message = isName ? route.do([links.showLink(name)])[0]?.messages[0] : undefined;
+  return message === undefined ? undefined : links.linkOf(message, name);
 }
 
 /** A table that belongs to this process is the claim: nobody else can have it, nor take it away. */
-async function claim(nft: Nftables, name: string, index: number): Promise<void> {
-  const rules = targetRuleset({ table: tableOf(index), isNew: true, interface: name, major, targets: [] });
+async function claim(nft: Nftables, name: string, table: string): Promise<void> {
   try {
-    await nft.transact(rules);
+    await nft.transact(claimRuleset(table));
   } catch (cause) {
     throw new ConsortError(
       "conflict",
@@ -119,10 +133,45 @@ async function claim(nft: Nftables, name: string, index: number): Promise<void> 
   }
 }
 
-/** What somebody has put there; undefined for the kernel's own default. */
-function disciplineOf(route: KernelSocket, index: number): queueing.KernelQdisc | undefined {
-  return route
+/** Takes away what a process that was killed has left at the way out. Throws `conflict` for what is somebody else's. */
+function takeOver(route: KernelSocket, name: string, index: number): void {
+  const discipline = route
     .dump(queueing.showQdiscs())
     .map(queueing.qdiscOf)
+    // The kernel's own default has no handle.
     .find((each) => each.index === index && each.handle !== 0 && queueing.isRoot(each));
+  if (discipline === undefined) return;
+  if (discipline.handle !== queueing.handleOf(major, 0))
+    throw new ConsortError(
+      "conflict",
+      `Cannot reserve bandwidth on ${name}: its traffic is already shaped by somebody else (${discipline.kind}), wanted an interface with its own default`,
+    );
+  route.do([queueing.removeRoot({ index, major })]);
+}
+
+/** In place of the one that a process that was killed has left. Its index. */
+async function makeSorter(
+  route: KernelSocket,
+  of: string,
+  sorter: { readonly name: string; readonly mtu: number },
+): Promise<number> {
+  const left = linkNamed(route, sorter.name);
+  if (left !== undefined) await route.doSlowly(links.removeLinks([left]));
+  try {
+    route.do([links.makeSorter(sorter)]);
+    const index = linkNamed(route, sorter.name)?.index ?? 0;
+    const link = { name: sorter.name, index };
+    route.do([links.withoutIpv6(link), links.finishLink({ ...link, alias: `what arrives by ${of}` })]);
+    return index;
+  } catch (cause) {
+    throw cannotHold(of, cause);
+  }
+}
+
+function cannotHold(name: string, cause: unknown): ConsortError {
+  return new ConsortError(
+    "unsupported",
+    `Cannot reserve incoming bandwidth on ${name}: this machine's kernel lacks ifb links, or nftables forwarding at the ingress: ${messageOf(cause)}`,
+    { cause },
+  );
 }

@@ -62,7 +62,7 @@ test("no more is reserved than the interface has, and the refusal says what is l
   await ledger.reserve(gold("video", 6));
   await assert.rejects(ledger.reserve(gold("more", 4, 2)), {
     code: "unsatisfiable",
-    message: /3800000 of 9800000/,
+    message: /4Mbit\/s are asked for, and 3.8Mbit\/s of 9.8Mbit\/s are not/,
   });
   await ledger.reserve(gold("less", 3.8, 2));
   assert.equal(Math.round(shaped.reserved() * 10), 98);

@@ -1,5 +1,6 @@
 import { ConsortError } from "#base/errors.ts";
 import { InTurn } from "#base/in-turn.ts";
+import { bitsPerSecond, formatBandwidth } from "#base/units.ts";
 import type { BitsPerSecond } from "#base/units.ts";
 import { linkShares } from "#model/wire.ts";
 import { assignNumbers } from "../class-numbers.ts";
@@ -164,7 +165,7 @@ export class ReservationLedger implements InterfaceReservations {
     if (promised <= this.promisableBps) return;
     throw new ConsortError(
       "unsatisfiable",
-      `Cannot ${action}: ${wanted} bit/s are asked for, and ${Math.max(0, Math.floor(this.promisableBps - promised + wanted))} of ${Math.floor(this.promisableBps)} are not reserved by others`,
+      `Cannot ${action}: ${formatBandwidth(bitsPerSecond(wanted))} are asked for, and ${shown(this.promisableBps - promised + wanted)} of ${shown(this.promisableBps)} are not reserved by others`,
     );
   }
 
@@ -185,6 +186,12 @@ export class ReservationLedger implements InterfaceReservations {
     });
   }
 }
+
+/** Never more than it is. */
+const shown = (bps: number): string => {
+  const step = bps >= 1e6 ? 1e4 : 10;
+  return formatBandwidth(bitsPerSecond(Math.max(0, Math.floor(bps / step) * step)));
+};
 
 /** Throws `conflict` where two have the same target. */
 function checkTargets(reservations: readonly InterfaceReservation[]): void {

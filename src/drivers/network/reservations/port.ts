@@ -1,13 +1,20 @@
 import type { BitsPerSecond } from "#base/units.ts";
 
-/** Where frames go, or which port of this machine they come from. Of several that fit, the narrowest counts. */
+/** Which way frames pass an interface: what leaves by it, or what arrives. */
+export const flowDirections = ["out", "in"] as const;
+export type FlowDirection = (typeof flowDirections)[number];
+
+/**
+ * Where frames go, or which port of this machine they come from; of what arrives, where it comes from, or which port of
+ * this machine it is for. Of several that fit, the narrowest counts.
+ */
 export type TrafficTarget =
   /** "10.1.2.3" or "10.1.0.0/16", IPv4. */
   | { readonly address: string }
   | { readonly address: string; readonly port: number; readonly protocol?: "tcp" | "udp" }
   | { readonly sourcePort: number; readonly protocol?: "tcp" | "udp" };
 
-/** Bandwidth out of one interface for what goes to some targets. Rates count Ethernet frames. */
+/** Bandwidth of one interface, one way, for what goes to some targets or comes from them. Rates count Ethernet frames. */
 export type InterfaceReservation = {
   readonly name: string;
   readonly rateBps: BitsPerSecond;
@@ -22,7 +29,7 @@ export type InterfaceReservation = {
 export type ReservationChange = Pick<InterfaceReservation, "name" | "rateBps" | "ceilingBps">;
 
 /**
- * Reservations on one interface for programs that are no appliances. All methods leave everything as it was when they
+ * Reservations on one interface, one way, for programs that are no appliances. All methods leave everything as it was when they
  * fail: `unsatisfiable` when more would be promised than the interface has, `conflict` for a name or a target that is
  * taken, `not_found`, `bad_input`.
  */

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { entriesOf, targetRuleset } from "./target-rules.ts";
+import { entriesOf, tableName, targetRuleset } from "./target-rules.ts";
 import type { TrafficTarget } from "./port.ts";
 
 const rulesFor = (...targets: readonly TrafficTarget[]): readonly string[] =>
   targetRuleset({
-    table: "t",
-    isNew: true,
+    table: "ip t",
     interface: "eth0",
+    passage: { direction: "out" },
     major: 0xc058,
     targets: targets.map((target, at) => ({ target, minor: 0x10 + at })),
   }).split("\n");
@@ -21,10 +21,8 @@ test("the narrowest target counts, whatever the order they are given in", () => 
     { sourcePort: 5004, protocol: "udp" },
   );
   assert.deepEqual(
-    rules
-      .filter((rule) => rule.startsWith("add rule"))
-      .map((rule) => /@(\w+)/.exec(rule)?.[1] ?? "other links"),
-    ["other links", "sources", "ports", "addresses32", "addresses16", "addresses0"],
+    rules.filter((rule) => rule.startsWith("add rule")).map((rule) => /@(\w+)/.exec(rule)?.[1]),
+    ["sources", "ports", "addresses32", "addresses16", "addresses0"],
   );
 });
 
@@ -52,4 +50,27 @@ test("what is no target is refused", () => {
   ]) {
     assert.throws(() => entriesOf(target), { code: "bad_input" }, JSON.stringify(target));
   }
+});
+
+test("of what arrives the other machine is where it comes from, and what nobody reserved for passes the sorter, too", () => {
+  const rules = targetRuleset({
+    table: tableName({ direction: "in" }, "t"),
+    interface: "eth0",
+    passage: { direction: "in", sorter: "ifb9" },
+    major: 0xc058,
+    targets: [
+      { target: { address: "10.1.2.3" }, minor: 0x10 },
+      { target: { address: "10.1.2.3", port: 80, protocol: "tcp" }, minor: 0x11 },
+      { target: { sourcePort: 5004, protocol: "udp" }, minor: 0x12 },
+    ],
+  }).split("\n");
+  assert.deepEqual(
+    rules.filter((rule) => rule.startsWith("add rule")),
+    [
+      'add rule netdev t in meta priority set meta l4proto . th dport map @sources fwd to "ifb9"',
+      'add rule netdev t in meta priority set ip saddr . meta l4proto . th sport map @ports fwd to "ifb9"',
+      'add rule netdev t in meta priority set ip saddr map @addresses32 fwd to "ifb9"',
+      'add rule netdev t in fwd to "ifb9"',
+    ],
+  );
 });

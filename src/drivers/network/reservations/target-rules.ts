@@ -1,6 +1,9 @@
 import { ConsortError } from "#base/errors.ts";
 import type { TrafficTarget } from "./port.ts";
 
+/** How frames pass: out of the interface, or into it by way of another link that holds them as its classes want. */
+export type Passage = { readonly direction: "out" } | { readonly direction: "in"; readonly sorter: string };
+
 /** Targets as hashed maps of the packet filter, one rule each: the cost per packet does not grow with them. Pure. */
 
 /** A target on one interface, and the class of what goes there. */
@@ -27,16 +30,23 @@ export function entriesOf(target: TrafficTarget): readonly Entry[] {
   return protocolsOf(target).map((protocol) => ({ map: "ports", key: `${address} . ${protocol} . ${port}` }));
 }
 
+/** The table is in another family for what arrives: the one of a device's ingress. */
+export const tableName = ({ direction }: Pick<Passage, "direction">, name: string): string =>
+  `${direction === "out" ? "ip" : "netdev"} ${name}`;
+
+/** Nobody else can have a table of this name, nor take it away; no frame passes it yet. */
+export const claimRuleset = (table: string): string => `add table ${table} { flags owner; }`;
+
 /** Replaces the table in one transaction. It belongs to this process alone, and goes when that ends. */
 export function targetRuleset(options: {
+  /** As `tableName` gives it. */
   readonly table: string;
-  readonly isNew: boolean;
   readonly interface: string;
+  readonly passage: Passage;
   readonly major: number;
   readonly targets: readonly DirectedTarget[];
 }): string {
-  const { major, targets } = options;
-  const table = `ip ${options.table}`;
+  const { table, major, targets, passage } = options;
   const maps = new Map<string, string[]>();
   for (const { target, minor } of targets) {
     for (const { map, key } of entriesOf(target)) {
@@ -45,19 +55,36 @@ export function targetRuleset(options: {
       maps.set(map, elements);
     }
   }
+  const { chain, rest, onwards } = chainOf(passage, options.interface);
   return [
-    ...(options.isNew ? [] : [`delete table ${table}`]),
-    `add table ${table} { flags owner; }`,
-    `add chain ${table} out { type filter hook postrouting priority -150; policy accept; }`,
-    `add rule ${table} out oifname != "${options.interface}" accept`,
+    `delete table ${table}`,
+    claimRuleset(table),
+    `add chain ${table} ${passage.direction} { ${chain} policy accept; }`,
     ...[...maps.keys()]
       .toSorted(byNarrowness)
       .flatMap((map) => [
         `add map ${table} ${map} { type ${keyType(map)} : classid; }`,
-        `add rule ${table} out meta priority set ${keyExpression(map)} map @${map} accept`,
+        `add rule ${table} ${passage.direction} ${onwards.which}meta priority set ${keyExpression(map, passage)} map @${map} ${onwards.verdict}`,
         `add element ${table} ${map} { ${(maps.get(map) ?? []).join(", ")} }`,
       ]),
+    ...rest.map((rule) => `add rule ${table} ${passage.direction} ${rule}`),
   ].join("\n");
+}
+
+/** What leaves is sorted where it leaves; what arrives passes the sorter, whether something is reserved for it or not. */
+function chainOf(passage: Passage, name: string) {
+  if (passage.direction === "out")
+    return {
+      chain: "type filter hook postrouting priority -150;",
+      rest: [],
+      onwards: { which: `oifname "${name}" `, verdict: "accept" },
+    };
+  const verdict = `fwd to "${passage.sorter}"`;
+  return {
+    chain: `type filter hook ingress device "${name}" priority -150;`,
+    rest: [verdict],
+    onwards: { which: "", verdict },
+  };
 }
 
 const prefixOf = (map: string): number => Number(map.slice("addresses".length));
@@ -73,10 +100,13 @@ function keyType(map: string): string {
   return map === "ports" ? "ipv4_addr . inet_proto . inet_service" : "ipv4_addr";
 }
 
-function keyExpression(map: string): string {
-  if (map === "sources") return "meta l4proto . th sport";
-  if (map === "ports") return "ip daddr . meta l4proto . th dport";
-  return prefixOf(map) === 32 ? "ip daddr" : `ip daddr & ${addressText(maskOf(prefixOf(map)))}`;
+/** Of what arrives, the other machine is where it comes from. */
+function keyExpression(map: string, { direction }: Passage): string {
+  const isOut = direction === "out";
+  const there = isOut ? "ip daddr" : "ip saddr";
+  if (map === "sources") return `meta l4proto . th ${isOut ? "sport" : "dport"}`;
+  if (map === "ports") return `${there} . meta l4proto . th ${isOut ? "dport" : "sport"}`;
+  return prefixOf(map) === 32 ? there : `${there} & ${addressText(maskOf(prefixOf(map)))}`;
 }
 
 const maskOf = (bits: number): number => (bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0);

@@ -8,6 +8,7 @@ import { Suspension } from "../suspension.ts";
 import type { GroupWeights } from "../weights.ts";
 import { undisturbed } from "../kernel/calls.ts";
 import { QuotaFile } from "../quota-file.ts";
+import type { Pacer } from "./pacer.ts";
 import { bandwidthWeights } from "./weights.ts";
 
 export type BandwidthEnforcerOptions = {
@@ -15,6 +16,11 @@ export type BandwidthEnforcerOptions = {
   readonly weights: GroupWeights;
   /** Processors this host may use, for what is not reserved of them. */
   readonly processors: number;
+  /**
+   * Makes the kernel look at quotas in time. Absent: it looks at its ticks alone, as where others share this machine's
+   * processors and would each have a pacer.
+   */
+  readonly pacer?: Pacer;
 };
 
 /** Done before anybody notices. */
@@ -30,8 +36,8 @@ type Kept = {
 
 /**
  * Keeps reservations by the kernel's CPU quota: the execution time in every period is the most a machine gets, and the
- * weight of its group, far above ordinary load, makes it the least as well. Nothing has to run for it, and a host
- * manager that dies leaves it as it is.
+ * weight of its group, far above ordinary load, makes it the least as well. A host manager that dies leaves it as it is,
+ * only less exact in single periods, as its pacer ends with it.
  */
 export class BandwidthEnforcer implements CpuEnforcer {
   readonly kind = "bandwidth";
@@ -93,6 +99,7 @@ export class BandwidthEnforcer implements CpuEnforcer {
 
   async close(): Promise<void> {
     this.apply([]);
+    await this.#options.pacer?.close();
   }
 
   #keep(machine: EnforcedMachine): void {
@@ -141,8 +148,10 @@ export class BandwidthEnforcer implements CpuEnforcer {
   #weigh(): void {
     clearImmediate(this.#weighing);
     this.#weighing = undefined;
+    const { weights, processors, pacer } = this.#options;
     const machines = [...this.#kept.values()].map((kept) => kept.machine);
-    this.#options.weights.claim(this.kind, bandwidthWeights(machines, this.#options.processors));
+    weights.claim(this.kind, bandwidthWeights(machines, processors));
+    pacer?.keep(new Map(machines.flatMap((machine) => [...quotasOf(machine)])));
   }
 
   #periods(path: string | undefined): number {

@@ -25,9 +25,16 @@ export const unkept = 0x7fff_ffff;
 
 /**
  * Opens what a job is stopped and continued by: a file of its control group, or a handle of its process. `gone`: there
- * is no such group, or that process has ended. Or `unkept`.
+ * is no such group, or that process has ended. Or `unkept`, as all are whose file would have a number from `keptBelow` on.
  */
-export function openJob(memory: TableMemory, job: number): number {
+export function openJob(memory: TableMemory, job: number, keptBelow = unkept): number {
+  const fd = openAnyJob(memory, job);
+  if (fd < keptBelow || fd === unkept) return fd;
+  closeSync(fd);
+  return unkept;
+}
+
+function openAnyJob(memory: TableMemory, job: number): number {
   if (memory.jobKinds[job] === jobKind.process) return openSameProcess(memory, job);
   try {
     return openSync(memory.jobName(job), "w");
@@ -87,6 +94,15 @@ export function continueJob(memory: TableMemory, job: number): void {
   if (fd === gone) return;
   tellJob(memory, job, fd, true);
   if (fd !== unkept) closeSync(fd);
+}
+
+/** As `continueJob`, the other way. False: it is gone, or cannot be told. */
+export function stopJob(memory: TableMemory, job: number): boolean {
+  const fd = openJob(memory, job);
+  if (fd === gone) return false;
+  const isStopped = tellJob(memory, job, fd, false);
+  if (fd !== unkept) closeSync(fd);
+  return isStopped;
 }
 
 function tellOnce(memory: TableMemory, job: number, go: boolean): boolean {

@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { readFileSync, readdirSync } from "node:fs";
-import { becomeRealTime, setAnyProcessor, setProcessors } from "../kernel/calls.ts";
+import { becomeRealTime, processorsOf, setAnyProcessor, setProcessors } from "../kernel/calls.ts";
 import { jobControl } from "./control.ts";
 import type { DispatchThreadData } from "./dispatch-thread.ts";
 import { DispatchLoop } from "./loop.ts";
@@ -26,6 +26,9 @@ const earlyShare = 0.01;
 
 /** After a slot of other programs; a second one takes a third of it. */
 const rehearsalMsMax = 0.025;
+
+/** Time made up ends with the slot when it would end so shortly before the next one. */
+const overtimeGapUs = 200;
 
 /** The quickest of several readings tells best how two clocks differ. */
 const clockReadings = 100;
@@ -68,20 +71,27 @@ function watchClock(dueMs: number): number {
   return now;
 }
 
-/** The threads that compile for this one: an ordinary one would have it wait until others let it run. */
-function raiseHelpers(): void {
-  for (const thread of readdirSync("/proc/self/task")) {
+/**
+ * The threads that compile for this one: ordinary ones would have it wait until others let them run. They come before
+ * dispatched jobs, too, so they are kept off the processor that most of these are on.
+ */
+function raiseHelpers(): readonly number[] {
+  const raised: number[] = [];
+  for (const name of readdirSync("/proc/self/task")) {
     try {
-      const name = readFileSync(`/proc/self/task/${thread}/comm`, "utf8");
-      if (name.startsWith("V8Worker")) becomeRealTime(helperPriority, Number(thread));
+      const isHelper = readFileSync(`/proc/self/task/${name}/comm`, "utf8").startsWith("V8Worker");
+      if (isHelper && becomeRealTime(helperPriority, Number(name))) raised.push(Number(name));
     } catch {
       // It has ended.
     }
   }
+  return raised;
 }
 
 /** Where most is dispatched: to stop and continue somebody on another processor takes that one's attention, too. */
-function goTo(place: number): void {
+function goTo(place: number, helpers: readonly number[]): void {
+  const others = everywhere.filter((processor) => processor !== place - 1);
+  for (const helper of helpers) setProcessors(helper, others.length === 0 ? everywhere : others);
   if (place === 0 || !setProcessors(0, [place - 1])) setAnyProcessor(0);
 }
 
@@ -92,10 +102,21 @@ function remember(lateMs: number, tookMs: number): void {
   Atomics.store(header, word.begun, (begun + 1) & 0x7fff_ffff);
 }
 
+/** Stops those who make up for lost time, one after another, unless another slot begins first. */
+function workOvertime(slotMs: number, quantumUs: number): void {
+  let owedUs = loop.overtimeUs();
+  while (owedUs > 0 && owedUs < quantumUs - overtimeGapUs) {
+    if (waitUntil(slotMs + owedUs / 1000, 0)) loop.endOvertime(owedUs);
+    else beat();
+    owedUs = loop.overtimeUs();
+  }
+}
+
 const rehearsal = new Rehearsal();
 const isRealTime = becomeRealTime(priority);
 Atomics.store(header, word.realTime, isRealTime ? realTime.granted : realTime.refused);
-if (isRealTime) raiseHelpers();
+const everywhere = processorsOf(0) ?? [];
+const helpers = isRealTime ? raiseHelpers() : [];
 let last = -1;
 let place = 0;
 while (Atomics.load(header, word.command) !== command.end) {
@@ -103,7 +124,7 @@ while (Atomics.load(header, word.command) !== command.end) {
   const wanted = Atomics.load(header, word.processor);
   if (isRealTime && wanted !== place) {
     place = wanted;
-    goTo(place);
+    goTo(place, helpers);
   }
   const quantumMs = loop.quantumUs() / 1000;
   if (quantumMs === 0) {
@@ -114,7 +135,9 @@ while (Atomics.load(header, word.command) !== command.end) {
   const dueMs = next * quantumMs;
   const isAwaited = loop.begins(next);
   const early = isAwaited ? earlyMs.awaited : earlyMs.other;
-  if (!waitUntil(dueMs, isRealTime ? Math.min(early, quantumMs * earlyShare) : 0)) continue;
+  const isDue = waitUntil(dueMs, isRealTime ? Math.min(early, quantumMs * earlyShare) : 0);
+  if (!isDue) continue;
+  const wokenMs = nowMs();
   if (isRealTime && isAwaited) {
     loop.prepare(next);
     // One that takes too long would itself make the slot late.
@@ -127,7 +150,11 @@ while (Atomics.load(header, word.command) !== command.end) {
   last = slot;
   const lateMs = beginMs - dueMs;
   loop.dispatch(slot, Math.round(lateMs * 1000), Atomics.load(reached, 0));
-  remember(lateMs, nowMs() - beginMs);
+  const doneMs = nowMs();
+  remember(lateMs, doneMs - beginMs);
+  const slotMs = slot * quantumMs;
+  loop.owe(Math.round(1000 * (doneMs - slotMs)), Math.round(1000 * (doneMs - wokenMs)));
+  workOvertime(slotMs, Math.round(1000 * quantumMs));
 }
 loop.end();
 rehearsal.close();

@@ -9,7 +9,7 @@
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { closeSync, existsSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, readFileSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
@@ -17,6 +17,7 @@ import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import { machineLayout } from "#drivers/system/cgroups/group.ts";
 import { gone, isSameProcess, openJob, unkept } from "./control.ts";
 import type { DispatchThreadData } from "./dispatch-thread.ts";
+import { filesToKeep } from "./files-to-keep.ts";
 import { removeFrozenGroup } from "./frozen-group.ts";
 import { TableMemory, capacity, command, jobKind, jobState, word } from "./memory.ts";
 import { putBackRaised } from "./raised.ts";
@@ -27,6 +28,8 @@ const lookEveryMs = 1000;
 const unkeptPerLook = 2000;
 const [, , file = "", directory = "", cpuRootProcs] = process.argv;
 
+/** Files of jobs have lower numbers: the thread, the watchdog and whoever follows that one need some, too. */
+const keptBelow = filesToKeep(readFileSync("/proc/self/limits", "latin1"));
 const memory = TableMemory.open(file);
 const { header } = memory;
 const fds = new Int32Array(new SharedArrayBuffer(4 * capacity.jobs));
@@ -41,7 +44,7 @@ function openJobs(): void {
   const used = Atomics.load(header, word.jobsUsed);
   for (let job = 0; job < used; job += 1) {
     if (Atomics.load(memory.jobStates, job) === jobState.wanted && Atomics.load(fds, job) === 0) {
-      Atomics.store(fds, job, openJob(memory, job));
+      Atomics.store(fds, job, openJob(memory, job, keptBelow));
     }
   }
   Atomics.add(reached, 0, 1);

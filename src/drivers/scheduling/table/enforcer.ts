@@ -11,7 +11,7 @@ import type { CpuEnforcer, EnforcedMachine, EnforcementCounters, JobGroup } from
 import { heaviest } from "../weights.ts";
 import type { GroupWeights } from "../weights.ts";
 import { QuotaFile } from "../quota-file.ts";
-import { groupsOf, jobKey } from "../job-groups.ts";
+import { groupsOf, jobKey, suspendedJobs } from "../job-groups.ts";
 import { DispatcherProcess } from "./dispatcher-process.ts";
 import { FrozenGroup } from "./frozen-group.ts";
 import { hasTable, removeAbandonedTables, removeOfOthers, tableFile } from "./file.ts";
@@ -25,6 +25,7 @@ import type { PutBack } from "./raised.ts";
 import { RealTimeRooms } from "./real-time-rooms.ts";
 import { SlotThreads, turnsPutBacks } from "./slot-threads.ts";
 import type { PlacedMachine } from "./slot-threads.ts";
+import { threadList } from "../threads.ts";
 import { busiestColumn, columnsOf, placedTargets, targetName } from "./targets.ts";
 
 export type TableEnforcerOptions = {
@@ -89,7 +90,7 @@ export class TableEnforcer implements CpuEnforcer {
     const { memory, jobs, dispatcher } = this.#running;
     const byId = new Map(machines.map((machine) => [machine.id, machine]));
     const groups = machines.flatMap(groupsOf);
-    const numbers = jobs.want(groups);
+    const numbers = jobs.want(groups, new Set(machines.flatMap(suspendedJobs).map(jobKey)));
     const jobNumbers = new Map(groups.map((group, at) => [jobKey(group), numbers[at] ?? 0]));
     try {
       const targets = this.#placed(table, byId, jobNumbers);
@@ -231,12 +232,12 @@ export class TableEnforcer implements CpuEnforcer {
     const claim = { groups: new Map(groups), outer: heaviest };
     const jobs = favoured.flatMap(groupsOf);
     const placed = this.#placedOn(favoured);
-    const { weights, layout } = this.#options;
+    const { weights } = this.#options;
     const isDispatching = favoured.length > 0;
     const quotas = [...this.#oneProcessor.values()].map((quota) => quota.lifting);
     this.#record([
       ...(this.#running?.frozen.putBacks(isDispatching) ?? []),
-      ...placed.flatMap((each) => turnsPutBacks(each, layout)),
+      ...placed.flatMap(turnsPutBacks),
       ...this.#rooms.putBacks(placed),
       ...weights.putBacks(claim),
       ...quotas.map((each) => ({ kind: "write", ...each }) as const),
@@ -257,7 +258,7 @@ export class TableEnforcer implements CpuEnforcer {
 
   /** Machines that may come before others, each on the processor of its slots. */
   #placedOn(machines: readonly EnforcedMachine[]): readonly PlacedMachine[] {
-    const { processors } = this.#options;
+    const { processors, layout } = this.#options;
     const granted = this.memory?.header[word.realTime] === realTime.granted;
     // A dispatcher that does not come before them could not stop them.
     if (!granted || processors === undefined || this.#table === undefined) return [];
@@ -265,9 +266,10 @@ export class TableEnforcer implements CpuEnforcer {
     return machines.flatMap((machine) => {
       const processor = processors[columns.get(machine.id) ?? -1];
       // What an adopted process starts is not among the jobs, and would stay on that processor.
-      const paths = groupsOf(machine).flatMap((job) => (job.kind === "cgroup" ? [job.path] : []));
-      if (processor === undefined || paths.length === 0) return [];
-      return [{ paths, processor, ...machine.reservation }];
+      const groups = groupsOf(machine).filter((job) => job.kind === "cgroup");
+      if (processor === undefined || groups.length === 0) return [];
+      const threadLists = groups.flatMap((job) => threadList(job, layout) ?? []);
+      return [{ paths: groups.map(({ path }) => path), threadLists, processor, ...machine.reservation }];
     });
   }
 

@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { ConsortError } from "#base/errors.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
+import { jobKey } from "../job-groups.ts";
 import type { JobGroup } from "../port.ts";
-import { continueJob } from "./control.ts";
+import { continueJob, stopJob } from "./control.ts";
 import { capacity, jobKind, jobState, word } from "./memory.ts";
 import type { TableMemory } from "./memory.ts";
 
@@ -32,19 +33,20 @@ export class JobList {
   }
 
   /**
-   * The numbers of these jobs, in their order; new ones are written down. `letGo` afterwards, when the table without
-   * the others is in effect. @throws limit_exceeded, unsupported
+   * The numbers of these jobs, in their order; new ones are written down, and those of them that are suspended stopped
+   * here and now. `letGo` afterwards, when the table without the others is in effect. @throws limit_exceeded, unsupported
    */
-  want(groups: readonly JobGroup[]): readonly number[] {
+  want(groups: readonly JobGroup[], suspended: ReadonlySet<string>): readonly number[] {
     const records = groups.map((group) => this.#recordOf(group));
     const unknown = new Set(records.map(keyOf).filter((key) => !this.#numbers.has(key)));
     const free = this.#free(unknown.size);
-    return records.map((record) => {
+    return records.map((record, at) => {
       const key = keyOf(record);
+      const group = groups[at];
       const known = this.#numbers.get(key);
       if (known !== undefined) return known;
       const job = free.pop() ?? 0;
-      this.#write(job, record);
+      this.#write(job, record, group !== undefined && suspended.has(jobKey(group)));
       this.#numbers.set(key, job);
       return job;
     });
@@ -77,6 +79,11 @@ export class JobList {
     if (group.kind === "process") {
       return { kind: jobKind.process, name: "", pid: group.pid, startTime: group.startTime };
     }
+    if (group.kind === "thread")
+      throw new ConsortError(
+        "unsupported",
+        `Cannot dispatch thread ${group.tid}: no control group here holds it apart from its process`,
+      );
     const { v1, v2 } = this.#layout;
     // v1 where there is one: a write to v2's file waits for whoever moves any process of the machine into a group.
     const place = v1.freezer ?? v2;
@@ -124,13 +131,15 @@ export class JobList {
     return found.reverse();
   }
 
-  #write(job: number, record: JobRecord): void {
+  #write(job: number, record: JobRecord, isSuspended: boolean): void {
     const memory = this.#memory;
     memory.jobKinds[job] = record.kind;
     memory.jobPids[job] = record.pid;
     memory.setJobStart(job, record.startTime);
     memory.setJobName(job, record.name);
-    Atomics.store(memory.stopped, job, 0);
+    // Said before it is done, as whoever stops a job does, so that it is continued whoever dies meanwhile.
+    Atomics.store(memory.stopped, job, isSuspended ? 1 : 0);
+    if (isSuspended && !stopJob(memory, job)) Atomics.store(memory.stopped, job, 0);
     // Last: from now on the dispatcher looks at it.
     Atomics.store(memory.jobStates, job, jobState.wanted);
   }

@@ -15,6 +15,7 @@ function rig(columns: readonly (readonly number[])[], jobs: number) {
   const gone = new Set<number>();
   const calls: string[] = [];
   const touched: number[] = [];
+  const unreached = new Set<number>();
   const tell = (verb: string, job: number, act: () => void): boolean => {
     calls.push(`${verb} ${job}`);
     if (gone.has(job)) return false;
@@ -22,7 +23,7 @@ function rig(columns: readonly (readonly number[])[], jobs: number) {
     return true;
   };
   const loop = new DispatchLoop(memory, {
-    reachable: () => true,
+    reachable: (job) => !unreached.has(job),
     stop: (job) => tell("stop", job, () => stopped.add(job)),
     go: (job) => tell("go", job, () => stopped.delete(job)),
     touch: (job, isStopped) => {
@@ -45,6 +46,7 @@ function rig(columns: readonly (readonly number[])[], jobs: number) {
   return {
     memory,
     gone,
+    unreached,
     calls,
     publish: (targets: readonly PlacedTarget[]) => {
       publish(memory, table, targets);
@@ -63,6 +65,13 @@ function rig(columns: readonly (readonly number[])[], jobs: number) {
       return touched;
     },
     begins: () => loop.begins(slot + 1),
+    owe: (begunUs: number, interruptedUs = 0) => loop.owe(begunUs, interruptedUs),
+    overtimeUs: () => loop.overtimeUs(),
+    /** Who runs then. */
+    endOvertime: (afterUs: number): number[] => {
+      loop.endOvertime(afterUs);
+      return Array.from({ length: jobs }, (_each, job) => job).filter((job) => !stopped.has(job));
+    },
     end: () => loop.end(),
     stopped,
   };
@@ -197,4 +206,103 @@ test("a slot in which nobody begins to run is told from one that somebody waits 
 test("the dispatcher is to run where most targets have slots", () => {
   const slots = [[0, 0, -1], [1, 2, 1], [-1]].map((column) => Int32Array.from(column));
   assert.equal(busiestColumn({ quantumUs: micros(1000), policy: "rate-monotonic", targets: [], slots }), 1);
+});
+
+test("who was stopped by its owner before it can be reached is continued in a later slot", () => {
+  const { publish: put, next, unreached, stopped, memory } = rig([[0]], 1);
+  put([alone(0, [0])]);
+  unreached.add(0);
+  stopped.add(0);
+  memory.stopped[0] = 1;
+  assert.deepEqual(next(), []);
+  assert.equal(memory.stopped[0], 1, "it is not taken for one that runs");
+  unreached.clear();
+  assert.deepEqual(next(), [0]);
+});
+
+test("many jobs that come at once are stopped over several slots, all of them, also when more come meanwhile", () => {
+  const { publish: put, next, memory } = rig([[0, -1]], 600);
+  const targets = [alone(0, [599])];
+  put(targets);
+  const acknowledged = (): number => memory.header[word.acknowledged] ?? 0;
+  const before = acknowledged();
+  assert.equal(next().length, 600 - 256, "so many as one slot has time for");
+  assert.equal(acknowledged(), before, "nobody is told that the table is in effect");
+  put(targets);
+  assert.equal(next().length, 600 - 2 * 256 - 1, "it goes on where it was, and job 599 has no slot now");
+  assert.deepEqual(next(), [599]);
+  assert.deepEqual(next(), []);
+  assert.notEqual(acknowledged(), before);
+});
+
+test("who lost time of a slot makes it up in the idle one behind it, and is stopped when that is done", () => {
+  const { publish: put, next, owe, overtimeUs, endOvertime } = rig([[0, -1]], 1);
+  put([alone(0, [0])]);
+  next();
+  owe(1200);
+  assert.equal(overtimeUs(), 0, "it has its slot still");
+  assert.deepEqual(next(), [0], "it is left running");
+  owe(90, 90);
+  assert.equal(overtimeUs(), 1200);
+  assert.deepEqual(endOvertime(1199), [0]);
+  assert.deepEqual(endOvertime(1200), []);
+  assert.equal(overtimeUs(), 0);
+  assert.deepEqual(next(), [0]);
+  owe(100);
+  assert.deepEqual(next(), [], "so little is not worth it");
+});
+
+test("what was lost in slots one after another adds up, and may take several idle ones", () => {
+  const { publish: put, next, owe, overtimeUs, endOvertime } = rig([[0, 0, -1, -1, -1]], 1);
+  put([alone(0, [0])]);
+  next();
+  owe(8000, 8000);
+  next();
+  owe(9999, 4000);
+  assert.deepEqual(next(), [0]);
+  assert.equal(overtimeUs(), 12_000, "begun late, then interrupted");
+  assert.deepEqual(next(), [0], "longer than a slot");
+  assert.equal(overtimeUs(), 2000);
+  assert.deepEqual(endOvertime(2000), []);
+  assert.deepEqual(next(), []);
+});
+
+test("nobody loses a slot by what another makes up, and what is then not made up is forgotten", () => {
+  const { publish: put, next, owe, overtimeUs } = rig([[0, 1, -1]], 2);
+  put([alone(0, [0]), alone(1, [1])]);
+  next();
+  owe(5000);
+  assert.deepEqual(next(), [1]);
+  assert.deepEqual(next(), []);
+  assert.equal(overtimeUs(), 0);
+});
+
+test("each processor is made up on by itself", () => {
+  const slots = [
+    [0, -1],
+    [1, -1],
+    [2, 2],
+  ];
+  const { publish: put, next, owe, overtimeUs, endOvertime } = rig(slots, 3);
+  put([alone(0, [0]), alone(1, [1]), alone(2, [2])]);
+  next();
+  owe(3000);
+  assert.deepEqual(next(), [0, 1, 2]);
+  assert.equal(overtimeUs(), 3000);
+  assert.deepEqual(endOvertime(3000), [2]);
+});
+
+test("what is suspended, or has other slots meanwhile, makes up for nothing", () => {
+  const { publish: put, next, owe, overtimeUs, memory } = rig([[0, -1]], 1);
+  put([alone(0, [0])]);
+  next();
+  owe(5000);
+  put([{ ...alone(0, [0]), suspended: true }]);
+  assert.deepEqual(next(), []);
+  put([alone(0, [0])]);
+  next();
+  owe(5000);
+  publishSlots(memory, [{ processor: 0, slot: 1, target: -1 }]);
+  assert.deepEqual(next(), []);
+  assert.equal(overtimeUs(), 0);
 });

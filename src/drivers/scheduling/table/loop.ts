@@ -1,5 +1,6 @@
 import { capacity, jobState, tableWord, targetWord, targetWords, word } from "./memory.ts";
 import type { TableHalf, TableMemory } from "./memory.ts";
+import { Overtime } from "./overtime.ts";
 
 /** Stops and continues one job by its number; false: it is gone, or cannot be reached yet. */
 export type JobControl = {
@@ -17,6 +18,8 @@ const idle = -1;
 const lateShare = 0.1;
 /** Of many jobs the first ones show the way for the others. */
 const touchedMax = 4;
+/** Of jobs that have come or gone, looked at in one slot: all of many thousands would take it whole, and more. */
+const sweptMax = 256;
 const roundMax = 0x3fff_ffff;
 
 /**
@@ -24,7 +27,7 @@ const roundMax = 0x3fff_ffff;
  * nothing, as a collection of garbage would be a late slot.
  *
  *   read the targets of this slot ─→ mark the jobs of their turns ─→ stop who runs and is not marked
- *                                                                 ─→ continue who is marked and does not run
+ *                                    and those in overtime        ─→ continue who is marked and does not run
  */
 export class DispatchLoop {
   readonly #memory: TableMemory;
@@ -32,14 +35,24 @@ export class DispatchLoop {
   /** The slot in which a job was last meant to run. */
   readonly #meant = new Float64Array(capacity.jobs).fill(-1);
   readonly #running = new Int32Array(capacity.jobs);
+  readonly #runningColumns = new Int32Array(capacity.jobs);
   #runningCount = 0;
   readonly #next = new Int32Array(capacity.jobs);
+  readonly #nextColumns = new Int32Array(capacity.jobs);
   #nextCount = 0;
   readonly #machines = new Int32Array(capacity.processors);
   readonly #cursors = new Int32Array(capacity.processors);
   #chosenCount = 0;
+  /** The cursor of whoever has a column in this slot, or -1. */
+  readonly #owners = new Int32Array(capacity.processors);
+  #columns = 0;
+  readonly #overtime = new Overtime();
+  #generation = -1;
   #structure = -1;
   #reached = -1;
+  /** How many jobs are still to be looked at, since some have come or gone, and which is the next. */
+  #unswept = 0;
+  #sweepAt = 0;
   #stamp = 0;
 
   constructor(memory: TableMemory, control: JobControl) {
@@ -64,13 +77,47 @@ export class DispatchLoop {
     for (let each = 0; each < this.#chosenCount; each += 1) {
       this.#count(this.#machines[each] ?? 0, this.#cursors[each] ?? 0, lateUs, lateUsMax);
     }
+    this.#leaveRunning(generation);
     this.#switchOver();
     if (structure !== this.#structure || reached !== this.#reached) {
       this.#structure = structure;
       this.#reached = reached;
-      this.#sweep();
+      this.#unswept = Atomics.load(this.#memory.header, word.jobsUsed);
     }
-    Atomics.store(this.#memory.header, word.acknowledged, generation);
+    if (this.#unswept > 0) this.#sweep();
+    if (this.#unswept === 0) Atomics.store(this.#memory.header, word.acknowledged, generation);
+  }
+
+  /**
+   * What the slot that has just begun has lost of its time, to be made up in the idle ones behind it: of who was
+   * continued, and of who ran already and was interrupted meanwhile.
+   */
+  owe(begunUs: number, interruptedUs: number): void {
+    this.#overtime.owe(begunUs, interruptedUs);
+  }
+
+  /** How long after the beginning of this slot somebody is to be stopped who only makes up for lost time; 0: nobody. */
+  overtimeUs(): number {
+    return this.#overtime.shortestUs();
+  }
+
+  /** So long after the beginning of this slot. */
+  endOvertime(afterUs: number): void {
+    const { stopped } = this.#memory;
+    let left = 0;
+    for (let each = 0; each < this.#runningCount; each += 1) {
+      const job = this.#running[each] ?? 0;
+      const column = this.#runningColumns[each] ?? 0;
+      if (this.#overtime.ends(column, afterUs)) {
+        if (Atomics.load(stopped, job) === 0) this.#stop(job);
+        continue;
+      }
+      this.#running[left] = job;
+      this.#runningColumns[left] = column;
+      left += 1;
+    }
+    this.#runningCount = left;
+    this.#overtime.settle(afterUs);
   }
 
   /** Somebody will run in this slot who does not run now: who waits for it is to be told in time. */
@@ -121,20 +168,23 @@ export class DispatchLoop {
       const columns = Math.min(head[tableWord.processors] ?? 0, capacity.processors);
       this.#nextCount = 0;
       this.#chosenCount = 0;
+      this.#columns = columns;
       for (let column = 0; column < columns; column += 1) {
         const first = head[tableWord.columns + 2 * column] ?? 0;
         const length = head[tableWord.columns + 2 * column + 1] ?? 0;
         const target = length === 0 ? idle : (slots[first + (slot % length)] ?? idle);
-        if (target !== idle) this.#take(half, target);
+        this.#owners[column] = idle;
+        if (target !== idle) this.#take(half, target, column);
       }
       if (Atomics.load(header, word.generation) === generation) return generation;
     }
   }
 
-  #take({ targets, turns, turnJobs }: TableHalf, target: number): void {
+  #take({ targets, turns, turnJobs }: TableHalf, target: number, column: number): void {
     const at = target * targetWords;
     if ((targets[at + targetWord.suspended] ?? 0) !== 0) return;
     const cursor = targets[at + targetWord.cursor] ?? 0;
+    this.#owners[column] = cursor;
     this.#machines[this.#chosenCount] = targets[at + targetWord.machine] ?? 0;
     this.#cursors[this.#chosenCount] = cursor;
     this.#chosenCount += 1;
@@ -146,6 +196,7 @@ export class DispatchLoop {
     const last = Math.min(first + (turns[turn + 1] ?? 0), capacity.turnJobs);
     for (let each = first; each < last && this.#nextCount < capacity.jobs; each += 1) {
       this.#next[this.#nextCount] = turnJobs[each] ?? 0;
+      this.#nextColumns[this.#nextCount] = column;
       this.#nextCount += 1;
     }
   }
@@ -159,6 +210,24 @@ export class DispatchLoop {
     if (lateUs > (latestUs[machine] ?? 0)) latestUs[machine] = lateUs;
   }
 
+  /** Those to whom time is owed and whose column is nobody's in this slot are among the next. */
+  #leaveRunning(generation: number): void {
+    const overtime = this.#overtime;
+    if (generation !== this.#generation) overtime.forget();
+    this.#generation = generation;
+    const quantumUs = this.quantumUs();
+    for (let column = 0; column < this.#columns; column += 1) {
+      overtime.begin(column, this.#owners[column] ?? idle, quantumUs);
+    }
+    for (let each = 0; each < this.#runningCount && this.#nextCount < capacity.jobs; each += 1) {
+      const column = this.#runningColumns[each] ?? 0;
+      if (!overtime.isKept(column)) continue;
+      this.#next[this.#nextCount] = this.#running[each] ?? 0;
+      this.#nextColumns[this.#nextCount] = column;
+      this.#nextCount += 1;
+    }
+  }
+
   #switchOver(): void {
     const { stopped } = this.#memory;
     for (let each = 0; each < this.#nextCount; each += 1) this.#meant[this.#next[each] ?? 0] = this.#stamp;
@@ -170,22 +239,31 @@ export class DispatchLoop {
       const job = this.#next[each] ?? 0;
       if (Atomics.load(stopped, job) !== 0) this.#continue(job);
       this.#running[each] = job;
+      this.#runningColumns[each] = this.#nextColumns[each] ?? 0;
     }
     this.#runningCount = this.#nextCount;
   }
 
-  /** After jobs have come or gone: who came waits for its slot, who goes runs on. */
+  /** After jobs have come or gone: who came waits for its slot, who goes runs on. Some of them, the others in later slots. */
   #sweep(): void {
-    const { jobStates, stopped, header } = this.#memory;
-    const used = Atomics.load(header, word.jobsUsed);
-    for (let job = 0; job < used; job += 1) {
-      const state = Atomics.load(jobStates, job);
-      const isStopped = Atomics.load(stopped, job) !== 0;
-      if (state === jobState.wanted && !isStopped && this.#meant[job] !== this.#stamp) this.#stop(job);
-      if (state !== jobState.leaving) continue;
-      if (isStopped) this.#continue(job);
-      this.#control.release(job);
+    const used = Atomics.load(this.#memory.header, word.jobsUsed);
+    const looks = Math.min(this.#unswept, sweptMax);
+    for (let look = 0; look < looks; look += 1) {
+      if (this.#sweepAt >= used) this.#sweepAt = 0;
+      this.#lookAt(this.#sweepAt);
+      this.#sweepAt += 1;
     }
+    this.#unswept -= looks;
+  }
+
+  #lookAt(job: number): void {
+    const { jobStates, stopped } = this.#memory;
+    const state = Atomics.load(jobStates, job);
+    const isStopped = Atomics.load(stopped, job) !== 0;
+    if (state === jobState.wanted && !isStopped && this.#meant[job] !== this.#stamp) this.#stop(job);
+    if (state !== jobState.leaving) return;
+    if (isStopped) this.#continue(job);
+    this.#control.release(job);
   }
 
   #stop(job: number): void {
@@ -196,6 +274,9 @@ export class DispatchLoop {
   }
 
   #continue(job: number): void {
+    const isKept = Atomics.load(this.#memory.jobStates, job) === jobState.wanted;
+    // Its owner has stopped it, and this process does not have it open yet: in a later slot.
+    if (isKept && !this.#control.reachable(job)) return;
     this.#control.go(job);
     Atomics.store(this.#memory.stopped, job, 0);
   }

@@ -56,6 +56,8 @@ export class Rehearsal {
     this.#slot += 1;
     this.#loop.prepare(this.#slot);
     this.#loop.dispatch(this.#slot, 0, 0);
+    this.#loop.owe(0, 0);
+    this.#loop.overtimeUs();
   }
 
   close(): void {

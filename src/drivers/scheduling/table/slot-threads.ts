@@ -1,5 +1,4 @@
 import { getPriority } from "node:os";
-import { join } from "node:path";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import { jobKey } from "../job-groups.ts";
 import {
@@ -97,19 +96,18 @@ export class SlotThreads {
   }
 }
 
-/** One all of whose jobs may come before ordinary threads on this processor. */
-export type PlacedMachine = RoomRequest & { readonly processor: number };
+/**
+ * One all of whose jobs may come before ordinary threads on this processor; `threadLists` are the files in which the
+ * groups of these jobs list their threads.
+ */
+export type PlacedMachine = RoomRequest & {
+  readonly processor: number;
+  readonly threadLists: readonly string[];
+};
 
 /** How what was given to threads of these groups is taken back. */
-export function turnsPutBacks(
-  { paths, processor }: PlacedMachine,
-  { v1, v2 }: CgroupLayout,
-): readonly PutBack[] {
-  const tree = v2 ?? v1.freezer ?? v1.cpu;
-  if (tree === undefined) return [];
-  const name = v2 === undefined ? "tasks" : "cgroup.threads";
-  return paths.map((path) => ({ kind: "turns", file: join(tree, path, name), processor }));
-}
+export const turnsPutBacks = ({ threadLists, processor }: PlacedMachine): readonly PutBack[] =>
+  threadLists.map((file) => ({ kind: "turns", file, processor }));
 
 /** All its threads there are, also those it has started since somebody looked. */
 function letGo({ job, processor }: Known, layout: CgroupLayout): void {

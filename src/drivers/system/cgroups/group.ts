@@ -29,18 +29,19 @@ const readBuffer = Buffer.alloc(4096);
 /** The control groups of this machine, v1, v2 or both; or, in tests, of a tree that looks like one. */
 export function systemCgroups(clock: Clock, layout: CgroupLayout = machineLayout()): Cgroups {
   const { cpu, cpuacct, freezer } = layout.v1;
-  const forCpu: CgroupLayout = {
-    ...layout,
-    v1: {
-      ...(cpu === undefined ? {} : { cpu }),
-      ...(cpuacct === undefined ? {} : { cpuacct }),
-      ...(freezer === undefined ? {} : { freezer }),
-    },
-    v2Controllers: layout.v2Controllers.filter((name) => name === "cpu"),
+  const trees = {
+    ...(cpu === undefined ? {} : { cpu }),
+    ...(cpuacct === undefined ? {} : { cpuacct }),
+    ...(freezer === undefined ? {} : { freezer }),
   };
+  const v2Controllers = layout.v2Controllers.filter((name) => name === "cpu");
+  const forCpu: CgroupLayout = { ...layout, v1: trees, v2Controllers };
+  const forThreads: CgroupLayout = { v1: trees, v2Controllers: [] };
+  const areThreadsApart = cpu !== undefined && freezer !== undefined;
   return {
     open: (path) => new OpenCgroup(path, layout, clock),
     openForCpu: (path) => new OpenCgroup(path, forCpu, clock),
+    openForThreads: (path) => (areThreadsApart ? new OpenCgroup(path, forThreads, clock) : undefined),
   };
 }
 
@@ -98,6 +99,10 @@ class OpenCgroup implements Cgroup {
 
   procsFiles(): readonly string[] {
     return this.#trees.map((tree) => join(tree, this.path, "cgroup.procs"));
+  }
+
+  threadFiles(): readonly string[] {
+    return this.#trees.map((tree) => join(tree, this.path, this.#threadList(tree)));
   }
 
   setCpu(limit: CpuQuota | "max"): void {
@@ -204,11 +209,11 @@ class OpenCgroup implements Cgroup {
   }
 
   pids(): number[] {
-    for (const tree of this.#trees) {
-      const file = join(tree, this.path, "cgroup.procs");
-      if (existsSync(file)) return readFileSync(file, "utf8").split("\n").filter(Boolean).map(Number);
-    }
-    return [];
+    return this.#numbersIn(() => "cgroup.procs");
+  }
+
+  threads(): number[] {
+    return this.#numbersIn((tree) => this.#threadList(tree));
   }
 
   children(): string[] {
@@ -235,6 +240,18 @@ class OpenCgroup implements Cgroup {
     for (const inTree of this.#open.values()) for (const fd of inTree.values()) closeSync(fd);
     this.#open.clear();
     this.#periodUs = undefined;
+  }
+
+  #threadList(tree: string): string {
+    return tree === this.#layout.v2 ? "cgroup.threads" : "tasks";
+  }
+
+  #numbersIn(listIn: (tree: string) => string): number[] {
+    for (const tree of this.#trees) {
+      const listed = readUnlessGone(join(tree, this.path, listIn(tree)));
+      if (listed !== undefined) return listed.split("\n").filter(Boolean).map(Number);
+    }
+    return [];
   }
 
   #below(name: string): OpenCgroup {
@@ -311,6 +328,16 @@ function writeOnce(file: string, value: string): void {
   }
 }
 
+/** Of a group that somebody else may remove at this moment. */
+function readUnlessGone(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
 function subdirectories(directory: string): string[] {
   try {
     return readdirSync(directory, { withFileTypes: true })
@@ -327,7 +354,7 @@ function thawBelow(directory: string): void {
   try {
     writeOnce(join(directory, file), value);
   } catch (error) {
-    if (!isErrno(error, "ENOENT") && !isErrno(error, "ENODEV")) throw error;
+    if (!isGone(error)) throw error;
   }
   for (const name of subdirectories(directory)) thawBelow(join(directory, name));
 }
@@ -355,6 +382,8 @@ function attempt<Result>(action: string, file: string, act: () => Result): Resul
 
 const failed = (action: string, file: string, cause: unknown): ConsortError =>
   new ConsortError("driver_failed", `Cannot ${action} ${file}: ${messageOf(cause)}`, { cause });
+
+const isGone = (error: unknown): boolean => isErrno(error, "ENOENT") || isErrno(error, "ENODEV");
 
 /** Also looks at the cause, as `attempt` wraps it. */
 function isErrno(error: unknown, code: string): boolean {

@@ -19,6 +19,8 @@ export interface Cgroup {
   attach(pid: number): void;
   /** The files a process id is written to, for a program that has to do it itself. */
   procsFiles(): readonly string[];
+  /** The same for the number of a single thread. */
+  threadFiles(): readonly string[];
   setCpu(limit: CpuQuota | "max"): void;
   /** Its part when CPU is scarce, as the CPU it is promised: 1000 is the kernel's default weight. */
   setWeight(share: MilliCpu): void;
@@ -37,6 +39,8 @@ export interface Cgroup {
   killAll(): void;
   /** Process ids in it, not below it. */
   pids(): number[];
+  /** Numbers of the threads in it, not below it. */
+  threads(): number[];
   /** Names of the groups directly below it, in any hierarchy. */
   children(): string[];
   /** Removes it and all below it; waits for dying processes. Rejects with `timeout` when something lives on. */
@@ -53,4 +57,9 @@ export interface Cgroups {
    * counted, and limited, where the group above it is.
    */
   openForCpu(path: string): Cgroup;
+  /**
+   * A group that takes some threads of a process without the others: only in the hierarchies of version 1 that share out
+   * CPU time and freeze; memory is counted where the process is. Undefined where version 2 does either.
+   */
+  openForThreads(path: string): Cgroup | undefined;
 }

@@ -5,6 +5,7 @@ import { codeOf } from "#base/errors.ts";
 import { bytes, millis } from "#base/units.ts";
 import { Nftables } from "#drivers/network/kernel/nftables.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
+import { groupName, removeAbandonedGroups } from "./abandoned-groups.ts";
 import { capabilities } from "./capabilities.ts";
 import {
   controllerCapability,
@@ -46,9 +47,13 @@ export type DoctorDeps = {
   readonly pid: number;
 };
 
-/** Tries everything at once, in about two seconds where the machine is not busy, and what was too slow again; leaves nothing. */
+/**
+ * Tries everything at once, in about two seconds where the machine is not busy, and what was too slow again. Leaves
+ * nothing, and removes what one that was killed left.
+ */
 export async function runDoctor(deps: DoctorDeps, signal: AbortSignal): Promise<DoctorReport> {
   const subprocess = patient(deps.subprocess);
+  removeAbandonedGroups(readLayout(), (pid) => existsSync(`/proc/${pid}`));
   const [kernel, toolItems] = await Promise.all([
     kernelItems(deps, subprocess, signal),
     findTools(subprocess, signal),
@@ -99,7 +104,7 @@ function cgroupItems(pid: number): DoctorItem[] {
   return [
     judge(capabilities.cgroupVersion, versionFinding(layout)),
     ...controllers.map((controller) =>
-      judge(controllerCapability(controller), probeController(layout, controller, `consort-doctor-${pid}`)),
+      judge(controllerCapability(controller), probeController(layout, controller, groupName(pid))),
     ),
   ];
 }

@@ -8,7 +8,13 @@ import { CheckpointBook } from "#drivers/checkpoint/book.ts";
 import type { ChainRecord, TakenRecord } from "#drivers/checkpoint/chain-record.ts";
 import { withFold } from "#drivers/checkpoint/folding.ts";
 import { chainOf, memoryOf, retention } from "#model/checkpoint-chain.ts";
-import type { Checkpointer, CheckpointStore, NamedPeer, TakeOrder } from "#drivers/checkpoint/port.ts";
+import type {
+  Checkpointer,
+  CheckpointStore,
+  KeptBefore,
+  NamedPeer,
+  TakeOrder,
+} from "#drivers/checkpoint/port.ts";
 import type { StoreFor } from "#drivers/checkpoint/stores.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 import type { Checkpoint } from "#model/checkpoint.ts";
@@ -245,7 +251,7 @@ export class MachineCheckpoints implements Checkpointer {
         `Cannot keep the checkpoint ${checkpoint.id}: what it needs is not here`,
       );
     }
-    const saved = await store.save(chain, taken.at(-1)?.copies ?? [], signal);
+    const saved = await store.save(chain, keptBefore(taken), signal);
     return { checkpoint, ...saved, ...(url === undefined ? {} : { store: url }) };
   }
 
@@ -276,7 +282,7 @@ export class MachineCheckpoints implements Checkpointer {
       const targetBps = store.speedBps ?? this.#parts.linkBps;
       const full = await folded(chain, { blobs, clock, subprocess, targetBps }, signal);
       // Those that have the newest: it needs this one from now on.
-      const saved = await store.save([full], record.taken.at(-1)?.copies ?? old.copies, signal);
+      const saved = await store.save([full], keptBefore(record.taken), signal);
       const where = url === undefined ? {} : { store: url };
       await this.#book.write(withFold(record, full, { ...saved, ...where }));
     } catch (cause) {
@@ -396,6 +402,12 @@ export class MachineCheckpoints implements Checkpointer {
     );
   };
 }
+
+/** Places of other hosts among them, where it came from there. */
+const keptBefore = (taken: readonly TakenRecord[]): KeptBefore => ({
+  hosts: taken.at(-1)?.copies ?? [],
+  places: taken.flatMap(({ store }) => store ?? []),
+});
 
 /** So many QEMU had when that was taken, of a machine laid out as this one; undefined: it was laid out otherwise. */
 function processorsIn(plan: AppliancePlan, machine: string | undefined): number | undefined {

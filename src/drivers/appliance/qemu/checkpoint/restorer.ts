@@ -2,9 +2,10 @@ import { chown, rename } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "#base/runtime.ts";
-import { millis } from "#base/units.ts";
+import { bytes, millis } from "#base/units.ts";
 import type { BlobStore } from "#drivers/blob/port.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
+import { hostMemoryOf } from "#model/vm-memory.ts";
 import type { Beginning, Starter, StartWay } from "../starter.ts";
 import type { MachineStorage, PreparedDisk, PreparedLayer } from "../storage.ts";
 import { correctGuestClock } from "./guest-clock.ts";
@@ -77,10 +78,15 @@ export function restoreStarter({
   clock,
 }: Pick<RestorerParts, "checkpoints" | "clock">): Starter {
   return {
-    async begin({ record: { plan }, spec }: Beginning, signal): Promise<StartWay | undefined> {
+    async begin({ record: { plan }, spec, slots }: Beginning, signal): Promise<StartWay | undefined> {
       if (plan.vm.restore?.cold === true) return undefined;
       const began = await checkpoints.beganWith(plan, signal);
       if (began === undefined) return undefined;
+      // It comes with all it had; what it is to have less is taken from it once it runs.
+      const { vcpusMax, memoryBytesMax } = plan.vm;
+      const memoryBytes = bytes(Math.max(plan.memoryBytes, began.memoryBytes, memoryBytesMax));
+      const most = { memoryBytes: hostMemoryOf({ memoryBytes, vcpusMax }) };
+      await slots.adapt(new Map([[plan.id, most]]), signal);
       return {
         start: "restored",
         spec: { ...spec, ...began, incoming: true },

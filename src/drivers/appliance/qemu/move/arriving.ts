@@ -12,6 +12,7 @@ import { queryMigration, runState } from "./migration-status.ts";
 import { socketNames } from "./ports.ts";
 import type { MachinePlace, MoveParts } from "./ports.ts";
 import { arrivalOf, continueHere, listenForState, memoryState } from "./receive.ts";
+import type { Arrival } from "./receive.ts";
 import type { MoveRecord, MoveRecords } from "./record.ts";
 import { startRelay } from "./relays.ts";
 import type { Relay } from "./relays.ts";
@@ -32,6 +33,7 @@ export type ArrivingNews = {
 
 const lookMs = millis(20);
 const silentMsMax = millis(120_000);
+const lostWords = "the rest of its memory was lost with where it came from";
 const beforeRun = new Set<MoveReport["phase"]>(["listening", "receiving", "received"]);
 
 /**
@@ -113,6 +115,8 @@ export class ArrivingSide {
     if (plan.go === true) this.giveWord(plan.move);
     if (record === undefined || record.phase === "failed" || record.phase === "local") return;
     if (vm === undefined) {
+      const isStill = place.isSilent === true && this.#isForsaken(record);
+      if (isStill && !this.#isAwaited(place)) return this.#lose(place);
       const hasEnded = beforeRun.has(record.phase) && !this.#background.isBusy(id);
       if (hasEnded && !this.#isAwaited(place)) this.#fail(record, "its QEMU has ended");
       // The next one is to find them.
@@ -127,6 +131,26 @@ export class ArrivingSide {
       await this.#listen(vm, place, plan, signal);
       this.#background.begin(id, "receive", (stop) => this.#receive(vm, plan, stop));
     } else this.#background.begin(id, "bring home the disks of", (stop) => this.#settle(vm, stop));
+  }
+
+  /**
+   * The rest of its memory was to come from where nobody is any more. A QEMU can tell of that itself, unless it waits for
+   * some of that memory with all it has: then it answers nobody ever again.
+   */
+  #isForsaken({ memoryFollows, stateRelay }: MoveRecord): boolean {
+    const { processes } = this.#parts;
+    return memoryFollows === true && (stateRelay === undefined || !processes.isRunning(stateRelay));
+  }
+
+  /** Ends it: its guest would wait for ever. What becomes of it then is as after any other end. */
+  #lose({ id, cgroup }: Pick<MachinePlace, "id" | "cgroup">): void {
+    const { memoryFollows: _rest, ...record } = this.#record(id);
+    this.#parts.log.warn(`${id} is ended: what had not come yet of its memory is lost`);
+    // A QEMU whose processor waits for memory cannot be asked to end.
+    cgroup.killAll();
+    this.#silentSince.delete(id);
+    this.#records.save({ ...record, message: lostWords });
+    this.#news.changed();
   }
 
   /** One that has begun a moment ago may take its time on a busy host; one that never answers is given up. */
@@ -160,6 +184,7 @@ export class ArrivingSide {
         listen: `tcp:${address}:${record.stateRelay?.port ?? 0}`,
         connect: `unix:${socketNames.incoming}`,
         peer: plan.fromAddress,
+        once: true,
         token: plan.token,
       },
       processes,
@@ -170,29 +195,31 @@ export class ArrivingSide {
   }
 
   /** Resolves when nothing of its memory is with the other side any more; ends the machine when some of it is lost. */
-  async #memory({ id, qmp, cgroup }: RunningVm, signal: AbortSignal): Promise<void> {
+  async #memory(vm: RunningVm, signal: AbortSignal): Promise<void> {
     for (;;) {
-      const next = this.#next(qmp, signal);
-      const memory = await memoryState(qmp, signal);
-      if (memory === "here") return;
+      const next = this.#next(vm.qmp, signal);
+      const memory = await memoryState(vm.qmp, signal);
+      if (memory === "here") break;
       if (memory === "lost") {
-        // A QEMU whose processor waits for memory cannot be asked to end.
-        cgroup.killAll();
-        throw new ConsortError("unavailable", `Cannot go on with ${id}: the rest of its memory was lost`);
+        this.#lose(vm);
+        throw new ConsortError("unavailable", `Cannot go on with ${vm.id}: ${lostWords}`);
       }
       await next;
     }
+    const { memoryFollows, ...record } = this.#record(vm.id);
+    if (memoryFollows !== undefined) this.#records.save(record);
   }
 
   /** Until it runs here, or cannot any more. */
   async #receive(vm: RunningVm, plan: ArrivingPlan, signal: AbortSignal): Promise<void> {
     const { qmp, id } = vm;
+    let arrival: Arrival;
     try {
       for (;;) {
         const next = this.#next(qmp, signal);
-        const arrival = await arrivalOf(qmp, signal);
-        this.#news.phase(id, arrival);
-        if (arrival === "received" && this.#word.has(plan.move)) break;
+        arrival = await arrivalOf(qmp, signal);
+        this.#news.phase(id, arrival.phase);
+        if (arrival.phase === "received" && this.#word.has(plan.move)) break;
         await next;
       }
     } catch (cause) {
@@ -202,25 +229,45 @@ export class ArrivingSide {
       throw cause;
     }
     // From here on it may run here, whatever happens to this process.
-    this.#records.save({ ...this.#record(id), phase: "running-remote-disks" });
+    const { follows } = arrival;
+    const memory = follows === undefined ? {} : { memoryFollows: follows };
+    this.#records.save({ ...this.#record(id), ...memory, phase: "running-remote-disks" });
     this.#news.phase(id, "running-remote-disks");
     await this.#settle(vm, signal);
   }
 
+  /** Until all of it is here. */
   async #settle(vm: RunningVm, signal: AbortSignal): Promise<void> {
-    const { id } = vm;
+    const { id, qmp } = vm;
     this.#news.bootable(id);
+    try {
+      if (!(await this.#goOn(vm, signal))) return;
+    } catch (cause) {
+      const isSilent = codeOf(cause) === "unavailable" && !qmp.closed.aborted;
+      if (isSilent && this.#isForsaken(this.#record(id))) this.#lose(vm);
+      throw cause;
+    }
+    // It may have stood still for long, and whoever has no agent keeps the time it has.
+    void correctLateClock(vm.agent, this.#parts.clock, signal).catch(() => {});
+    await this.#bringHome(vm, signal);
+  }
+
+  /** Resolves when it runs here and all of its memory is here; with false when there is nothing that could run. */
+  async #goOn(vm: RunningVm, signal: AbortSignal): Promise<boolean> {
     const state = await runState(vm.qmp, signal);
     // It began for a state that another one has got already.
     if (state === "inmigrate" && (await queryMigration(vm.qmp, signal)).status === "none") {
       await vm.qmp.execute("quit", {}, signal);
-      return;
+      return false;
     }
     if (state === "paused" || state === "inmigrate") await continueHere(vm.qmp, signal);
     this.#news.changed();
     await oneAtATime(vm.qmp, () => this.#memory(vm, signal));
-    // It may have stood still for long, and whoever has no agent keeps the time it has.
-    void correctLateClock(vm.agent, this.#parts.clock, signal).catch(() => {});
+    return true;
+  }
+
+  async #bringHome(vm: RunningVm, signal: AbortSignal): Promise<void> {
+    const { id } = vm;
     const told = {
       progress: (share: number) => this.#news.progress(id, share),
       isHere: (disk: string) => {
@@ -230,7 +277,7 @@ export class ArrivingSide {
       },
     };
     await bringHome(vm, this.#parts, told, signal);
-    const { disksRelay, stateRelay, disksHere: _all, ...record } = this.#record(id);
+    const { disksRelay, stateRelay, disksHere: _all, message: _past, ...record } = this.#record(id);
     this.#stop(disksRelay);
     this.#stop(stateRelay);
     this.#records.save({ ...record, phase: "local" });

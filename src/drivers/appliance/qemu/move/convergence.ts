@@ -22,7 +22,7 @@ export type ConvergenceSettings = {
 };
 
 export const convergence: ConvergenceSettings = {
-  downtimeMs: millis(20),
+  downtimeMs: millis(10),
   downtimeMsMax: millis(300),
   passesMax: 5,
   passingMsMax: millis(2_000),

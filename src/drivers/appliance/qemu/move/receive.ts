@@ -31,16 +31,21 @@ export async function listenForState(qmp: Qmp, uri: string, signal: AbortSignal)
   return canPostcopy;
 }
 
-/** received: all that it needs to continue is here, or comes while it runs. */
-export type Arrival = "listening" | "receiving" | "received";
+/** received: all that it needs to continue is here, or (`follows`) comes while it runs. */
+export type Arrival = {
+  readonly phase: "listening" | "receiving" | "received";
+  readonly follows?: true;
+};
 
 export async function arrivalOf(qmp: Qmp, signal: AbortSignal): Promise<Arrival> {
   const { status } = await queryMigration(qmp, signal);
-  if (status === "completed") return "received";
+  if (status === "completed") return { phase: "received" };
   // Once it could run, it is no longer "inmigrate".
-  if (status.startsWith("postcopy"))
-    return (await runState(qmp, signal)) === "inmigrate" ? "receiving" : "received";
-  return status === "active" ? "receiving" : "listening";
+  if (status.startsWith("postcopy")) {
+    const phase = (await runState(qmp, signal)) === "inmigrate" ? "receiving" : "received";
+    return { phase, follows: true };
+  }
+  return { phase: status === "active" ? "receiving" : "listening" };
 }
 
 /** coming: with post-copy the rest follows while it already runs. lost: its guest would wait for that rest for ever. */

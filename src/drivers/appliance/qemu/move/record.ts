@@ -31,6 +31,8 @@ export type MoveRecord = {
   readonly disksRelay?: Relay;
   /** Arriving: it can begin before all of its memory is there. */
   readonly postcopy?: true;
+  /** Arriving: it was to run before all of its memory was there, and whether the rest has come was not seen yet. */
+  readonly memoryFollows?: true;
   /** Arriving: what is written to these goes to this host alone, from when this is written down. */
   readonly disksHere?: readonly string[];
   readonly downtimeMs?: number;
@@ -62,6 +64,7 @@ const isRecord = exactly({
   stateRelay: optional(isRelay),
   disksRelay: optional(isRelay),
   postcopy: optional(isFlag),
+  memoryFollows: optional(isFlag),
   disksHere: optional(listOf(isText)),
   downtimeMs: optional(isNumber),
   bootMemoryBytes: optional(isNumber),

@@ -1,10 +1,11 @@
 #!/usr/bin/perl
 # Joins a socket in a machine's directory with one on the underlay network, in the Perl that every Debian has.
 #
-#   relay.pl DIRECTORY LISTEN CONNECT [PEER]
+#   relay.pl DIRECTORY LISTEN CONNECT [PEER [once]]
 #
 #     LISTEN, CONNECT   unix:NAME (in DIRECTORY) or tcp:ADDRESS:PORT (port 0: any)
 #     PEER              who alone may connect to LISTEN
+#     once              ends with the first connection that was joined, which ends as soon as who connected has said all
 #
 # Two lines on standard input: files of control groups it joins (with commas between them), and the move's token, which
 # is said first on what is connected by TCP, and asked for first from who connects by TCP. One line on standard output
@@ -16,13 +17,18 @@ use strict;
 use warnings;
 use Errno qw(EAGAIN EINTR);
 use IO::Handle;
-use Socket qw(AF_INET AF_UNIX SOCK_STREAM SOL_SOCKET SO_REUSEADDR IPPROTO_TCP TCP_NODELAY SHUT_WR
-    inet_aton inet_ntoa pack_sockaddr_in unpack_sockaddr_in pack_sockaddr_un);
+use Socket qw(AF_INET AF_UNIX SOCK_STREAM SOL_SOCKET SO_REUSEADDR SO_KEEPALIVE IPPROTO_TCP TCP_NODELAY TCP_KEEPIDLE
+    TCP_KEEPINTVL TCP_KEEPCNT SHUT_WR inet_aton inet_ntoa pack_sockaddr_in unpack_sockaddr_in pack_sockaddr_un);
 
-use constant { ATONCE => 64, SAY_WITHIN => 5, CHUNK => 1 << 18, TOKEN_MAX => 256 };
+use constant { ATONCE => 64, SAY_WITHIN => 5, CHUNK => 1 << 18, TOKEN_MAX => 256, WAS_JOINED => 3 };
+# Seconds, seconds, times: a host that has begun anew says so at the first, a network that is cut may be so for long.
+use constant { ASK_AFTER => 10, ASK_EVERY => 10, ASK_OFTEN => 60 };
+# What a machine writes last waits behind all that lies between the two sides, while it stands still: what the network
+# does not take yet stays with whom it is from. Linux's number, which Socket has no name for.
+use constant { TCP_NOTSENT_LOWAT => 25, UNSENT_MAX => 1 << 17 };
 
-my ($directory, $listen, $connect, $peer) = @ARGV;
-defined $connect or die "usage: relay.pl DIRECTORY LISTEN CONNECT [PEER]\n";
+my ($directory, $listen, $connect, $peer, $once) = @ARGV;
+defined $connect or die "usage: relay.pl DIRECTORY LISTEN CONNECT [PEER [once]]\n";
 chomp(my ($groups, $token) = map { <STDIN> // '' } 1, 2);
 for my $file (split /,/, $groups) {
     open my $procs, '>', $file or die "open $file: $!\n";
@@ -49,7 +55,12 @@ open STDOUT, '>', '/dev/null';
 # Whoever holds its other end sees when this process is gone.
 pipe my $life, my $alive or die "pipe: $!\n";
 my %serving;
-$SIG{CHLD} = sub { while ((my $pid = waitpid -1, 1) > 0) { delete $serving{$pid} } };
+$SIG{CHLD} = sub {
+    while ((my $pid = waitpid -1, 1) > 0) {
+        delete $serving{$pid};
+        exit 0 if $once && $? >> 8 == WAS_JOINED;
+    }
+};
 $SIG{TERM} = sub { kill TERM => keys %serving; exit 0 };
 for (;;) {
     my $from = accept my $in, $door or next;
@@ -63,8 +74,7 @@ for (;;) {
     $SIG{TERM} = $SIG{CHLD} = 'DEFAULT';
     close $door;
     close $alive;
-    serve($in);
-    exit 0;
+    exit(serve($in) ? WAS_JOINED : 0);
 }
 
 sub listening {
@@ -94,12 +104,23 @@ sub connected {
         return $socket;
     }
     socket my $socket, AF_INET, SOCK_STREAM, 0 or return;
-    setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
+    prepare_tcp($socket);
     connect $socket, pack_sockaddr_in $wanted, inet_aton $where or return;
     # The other side would believe that it goes on.
     return if is_over();
     syswrite $socket, "$token\n" or return;
     return $socket;
+}
+
+# Whoever only waits to be told something would never learn that the other host is gone.
+sub prepare_tcp {
+    my ($socket) = @_;
+    setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
+    setsockopt $socket, SOL_SOCKET, SO_KEEPALIVE, 1;
+    setsockopt $socket, IPPROTO_TCP, TCP_KEEPIDLE, ASK_AFTER;
+    setsockopt $socket, IPPROTO_TCP, TCP_KEEPINTVL, ASK_EVERY;
+    setsockopt $socket, IPPROTO_TCP, TCP_KEEPCNT, ASK_OFTEN;
+    setsockopt $socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_MAX;
 }
 
 # Who does not know the token learns nothing, not even whether anything is here.
@@ -117,15 +138,17 @@ sub knows_token {
     return $said eq $token;
 }
 
+# False: nothing was joined.
 sub serve {
     my ($in) = @_;
     if ($is_tcp) {
-        setsockopt $in, IPPROTO_TCP, TCP_NODELAY, 1;
-        return unless knows_token($in);
+        prepare_tcp($in);
+        return 0 unless knows_token($in);
     }
-    my $out = connected($connect) or return;
+    my $out = connected($connect) or return 0;
     $_->blocking(0) for $in, $out;
-    join_both({ from => $in, to => $out, kept => '' }, { from => $out, to => $in, kept => '' });
+    join_both({ from => $in, to => $out, kept => '', last => $once }, { from => $out, to => $in, kept => '' });
+    return 1;
 }
 
 # Whoever took the connection has ended meanwhile.
@@ -164,7 +187,7 @@ sub passed {
         if ($count == 0) {
             $way->{over} = 1;
             shutdown $way->{to}, SHUT_WR;
-            return 1;
+            return !$way->{last};
         }
     }
     my $count = syswrite $way->{to}, $way->{kept};

@@ -19,6 +19,8 @@ export type RelayEnds = {
   readonly connect: string;
   /** Who alone may connect. */
   readonly peer?: string;
+  /** It ends with the first connection, and that one when who connected has ended: as long as it is there, so may be they. */
+  readonly once?: true;
   /** Known to both sides of the move, and to nobody else. */
   readonly token: string;
 };
@@ -32,8 +34,9 @@ export type Relay = ProcessIdentity & { readonly port: number };
  */
 export async function startRelay(ends: RelayEnds, processes: Processes, caller: AbortSignal): Promise<Relay> {
   const signal = AbortSignal.any([caller, AbortSignal.timeout(startMsMax)]);
-  const { directory, listen, connect, peer } = ends;
-  const args = [program, directory, listen, connect, ...(peer === undefined ? [] : [peer])];
+  const { directory, listen, connect, peer, once: isForOne } = ends;
+  const forWhom = peer === undefined ? [] : [peer, ...(isForOne === undefined ? [] : ["once"])];
+  const args = [program, directory, listen, connect, ...forWhom];
   const child = spawn("perl", args, { detached: true, stdio: ["pipe", "pipe", "pipe"], cwd: "/" });
   const abort = (): void => void child.kill("SIGKILL");
   signal.addEventListener("abort", abort, { once: true });

@@ -4,6 +4,7 @@ import { ConsortError } from "#base/errors.ts";
 import { applianceId, applianceName, ensembleName } from "#base/ids.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import { silentLog } from "#drivers/system/log.ts";
+import { hostMemoryOf } from "#model/vm-memory.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { GuestState } from "../guest-state.ts";
 import type { MachineRecord } from "../record.ts";
@@ -111,4 +112,48 @@ test("a guest that came back with more processors than it was left is asked unti
   const { resizes, machine } = held(() => vm, undefined, 2);
   await resizes.settle(machine);
   assert.deepEqual([silent, online], [0, 1]);
+});
+
+test("a machine that came with the memory of a larger one is told of as what it is, and its slot has what that takes", async () => {
+  const came = mebibytes(256);
+  for (const [wanted, known] of [
+    [mebibytes(128), came],
+    [came, came],
+  ] as const) {
+    const answers: Readonly<Record<string, unknown>> = {
+      // With the little more that every QEMU is started with.
+      "query-memory-size-summary": { "base-memory": came + 8192 },
+      "query-balloon": { actual: came + 8192 },
+      "query-memory-devices": [],
+    };
+    const qmp = { execute: (command: string) => Promise.resolve(answers[command]) };
+    let plan = { id: db, memoryBytes: wanted, vm: { vcpus: 1, vcpusMax: 1 } } as unknown as AppliancePlan;
+    const slots: number[] = [];
+    const machine = {
+      id: db,
+      get record() {
+        return { plan } as unknown as MachineRecord;
+      },
+      save: (change: Partial<MachineRecord>) => void (plan = change.plan ?? plan),
+      running: () => ({ qmp }) as unknown as RunningVm,
+      guest: isRunning,
+      closing: signal,
+    };
+    const resizes = new MachineResizes({
+      machine: () => machine,
+      slotState: () => "running",
+      adaptSlots: async (changes) => void slots.push(changes.get(db)?.memoryBytes ?? 0),
+      onChange() {},
+      clock: {
+        monotonic: () => millis(0),
+        now: () => millis(0),
+        timer: () => () => {},
+        sleep: async () => {},
+      },
+      log: silentLog,
+    });
+    await resizes.measure(machine);
+    assert.equal(plan.memoryBytes, known);
+    assert.deepEqual(slots, [hostMemoryOf({ memoryBytes: known, vcpusMax: 1 })]);
+  }
 });

@@ -12,6 +12,7 @@ import { abortable } from "../qmp.ts";
 import type { MachinePlan } from "../storage.ts";
 import { oneAtATime } from "../turns.ts";
 import type { RunningVm } from "../vm.ts";
+import { memoryHeld } from "./memory.ts";
 import { settleProcessors } from "./processors.ts";
 import { resizeMachine } from "./resize.ts";
 import type { MachineSize } from "./size.ts";
@@ -108,6 +109,28 @@ export class MachineResizes {
       }
     }
     this.#settling.delete(vm.qmp);
+  }
+
+  /**
+   * It goes on from where it was when it may have had another size: what it has is written down, so that it is told of and
+   * resized as any other, and its slot has what that takes. Never rejects.
+   */
+  async measure(machine: ResizedMachine): Promise<void> {
+    const { adaptSlots, log, onChange } = this.#parts;
+    const { id, closing } = machine;
+    const vm = machine.running();
+    if (vm === undefined || this.#under.has(id)) return;
+    try {
+      const memoryBytes = await memoryHeld(vm, machine.record.plan.memoryBytes, closing);
+      // What it is resized to by now is known.
+      if (this.#under.has(id) || machine.running()?.qmp !== vm.qmp) return;
+      const { plan } = machine.record;
+      if (memoryBytes !== plan.memoryBytes) machine.save({ plan: { ...plan, memoryBytes } });
+      await adaptSlots(new Map([[id, { memoryBytes: hostMemory(plan, memoryBytes) }]]), closing);
+      onChange();
+    } catch (cause) {
+      if (!closing.aborted) log.warn(`Cannot tell how large ${id} is: ${messageOf(cause)}`, { cause });
+    }
   }
 
   async #resize(machine: ResizedMachine, change: Change, signal: AbortSignal): Promise<void> {

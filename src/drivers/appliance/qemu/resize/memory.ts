@@ -67,6 +67,20 @@ export async function bootMemoryBytes(qmp: Qmp, signal: AbortSignal): Promise<By
   return bytes(told(summary, isSummary, "QEMU")["base-memory"]);
 }
 
+/**
+ * What a machine really has that was to have so much: that, within what cannot be told apart, or the whole MiB of what it
+ * came with.
+ */
+export async function memoryHeld(
+  { qmp }: Pick<RunningVm, "qmp">,
+  wanted: Bytes,
+  signal: AbortSignal,
+): Promise<Bytes> {
+  const held = await heldBytes(qmp, await bootMemoryBytes(qmp, signal), signal);
+  if (Math.abs(held - wanted) <= toleranceBytes) return wanted;
+  return bytes(Math.floor(held / mebibytes(1)) * mebibytes(1));
+}
+
 async function heldBytes(qmp: Qmp, base: number, signal: AbortSignal): Promise<Bytes> {
   const balloon = await balloonBytes(qmp, signal);
   return bytes(Math.min(balloon, base) + ((await roomOf(qmp, signal))?.usedBytes ?? 0));

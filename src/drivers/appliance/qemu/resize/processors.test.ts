@@ -120,3 +120,10 @@ test("a guest that begins anew uses as many processors as its machine was left, 
   await settleProcessors(restored.vm, 2, clock, signal);
   assert.deepEqual(restored.online, [true, true]);
 });
+
+test("a guest whose memory is of a smaller machine uses all that its machine has", async () => {
+  const { vm, online } = machine(2, 2);
+  online[1] = false;
+  await settleProcessors(vm, 2, clock, signal);
+  assert.deepEqual(online, [true, true]);
+});

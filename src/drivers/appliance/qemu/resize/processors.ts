@@ -58,7 +58,7 @@ export async function settleProcessors(
   signal: AbortSignal,
 ): Promise<void> {
   const there = await processorCount(vm.qmp, signal);
-  if (there > count) return guestHas(vm, count, clock, signal);
+  if (there >= count) return guestHas(vm, count, clock, signal);
   await resizeProcessors(vm, { from: there, to: count }, clock, signal);
 }
 
