@@ -28,6 +28,8 @@ if (failed.length > 0) {
   }
 }
 console.log(`\n${files.length} files of tests on the real kernel, ${failed.length} of them run again`);
+// What a failed test left running has the pipes of its file open, and this would wait for it without end.
+process.exit();
 
 /** Resolves with those in which a test failed, relative to the working directory. */
 async function runFiles(chosen: readonly string[]): Promise<string[]> {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
@@ -9,7 +9,7 @@ import { seededRandom } from "#base/seeded-random.ts";
 import { millis } from "#base/units.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { memoryOf } from "#model/checkpoint-chain.ts";
-import { bareVm, CheckpointRig, openHost } from "./checkpointing.ts";
+import { bareVm, CheckpointRig, id, openHost } from "./checkpointing.ts";
 import type { BareMachine, CheckpointHost } from "./checkpointing.ts";
 
 const taker = fileURLToPath(new URL("checkpoint-taker.child.ts", import.meta.url));
@@ -23,13 +23,16 @@ async function takeAndDie(machine: BareMachine, directory: string, first: number
   const child = spawn(process.execPath, [taker, machine.directory, directory, String(first)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const { value } = await lines.next();
-  assert.match(String(value), /^taken /);
-  await clock.sleep(millis(random.integer(700)), signal);
   const gone = once(child, "exit");
-  child.kill("SIGKILL");
-  await gone;
+  try {
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const { value } = await lines.next();
+    assert.match(String(value), /^taken /);
+    await clock.sleep(millis(random.integer(700)), signal);
+  } finally {
+    child.kill("SIGKILL");
+    await gone;
+  }
 }
 
 /** What the next manager finds is whole, and the machine runs. */
@@ -74,4 +77,35 @@ test("a manager that is killed at any moment leaves the last complete checkpoint
   const restored = await rig.restored(host, rig.chain(host), []);
   assert.ok((await restored.shell("md5sum /data/x")).length > 0);
   assert.equal(await restored.shell("md5sum /data/x"), sum.split("\n").at(-1));
+});
+
+test("what one that was killed has left in QEMU is in nobody's way", async () => {
+  await using rig = await CheckpointRig.open(signal);
+  await using host = await rig.host("a");
+  const machine = await rig.start(host);
+  host.checkpoints.look(signal);
+  const take = (name: string): Promise<unknown> =>
+    host.checkpoints.take(
+      { appliance: id, id: name, generation: "1", policy: { copies: 0, keep: 2 } },
+      signal,
+    );
+  await take("k1");
+  // As between its backup's beginning and its end, the machine going on since.
+  const left = ["ck-target-root", "ck-open"].map((name) => `${machine.directory}/${name}`);
+  const [target, path] = left;
+  execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", target ?? "", "256M"]);
+  const node = {
+    driver: "qcow2",
+    "node-name": "ck-target-root",
+    file: { driver: "file", filename: target },
+  };
+  await machine.vm.qmp.execute("blockdev-add", node, signal);
+  await machine.vm.qmp.execute("nbd-server-start", { addr: { type: "unix", data: { path } } }, signal);
+  const opening = { type: "nbd", id: "ck-open-root", "node-name": "root", name: "root" };
+  await machine.vm.qmp.execute("block-export-add", opening, signal);
+  await take("k2");
+  assert.deepEqual(
+    rig.chain(host).map((one) => one.id),
+    ["k2", "k1"],
+  );
 });

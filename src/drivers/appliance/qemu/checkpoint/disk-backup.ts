@@ -1,6 +1,6 @@
 import { chmod, constants, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { ConsortError } from "#base/errors.ts";
+import { ConsortError, messageOf } from "#base/errors.ts";
 import type { Qmp, QmpEvent, RunningVm } from "../vm.ts";
 
 /**
@@ -199,6 +199,15 @@ function watchJobs(
   };
 }
 
+/** There is one only if whoever started it was killed before it was stopped. */
+async function stopServer(qmp: Qmp, signal: AbortSignal): Promise<void> {
+  try {
+    await qmp.execute("nbd-server-stop", {}, signal);
+  } catch (cause) {
+    if (!messageOf(cause).includes("NBD server not running")) throw cause;
+  }
+}
+
 /** Of an attempt that was cut off: its jobs end first. */
 async function clearLeftovers(
   vm: RunningVm,
@@ -208,6 +217,7 @@ async function clearLeftovers(
   const isOurs = new Set(vm.disks.map(({ name }) => targetOf(name)));
   const targets = nodes.map((node) => node["node-name"]).filter((name) => isOurs.has(name));
   if (targets.length === 0) return;
+  await stopServer(vm.qmp, signal);
   const jobs = vm.disks.map(({ name }) => jobOf(name));
   const running = (await vm.qmp.execute("query-jobs", {}, signal)) as readonly { readonly id: string }[];
   const left = running.map(({ id }) => id).filter((id) => jobs.includes(id));
