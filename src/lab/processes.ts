@@ -37,10 +37,21 @@ export function isPaused(pid: number): boolean | undefined {
   }
 }
 
+/** At about 20 microseconds each. */
+const becomingReadsMax = 500;
+
 export const isAlive = ({ pid, startTime }: ProcessMark): boolean => startTimeOf(pid) === startTime;
 
 /** Arguments of a process, the program first; empty when it is gone. */
 export function commandOf(pid: number): string[] {
+  for (let reads = 1; ; reads += 1) {
+    const command = argumentsOf(pid);
+    // Also a process that is just becoming another program has none, for far less than a millisecond.
+    if (command.length > 0 || startTimeOf(pid) === undefined || reads === becomingReadsMax) return command;
+  }
+}
+
+function argumentsOf(pid: number): string[] {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
   } catch {

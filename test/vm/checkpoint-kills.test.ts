@@ -68,7 +68,7 @@ test("a manager that is killed at any moment leaves the last complete checkpoint
     await takeAndDie(machine, directory, round * 1000);
     const host = await openHost("a", directory);
     await checkWhole(host, rig, machine);
-    chain = rig.chain(host).map(({ id }) => id);
+    chain = rig.chain(host).map((one) => one.id);
     assert.ok(chain[0]?.startsWith(`k${round === 0 ? "" : round}`), `${chain.join()} in round ${round}`);
     await host[Symbol.asyncDispose]();
   }
