@@ -104,6 +104,33 @@ test("an agent that talks without end is hung up on, and costs no more than one 
   );
 });
 
+test("an answer made of millions of parts, or of more lines than there are answers, is hung up on unread", async () => {
+  const many = "[],".repeat(1_000_000);
+  const tricks: readonly Guest[] = [
+    (_question, socket) => void socket.write(`{"return":{"exited":true,"x":[${many}[]]}}\n`),
+    (_question, socket) => void socket.write(`{"return":${"[".repeat(1_000_000)}\n`),
+    (_question, socket) => void socket.write("\n".repeat(10_000)),
+    (_question, socket) => void socket.write(Buffer.alloc(4_000_000, 0xff)),
+  ];
+  for (const [index, trick] of tricks.entries()) {
+    const command = index < 3 ? "guest-exec-status" : "guest-ping";
+    await withGuest(trick, async (agent) => {
+      await assert.rejects(agent.execute(command, {}, signal), { code: "unavailable" }, `trick ${index}`);
+    });
+  }
+});
+
+test("a program's whole output is heard, however long it is", async () => {
+  const output = "x".repeat(16 * 1024 * 1024);
+  await withGuest(
+    () => ({ return: { exited: true, "out-data": output } }),
+    async (agent) => {
+      const status = await agent.execute("guest-exec-status", {}, signal);
+      assert.deepEqual(status, { exited: true, "out-data": output });
+    },
+  );
+});
+
 test("a program's end is told with what it wrote, and a lie about it is a number all the same", async () => {
   const ended = (more: Record<string, unknown>): Guest => {
     return ({ execute }) => ({ return: execute === "guest-exec" ? { pid: 5 } : { exited: true, ...more } });

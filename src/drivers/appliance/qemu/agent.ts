@@ -6,20 +6,28 @@ import type { Clock } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
 import { Lines } from "#drivers/messaging/lines.ts";
-import { abortable, isJson } from "./qmp.ts";
+import { hasFewParts, isJson, parseObject } from "./guest-json.ts";
+import type { Json } from "./guest-json.ts";
+import { abortable } from "./qmp.ts";
 import { connectUnix } from "./unix-path.ts";
 import type { GuestAgent } from "./vm.ts";
 
 /** The agent gives a program's whole output in one line, in base64: 16 MiB of it at most. */
-const lineBytesMax = 24 * 1024 * 1024;
+const outputBytesMax = 24 * 1024 * 1024;
+/** Any other answer, of as many processors as a machine may have. */
+const answerBytesMax = 256 * 1024;
+/** Before it is known to have heard us, the rest of a program's output may come first. */
+const mayBeLong: ReadonlySet<string> = new Set(["guest-exec-status", "guest-sync"]);
+/** What is not the answer, but may be passed over: more of it is meant to keep us busy. */
+const linesMax = 256;
 const answerMsMax = millis(10_000);
 /** Between two looks whether it answers. */
 export const agentLookMs = millis(5_000);
 /** Ends what an agent has half read. */
 const delimiter = 0xff;
 
-type Json = Readonly<Record<string, unknown>>;
 type Line = { readonly socket: Socket; readonly heard: (said: Json) => void };
+type Question = { readonly execute: string; readonly arguments: Json };
 
 /**
  * QEMU's guest agent behind a virtio-serial port. One question at a time; after one that was not answered, or answered
@@ -32,6 +40,8 @@ export class PortAgent implements GuestAgent {
   #line: Line | undefined;
   #waiting: ((said: Json) => void) | undefined;
   #syncs = 0;
+  /** Since the last question. */
+  #linesHeard = 0;
   #heardAt: Millis | undefined;
   #asked = false;
   #closed = false;
@@ -117,13 +127,13 @@ export class PortAgent implements GuestAgent {
   async #begin(signal: AbortSignal): Promise<Line> {
     const socket = await connectUnix(this.#path, signal);
     if (this.#closed) socket.destroy();
-    const lines = new Lines(lineBytesMax);
+    const lines = new Lines(outputBytesMax);
     const line: Line = { socket, heard: (said) => this.#waiting?.(said) };
     // A guest that talks without end is listened to only for as long as an answer is waited for.
     socket.pause();
     socket.on("data", (chunk: Buffer) => {
       const whole = lines.push(chunk);
-      if (whole === "too long") socket.destroy();
+      if (whole === "too long" || (this.#linesHeard += whole.length) > linesMax) socket.destroy();
       else for (const text of whole) hear(line, text);
     });
     socket.once("close", () => {
@@ -139,7 +149,7 @@ export class PortAgent implements GuestAgent {
 
   async #exchange(
     { socket }: Line,
-    question: Json,
+    question: Question,
     isAnswer: (said: Json) => boolean,
     signal: AbortSignal,
   ): Promise<Json> {
@@ -150,9 +160,11 @@ export class PortAgent implements GuestAgent {
     const lost = (): void => reject(new Error("the line is lost"));
     socket.once("close", lost);
     if (socket.destroyed) lost();
+    this.#linesHeard = 0;
     const before = socket.bytesRead;
+    const bytesMax = mayBeLong.has(question.execute) ? outputBytesMax : answerBytesMax;
     const measure = (): void => {
-      if (socket.bytesRead - before > lineBytesMax) socket.destroy();
+      if (socket.bytesRead - before > bytesMax) socket.destroy();
     };
     socket.on("data", measure);
     socket.resume();
@@ -169,11 +181,8 @@ export class PortAgent implements GuestAgent {
 }
 
 /** Half a line from before, or nonsense, is passed over. */
-function hear(line: Line, text: string): void {
-  try {
-    const said: unknown = JSON.parse(text.replaceAll("\ufffd", ""));
-    if (isJson(said)) line.heard(said);
-  } catch {
-    // Not an answer.
-  }
+function hear({ socket, heard }: Line, text: string): void {
+  if (!hasFewParts(text)) return void socket.destroy();
+  const said = parseObject(text.replace(/^\ufffd+/, ""));
+  if (said !== undefined) heard(said);
 }

@@ -79,6 +79,30 @@ test("a line that was lost can be taken up again", async () => {
   line.hangUp();
 });
 
+test("a guest that tells without end is heard no faster than it has anything to tell", async () => {
+  await using there = await guest();
+  let heard = 0;
+  const enough = Promise.withResolvers<void>();
+  const line = new ContextLine(there.directory, () => {
+    heard += 1;
+    if (heard === 20_000) enough.resolve();
+  });
+  line.listen();
+  const socket = await there.asked();
+  const flood = (): void => {
+    while (!socket.destroyed && socket.write("exited 1\n".repeat(10_000)));
+    if (!socket.destroyed) socket.once("drain", flood);
+  };
+  const started = performance.now();
+  flood();
+  await enough.promise;
+  const seconds = Math.ceil((performance.now() - started) / 1000);
+  line.hangUp();
+  socket.destroy();
+  // A chunk more than it may, each second.
+  assert.ok(heard <= (seconds + 1) * 9200, `${heard} within ${seconds} s`);
+});
+
 test("a machine without a context port tells nothing, and harms nobody", async () => {
   const directory = mkdtempSync(join(tmpdir(), "consort-test-line-"));
   const { line } = follow(directory);

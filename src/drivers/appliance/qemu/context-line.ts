@@ -1,9 +1,11 @@
 import type { Socket } from "node:net";
 import { join } from "node:path";
+import { contextLimits } from "#drivers/guest/context/limits.ts";
 import { GuestLines, helloMessage } from "#drivers/guest/context/port-protocol.ts";
 import type { GuestMessage } from "#drivers/guest/context/port-protocol.ts";
 import { socketNames } from "./command/spec.ts";
 import { connectUnix } from "./unix-path.ts";
+import { unhurried } from "./unhurried.ts";
 
 /**
  * Follows what a guest tells at its context port while its machine runs. Whoever comes first has the port: a guest that
@@ -38,7 +40,9 @@ export class ContextLine {
 
   #follow(socket: Socket, end: AbortController): void {
     const lines = new GuestLines();
+    const heard = unhurried(socket, contextLimits.heardBytesPerSecond);
     socket.on("data", (chunk: Buffer) => {
+      heard(chunk.length);
       if (end.signal.aborted) return;
       for (const message of lines.push(chunk)) this.#heard(message);
     });

@@ -3,7 +3,7 @@ import { codeOf, ConsortError } from "#base/errors.ts";
 import type { Clock } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { ExecRequest } from "#drivers/appliance/port.ts";
-import { isJson } from "./qmp.ts";
+import { isJson } from "./guest-json.ts";
 import type { GuestAgent } from "./vm.ts";
 
 const firstLookMs = 20;

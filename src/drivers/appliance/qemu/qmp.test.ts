@@ -159,3 +159,34 @@ test("connectQmp() reaches a socket by a path longer than the kernel takes, and 
   await assert.rejects(connectQmp("/dev/null", signal), { code: "unavailable" });
   await assert.rejects(connectQmp(join(tmpdir(), "nobody-is-here"), signal), { code: "unavailable" });
 });
+
+test("a guest that makes event after event is heard as often as it may be, and its QEMU's answers still come", async () => {
+  const event = `${JSON.stringify({ event: "RESET", data: { guest: true } })}\r\n`;
+  const events = event.repeat(100_000);
+  await using monitor = await Monitor.listening(({ id }, say, socket) => {
+    say({ return: {}, id });
+    socket.write(events);
+  });
+  const qmp = await connectQmp(monitor.path, signal);
+  let heard = 0;
+  const started = performance.now();
+  const enough = Promise.withResolvers<void>();
+  qmp.onEvent(() => {
+    heard += 1;
+    if (heard === 10_000) enough.resolve();
+  });
+  await qmp.execute("query-status", {}, signal);
+  await enough.promise;
+  const seconds = Math.ceil((performance.now() - started) / 1000);
+  // So many in a second, and those that came with the last of them.
+  assert.ok(heard <= seconds * 5000, `${heard} within ${seconds} s`);
+  qmp.close();
+});
+
+test("what is made of millions of parts is no QEMU's", async () => {
+  await using monitor = await Monitor.listening((_command, _say, socket) => {
+    socket.write(`{"event":"RESET","data":{"x":[${"[],".repeat(500_000)}[]]}}\r\n`);
+  });
+  const qmp = await connectQmp(monitor.path, signal);
+  await assert.rejects(qmp.execute("query-status", {}, signal), { code: "unavailable" });
+});

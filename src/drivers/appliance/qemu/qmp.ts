@@ -3,15 +3,19 @@ import { ConsortError } from "#base/errors.ts";
 import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
 import { Lines } from "#drivers/messaging/lines.ts";
+import { isJson, parseObject } from "./guest-json.ts";
+import type { Json } from "./guest-json.ts";
 import { connectUnix } from "./unix-path.ts";
+import { unhurried } from "./unhurried.ts";
 import type { Qmp, QmpEvent } from "./vm.ts";
 
 /** QEMU's answers are small; a lot more than its largest (query-qmp-schema) is no QEMU. */
 const lineBytesMax = 4 * 1024 * 1024;
+/** Some events come as often as a guest makes them come. */
+const linesPerSecondMax = 2000;
 /** Far more than any command takes: a QEMU that says nothing for so long hangs, or is none any more. */
 const answerMsMax = millis(60_000);
 
-type Json = Readonly<Record<string, unknown>>;
 type Waiting = {
   readonly command: string;
   readonly resolve: (answer: unknown) => void;
@@ -51,7 +55,8 @@ class QmpLine implements Qmp {
     this.#path = path;
     this.#limitMs = limitMs;
     this.#greeting.promise.catch(() => {});
-    socket.on("data", (chunk: Buffer) => this.#hear(chunk));
+    const heard = unhurried(socket, linesPerSecondMax);
+    socket.on("data", (chunk: Buffer) => heard(this.#hear(chunk)));
     socket.once("close", () => this.#end());
   }
 
@@ -88,15 +93,16 @@ class QmpLine implements Qmp {
     this.#end();
   }
 
-  #hear(chunk: Buffer): void {
+  /** With how many lines it was. */
+  #hear(chunk: Buffer): number {
     const lines = this.#lines.push(chunk);
-    if (lines === "too long") return this.close();
-    for (const line of lines) {
-      const said = parse(line);
+    const said = lines === "too long" ? [undefined] : lines.map(parseObject);
+    for (const one of said) {
       // What cannot be understood is followed by what cannot be trusted.
-      if (said === undefined) return this.close();
-      this.#heard(said);
+      if (one === undefined) this.close();
+      else if (!this.#lost.signal.aborted) this.#heard(one);
     }
+    return said.length;
   }
 
   #heard(said: Json): void {
@@ -148,19 +154,6 @@ function eventOf(event: string, said: Json): QmpEvent {
     data: isJson(said["data"]) ? said["data"] : {},
     timestampMs: Number(at["seconds"] ?? 0) * 1000 + Number(at["microseconds"] ?? 0) / 1000,
   };
-}
-
-function parse(line: string): Json | undefined {
-  try {
-    const value: unknown = JSON.parse(line);
-    return isJson(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-export function isJson(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Resolves or rejects as `work` does, or rejects with the signal's reason when that is first. */

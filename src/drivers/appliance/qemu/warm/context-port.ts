@@ -3,26 +3,37 @@ import { join } from "node:path";
 import { ConsortError } from "#base/errors.ts";
 import { contextMessage, GuestLines } from "#drivers/guest/context/port-protocol.ts";
 import type { GuestContext } from "#drivers/guest/context/content.ts";
+import { contextLimits } from "#drivers/guest/context/limits.ts";
 import type { GuestMessage } from "#drivers/guest/context/port-protocol.ts";
 import { socketNames } from "../command/spec.ts";
 import { abortable } from "../qmp.ts";
 import { connectUnix } from "../unix-path.ts";
+import { unhurried } from "../unhurried.ts";
 
 /** Guests take a context within half a second, many at once on a busy host within many; one that has not by then never will. */
 const answerMsMax = 90_000;
+/** One is wanted for each context; what a guest tells beside that is not kept for ever. */
+const answersKeptMax = 16;
+
+type Answer = Extract<GuestMessage, { readonly instance: string }>;
+const isAnswer = (message: GuestMessage): message is Answer =>
+  message.kind === "applied" || message.kind === "failed";
 
 /** The host's end of the port at which a guest is told who it is. */
 export class ContextPort implements Disposable {
   readonly #socket: Socket;
-  readonly #heard: GuestMessage[] = [];
+  readonly #heard: Answer[] = [];
   readonly #ended = new AbortController();
   #wake: (() => void) | undefined;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
     const lines = new GuestLines();
+    const heard = unhurried(socket, contextLimits.heardBytesPerSecond);
     socket.on("data", (chunk: Buffer) => {
-      this.#heard.push(...lines.push(chunk));
+      heard(chunk.length);
+      for (const message of lines.push(chunk))
+        if (this.#heard.length < answersKeptMax && isAnswer(message)) this.#heard.push(message);
       this.#wake?.();
     });
     socket.once("close", () => {
@@ -43,14 +54,13 @@ export class ContextPort implements Disposable {
   }
 
   /** The next thing it tells of a context. */
-  async answer(signal: AbortSignal): Promise<Extract<GuestMessage, { instance: string }>> {
+  async answer(signal: AbortSignal): Promise<Answer> {
     const silent = AbortSignal.timeout(answerMsMax);
     const limit = AbortSignal.any([signal, silent, this.#ended.signal]);
     try {
       for (;;) {
-        for (let next = this.#heard.shift(); next !== undefined; next = this.#heard.shift()) {
-          if (next.kind === "applied" || next.kind === "failed") return next;
-        }
+        const next = this.#heard.shift();
+        if (next !== undefined) return next;
         const { promise, resolve } = Promise.withResolvers<void>();
         this.#wake = resolve;
         await abortable(promise, limit);
