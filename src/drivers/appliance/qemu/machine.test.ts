@@ -71,6 +71,23 @@ describe("Machine", () => {
     await new Promise<void>((resolve) => server.listen(join(place.directory, name), resolve));
   }
 
+  const greeting = `${JSON.stringify({ QMP: {} })}\n`;
+
+  /** A QEMU that waits to be continued; `swallows`: it is not to answer that. */
+  async function serveWaiting(
+    swallows: (asked: Asked, tell: (answer: object) => void) => boolean,
+  ): Promise<void> {
+    let status = "prelaunch";
+    await serve("qmp", greeting, (asked, tell) => {
+      if (swallows(asked, tell)) return;
+      if (asked.execute === "cont") status = "running";
+      tell({ return: asked.execute === "query-status" ? { status } : {}, id: asked.id });
+    });
+  }
+
+  const slotOf = (slot: { run: number; state: string }): ReturnType<MachineParts["slot"]> =>
+    ({ uid: 1, netns: "n", cgroup: {}, ...slot }) as unknown as ReturnType<MachineParts["slot"]>;
+
   function made(parts: Partial<MachineParts>, change: Partial<MachineRecord> = {}): Machine {
     machine = new Machine(
       place,
@@ -172,6 +189,81 @@ describe("Machine", () => {
     await one.up(new AbortController().signal);
     assert.equal(one.guest.status, "prelaunch");
     assert.ok(!asked.includes("cont"), asked.join());
+  });
+
+  it("is brought up in its next run also when nobody has seen by then that the one before has ended", async () => {
+    const [isWaited, goesOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const clock = {
+      ...systemClock(),
+      sleep: (): Promise<void> => {
+        isWaited.resolve();
+        return goesOn.promise;
+      },
+    };
+    let slot = { run: 1, state: "running" };
+    const one = made({ clock, slot: () => slotOf(slot) });
+    one.look();
+    await isWaited.promise;
+    for (const next of ["1 backoff", "2 starting", "2 running"]) {
+      const [run, state = ""] = next.split(" ");
+      slot = { run: Number(run), state };
+      one.look();
+    }
+    await serveWaiting(() => false);
+    goesOn.resolve();
+    await one.up(new AbortController().signal);
+    assert.deepEqual(one.record.run, { number: 2, way: "boot", up: true });
+  });
+
+  it("is reached anew when the line to its QEMU is lost while it is brought up", async () => {
+    let lines = 0;
+    await serveWaiting(({ execute }) => {
+      if (execute === "qmp_capabilities") lines += 1;
+      if (lines > 1 || execute !== "cont") return false;
+      sockets.at(-1)?.destroy();
+      return true;
+    });
+    const one = made({ slot: () => slotOf({ run: 1, state: "running" }) });
+    await one.up(new AbortController().signal);
+    assert.equal(lines, 2);
+    assert.deepEqual(one.record.run, { number: 1, way: "boot", up: true });
+  });
+
+  it("is reached anew when its QEMU was held, and said nothing, while it was brought up", async () => {
+    let [lines, isHeld] = [0, false];
+    await serveWaiting(({ execute, id: number }, tell) => {
+      if (execute === "qmp_capabilities") lines += 1;
+      if (isHeld && lines === 1) return true;
+      isHeld ||= execute === "cont";
+      if (isHeld && lines === 1) tell({ return: {}, id: number });
+      return isHeld && lines === 1;
+    });
+    const ended: string[] = [];
+    const one = made({
+      slot: () => slotOf({ run: 1, state: "running" }),
+      answerMsMax: 200,
+      giveUp: ({ id: which }) => ended.push(which),
+    });
+    await one.up(new AbortController().signal);
+    assert.deepEqual(ended, []);
+    assert.deepEqual(one.record.run, { number: 1, way: "boot", up: true });
+  });
+
+  it("is up when its mover lets it go on while it is asked how it stands", async () => {
+    let status = "inmigrate";
+    await serve("qmp", greeting, (asked, tell) => {
+      tell({ return: asked.execute === "query-status" ? { status } : {}, id: asked.id });
+      if (asked.execute !== "query-status" || status === "running") return;
+      status = "running";
+      tell({ event: "RESUME" });
+    });
+    const plan = { ...record.plan, vm: { ...record.plan.vm, move: { move: "m1", side: "arriving" } } };
+    const one = made(
+      { slot: () => slotOf({ run: 1, state: "running" }) },
+      { plan: plan as unknown as MachineRecord["plan"], run: { number: 1, way: "other", up: false } },
+    );
+    await one.up(new AbortController().signal);
+    assert.equal(one.record.run?.up, true);
   });
 
   it("is up also when its next run cannot be made ready", async () => {

@@ -17,8 +17,7 @@ import { afterEvent, beforeGuest, panicOn, qemuWords } from "./guest-state.ts";
 import type { GuestState } from "./guest-state.ts";
 import { oneMoreRefusal, Patience } from "./patience.ts";
 import type { MachinePlace } from "./place.ts";
-import { isJson } from "./guest-json.ts";
-import { abortable, connectQmp } from "./qmp.ts";
+import { abortable, connectQmp, isJson } from "./qmp.ts";
 import { writeMachineRecord } from "./record.ts";
 import type { MachineRecord } from "./record.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
@@ -30,8 +29,8 @@ import type { Qmp, QmpEvent, RunningVm } from "./vm.ts";
 const reachAgainMs = 2;
 const reachAgainMsMax = 50;
 const reachSlower = 1.05;
-/** A QEMU that is held (fenced, suspended) takes connections but greets nobody. */
-const greetMsMax = 5_000;
+/** A QEMU that is held (fenced, suspended) takes connections but greets nobody, and does not say how it stands. */
+const answerMsMax = 5_000;
 const outputTailBytes = 16_384;
 
 export type MachineParts = {
@@ -51,6 +50,8 @@ export type MachineParts = {
   /** Its agent answers, after it did not or its guest began anew. */
   readonly onAgent: (machine: Machine) => void;
   readonly onChange: () => void;
+  /** How long its QEMU may take for a greeting, and for how it stands. */
+  readonly answerMsMax?: number;
 };
 
 /**
@@ -77,10 +78,13 @@ export class Machine {
   readonly #line: ContextLine;
   #told: GuestWords = {};
   #bringing: Promise<void> | undefined;
+  /** It is being ended, whatever its guest comes to. */
+  #isGivenUp = false;
   #looking: Promise<void> | undefined;
   /** Its agent has answered since its guest began, and since it was silent last. */
   #isGreeted = false;
   readonly #closing = new AbortController();
+  readonly #answerMsMax: number;
   readonly #patience: Patience;
   /** For the next run, if it is not to boot. */
   way: StartWay | undefined;
@@ -96,6 +100,7 @@ export class Machine {
     this.#parts = parts;
     this.creation = new Creation(parts.clock, record.stages);
     this.#patience = new Patience(parts.clock);
+    this.#answerMsMax = parts.answerMsMax ?? answerMsMax;
     this.#line = new ContextLine(place.directory, (message) => {
       if (message.kind === "hello") return;
       this.#told =
@@ -131,13 +136,27 @@ export class Machine {
   look(): void {
     const slot = this.#parts.slot(this.id);
     if (slot === undefined || this.#closing.signal.aborted) return;
-    if (slot.run !== this.#run) this.#forget(slot.run);
-    if (slot.state === "running" && this.#qmp === undefined) {
-      this.#bringing ??= this.#bringUp(slot.run).finally(() => {
-        this.#bringing = undefined;
-      });
-    }
+    if (this.#unreached() !== undefined) this.#bringing ??= this.#bringUpAll();
     if (isOver(slot.state) && this.#output === "") void this.#readOutput();
+  }
+
+  /** Number of the run whose QEMU nobody listens to; undefined: none goes on, or there is a line to it. */
+  #unreached(): number | undefined {
+    const slot = this.#parts.slot(this.id);
+    if (slot === undefined || this.#closing.signal.aborted) return undefined;
+    if (slot.run !== this.#run) this.#forget(slot.run);
+    return slot.state === "running" && this.#qmp === undefined ? slot.run : undefined;
+  }
+
+  /**
+   * Run after run: who waits for one that has ended may see that only when the next one goes on already, of which nobody
+   * tells any more.
+   */
+  async #bringUpAll(): Promise<void> {
+    for (let run = this.#unreached(); run !== undefined; run = this.#unreached()) await this.#bringUp(run);
+    this.#bringing = undefined;
+    // It may have gone on while it was being looked at, and what was told then counted for nothing.
+    if (this.#qmp !== undefined) this.#noteUp();
   }
 
   /** Resolves when its guest runs, or arrives. Rejects with `unavailable` and QEMU's own words when it does not come to that. */
@@ -266,6 +285,7 @@ export class Machine {
     this.#output = "";
     this.#told = {};
     this.problem = undefined;
+    this.#isGivenUp = false;
     this.#hangUp();
     this.agent.forget();
     this.#isGreeted = false;
@@ -295,20 +315,22 @@ export class Machine {
       const begun = record.run?.number === run ? record.run : undefined;
       // Cut off in the middle of another way to run. One that arrives is its mover's to go on with.
       if (begun?.way === "other" && !begun.up) {
-        if (record.plan.vm.move?.side !== "arriving") this.#parts.giveUp(this);
+        if (record.plan.vm.move?.side !== "arriving") this.#giveUp();
         return;
       }
       if (this.#parts.isElsewhere(this.id) || this.#parts.standsStill(this.id)) return;
       // It waits for a state that nobody is left to give it: a manager, or a QEMU before it, ended too early.
-      if (this.#guest.status === "inmigrate") return this.#parts.giveUp(this);
+      if (this.#guest.status === "inmigrate") return this.#giveUp();
       if (this.#guest.status !== "prelaunch") return this.#isUp(run);
       await qmp.execute("cont", {}, signal);
       await this.#askStatus(qmp);
       this.creation.end("guest begun");
       this.#isUp(run);
     } catch (cause) {
-      if (signal.aborted || codeOf(cause) === "unavailable") return;
-      this.#failed(cause);
+      if (signal.aborted) return;
+      if (codeOf(cause) !== "unavailable") return this.#failed(cause);
+      // One that was held, and did not answer, is reached anew when it goes on: nobody else would bring it up.
+      this.#qmp?.close();
     }
   }
 
@@ -341,6 +363,11 @@ export class Machine {
     this.problem = messageOf(cause);
     this.#parts.log.warn(`Cannot bring up ${this.id}: ${this.problem}`, { cause });
     this.noteRefusal("memory", cause);
+    this.#giveUp();
+  }
+
+  #giveUp(): void {
+    this.#isGivenUp = true;
     this.#parts.giveUp(this);
   }
 
@@ -350,7 +377,7 @@ export class Machine {
     const { signal } = this.#closing;
     let againMs = reachAgainMs;
     while (slot(this.id)?.run === run && slot(this.id)?.state === "running") {
-      const greeted = AbortSignal.any([signal, AbortSignal.timeout(greetMsMax)]);
+      const greeted = AbortSignal.any([signal, AbortSignal.timeout(this.#answerMsMax)]);
       const qmp = await connectQmp(join(this.place.directory, socketNames.qmp), greeted).catch(
         () => undefined,
       );
@@ -382,11 +409,21 @@ export class Machine {
     return true;
   }
 
+  /** Rejects with `unavailable` when it does not say. */
   async #askStatus(qmp: Qmp): Promise<void> {
-    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(greetMsMax)]);
-    const answer = await qmp.execute("query-status", {}, signal);
-    const status = isJson(answer) ? String(answer["status"]) : "unknown";
-    this.#guest = { ...this.#guest, status };
+    for (;;) {
+      const before = this.#guest;
+      const limit = AbortSignal.timeout(this.#answerMsMax);
+      const asked = qmp.execute("query-status", {}, AbortSignal.any([this.#closing.signal, limit]));
+      const answer = await asked.catch((cause: unknown) => {
+        if (!limit.aborted) throw cause;
+        throw new ConsortError("unavailable", `Cannot ask how ${this.id} stands: its QEMU does not answer`);
+      });
+      // What it has told meanwhile may be newer than its answer.
+      if (this.#guest !== before) continue;
+      this.#guest = { ...before, status: isJson(answer) ? String(answer["status"]) : "unknown" };
+      return;
+    }
   }
 
   #heard(event: QmpEvent): void {
@@ -399,9 +436,15 @@ export class Machine {
     this.#guest = afterEvent(before, event);
     if (this.#guest === before) return;
     if (this.#guest.resets > before.resets) void this.#afterReset();
-    const isUp = this.#record.run?.number === this.#run && this.#record.run.up;
-    if (this.#guest.status === "running" && !isUp && this.#bringing === undefined) this.#isUp(this.#run);
+    this.#noteUp();
     this.#parts.onChange();
+  }
+
+  /** Also one that others let go on. Who brings it up has to be done with that. */
+  #noteUp(): void {
+    if (this.#guest.status !== "running" || this.#bringing !== undefined || this.#isGivenUp) return;
+    const { run } = this.#record;
+    if (run?.number !== this.#run || !run.up) this.#isUp(this.#run);
   }
 
   #isUp(run: number): void {
