@@ -103,6 +103,21 @@ describe("HostContent", () => {
     await until(() => held.report().transfers === undefined);
   });
 
+  it("tells all images that it lacks something of, and how much it has of them together", async () => {
+    const { store, held, plan } = desk();
+    const more = { digest: `sha256:${"1".repeat(64)}` as const, sizeBytes: bytes(10) };
+    const boot = { kind: "kernel", kernel: blob, initrd: more } as unknown as Image["boot"];
+    const tiny: Image = { ...image, name: "tiny", boot } as Image;
+    const tools: Image = { ...image, name: "tools", disk: { ...more, ...facts } };
+    const both = planned("vm", { kind: "vm", vm: { base: tiny, software: [tools] } as unknown as VmPlan });
+    held.follow(plan(), never);
+    assert.equal(held.lacks(both), "waits for its images tiny, tools, 0B of 16B");
+    store.contents.set(blob.digest, content);
+    assert.equal(held.lacks(both), "waits for its images tiny, tools, 6B of 16B");
+    store.contents.set(more.digest, content);
+    assert.equal(held.lacks(both), undefined);
+  });
+
   it("tells why it has not got it, and tries again after a pause", async () => {
     const { otherStore, held, plan, until, clock } = desk();
     held.follow(plan({ images: [image] }), never);

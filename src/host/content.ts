@@ -123,22 +123,26 @@ export class HostContent {
 
   /** Why an appliance cannot be made yet; undefined: all its content is here. */
   lacks(appliance: AppliancePlan): string | undefined {
-    const missing = imagesOf(appliance).flatMap((image) =>
-      blobsOf(image)
-        .filter(({ digest }) => !this.#parts.store.has(digest))
-        .map((blob) => ({ image, blob })),
-    );
-    const [first] = missing;
-    if (first === undefined) return undefined;
-    const totalBytes = missing.reduce((sum, { blob }) => sum + blob.sizeBytes, 0);
-    const doneBytes = missing.reduce(
-      (sum, { blob }) => sum + (this.#fetching.get(blob.digest)?.doneBytes ?? 0),
-      0,
-    );
-    const failure = missing.map(({ blob }) => this.#fetching.get(blob.digest)?.failure).find(Boolean);
+    const missing = imagesOf(appliance).filter((image) => blobsOf(image).some((blob) => !this.#isHere(blob)));
+    if (missing.length === 0) return undefined;
+    // Images may share content.
+    const blobs = [...new Map(missing.flatMap(blobsOf).map((blob) => [blob.digest, blob])).values()];
+    const totalBytes = blobs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const doneBytes = blobs.reduce((sum, blob) => sum + this.#haveBytes(blob), 0);
+    const failure = blobs.map(({ digest }) => this.#fetching.get(digest)?.failure).find(Boolean);
+    const names = [...new Set(missing.map(({ name }) => name))];
+    const what = names.length === 1 ? `its image ${names[0]}` : `its images ${names.join(", ")}`;
     const progress = `${formatBytes(bytes(doneBytes))} of ${formatBytes(bytes(totalBytes))}`;
     const why = failure === undefined ? "" : `: ${failure}`;
-    return `waits for its image ${first.image.name}, ${progress}${why}`;
+    return `waits for ${what}, ${progress}${why}`;
+  }
+
+  #isHere({ digest }: BlobRef): boolean {
+    return this.#parts.store.has(digest);
+  }
+
+  #haveBytes(blob: BlobRef): number {
+    return this.#isHere(blob) ? blob.sizeBytes : (this.#fetching.get(blob.digest)?.doneBytes ?? 0);
   }
 
   /** What of it stands in the host's report. */

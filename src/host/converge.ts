@@ -3,6 +3,7 @@ import type { ApplianceId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
 import { decideNetwork, decideSteps, namesFor } from "#host/decide.ts";
@@ -33,6 +34,8 @@ export class Converger {
   readonly #onSettled: () => void;
   readonly #capacity: Room;
   readonly #lacks: (appliance: AppliancePlan) => string | undefined;
+  /** Since when what it is made of was seen to be missing. */
+  readonly #lackedSince = new Map<ApplianceId, Millis>();
   readonly #busy = new Set<ApplianceId>();
   /** Why the last attempt to destroy it failed. */
   readonly #stuck = new Map<ApplianceId, string>();
@@ -84,11 +87,7 @@ export class Converger {
     for (const id of steps.waiting) {
       problems.push({ appliance: id, message: `${id} waits until others here have stopped` });
     }
-    const create = steps.create.filter((appliance) => {
-      const message = this.#lacks(appliance);
-      if (message !== undefined) problems.push({ appliance: appliance.id, message });
-      return message === undefined;
-    });
+    const create = this.#whole(steps.create, problems);
     await this.#adapt(steps.adapt, problems, signal);
     this.#appliances.networks?.(plan.segments);
     await Promise.all(
@@ -115,6 +114,23 @@ export class Converger {
     }
     this.#told = new Set(problems.map((problem) => problem.message));
     return problems;
+  }
+
+  /** Those of which all is here. Who makes them is told how long that took, if it had to be waited for. */
+  #whole(wanted: readonly AppliancePlan[], problems: HostProblem[]): readonly AppliancePlan[] {
+    const now = this.#clock.monotonic();
+    for (const id of this.#lackedSince.keys())
+      if (wanted.every((one) => one.id !== id)) this.#lackedSince.delete(id);
+    return wanted.filter((appliance) => {
+      const { id } = appliance;
+      const message = this.#lacks(appliance);
+      const since = this.#lackedSince.get(id);
+      if (message !== undefined) {
+        problems.push({ appliance: id, message });
+        this.#lackedSince.set(id, since ?? now);
+      } else if (since !== undefined) this.#appliances.contentCame?.(id, millis(now - since));
+      return message === undefined;
+    });
   }
 
   async #startAndAdjust(

@@ -14,6 +14,7 @@ before(async () => {
 test("a machine boots, runs programs by its agent, is found by the next driver, and powers off when asked", async () => {
   await using host = await machineHost(guest);
   const plan = machinePlanOf(guest);
+  host.driver.contentCame(plan.id, millis(1234.5));
   await host.driver.create(plan, new Map(), signal);
   await host.driver.start(plan.id, signal);
   await whenSeen(host.driver, plan.id, ({ state }) => state === "running");
@@ -25,7 +26,7 @@ test("a machine boots, runs programs by its agent, is found by the next driver, 
   const command = ["sh", "-c", "cat /proc/sys/kernel/hostname; exit 3"];
   assert.equal(await host.driver.exec(plan.id, { command, env: {}, onOutput }, signal), 3);
   assert.equal(output, "db\n");
-  const stages = ["slot made", "set up", "QEMU started", "guest begun", "guest answers"];
+  const stages = ["image brought", "slot made", "set up", "QEMU started", "guest begun", "guest answers"];
   const created = host.driver.observe()[0]?.vm?.stages;
   assert.deepEqual(
     created?.map(({ stage }) => stage),

@@ -97,6 +97,8 @@ export interface ApplianceDriver {
   observe(): readonly ApplianceObservation[];
   /** What guests are told of their networks when they begin; told before any are created. */
   networks?(segments: readonly SegmentPlan[]): void;
+  /** What it is to be made of was waited for, and is here; told before it is created. */
+  contentCame?(id: ApplianceId, tookMs: Millis): void;
   /**
    * Make its namespaces, root and limits, without starting it. Rejects with `unsatisfiable`, leaving nothing, if its
    * reservation cannot be kept beside those that are here. Of a plan that is suspended it begins as suspended.

@@ -80,6 +80,8 @@ export class QemuDriver implements ApplianceDriver {
   readonly #machines = new Map<ApplianceId, Machine>();
   readonly #resizes: MachineResizes;
   readonly #turns = new InTurnByKey<ApplianceId>();
+  /** How long the content of those to be created was waited for. */
+  readonly #contentTook = new Map<ApplianceId, Millis>();
   /** Steps of moves that are under way. */
   readonly #steps = new Map<ApplianceId, Promise<void>>();
   readonly #closing = new AbortController();
@@ -167,6 +169,10 @@ export class QemuDriver implements ApplianceDriver {
     return [...new Set(files.flatMap((file) => digestOf(basename(file)) ?? []))];
   }
 
+  contentCame(id: ApplianceId, tookMs: Millis): void {
+    this.#contentTook.set(id, tookMs);
+  }
+
   create(plan: AppliancePlan, names: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> {
     if (plan.kind !== "vm") return this.#tasks.create(plan, names, signal);
     return this.#turns.run(plan.id, async () => {
@@ -189,10 +195,13 @@ export class QemuDriver implements ApplianceDriver {
       writeMachineRecord(place.outer, record);
       const machine = this.#machine(place, record);
       this.#machines.set(plan.id, machine);
+      const tookMs = this.#contentTook.get(plan.id);
+      if (tookMs !== undefined) machine.creation.add("image brought", millis(Math.round(tookMs)));
       machine.creation.begin();
       try {
         await this.#tasks.create(slotPlan(wanted), names, signal);
         machine.creation.end("slot made");
+        this.#contentTook.delete(plan.id);
       } catch (cause) {
         await this.#clear(plan.id, signal);
         throw cause;
