@@ -7,7 +7,7 @@ import type { Address } from "./address.ts";
 import { curl, inputFile } from "./curl.ts";
 import type { CurlAnswer, CurlOption } from "./curl.ts";
 import { transferLimits } from "./limits.ts";
-import { keyOf, md5Of, signed } from "./s3-request.ts";
+import { keyOf, md5Of, removeAt, signed } from "./s3-request.ts";
 import type { WriteWatch } from "./server.ts";
 import { described } from "./web.ts";
 
@@ -99,18 +99,8 @@ async function begin(at: Address, signal: AbortSignal): Promise<string> {
 }
 
 async function abandon(at: Address, { key, id }: Begun, signal: AbortSignal): Promise<void> {
-  const url = signed(at, { method: "DELETE", key, query: { uploadId: id } });
   try {
-    await curl(
-      at,
-      {
-        options: [
-          ["url", url],
-          ["request", "DELETE"],
-        ],
-      },
-      signal,
-    );
+    await removeAt(at, { key, query: { uploadId: id } }, signal);
   } catch (cause) {
     // It is over already.
     if (statusIn(cause) !== 404) throw cause;

@@ -4,7 +4,7 @@ import { readXmlTree } from "#formats/xml-tree.ts";
 import { curl } from "./curl.ts";
 import { copyWithin } from "./s3-copy.ts";
 import { abandonUploads, writeInParts } from "./s3-parts.ts";
-import { keyOf, md5Of, signed } from "./s3-request.ts";
+import { keyOf, md5Of, removeAt, signed } from "./s3-request.ts";
 import type { Server } from "./server.ts";
 import { transferLimits } from "./limits.ts";
 import { continueAt, described } from "./web.ts";
@@ -69,19 +69,7 @@ export const s3Server: Server = {
       `Cannot list s3://${at.authority}${at.path}: it has more than ${pageEntries * pagesMax} entries`,
     );
   },
-  remove: async (at, signal) => {
-    const url = signed(at, { method: "DELETE", key: keyOf(at) });
-    await curl(
-      at,
-      {
-        options: [
-          ["url", url],
-          ["request", "DELETE"],
-        ],
-      },
-      signal,
-    );
-  },
+  remove: (at, signal) => removeAt(at, { key: keyOf(at) }, signal),
 };
 
 /** Adds the names of one page; tells where the next page begins. */
