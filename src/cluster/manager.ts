@@ -1,23 +1,18 @@
-import { ConsortError, messageOf } from "#base/errors.ts";
-import type { ApplianceId, HostId, OperationId } from "#base/ids.ts";
-import { limits } from "#base/limits.ts";
-import { millis } from "#base/units.ts";
-import { together } from "#base/together.ts";
-import { mappingProblem, planResult } from "#cluster/admission.ts";
-import { adaptProgress } from "#cluster/adapt-progress.ts";
+import { ConsortError } from "#base/errors.ts";
+import type { HostId, OperationId } from "#base/ids.ts";
 import { renewed } from "#cluster/adjusting.ts";
 import type { ResizeRequest } from "#cluster/adjusting.ts";
-import { migrateProgress } from "#cluster/migrating.ts";
-import type { MigrateRequest } from "#cluster/migrating.ts";
+import { mappingProblem, planResult } from "#cluster/admission.ts";
 import { Changes, knownEnsemble } from "#cluster/changes.ts";
+import { progressOf, takeCharge } from "#cluster/charge.ts";
+import type { Charge } from "#cluster/charge.ts";
+import { checkpointViews, requestCheckpoints } from "#cluster/checkpoint-requests.ts";
+import { ClusterJobs } from "#cluster/cluster-jobs.ts";
 import { ClusterContext } from "#cluster/context.ts";
 import type { ClusterManagerParts } from "#cluster/context.ts";
 import { explanationOf, placementReasons } from "#cluster/explanation.ts";
-import { checkSecretIsNamed } from "#cluster/job-requests.ts";
-import { ClusterJobs } from "#cluster/cluster-jobs.ts";
 import {
   collectContent,
-  contentToken,
   discoverImages,
   imageView,
   imageViews,
@@ -27,42 +22,22 @@ import {
   removeImage,
   uploadPart,
 } from "#cluster/image-requests.ts";
-import { hostPlanBodies } from "#cluster/host-plans.ts";
-import { Hearing } from "#cluster/hearing.ts";
-import { withLastWords } from "#cluster/last-words.ts";
-import { isBoundByLease } from "#cluster/leaving.ts";
+import { checkSecretIsNamed } from "#cluster/job-requests.ts";
 import { cordonHost, drainHost, forgetHost, uncordonHost } from "#cluster/maintenance.ts";
 import type { ForgetRequest } from "#cluster/maintenance.ts";
-import { PaceKeeper } from "#cluster/pace-keeper.ts";
-import { downProgress, upProgress } from "#cluster/progress.ts";
-import type { Progress } from "#cluster/progress.ts";
+import type { MigrateRequest } from "#cluster/migrating.ts";
 import type { EnsembleRecord } from "#cluster/records.ts";
-import { ConsolidationReconciler } from "#cluster/reconcilers/consolidation.ts";
-import { stepDrains } from "#cluster/reconcilers/drains.ts";
-import { ImageReconciler } from "#cluster/reconcilers/images.ts";
-import { checkpointViews, requestCheckpoints } from "#cluster/checkpoint-requests.ts";
-import { CheckpointStoreReconciler } from "#cluster/reconcilers/checkpoint-stores.ts";
-import { CheckpointReconciler } from "#cluster/reconcilers/checkpoints.ts";
-import { JobReconciler } from "#cluster/reconcilers/jobs.ts";
-import { HostReconciler } from "#cluster/reconcilers/hosts.ts";
-import { LinkReconciler } from "#cluster/reconcilers/links.ts";
-import { stepMoves } from "#cluster/reconcilers/moves.ts";
-import { stepLeaving } from "#cluster/reconcilers/leaving.ts";
-import { RecoveryReconciler } from "#cluster/reconcilers/recovery.ts";
-import { StrategyReconciler } from "#cluster/reconcilers/strategies.ts";
-import { TunnelReconciler } from "#cluster/reconcilers/tunnels.ts";
 import { relayConsole, relayExec, relayLog } from "#cluster/relay.ts";
+import { Rounds } from "#cluster/rounds.ts";
 import type { ClusterService } from "#cluster/service.ts";
 import { snapshotOf } from "#cluster/snapshot.ts";
 import type { CloudSnapshot } from "#cluster/snapshot.ts";
-import { noteEpoch, Term } from "#cluster/term.ts";
-import { unguardedPairs } from "#cluster/tunnels.ts";
 import { ensembleView, hostViews } from "#cluster/views.ts";
 import type { Ensemble } from "#model/ensemble.ts";
 import type { ImageSpec } from "#model/image.ts";
 import type { Heartbeat, HostReport, Measurements } from "#protocol/host-report.ts";
-import type { ImageStatus } from "#protocol/http/image.ts";
 import type { Checkpoints } from "#protocol/http/checkpoint.ts";
+import type { ImageStatus } from "#protocol/http/image.ts";
 import type { Operation } from "#protocol/http/operation.ts";
 import type { Explanation, PlanResult } from "#protocol/http/plan.ts";
 import type { EnsembleStatus, Event, HostStatus } from "#protocol/http/status.ts";
@@ -70,23 +45,6 @@ import { consoleRooms, hostAddress, topics } from "#protocol/topics.ts";
 import type { CollectResult, SecretBody, SecretResult, UploadBody, UploadResult } from "#protocol/topics.ts";
 
 export type { ClusterManagerParts } from "#cluster/context.ts";
-
-/** What a manager that is in charge works with. */
-type Charge = {
-  readonly context: ClusterContext;
-  readonly changes: Changes;
-  readonly hearing: Hearing;
-  readonly hosts: HostReconciler;
-  readonly tunnels: TunnelReconciler;
-  readonly recovery: RecoveryReconciler;
-  readonly links: LinkReconciler;
-  readonly consolidation: ConsolidationReconciler;
-  readonly strategies: StrategyReconciler;
-  readonly jobs: JobReconciler;
-  readonly images: ImageReconciler;
-  readonly checkpoints: CheckpointReconciler;
-  readonly stores: CheckpointStoreReconciler;
-};
 
 /** Nobody guesses it: who knows it may type. */
 const consoleSessionBytes = 16;
@@ -118,34 +76,10 @@ export class ClusterManager implements ClusterService {
 
   /** Loads what is desired and takes a new epoch; the service answers from then on. */
   async start(signal: AbortSignal): Promise<void> {
-    const { store, messaging, clock, log } = this.#parts;
-    const term = await Term.take(store, clock, signal);
-    const pace = await PaceKeeper.load(store, clock, term, signal);
-    const context = new ClusterContext(this.#parts, term, pace, await contentToken(this.#parts, signal));
-    await context.state.load(signal);
-    await context.events.load(signal);
-    await pace.follow(context.state.hosts().size, signal);
-    context.seen.expect(context.state.hosts().keys(), pace.inherited().silenceMs);
-    const changes = new Changes(context, signal);
-    const listeners = {
-      jobs: new JobReconciler(context, changes),
-      images: new ImageReconciler(context),
-      checkpoints: new CheckpointReconciler(context),
-      stores: new CheckpointStoreReconciler(context),
-      hosts: new HostReconciler(context),
-    };
-    this.#charge = {
-      context,
-      changes,
-      ...listeners,
-      hearing: new Hearing(context, listeners, signal),
-      tunnels: new TunnelReconciler(context),
-      recovery: new RecoveryReconciler(context),
-      links: new LinkReconciler(context),
-      consolidation: new ConsolidationReconciler(context),
-      strategies: new StrategyReconciler(context),
-    };
+    const { messaging, log } = this.#parts;
+    this.#charge = await takeCharge(this.#parts, signal);
     this.#life = signal;
+    const { context } = this.#charge;
     messaging.answer(topics.report, async ({ body }) => this.#inCharge().hearing.report(body as HostReport));
     messaging.answer(topics.heartbeat, async ({ body }) =>
       this.#inCharge().hearing.heartbeat(body as Heartbeat),
@@ -175,104 +109,17 @@ export class ClusterManager implements ClusterService {
     context.events.append(
       "cluster.started",
       "cluster",
-      `the cluster manager started, in epoch ${term.epoch}`,
+      `the cluster manager started, in epoch ${context.term.epoch}`,
     );
-    log.info("Cluster manager ready", { epoch: term.epoch, ensembles: context.state.ensembles().length });
+    log.info("Cluster manager ready", {
+      epoch: context.term.epoch,
+      ensembles: context.state.ensembles().length,
+    });
   }
 
   /** Reconciles until the signal aborts. Throws `unavailable` when hosts obey a later cluster manager. */
   async run(signal: AbortSignal): Promise<void> {
-    const { context, recovery, consolidation, strategies, jobs } = this.#inCharge();
-    const consolidates = this.#parts.policy?.consolidate === true;
-    await together(
-      [
-        (stop) => this.#reconcile(stop),
-        (stop) => this.#confirm(stop),
-        (stop) => this.#listen(stop),
-        (stop) => recovery.run(stop),
-        (stop) => strategies.run(stop),
-        (stop) => jobs.run(stop),
-        ...(consolidates ? [(stop: AbortSignal) => consolidation.run(stop)] : []),
-        (stop) => context.events.run(stop),
-      ],
-      signal,
-    );
-  }
-
-  async #reconcile(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#parts;
-    const { context } = this.#inCharge();
-    for (;;) {
-      await this.#endIfSuperseded(context, signal);
-      try {
-        await this.#pass(signal);
-        await context.pauseBetweenLooks(signal);
-        await context.wake.wait(limits.heartbeatMs, signal);
-      } catch (cause) {
-        signal.throwIfAborted();
-        log.error(`A reconcile pass failed: ${messageOf(cause)}`, { cause });
-        await clock.sleep(limits.heartbeatMs, signal);
-      }
-    }
-  }
-
-  async #endIfSuperseded({ term }: ClusterContext, signal: AbortSignal): Promise<void> {
-    const newer = term.supersededBy;
-    if (newer === undefined) return;
-    await noteEpoch(this.#parts.store, newer, signal);
-    throw new ConsortError("unavailable", `Cannot go on: hosts obey epoch ${newer}, another manager's`);
-  }
-
-  /** Notices when this process has stood still: then it has not listened to hosts, however silent they seem. */
-  async #listen(signal: AbortSignal): Promise<void> {
-    const { seen, pace } = this.#inCharge().context;
-    for (;;) {
-      const { heartbeatMs } = pace.current();
-      seen.listening(heartbeatMs);
-      await this.#parts.clock.sleep(millis(heartbeatMs / limits.looksPerHeartbeat), signal);
-    }
-  }
-
-  /** Knows again and again that nobody has taken over; without that, hosts are granted no lease. */
-  async #confirm(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#parts;
-    const { term, pace } = this.#inCharge().context;
-    while (term.supersededBy === undefined) {
-      try {
-        await term.confirm(signal);
-      } catch (cause) {
-        signal.throwIfAborted();
-        log.warn(`Cannot confirm the epoch: ${messageOf(cause)}`);
-      }
-      await clock.sleep(millis(pace.current().heartbeatMs / limits.looksPerHeartbeat), signal);
-    }
-  }
-
-  async #pass(signal: AbortSignal): Promise<void> {
-    const { context, hosts, tunnels, recovery, links, jobs, images, checkpoints, stores } = this.#inCharge();
-    const { dispatcher, state, operations } = context;
-    await state.settle(signal);
-    await hosts.step(signal);
-    await tunnels.step(signal);
-    await jobs.step(signal);
-    await images.step(signal);
-    await checkpoints.step(signal);
-    await stores.step(signal);
-    const version = state.version();
-    if (context.planned !== version) {
-      dispatcher.update(hostPlanBodies(context.desired()), signal);
-      context.planned = version;
-    }
-    dispatcher.retry(signal);
-    await stepMoves(context, signal);
-    await links.step(signal);
-    await stepLeaving(context, signal);
-    await stepDrains(context, recovery.stuck(), signal);
-    for (const record of operations.awaited()) {
-      const progress = await withLastWords(this.#parts, record, this.#progress(record), signal);
-      await operations.observe(record, progress, signal);
-    }
-    if (!context.isPlanned()) context.wake.now();
+    await new Rounds(this.#parts, () => this.#inCharge()).run(signal);
   }
 
   async up(ensemble: Ensemble, signal: AbortSignal): Promise<Operation> {
@@ -513,22 +360,9 @@ export class ClusterManager implements ClusterService {
 
   #view(record: EnsembleRecord, sources = this.#sources()): EnsembleStatus {
     const { strategies } = this.#inCharge();
-    return { ...ensembleView(record, this.#progress(record), sources), ...strategies.statusOf(record) };
-  }
-
-  #progress(record: EnsembleRecord): Progress {
-    const { context, recovery } = this.#inCharge();
-    const unguarded = unguardedPairs(record, context.desired());
-    const recovers = context.operations.kindOf(record) === "recover";
-    const excused = (id: ApplianceId): boolean => {
-      const host = record.placements[id];
-      return recovers && host !== undefined && context.seen.isLost(host) && !isBoundByLease(record, id, host);
+    return {
+      ...ensembleView(record, progressOf(this.#inCharge(), record), sources),
+      ...strategies.statusOf(record),
     };
-    const all = { ...context.observed, unguarded, excused, stranded: recovery.stuck() };
-    const about = context.operations.aboutOf(record);
-    const destinations = context.operations.destinationsOf(record);
-    if (record.state === "removing") return downProgress(record, all);
-    if (destinations !== undefined) return migrateProgress(context, record, destinations);
-    return about === undefined ? upProgress(record, all) : adaptProgress(record, about, all);
   }
 }

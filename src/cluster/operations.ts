@@ -1,15 +1,13 @@
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
-import type { ErrorCode } from "#base/errors.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Random } from "#base/runtime.ts";
-import type { Millis } from "#base/units.ts";
-import { readjusted } from "#cluster/adjusting.ts";
+import { millis } from "#base/units.ts";
 import type { EventLog } from "#cluster/event-log.ts";
-import { leavingAfter, unleasedAfter } from "#cluster/leaving.ts";
 import { checkNotMoving, withCancelledMoves } from "#cluster/moves.ts";
+import { canGoBack, endedWith, endingOf, goneBack, standingOf } from "#cluster/operation-ends.ts";
+import type { Ending, EnsembleChange, Standing } from "#cluster/operation-ends.ts";
 import type { Progress } from "#cluster/progress.ts";
-import { withoutAttempts } from "#cluster/parking.ts";
 import { keys } from "#cluster/records.ts";
 import type { EnsembleRecord, HostStanding, OperationRecord } from "#cluster/records.ts";
 import type { ClusterState } from "#cluster/state.ts";
@@ -23,10 +21,7 @@ export class Operations {
   readonly #state: ClusterState;
   readonly #events: EventLog;
   /** How far running operations are; memory only, as it is observed anew after a restart. */
-  readonly #live = new Map<
-    string,
-    Pick<Operation, "phase" | "progress" | "message"> & { readonly since: Millis }
-  >();
+  readonly #live = new Map<string, Standing>();
 
   constructor(parts: { clock: Clock; random: Random }, state: ClusterState, events: EventLog) {
     this.#parts = parts;
@@ -330,40 +325,14 @@ export class Operations {
   /** How it ends now, if it does; notes how far it is. */
   #verdict({ operation }: OperationRecord, progress: Progress): Ending | undefined {
     const now = this.#parts.clock.monotonic();
-    const since = this.#live.get(operation.id)?.since ?? now;
-    const { done, total, message } = progress;
-    this.#live.set(operation.id, {
-      phase: phaseOf(operation, progress),
-      progress: { done, total },
-      message,
-      since,
-    });
-    if (progress.complete) return { state: "done", message };
-    if (progress.failed) {
-      return {
-        state: "failed",
-        code: operation.kind === "drain" ? "unsatisfiable" : "driver_failed",
-        message,
-      };
-    }
-    if (now - since <= limits.operationMsMax) return undefined;
-    return { state: "failed", code: "timeout", message: `not converged in time: ${message}` };
+    const sinceMs = this.#live.get(operation.id)?.sinceMs ?? now;
+    this.#live.set(operation.id, standingOf(operation, progress, sinceMs));
+    return endingOf(operation, progress, millis(now - sinceMs));
   }
 
-  #ended(record: OperationRecord, { state, message, code }: Ending): StoreWrite {
-    const live = this.#live.get(record.operation.id);
-    const progress =
-      state === "done" ? fullOf(record.operation) : (live?.progress ?? record.operation.progress);
-    const operation: Operation = {
-      ...record.operation,
-      state,
-      phase: live?.phase ?? record.operation.phase,
-      message,
-      progress,
-      endedAtMs: this.#parts.clock.now(),
-      ...(code === undefined ? {} : { error: { code, message } }),
-    };
-    return { put: keys.operation(operation.id), value: { operation } satisfies OperationRecord };
+  #ended({ operation }: OperationRecord, ending: Ending): StoreWrite {
+    const ended = endedWith(operation, ending, this.#live.get(operation.id), this.#parts.clock.now());
+    return { put: keys.operation(operation.id), value: { operation: ended } satisfies OperationRecord };
   }
 
   /** It has ended, durably. */
@@ -376,47 +345,4 @@ export class Operations {
     const ended = this.list().filter((operation) => operation.state !== "running");
     return ended.slice(limits.operationsKept).map((operation) => ({ delete: keys.operation(operation.id) }));
   }
-}
-
-export type EnsembleChange = Exclude<Operation["kind"], "drain">;
-
-/** A change by the user that can be taken back before it has its effect. */
-const canGoBack = (kind: EnsembleChange): boolean =>
-  kind !== "down" && kind !== "recover" && kind !== "migrate" && kind !== "restore";
-
-/**
- * As it was before, except for where its appliances may still be. What was only adjusted goes back alone: strategies may
- * have adjusted others meanwhile.
- */
-function goneBack(
-  current: EnsembleRecord,
-  undo: EnsembleRecord,
-  adjusted: readonly ApplianceId[] | undefined,
-): EnsembleRecord {
-  if (adjusted !== undefined) {
-    const names = adjusted.map((id) => id.slice(current.ensemble.name.length + 1));
-    const back = { ...current, ensemble: readjusted(current.ensemble, undo.ensemble, names) };
-    return withoutAttempts(back, adjusted);
-  }
-  const leaving = leavingAfter(current, undo.placements);
-  return { ...undo, leaving, unleased: unleasedAfter(current, { ...undo, leaving }) };
-}
-
-type Ending = {
-  readonly state: "done" | "failed" | "cancelled";
-  readonly message: string;
-  /** Of a failure. */
-  readonly code?: ErrorCode;
-};
-
-/** What is being waited for: appliances, or what joins those that run. */
-function phaseOf({ kind }: Operation, { done, total }: Progress): Operation["phase"] {
-  if (kind === "down") return "stopping";
-  if (kind === "drain" || kind === "migrate") return "moving";
-  if (kind === "resize" || kind === "suspend" || kind === "resume") return "adapting";
-  return done < total ? "starting" : "connecting";
-}
-
-function fullOf(operation: Operation): Operation["progress"] {
-  return { done: operation.progress.total, total: operation.progress.total };
 }
