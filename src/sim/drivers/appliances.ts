@@ -14,7 +14,9 @@ import { nextRestart } from "#drivers/appliance/task/next-restart.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import { programOf } from "#sim/drivers/program.ts";
 import type { SimulatedCheckpointer } from "#sim/drivers/checkpoints.ts";
-import type { SimulatedAppliance, SimulatedMachine } from "#sim/drivers/machine.ts";
+import type { SimulatedMachine } from "#sim/drivers/machine.ts";
+import { isOver } from "#sim/drivers/machine-appliance.ts";
+import type { SimulatedAppliance } from "#sim/drivers/machine-appliance.ts";
 import { isElsewhere, SimulatedMoves, vmReport } from "#sim/drivers/moves.ts";
 import type { MoveRoads } from "#sim/drivers/moves.ts";
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
@@ -115,12 +117,11 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
       const one = this.#machine.present.get(id);
       if (one !== undefined) this.#machine.tellToStop(one);
     });
-    const isOver = (one: SimulatedAppliance | undefined): boolean =>
-      one === undefined || this.#machine.isOver(one);
-    if (isOver(this.#machine.present.get(id))) return;
+    const isStopped = (one: SimulatedAppliance | undefined): boolean => one === undefined || isOver(one);
+    if (isStopped(this.#machine.present.get(id))) return;
     const over = new AbortController();
     const patience = this.#clock.sleep(graceMs, AbortSignal.any([signal, over.signal])).catch(() => {});
-    await Promise.race([this.#until(isOver, id), patience]);
+    await Promise.race([this.#until(isStopped, id), patience]);
     over.abort();
     signal.throwIfAborted();
     await this.#life.call("appliances, kill", this.#settings.callMs, () => {

@@ -14,7 +14,9 @@ import type { VmPlan } from "#protocol/host-plan.ts";
 import type { CheckpointReport } from "#protocol/host-report.ts";
 import { diskFull, slowed } from "#sim/drivers/disk.ts";
 import type { DiskState } from "#sim/drivers/disk.ts";
-import type { SimulatedAppliance, SimulatedMachine } from "#sim/drivers/machine.ts";
+import type { SimulatedMachine } from "#sim/drivers/machine.ts";
+import { executes, isOver } from "#sim/drivers/machine-appliance.ts";
+import type { SimulatedAppliance } from "#sim/drivers/machine-appliance.ts";
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
 import type { SimulationSettings } from "#sim/settings.ts";
 
@@ -73,7 +75,7 @@ export class SimulatedCheckpointer implements Checkpointer {
   look(signal: AbortSignal): void {
     for (const appliance of this.#cutOff) {
       const one = this.#parts.machine.present.get(appliance);
-      if (one === undefined || this.#parts.machine.isOver(one)) continue;
+      if (one === undefined || isOver(one)) continue;
       this.#cutOff.delete(appliance);
       this.#goOn(one).catch((cause: unknown) => {
         if (signal.aborted) return;
@@ -165,7 +167,7 @@ export class SimulatedCheckpointer implements Checkpointer {
     const one = machine.present.get(id);
     const side = machine.sides.get(id);
     const moves = side !== undefined && side.phase !== "local" && side.phase !== "failed";
-    if (one === undefined || !machine.executes(one) || moves || this.isBusy(id)) {
+    if (one === undefined || !executes(one) || moves || this.isBusy(id)) {
       throw new ConsortError("conflict", `Cannot take a checkpoint of ${id}: it does not run here`);
     }
     return one;
@@ -220,7 +222,7 @@ export class SimulatedCheckpointer implements Checkpointer {
     const round = Math.floor(record.taken.length / 2);
     const disk = await this.#keep(`disk of ${appliance} ${generation} ${round}`, signal);
     const memory = await this.#keep(`memory of ${appliance} ${id} on ${this.#own}`, signal);
-    if (machine.present.get(appliance) !== one || one.begunAtMs !== begunAtMs || machine.isOver(one)) {
+    if (machine.present.get(appliance) !== one || one.begunAtMs !== begunAtMs || isOver(one)) {
       throw new ConsortError("driver_failed", `Cannot take a checkpoint of ${appliance}: it has ended`);
     }
     one.lastCheckpoint = id;

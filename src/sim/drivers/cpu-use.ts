@@ -1,6 +1,6 @@
 import { cpuLimits } from "#drivers/appliance/task/cpu-limits.ts";
 import { shareCpu } from "#sim/drivers/cpu-share.ts";
-import type { SimulatedAppliance } from "#sim/drivers/machine.ts";
+import type { SimulatedAppliance } from "#sim/drivers/machine-appliance.ts";
 import type { Demand, SimulationSettings } from "#sim/settings.ts";
 
 /** Those that execute, with what each may have; `steady`: their shares, while what each wants never changes. */

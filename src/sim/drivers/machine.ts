@@ -6,66 +6,18 @@ import type { DispatchRules } from "#model/topology.ts";
 import { machineOf, scheduleRefusal } from "#planner/reservations.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { ApplianceState } from "#protocol/host-report.ts";
-import type { Scheduled } from "#sim/kernel/event-heap.ts";
 import type { PlaceClock } from "#sim/kernel/place-clock.ts";
 import type { VirtualTime } from "#sim/kernel/virtual-time.ts";
-import { programOf } from "#sim/drivers/program.ts";
 import { CpuUse } from "#sim/drivers/cpu-use.ts";
+import { executes, isOver, viewOf } from "#sim/drivers/machine-appliance.ts";
+import type { ApplianceView, SimulatedAppliance } from "#sim/drivers/machine-appliance.ts";
+import { MachineLease } from "#sim/drivers/machine-lease.ts";
+import { programOf } from "#sim/drivers/program.ts";
 import type { MoveSide } from "#sim/drivers/moves.ts";
 import type { SimulationSettings, Spread } from "#sim/settings.ts";
 
 /** As a shell tells it of a program that was killed. */
 const killedCode = 137;
-
-/** What is here of an appliance, on disk and in the kernel. */
-export type SimulatedAppliance = {
-  plan: AppliancePlan;
-  /** "fenced" follows from the lease. starting: wanted to run, and its program has not taken over yet. */
-  phase: Exclude<ApplianceState, "fenced">;
-  restarts: number;
-  /** Wall times of its host. */
-  startedAt?: number | undefined;
-  restartAt?: number | undefined;
-  exitCode?: number | undefined;
-  message?: string | undefined;
-  lastDelayMs?: number | undefined;
-  /** It ended by itself, and no manager has drawn a consequence from that yet. */
-  unseenEnd: boolean;
-  output: string;
-  names: ReadonlyMap<string, string>;
-  /** Before it last began to execute; machine.cpuUsedMs() tells all of it. */
-  cpuUsedMs: number;
-  /** How long its program still executes until it ends by itself. */
-  endsInMs?: number | undefined;
-  executesSinceMs?: number | undefined;
-  /** When what executes here began, wherever that was: a live move takes it along, a restore is a new beginning. */
-  begunAtMs?: number | undefined;
-  /** The checkpoint it was made from. */
-  beganFrom?: string | undefined;
-  /** It goes on from what it was on another host. */
-  cameByMove?: boolean;
-  /** Of this run: what the next one only differs from. */
-  lastCheckpoint?: string | undefined;
-  /** Paused for a checkpoint, whatever else is wanted of it. */
-  standsStill?: boolean;
-  timer?: Scheduled | undefined;
-};
-
-/** One appliance as the machine has it, whatever its manager believes. */
-export type ApplianceView = {
-  readonly id: ApplianceId;
-  readonly generation: string;
-  readonly state: ApplianceState;
-  readonly leased: boolean;
-  /** Its instructions are carried out at this moment: neither stopped nor held. */
-  readonly executes: boolean;
-  readonly begunAtMs?: number | undefined;
-  readonly beganFrom?: string | undefined;
-  readonly cameByMove: boolean;
-  /** What the machine guarantees it now. */
-  readonly cpu: AppliancePlan["cpu"];
-  readonly memoryBytes: AppliancePlan["memoryBytes"];
-};
 
 type MachineParts = {
   readonly host: HostId;
@@ -79,8 +31,6 @@ type MachineParts = {
   readonly onChange: () => void;
 };
 
-/** So much after its end a lease has surely ended, whatever was rounded. */
-const roundingMs = 1e-6;
 /** Share of its memory limit a program uses. */
 const memoryShare = 0.25;
 
@@ -99,14 +49,13 @@ export class SimulatedMachine {
   #powered = true;
   #version = 0;
   #views: { version: number; appliances: readonly ApplianceView[] } | undefined;
-  /** Of the machine's monotonic clock. */
-  #leaseUntil: number | undefined;
-  #leaseTimer: Scheduled | undefined;
+  readonly #lease: MachineLease;
   readonly #cpu: CpuUse;
 
   constructor(parts: MachineParts) {
     this.host = parts.host;
     this.#parts = parts;
+    this.#lease = new MachineLease(parts, () => this.#holdLeased());
     this.#cpu = new CpuUse(parts.capacityMilli, parts.settings);
   }
 
@@ -122,28 +71,13 @@ export class SimulatedMachine {
   /** As it is now, for whoever looks on. */
   get appliances(): readonly ApplianceView[] {
     if (this.#views?.version === this.#version) return this.#views.appliances;
-    const appliances = [...this.present.values()].map((one) => ({
-      id: one.plan.id,
-      generation: one.plan.generation,
-      state: this.stateOf(one),
-      leased: one.plan.leased === true,
-      executes: this.executes(one),
-      begunAtMs: one.begunAtMs,
-      beganFrom: one.beganFrom,
-      cameByMove: one.cameByMove === true,
-      cpu: one.plan.cpu,
-      memoryBytes: one.plan.memoryBytes,
-    }));
+    const appliances = [...this.present.values()].map((one) => viewOf(one, this.stateOf(one)));
     this.#views = { version: this.#version, appliances };
     return appliances;
   }
 
   get moving(): Iterable<ApplianceId> {
     return this.sides.keys();
-  }
-
-  get leaseUntil(): number | undefined {
-    return this.#leaseUntil;
   }
 
   /** The one who is told of changes: the driver of the manager that lives. */
@@ -160,7 +94,7 @@ export class SimulatedMachine {
   /** It is not leased, or its lease lasts. */
   mayRun(one: SimulatedAppliance): boolean {
     if (one.plan.leased !== true || !this.#parts.settings.machinesObeyLeases) return true;
-    return this.#leaseUntil !== undefined && this.#parts.clock.monotonic() < this.#leaseUntil;
+    return this.#lease.lasts();
   }
 
   stateOf(one: SimulatedAppliance): ApplianceState {
@@ -200,7 +134,7 @@ export class SimulatedMachine {
   /** The polite signal. What is held, suspended or not begun is killed at once: it could not hear. */
   tellToStop(one: SimulatedAppliance): void {
     one.restartAt = undefined;
-    if (this.#isOver(one)) {
+    if (isOver(one)) {
       if (one.phase !== "created") one.phase = "stopped";
       return this.#changed();
     }
@@ -216,7 +150,7 @@ export class SimulatedMachine {
   }
 
   kill(one: SimulatedAppliance): void {
-    if (this.#isOver(one)) return;
+    if (isOver(one)) return;
     this.#halt(one);
     one.phase = "stopped";
     this.#changed();
@@ -256,7 +190,7 @@ export class SimulatedMachine {
 
   /** Paused for a checkpoint. Throws `conflict` unless it executes. */
   standStill(one: SimulatedAppliance): void {
-    if (!this.executes(one)) {
+    if (!executes(one)) {
       throw new ConsortError("conflict", `Cannot take a checkpoint of ${one.plan.id}: it does not run`);
     }
     this.#hold(one);
@@ -308,21 +242,22 @@ export class SimulatedMachine {
 
   /** A moment of its monotonic clock; an earlier one than it has is ignored. */
   renewLease(until: number): void {
-    const before = this.#leaseUntil;
-    if (before !== undefined && until <= before) return;
-    const lapsed = before === undefined || before <= this.#parts.clock.monotonic();
-    this.#leaseUntil = until;
-    if (lapsed) {
+    this.#lease.renew(until, () => {
       for (const one of this.present.values()) if (one.plan.leased === true) this.#goOn(one);
       this.#changed();
-    }
-    this.#leaseTimer ??= this.#watchLease();
+    });
+  }
+
+  #holdLeased(): void {
+    this.account();
+    for (const one of this.present.values()) if (!this.mayRun(one)) this.#hold(one);
+    this.#changed();
   }
 
   /** Its program ends as if by itself. */
   end(id: ApplianceId, exitCode: number): void {
     const one = this.present.get(id);
-    if (one !== undefined && !this.#isOver(one)) this.#ended(one, exitCode, undefined);
+    if (one !== undefined && !isOver(one)) this.#ended(one, exitCode, undefined);
   }
 
   /** All that runs is gone, and so is the lease; what is on disk stays. */
@@ -331,7 +266,7 @@ export class SimulatedMachine {
     this.#powered = false;
     for (const side of this.sides.values()) side.isUp = false;
     for (const one of this.present.values()) {
-      if (this.#isOver(one)) continue;
+      if (isOver(one)) continue;
       const wasStopping = one.phase === "stopping";
       this.#halt(one);
       one.phase = wasStopping ? "stopped" : "failed";
@@ -340,9 +275,7 @@ export class SimulatedMachine {
       one.message = "Its machine was killed from outside";
       one.unseenEnd = true;
     }
-    if (this.#leaseTimer !== undefined) this.#parts.time.cancel(this.#leaseTimer);
-    this.#leaseTimer = undefined;
-    this.#leaseUntil = undefined;
+    this.#lease.drop();
     this.#changed();
   }
 
@@ -358,17 +291,8 @@ export class SimulatedMachine {
     return () => this.#over.delete(listener);
   }
 
-  isOver(one: SimulatedAppliance): boolean {
-    return this.#isOver(one);
-  }
-
-  /** Its instructions are carried out at this moment. */
-  executes(one: SimulatedAppliance): boolean {
-    return one.executesSinceMs !== undefined;
-  }
-
   memoryBytes(one: SimulatedAppliance): number {
-    return this.#isOver(one) ? 0 : Math.round((one.plan.memoryBytes ?? 0) * memoryShare);
+    return isOver(one) ? 0 : Math.round((one.plan.memoryBytes ?? 0) * memoryShare);
   }
 
   /** Processor time that these have used up to now. Quickest when asked about the same list again. */
@@ -380,11 +304,6 @@ export class SimulatedMachine {
   /** Brings the used processor time up to now. */
   account(): void {
     this.#cpu.count(this.#parts.time.nowMs, this.present.values());
-  }
-
-  #isOver(one: SimulatedAppliance): boolean {
-    const waits = one.phase === "suspended" && one.startedAt === undefined;
-    return waits || !["starting", "running", "stopping", "suspended"].includes(one.phase);
   }
 
   #takeOver(one: SimulatedAppliance): void {
@@ -433,19 +352,6 @@ export class SimulatedMachine {
     one.message = message ?? (exitCode === 0 ? undefined : `Its command ended with exit code ${exitCode}`);
     one.unseenEnd = true;
     this.#changed();
-  }
-
-  #watchLease(): Scheduled | undefined {
-    const { time, clock, host } = this.#parts;
-    const until = this.#leaseUntil;
-    if (until === undefined || until <= clock.monotonic()) return undefined;
-    return time.schedule(clock.whenShows(until) + roundingMs, undefined, `${host}: the lease may end`, () => {
-      this.#leaseTimer = this.#watchLease();
-      if (this.#leaseTimer !== undefined) return;
-      this.account();
-      for (const one of this.present.values()) if (!this.mayRun(one)) this.#hold(one);
-      this.#changed();
-    });
   }
 
   #later(one: SimulatedAppliance, delayMs: number, what: string, run: () => void): void {

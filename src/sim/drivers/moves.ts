@@ -5,7 +5,9 @@ import { awaitedMove } from "#drivers/appliance/awaited-move.ts";
 import type { AppliancePlan, MovePlan } from "#protocol/host-plan.ts";
 import type { MoveReport, VmReport } from "#protocol/host-report.ts";
 import { hostAddress } from "#protocol/topics.ts";
-import type { SimulatedAppliance, SimulatedMachine } from "#sim/drivers/machine.ts";
+import type { SimulatedMachine } from "#sim/drivers/machine.ts";
+import { executes, isOver } from "#sim/drivers/machine-appliance.ts";
+import type { SimulatedAppliance } from "#sim/drivers/machine-appliance.ts";
 import type { Incarnation } from "#sim/kernel/incarnation.ts";
 import type { VirtualTime } from "#sim/kernel/virtual-time.ts";
 import type { Wire } from "#sim/kernel/wire.ts";
@@ -140,8 +142,8 @@ export class SimulatedMoves {
     this.#notePlan(one, move);
     if (move === undefined && side === undefined) return;
     if (side !== undefined && side.move !== move?.move) {
-      const isOver = side.phase === "local" || (side.side === "leaving" && side.phase === "failed");
-      if (!isOver) return;
+      const isDone = side.phase === "local" || (side.side === "leaving" && side.phase === "failed");
+      if (!isDone) return;
       await this.#does(id, "forget", () => void this.#machine.sides.delete(id));
     }
     if (move?.side === "leaving") await this.#leave(one, move);
@@ -201,7 +203,7 @@ export class SimulatedMoves {
   #whyNot(one: SimulatedAppliance, side: MoveSide, plan: LeavingPlan): string | undefined {
     if (plan.cancelled === true) return "it was cancelled";
     if (side.transfer === "broken") return "the connection broke";
-    if (!side.isUp || this.#machine.isOver(one)) return "its QEMU has ended";
+    if (!side.isUp || isOver(one)) return "its QEMU has ended";
     return undefined;
   }
 
@@ -213,7 +215,7 @@ export class SimulatedMoves {
     const look = (afterMs: number): void =>
       void time.schedule(time.nowMs + afterMs, undefined, `${id} has sent its state`, () => {
         if (machine.sides.get(id) !== side || side.transfer !== "under way") return;
-        if (side.isUp && !machine.isOver(one) && !machine.executes(one)) return look(heldMs);
+        if (side.isUp && !isOver(one) && !executes(one)) return look(heldMs);
         this.#arrives(one, side, plan);
       });
     look(machine.draw(settings.moveMs));
@@ -226,7 +228,7 @@ export class SimulatedMoves {
     const isHeard = this.#isOpen(to) && there?.move === move && there.isUp && there.phase === "listening";
     side.transfer = "broken";
     const copy = other?.present.get(one.plan.id);
-    if (isHeard && side.isUp && !machine.isOver(one) && copy !== undefined) {
+    if (isHeard && side.isUp && !isOver(one) && copy !== undefined) {
       there.phase = "received";
       copy.begunAtMs = one.begunAtMs;
       copy.beganFrom = one.beganFrom;
