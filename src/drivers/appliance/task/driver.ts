@@ -4,9 +4,8 @@ import { digest } from "#base/digest.ts";
 import { ConsortError, messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import { InTurnByKey } from "#base/in-turn.ts";
-import type { Clock, Log } from "#base/runtime.ts";
-import { mebibytes, millis } from "#base/units.ts";
-import type { Bytes, Millis } from "#base/units.ts";
+import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
 import { noLease } from "#drivers/appliance/no-lease.ts";
 import type {
   ApplianceDriver,
@@ -15,63 +14,33 @@ import type {
   LiveSettings,
 } from "#drivers/appliance/port.ts";
 import { noExtras } from "#drivers/appliance/task/extras.ts";
-import type { MachineHooks, SlotFacts } from "#drivers/appliance/task/extras.ts";
+import type { SlotFacts } from "#drivers/appliance/task/extras.ts";
 import { Factory } from "#drivers/appliance/task/factory.ts";
 import type { TimerHolder } from "#drivers/appliance/task/factory.ts";
 import { jobPlaces } from "#drivers/appliance/task/job-groups.ts";
 import { LeaseFile } from "#drivers/appliance/task/lease.ts";
 import { LeaseRenewal } from "#drivers/appliance/task/renewal.ts";
-import { readOutput, rotateOutput } from "#drivers/appliance/task/output.ts";
+import { taskDefaults } from "#drivers/appliance/task/options.ts";
+import type { TaskDriverOptions } from "#drivers/appliance/task/options.ts";
+import { readOutput } from "#drivers/appliance/task/output.ts";
 import { SlotPool } from "#drivers/appliance/task/pool.ts";
 import { Quiet } from "#drivers/appliance/task/quiet.ts";
 import { readRecord } from "#drivers/appliance/task/record.ts";
 import type { TaskRecord } from "#drivers/appliance/task/record.ts";
 import { Reservations } from "#drivers/appliance/task/reservations.ts";
-import type { AppliancesScheduler } from "#drivers/appliance/task/reservations.ts";
 import { hostRoot, rootFor } from "#drivers/appliance/task/roots.ts";
 import { runInside } from "#drivers/appliance/task/run-inside.ts";
 import type { Slot, SlotPlace } from "#drivers/appliance/task/slot.ts";
+import { watchSlots } from "#drivers/appliance/task/slot-watch.ts";
 import { Slots } from "#drivers/appliance/task/slots.ts";
 import { Task } from "#drivers/appliance/task/task.ts";
 import { cpuDemandMilli } from "#planner/demand.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
-import type { Cgroups } from "#drivers/system/cgroups/port.ts";
 
-export type TaskDriverOptions = {
-  /** Records, private layers and output of the appliances; this driver's own. */
-  readonly stateDir: string;
-  /** Where the appliances' control groups go; itself made by whoever limits the host. */
-  readonly cgroupParent: string;
-  /** Of the names under /run/netns; no other host's may begin with it. */
-  readonly netnsPrefix: string;
-  readonly cgroups: Cgroups;
-  /** Of this host's own; closed by whoever made it. */
-  readonly scheduler: AppliancesScheduler;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Machines kept ready for the next appliances on the host's own root. */
-  readonly poolSize?: number;
-  /** Each appliance runs as a user of its own, from here upwards. */
-  readonly firstUid?: number;
-  readonly outputBytesMax?: Bytes;
-  readonly pidsMax?: number;
-  /** Directories of the host that appliances see empty, besides `stateDir`, /run and /tmp. */
-  readonly maskedPaths?: readonly string[];
-  readonly machines?: MachineHooks;
-};
-
-const defaults = {
-  poolSize: 4,
-  firstUid: 200_000,
-  outputBytesMax: mebibytes(8),
-  pidsMax: 4096,
-  maskedPaths: ["/root", "/home", "/boot", "/mnt", "/media", "/var/log", "/var/lib/consort", "/etc/consort"],
-};
+export type { TaskDriverOptions } from "#drivers/appliance/task/options.ts";
 
 /** The more appliances there are, the less often it is looked how much memory each of them uses. */
 const memoryAgeMsPerTask = 4;
-const outputCheckMs = millis(2_000);
-const outputCheckMsPerTask = 5;
 
 /** Lightweight machines of namespaces and control groups. The files beside this one hold the parts. */
 export class TaskDriver implements ApplianceDriver {
@@ -94,7 +63,7 @@ export class TaskDriver implements ApplianceDriver {
 
   constructor(options: TaskDriverOptions) {
     this.#options = options;
-    this.#hidden = [...(options.maskedPaths ?? defaults.maskedPaths), options.stateDir];
+    this.#hidden = [...(options.maskedPaths ?? taskDefaults.maskedPaths), options.stateDir];
     this.#lease = new LeaseFile(options.stateDir, options.clock);
     this.#factory = new Factory(this.#lease.path, () => this.#timerHolder());
     this.#reservations = new Reservations(options.scheduler, options.log);
@@ -109,13 +78,13 @@ export class TaskDriver implements ApplianceDriver {
       slotsDirectory: join(options.stateDir, "slots"),
       cgroupParent: options.cgroupParent,
       netnsPrefix: options.netnsPrefix,
-      firstUid: options.firstUid ?? defaults.firstUid,
+      firstUid: options.firstUid ?? taskDefaults.firstUid,
     };
     const { cgroups, clock, log } = options;
     this.#quiet = new Quiet(cgroups.open(options.cgroupParent), clock);
     this.#slots = new Slots({ place: this.#place, cgroups, factory: this.#factory, clock, log });
     this.#pool = new SlotPool({
-      size: options.poolSize ?? defaults.poolSize,
+      size: options.poolSize ?? taskDefaults.poolSize,
       make: () => this.#makeSpare(),
       clock,
       log,
@@ -138,7 +107,15 @@ export class TaskDriver implements ApplianceDriver {
       await this.#slots.remove(slot, signal);
     }
     this.#pool.refill(this.#closing.signal);
-    void this.#watch();
+    void watchSlots(
+      {
+        slots: () => [...this.#tasks.values()].map(({ slot }) => slot),
+        outputBytesMax: this.#options.outputBytesMax ?? taskDefaults.outputBytesMax,
+        clock: this.#options.clock,
+        log: this.#options.log,
+      },
+      this.#closing.signal,
+    );
   }
 
   #timerHolder(): TimerHolder | undefined {
@@ -358,7 +335,7 @@ export class TaskDriver implements ApplianceDriver {
     return new Task(slot, record, {
       clock: this.#options.clock,
       log: this.#options.log,
-      pidsMax: this.#options.pidsMax ?? defaults.pidsMax,
+      pidsMax: this.#options.pidsMax ?? taskDefaults.pidsMax,
       reservations: this.#reservations,
       onChange: () => this.#onChange(),
       inTurn: (task, work) => this.#turns.run(task.id, work),
@@ -403,24 +380,6 @@ export class TaskDriver implements ApplianceDriver {
       this.#reservations.expel(task.id);
     };
     return this.#slots.clearAway(task.slot, before, this.#closing.signal);
-  }
-
-  async #watch(): Promise<void> {
-    const max = this.#options.outputBytesMax ?? defaults.outputBytesMax;
-    const { signal } = this.#closing;
-    while (!signal.aborted) {
-      for (const { slot } of this.#tasks.values()) {
-        slot.lookAlive();
-        if (slot.pid === undefined || slot.logBytes() <= max) continue;
-        try {
-          rotateOutput(slot.logFile());
-        } catch (cause) {
-          this.#options.log.warn(`Cannot rotate ${slot.logFile()}: ${messageOf(cause)}`, { cause });
-        }
-      }
-      const pauseMs = millis(Math.max(outputCheckMs, this.#tasks.size * outputCheckMsPerTask));
-      await this.#options.clock.sleep(pauseMs, signal).catch(() => {});
-    }
   }
 }
 

@@ -1,9 +1,11 @@
 import { ConsortError, messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { Clock, Log } from "#base/runtime.ts";
-import { bytes, millis } from "#base/units.ts";
+import { millis } from "#base/units.ts";
 import type { Bytes, Millis } from "#base/units.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
+import { Changes } from "#drivers/appliance/task/changes.ts";
+import { GroupUsage } from "#drivers/appliance/task/group-usage.ts";
 import { jobPlaces } from "#drivers/appliance/task/job-groups.ts";
 import type { JobPlace } from "#drivers/appliance/task/job-groups.ts";
 import { jobsMessage } from "#drivers/appliance/task/job-states.ts";
@@ -58,16 +60,18 @@ export class Task {
   readonly #places: readonly JobPlace[];
   #entries: readonly JournalEntry[] = [];
   #jobs: ReadonlyMap<number, JobState> = new Map();
+  readonly #usage: GroupUsage;
+  readonly #changes: Changes;
   #seen: Seen | undefined;
-  #memory: { readonly at: Millis; readonly used: Bytes } | undefined;
   #restart: AbortController | undefined;
   #restarting: Promise<void> | undefined;
-  readonly #waiting = new Set<() => void>();
 
   constructor(slot: Slot, record: TaskRecord, parts: TaskParts) {
     this.slot = slot;
     this.#record = record;
     this.#parts = parts;
+    this.#usage = new GroupUsage(slot.cgroup, parts.clock);
+    this.#changes = new Changes(parts.clock);
     // Which jobs there are is part of its generation.
     this.#places = jobPlaces(record.plan.teams);
   }
@@ -160,8 +164,8 @@ export class Task {
       generation: plan.generation,
       state: this.state(),
       restarts,
-      cpuUsedMs: this.#cpuUsedMs(),
-      memoryBytes: this.#memoryUsed(memoryAgeMsMax),
+      cpuUsedMs: this.#usage.cpuUsedMs(),
+      memoryBytes: this.#usage.memoryUsed(memoryAgeMsMax),
       netns: this.slot.netns,
       restart: plan.restart,
       stopGraceMs: plan.stopGraceMs,
@@ -230,26 +234,6 @@ export class Task {
     }
   }
 
-  #cpuUsedMs(): Millis {
-    try {
-      return millis(this.slot.cgroup.cpuUsedUs() / 1000);
-    } catch {
-      // Its group is just being removed.
-      return millis(0);
-    }
-  }
-
-  #memoryUsed(ageMsMax: Millis): Bytes {
-    const at = this.#parts.clock.monotonic();
-    if (this.#memory !== undefined && at - this.#memory.at < ageMsMax) return this.#memory.used;
-    try {
-      this.#memory = { at, used: this.slot.cgroup.memoryUsed() };
-    } catch {
-      return bytes(0);
-    }
-    return this.#memory.used;
-  }
-
   /** Reads the supervisor's journal and draws the consequences. Harmless at any time. */
   look(): void {
     this.#entries = this.slot.journal();
@@ -260,13 +244,13 @@ export class Task {
       const ended = endOf(this.#entries, run, lives, this.#parts.clock.now());
       if (ended !== undefined) this.#ended(ended);
     }
-    for (const wake of this.#waiting) wake();
+    this.#changes.look();
     this.#parts.onChange();
   }
 
   #ended(ended: { code: number; at: Millis; message?: string }): void {
     const { plan, run, lastDelayMs, oomKills, restarts } = this.#record;
-    const outOfMemory = ended.code === killedCode && this.#oomKills() > oomKills;
+    const outOfMemory = ended.code === killedCode && this.#usage.oomKills() > oomKills;
     const message = outOfMemory
       ? endMessage(ended.code, true, plan.memoryBytes)
       : (ended.message ?? endMessage(ended.code, false, undefined));
@@ -336,7 +320,7 @@ export class Task {
       run: this.#record.run + 1,
       end: undefined,
       suspended: false,
-      oomKills: this.#oomKills(),
+      oomKills: this.#usage.oomKills(),
       ...(by === "hand" ? { restarts: 0, lastDelayMs: undefined } : {}),
     });
     this.sendStart();
@@ -351,7 +335,7 @@ export class Task {
 
   /** The command's program has taken over, or the run is over. */
   async started(signal: AbortSignal): Promise<void> {
-    await this.#until(() => this.state() !== "starting", signal);
+    await this.#changes.until(() => this.state() !== "starting", signal);
   }
 
   /**
@@ -378,13 +362,13 @@ export class Task {
     const stopped = (): boolean => this.#over();
     if (stopped()) return;
     const asked = runs && this.#parts.askToEnd(this);
-    if (asked && (await this.#until(stopped, signal, graceMs))) return;
+    if (asked && (await this.#changes.until(stopped, signal, graceMs))) return;
     this.slot.send("signal", 15);
-    if (await this.#until(stopped, signal, asked ? killGraceMs : graceMs)) return;
+    if (await this.#changes.until(stopped, signal, asked ? killGraceMs : graceMs)) return;
     this.slot.send("kill", 0);
-    if (await this.#until(stopped, signal, killGraceMs)) return;
+    if (await this.#changes.until(stopped, signal, killGraceMs)) return;
     this.slot.cgroup.killAll();
-    if (await this.#until(stopped, signal, killGraceMs)) return;
+    if (await this.#changes.until(stopped, signal, killGraceMs)) return;
     throw new ConsortError("timeout", `Cannot stop ${this.id}: its processes do not end, not even killed`);
   }
 
@@ -393,42 +377,5 @@ export class Task {
     const last = this.#entries.findLast((entry) => entry.run === this.#record.run);
     // Told to start, it may not have come to it yet: then the end is still to come, too.
     return last?.what === "ended" || last?.what === "failed";
-  }
-
-  /** False: not within `timeoutMs`. */
-  async #until(condition: () => boolean, signal: AbortSignal, timeoutMs?: Millis): Promise<boolean> {
-    if (condition()) return true;
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    const ended = new AbortController();
-    const wake = (): void => {
-      if (condition()) resolve(true);
-    };
-    this.#waiting.add(wake);
-    const abort = (): void => resolve(false);
-    signal.addEventListener("abort", abort, { once: true });
-    if (signal.aborted) abort();
-    if (timeoutMs !== undefined) {
-      this.#parts.clock.sleep(timeoutMs, ended.signal).then(
-        () => resolve(false),
-        () => resolve(false),
-      );
-    }
-    try {
-      const met = await promise;
-      signal.throwIfAborted();
-      return met;
-    } finally {
-      this.#waiting.delete(wake);
-      signal.removeEventListener("abort", abort);
-      ended.abort();
-    }
-  }
-
-  #oomKills(): number {
-    try {
-      return this.slot.cgroup.oomKills();
-    } catch {
-      return 0;
-    }
   }
 }
