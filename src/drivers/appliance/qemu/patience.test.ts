@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { ConsortError } from "#base/errors.ts";
 import { ManualClock } from "#base/manual-clock.ts";
 import { millis } from "#base/units.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { RestoreRefusal } from "#protocol/host-report.ts";
-import { oneMoreRefusal, Patience } from "./patience.ts";
+import { isFailure, oneMoreRefusal, Patience } from "./patience.ts";
 
 const from = (checkpoint: string): Pick<AppliancePlan, "vm"> =>
   ({ vm: { restore: { checkpoints: [{ id: checkpoint }], copies: { hosts: [] } } } }) as never;
@@ -32,6 +33,20 @@ describe("Patience", () => {
   });
 });
 
+/** It went on from there once, and comes from another host now. */
+const arriving = (checkpoint: string): Pick<AppliancePlan, "vm"> =>
+  ({ vm: { ...from(checkpoint).vm, move: { side: "arriving" } } }) as never;
+
+describe("isFailure()", () => {
+  it("is not when it waits for another host or for a snapshot, but when what it goes on from cannot be had", () => {
+    const notYet = new ConsortError("unavailable", "not yet");
+    assert.ok(!isFailure({}, notYet));
+    assert.ok(!isFailure(arriving("p-1"), notYet));
+    assert.ok(isFailure(from("p-1"), notYet));
+    assert.ok(isFailure(arriving("p-1"), new ConsortError("conflict", "its move has failed")));
+  });
+});
+
 describe("oneMoreRefusal()", () => {
   it("counts until others may be tried: sooner what cannot be read than what cannot be fetched", () => {
     const finalAt = (by: "memory" | "content"): number => {
@@ -51,5 +66,6 @@ describe("oneMoreRefusal()", () => {
       times: 1,
     });
     assert.equal(oneMoreRefusal({}, undefined, "memory", "no"), undefined);
+    assert.equal(oneMoreRefusal(arriving("p-1"), undefined, "memory", "no"), undefined);
   });
 });

@@ -1,3 +1,4 @@
+import { codeOf } from "#base/errors.ts";
 import type { Clock } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
@@ -36,14 +37,22 @@ export class Patience {
   }
 }
 
+/** What it is to go on from; undefined: from none. One that arrives has done so already, where it comes from. */
+const checkpointOf = ({ vm }: Pick<AppliancePlan, "vm">): string | undefined =>
+  vm?.move?.side === "arriving" ? undefined : vm?.restore?.checkpoints[0]?.id;
+
+/** It could not be begun, and is not to be tried again at once; not so where it only waits for a host or a snapshot. */
+export const isFailure = (plan: Pick<AppliancePlan, "vm">, cause: unknown): boolean =>
+  codeOf(cause) !== "unavailable" || checkpointOf(plan) !== undefined;
+
 /** One more failure to go on from what its plan says; undefined when it says nothing, or its memory is not wanted. */
 export function oneMoreRefusal(
-  { vm }: Pick<AppliancePlan, "vm">,
+  plan: Pick<AppliancePlan, "vm">,
   before: RestoreRefusal | undefined,
   by: keyof typeof refusalsMax,
   why: string,
 ): RestoreRefusal | undefined {
-  const checkpoint = vm?.restore?.checkpoints[0]?.id;
+  const checkpoint = checkpointOf(plan);
   if (checkpoint === undefined) return undefined;
   const times = (before?.checkpoint === checkpoint ? before.times : 0) + 1;
   return { checkpoint, why, times, ...(times >= refusalsMax[by] ? { final: true } : {}) };

@@ -12,8 +12,9 @@ import type { MachineSpec } from "./command/spec.ts";
 import { contextOf, writeContextDisk } from "./context-disk.ts";
 import { writeLaunch } from "./launch.ts";
 import type { Machine } from "./machine.ts";
-import { specOf } from "./spec-of.ts";
 import type { Mover } from "./mover.ts";
+import { isFailure } from "./patience.ts";
+import { specOf } from "./spec-of.ts";
 import type { Starter } from "./starter.ts";
 import type { MachineStorage } from "./storage.ts";
 
@@ -107,7 +108,8 @@ export class MachineStart {
     };
     for (const starter of this.#parts.starters ?? []) {
       const way = await starter.begin(beginning, signal).catch((cause: unknown) => {
-        if (!signal.aborted && !machine.closing.aborted) machine.noteRefusal("memory", cause);
+        const isOver = signal.aborted || machine.closing.aborted;
+        if (!isOver && isFailure(record.plan, cause)) machine.noteRefusal("memory", cause);
         throw cause;
       });
       if (way !== undefined) return way;
