@@ -36,6 +36,32 @@ export const apiOptions: Readonly<Record<string, OptionSpec>> = {
   "token-file": { about: "Read the access token from this file (CONSORT_TOKEN_FILE)", value: "FILE" },
 };
 
+/** What may stand before the command, too: it means the same for each. */
+const leadingOptions = { ...apiOptions, ...sharedOptions };
+
+/**
+ * "--lab red ps" as "ps --lab red". Throws `bad_input` for an option before the command that only some of them take:
+ * whether the next word is its value is not known there.
+ */
+export function withCommandFirst(args: readonly string[]): readonly string[] {
+  let at = 0;
+  for (let word = args[at]; word?.startsWith("--") === true && word !== "--"; word = args[at]) {
+    const [name = "", value] = word.slice(2).split("=", 2);
+    if (name === "help" || name === "version") break;
+    const spec = Object.hasOwn(leadingOptions, name) ? leadingOptions[name] : undefined;
+    if (spec === undefined)
+      throw badInput(
+        `Cannot run consort: ${word} stands before the command, where only ${Object.keys(leadingOptions)
+          .map((option) => `--${option}`)
+          .join(", ")} may; write: consort COMMAND ${word}`,
+      );
+    at += spec.value === undefined || value !== undefined ? 1 : 2;
+  }
+  const [command, ...others] = args.slice(at);
+  if (command === undefined) return [];
+  return [command, ...args.slice(0, at), ...others];
+}
+
 const badInput = (message: string): ConsortError => new ConsortError("bad_input", message);
 
 /** Throws `bad_input` with a suggestion for what it does not know. `name` is the command's, for messages. */

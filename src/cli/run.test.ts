@@ -16,6 +16,22 @@ test("an unknown option is bad input, with what may have been meant", async () =
   assert.match(err, /no option --wach; did you mean "--watch"\?/);
 });
 
+test("options that mean the same for every command may stand before it", async () => {
+  await using api = await testApi({ "GET /v1/hosts": json([]) });
+  for (const args of [
+    ["--api", api.url, "--json", "hosts"],
+    [`--api=${api.url}`, "hosts", "--json"],
+    ["--json", "hosts", "--api", api.url],
+  ])
+    assert.deepEqual(await consort(args), { exit: 0, out: "[]\n", err: "" });
+  assert.match((await consort(["--lab", "red", "ps"])).err, /sudo consort lab up --lab red/);
+  assert.match((await consort(["--lab", "red", "--help"])).out, /Usage: consort COMMAND/);
+  assert.equal((await consort(["--lab", "red"])).exit, 2);
+  const early = await consort(["--watch", "ps"]);
+  assert.equal(early.exit, 2);
+  assert.match(early.err, /--watch stands before the command, .* write: consort COMMAND --watch/);
+});
+
 test("an option without its value, a switch with one and a number that is none are bad input", async () => {
   for (const [args, message] of [
     [["ps", "--lab"], /--lab has no value, wanted --lab NAME/],

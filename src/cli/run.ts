@@ -1,5 +1,5 @@
 import { codeOf, ConsortError, errorTable, messageOf } from "#base/errors.ts";
-import { readArguments, sharedOptions } from "#cli/arguments.ts";
+import { readArguments, sharedOptions, withCommandFirst } from "#cli/arguments.ts";
 import type { CommandContext } from "#cli/command.ts";
 import { commands } from "#cli/commands.ts";
 import type { CommandEntry } from "#cli/commands.ts";
@@ -42,7 +42,7 @@ export function findCommand(name: string): CommandEntry {
 }
 
 async function dispatch(args: readonly string[], context: CommandContext): Promise<number> {
-  const [first, ...others] = args;
+  const [first, ...others] = withCommandFirst(args);
   if (first === undefined || first === "--help" || first === "-h") {
     context.terminal.out(overview(commands));
     return first === undefined ? errorTable.bad_input.exit : 0;
