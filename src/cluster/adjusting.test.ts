@@ -64,6 +64,10 @@ describe("resized()", () => {
     const back = sized({ streaming: { cpu: reservation(24) } }, ensemble);
     assert.deepEqual(back.ensemble.adjustments, []);
     assert.deepEqual(sized({ streaming: { cpu: reservation(24) } }).changed, []);
+    const memory = sized({ transcoding: { memoryBytes: mebibytes(128), cpu: reservation(8) } });
+    const smaller = sized({ transcoding: { memoryBytes: mebibytes(64) } }, memory.ensemble);
+    assert.deepEqual(smaller.ensemble.adjustments, [{ appliance: "transcoding", cpu: reservation(8) }]);
+    assert.deepEqual(sized({ transcoding: { memoryBytes: mebibytes(64) } }).ensemble.adjustments, []);
   });
 
   it("moves from one to the other in one change, after the sizes", () => {

@@ -5,7 +5,7 @@ import { formatBandwidth, formatBytes } from "#base/units.ts";
 import type { BitsPerSecond, Bytes } from "#base/units.ts";
 import { act } from "#control/adaptation/actions.ts";
 import { formatRequest } from "#control/adaptation/move.ts";
-import { SettingsDraft } from "#control/adaptation/settings.ts";
+import { SettingsDraft, same } from "#control/adaptation/settings.ts";
 import { teamChanges } from "#control/adaptation/team-moves.ts";
 import { ensembleDocument, parseEnsembleDocument } from "#formats/ensemble.ts";
 import { appliancesOf, areNumbered, replicaNames } from "#model/appliances.ts";
@@ -215,7 +215,16 @@ function withSizes(draft: SettingsDraft, sizes: ReadonlyMap<string, MachineSize>
     rest.delete(adjustment.appliance);
     return { ...adjustment, ...size };
   });
-  return [...adjustments, ...[...rest].map(([appliance, size]) => ({ appliance, ...size }))];
+  const all = [...adjustments, ...[...rest].map(([appliance, size]) => ({ appliance, ...size }))];
+  return all.flatMap((one) => notDeclared(one, draft.spec(one.appliance)));
+}
+
+/** Without what its spec says anyway: nobody reading the file could tell why it stands there. */
+function notDeclared({ appliance, ...fields }: Adjustment, spec: ApplianceSpec | undefined): Adjustment[] {
+  const others = Object.entries(fields).filter(
+    ([field, value]) => spec === undefined || !same(value, fieldOf(spec, field)),
+  );
+  return others.length === 0 ? [] : [{ appliance, ...Object.fromEntries(others) }];
 }
 
 /** Throws `bad_input` where no file could say this. */
