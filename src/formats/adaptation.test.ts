@@ -298,6 +298,27 @@ const refusals: readonly (readonly [string, string, RegExp])[] = [
     /it measures one thing only/,
   ],
   [
+    "named metrics of a monitor that knows its own",
+    "monitors: {video: {appliance: viewer-1, rtp: 1, metrics: {a: b}}}",
+    /video\.metrics: only of what a program or page tells metrics can be named; leave metrics out/,
+  ],
+  [
+    "a metric that is no metric of a page",
+    "monitors: {web: {appliance: viewer-1, http: 'http://a/', metrics: {errors: 'avg(x)'}}}",
+    /web\.metrics\.errors: expected a metric of the page, such as .*, not "avg\(x\)"/,
+  ],
+  [
+    "no metric at all",
+    "monitors: {web: {appliance: viewer-1, http: 'http://a/', metrics: {}}}",
+    /web\.metrics: expected at least one metric/,
+  ],
+  [
+    "a strategy on a metric that is not named",
+    `monitors: {web: {appliance: viewer-1, http: 'http://a/', metrics: {errors: 'e{code="500"}'}}}
+strategies: {a: {when: web.error > 2, then: suspend viewer-1}}`,
+    /no monitor gives "web\.error"; did you mean "web\.errors"\?/,
+  ],
+  [
     "a monitor of an unknown appliance",
     "monitors: {v: {appliance: vewer-1, rtp: 1}}",
     /did you mean "viewer-1"/,

@@ -87,6 +87,7 @@ function monitorDocument({ appliance, everyMs, source }: MonitorSpec): MonitorDo
     ...(source.kind === "scheduling" ? { scheduling: true } : {}),
     ...(source.kind === "script" ? { script: [...source.command] } : {}),
     ...(source.kind === "http" ? { http: source.url } : {}),
+    ...("metrics" in source ? { metrics: { ...source.metrics } } : {}),
   };
 }
 

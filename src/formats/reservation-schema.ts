@@ -10,6 +10,8 @@ import {
   plainText,
   wholeNumber,
 } from "#formats/fields.ts";
+import { readingLimits } from "#control/monitor/readings.ts";
+import { seriesExpected } from "#control/monitor/series.ts";
 import { formatLimits } from "#formats/limits.ts";
 import { diskSchema } from "#formats/vm-schema.ts";
 import { enforcements, teamPolicies } from "#model/ensemble.ts";
@@ -113,6 +115,16 @@ const monitorSchema = z.strictObject(
       .max(1024, { error: "a URL of at most 1024 characters" })
       .optional()
       .describe("Asked from inside it; answers as a script prints."),
+    metrics: z
+      .record(nameSchema, z.string({ error: seriesExpected }).max(512, { error: "at most 512 characters" }), {
+        error: `a map such as {errors: 'sum(http_requests_total{code="500"})'}`,
+      })
+      .refine((metrics) => Object.keys(metrics).length > 0, { error: "at least one metric" })
+      .refine((metrics) => Object.keys(metrics).length <= readingLimits.metricsMax, {
+        error: `at most ${readingLimits.metricsMax} metrics`,
+      })
+      .optional()
+      .describe("Of a page or program that tells much, as for Prometheus: what counts, by names of yours."),
   },
   { error: "a map such as {appliance: viewer, rtp: 5004}" },
 );

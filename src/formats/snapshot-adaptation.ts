@@ -54,8 +54,12 @@ const monitorSchema = leaf.shape({
     [
       leaf.shape({ kind: z.literal("rtp"), port: leaf.whole }),
       leaf.shape({ kind: z.literal("scheduling") }),
-      leaf.shape({ kind: z.literal("script"), command: wordsSchema }),
-      leaf.shape({ kind: z.literal("http"), url: leaf.text }),
+      leaf.shape({
+        kind: z.literal("script"),
+        command: wordsSchema,
+        metrics: leaf.textMap.exactOptional(),
+      }),
+      leaf.shape({ kind: z.literal("http"), url: leaf.text, metrics: leaf.textMap.exactOptional() }),
     ],
     { error: "a source of kind rtp, scheduling, script or http" },
   ),

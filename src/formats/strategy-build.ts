@@ -1,5 +1,6 @@
 import { monitorOf, unitOf } from "#control/adaptation/metrics.ts";
 import type { Unit } from "#control/adaptation/metrics.ts";
+import { readSeries, seriesExpected } from "#control/monitor/series.ts";
 import { ensembleDefaults } from "#formats/ensemble-defaults.ts";
 import type { EnsembleDocument } from "#formats/ensemble-schema.ts";
 import type { Finding, Path } from "#formats/problem.ts";
@@ -7,7 +8,13 @@ import { durationOf, given, wordsOf } from "#formats/quantities.ts";
 import type { ActionDocument, MonitorDocument, StrategyDocument } from "#formats/reservation-schema.ts";
 import { readAction, readCondition, readThreshold, unitProblem } from "#formats/strategy-text.ts";
 import { resolveMetric } from "#formats/metric-names.ts";
-import type { MonitorSource, MonitorSpec, StrategyAction, StrategySpec } from "#model/ensemble.ts";
+import type {
+  MonitorSource,
+  MonitorSpec,
+  NamedSeries,
+  StrategyAction,
+  StrategySpec,
+} from "#model/ensemble.ts";
 
 export function monitorsOf(
   monitors: NonNullable<EnsembleDocument["monitors"]>,
@@ -23,13 +30,14 @@ export function monitorsOf(
 
 function sourceOf(monitor: MonitorDocument, path: Path, findings: Finding[]): MonitorSource | undefined {
   const { rtp, scheduling, script, http } = monitor;
+  const metrics = metricsIn(monitor, path, findings);
   const sources: MonitorSource[] = [
     ...(rtp === undefined ? [] : [{ kind: "rtp" as const, port: rtp }]),
     ...(scheduling === undefined ? [] : [{ kind: "scheduling" as const }]),
     ...(script === undefined
       ? []
-      : [{ kind: "script" as const, command: wordsOf(script, [...path, "script"], findings) }]),
-    ...(http === undefined ? [] : [{ kind: "http" as const, url: http }]),
+      : [{ kind: "script" as const, command: wordsOf(script, [...path, "script"], findings), ...metrics }]),
+    ...(http === undefined ? [] : [{ kind: "http" as const, url: http, ...metrics }]),
   ];
   if (sources.length === 1) return sources[0];
   findings.push({
@@ -38,6 +46,29 @@ function sourceOf(monitor: MonitorDocument, path: Path, findings: Finding[]): Mo
     suggestion: "write one of rtp: PORT, scheduling: true, script: COMMAND or http: URL",
   });
   return undefined;
+}
+
+function metricsIn(
+  { script, http, metrics }: MonitorDocument,
+  path: Path,
+  findings: Finding[],
+): { readonly metrics?: NamedSeries } {
+  if (metrics === undefined) return {};
+  if (script === undefined && http === undefined) {
+    findings.push({
+      path: [...path, "metrics"],
+      message: "only of what a program or page tells metrics can be named",
+      suggestion: "leave metrics out, or write script: COMMAND or http: URL",
+    });
+  }
+  for (const [name, text] of Object.entries(metrics)) {
+    if (readSeries(text) === undefined)
+      findings.push({
+        path: [...path, "metrics", name],
+        message: `${seriesExpected}, not ${JSON.stringify(text)}`,
+      });
+  }
+  return { metrics };
 }
 
 /** Strategies whose sentences mean something; bare names of metrics are those of the one monitor that gives them. */

@@ -1,6 +1,7 @@
 import { readPage, readProgram } from "#drivers/monitor/own-readings.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
+import type { NamedSeries } from "#model/ensemble.ts";
 import { RtpMeter } from "#tasks/meter.ts";
 import type { Meter } from "#tasks/meter.ts";
 import { SchedulingMeter } from "#tasks/scheduling-meter.ts";
@@ -25,14 +26,17 @@ export const rtpMeter = <Message>(
 export const schedulingMeter = (name: string, host: CountsOf, machine: VirtualTaskMachine): Meter =>
   new SchedulingMeter(name, machine, host, systemClock());
 
-/** What a program prints: one number, or lines of "metric number". It runs as this program does. */
-export function programMeter(name: string, command: readonly string[]): Meter {
+/**
+ * What a program prints: one number, or lines of "metric number". It runs as this program does. Of a program that tells
+ * much, as for Prometheus, `metrics` names what counts: {errors: 'sum(http_requests_total{code="500"})'}.
+ */
+export function programMeter(name: string, command: readonly string[], metrics?: NamedSeries): Meter {
   const subprocess = systemSubprocess();
-  return { name, read: (signal) => readProgram(command, subprocess, signal) };
+  return { name, read: (signal) => readProgram(command, metrics, subprocess, signal) };
 }
 
 /** The same of what a page answers. */
-export const pageMeter = (name: string, url: string): Meter => ({
+export const pageMeter = (name: string, url: string, metrics?: NamedSeries): Meter => ({
   name,
-  read: (signal) => readPage(url, signal),
+  read: (signal) => readPage(url, metrics, signal),
 });

@@ -125,8 +125,11 @@ export type MonitorSpec = {
 export type MonitorSource =
   | { readonly kind: "rtp"; readonly port: number }
   | { readonly kind: "scheduling" }
-  | { readonly kind: "script"; readonly command: readonly string[] }
-  | { readonly kind: "http"; readonly url: string };
+  | { readonly kind: "script"; readonly command: readonly string[]; readonly metrics?: NamedSeries }
+  | { readonly kind: "http"; readonly url: string; readonly metrics?: NamedSeries };
+
+/** What counts of a page as Prometheus reads them, by our names: {"errors": "sum(http_requests_total{code=\"500\"})"}. */
+export type NamedSeries = Readonly<Record<string, string>>;
 
 /** When a metric has been beyond its threshold for so long, do something about it, and then wait before doing it again. */
 export type StrategySpec = {

@@ -11,7 +11,7 @@ import type { Reading } from "#control/monitor/readings.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import type { Probe } from "#drivers/monitor/port.ts";
 import { systemMonitors } from "#drivers/monitor/system-monitors.ts";
-import type { MonitorSource } from "#model/ensemble.ts";
+import type { MonitorSource, NamedSeries } from "#model/ensemble.ts";
 import { clock } from "../task/host.ts";
 import { Namespace } from "./namespace.ts";
 
@@ -141,8 +141,12 @@ const sockets = (): number =>
   }).length;
 
 describe("an HTTP monitor", () => {
-  const ask = async (namespace: Namespace, url: string): Promise<readonly Reading[]> => {
-    const probe = open(namespace, { kind: "http", url });
+  const ask = async (
+    namespace: Namespace,
+    url: string,
+    metrics?: NamedSeries,
+  ): Promise<readonly Reading[]> => {
+    const probe = open(namespace, { kind: "http", url, ...(metrics === undefined ? {} : { metrics }) });
     return probe.read(signal).finally(() => probe.close());
   };
 
@@ -154,6 +158,15 @@ describe("an HTTP monitor", () => {
       { metric: "queue", value: 7 },
       { metric: "wait-ms", value: 3 },
     ]);
+    const metrics = { errors: 'sum(errors_total{code="500"})', up: "up" };
+    assert.deepEqual(await ask(namespace, `http://self:${port}/prometheus`, metrics), [
+      { metric: "errors", value: 7 },
+      { metric: "up", value: 1 },
+    ]);
+    await assert.rejects(
+      ask(namespace, `http://self:${port}/prometheus`, { errors: "errors_total" }),
+      /errors_total is there 2 times .*, one was wanted/,
+    );
     await assert.rejects(ask(namespace, `http://self:${port}/words`), /line 1 is "not a number"/);
     await assert.rejects(ask(namespace, `http://self:${port}/huge`), /more than 65536 bytes/);
     await assert.rejects(ask(namespace, `http://self:${port}/elsewhere`), /it answers 302/);

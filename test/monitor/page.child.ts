@@ -4,6 +4,9 @@ import { createServer } from "node:http";
 const pages: Readonly<Record<string, string>> = {
   "/number": "12.5\n",
   "/metrics": "# HELP queue length\nqueue 7\nwait-ms 3\n",
+  "/prometheus":
+    '# TYPE errors_total counter\nerrors_total{code="500",path="/a b"} 2 1395066363000\nerrors_total{code="500",path="/"} 5\nup 1\n' +
+    "padding 1\n".repeat(10_000),
   "/words": "not a number",
   "/huge": "1\n".repeat(1_000_000),
 };

@@ -10,9 +10,10 @@ const unitsOf: Readonly<Record<MonitorSource["kind"], Readonly<Record<string, Un
 
 export type Unit = "1/s" | "ms" | "ratio";
 
-/** What a source tells by itself; undefined: whatever its program or page does. */
-export function metricsOf({ kind }: MonitorSource): readonly string[] | undefined {
-  const metrics = Object.keys(unitsOf[kind]);
+/** What a source tells by itself, or is named of it; undefined: whatever its program or page does. */
+export function metricsOf(source: MonitorSource): readonly string[] | undefined {
+  if ("metrics" in source && source.metrics !== undefined) return Object.keys(source.metrics);
+  const metrics = Object.keys(unitsOf[source.kind]);
   return metrics.length === 0 ? undefined : metrics;
 }
 

@@ -25,8 +25,12 @@ describe("parseReadings()", () => {
     ["a 1\n2", /line 2 is "2", "metric number" was wanted/],
     ["a 1\na 2", /a metric twice/],
     ["a 1 2", /line 1/],
+    ['jobs{pool="a"} 3', /line 1 is .* was wanted; name under "metrics" of the monitor which labels count/],
     ["\u001b[31mred 1", /line 1 is "\\u001b\[31mred 1"/],
-    [Array.from({ length: 65 }, (_, index) => `m${index} 1`).join("\n"), /65 lines, 64 at most/],
+    [
+      Array.from({ length: 65 }, (_, index) => `m${index} 1`).join("\n"),
+      /65 lines, 64 at most were wanted, unless the monitor names under "metrics"/,
+    ],
     ["1".repeat(70_000), /70000 characters, 65536 at most/],
   ] as const)
     it(`refuses ${JSON.stringify(text.slice(0, 20))}, naming what is wrong`, () => {

@@ -1,10 +1,12 @@
 import { closeSync } from "node:fs";
 import { Socket, isIPv4 } from "node:net";
 import { ConsortError, messageOf } from "#base/errors.ts";
-import { parseReadings, readingLimits } from "#control/monitor/readings.ts";
+import { bytesMaxFor } from "#control/monitor/readings.ts";
 import type { Reading } from "#control/monitor/readings.ts";
+import { readerOf } from "#control/monitor/series.ts";
 import { connectFrom } from "#drivers/monitor/namespace-sockets.ts";
 import type { MonitorTarget, Probe } from "#drivers/monitor/port.ts";
+import type { NamedSeries } from "#model/ensemble.ts";
 
 const httpPort = 80;
 
@@ -13,9 +15,11 @@ export class HttpProbe implements Probe {
   readonly #url: URL;
   readonly #address: string;
   readonly #netns: string;
+  readonly #read: (page: string) => readonly Reading[];
+  readonly #bytesMax: number;
 
   /** Throws `bad_input` for what is no URL of http, or of a name that means nothing there. */
-  constructor(url: string, target: MonitorTarget) {
+  constructor(url: string, metrics: NamedSeries | undefined, target: MonitorTarget) {
     const parsed = URL.parse(url);
     if (parsed?.protocol !== "http:")
       throw new ConsortError("bad_input", `Cannot ask ${url}: http://HOST[:PORT]/PATH was wanted`);
@@ -29,6 +33,8 @@ export class HttpProbe implements Probe {
     this.#url = parsed;
     this.#address = address;
     this.#netns = target.netns;
+    this.#read = readerOf(metrics);
+    this.#bytesMax = bytesMaxFor(metrics);
   }
 
   async read(signal: AbortSignal): Promise<readonly Reading[]> {
@@ -47,8 +53,8 @@ export class HttpProbe implements Probe {
       let bytes = 0;
       answer.on("data", (chunk: Buffer) => {
         bytes += chunk.length;
-        if (bytes <= readingLimits.answerBytesMax) chunks.push(chunk);
-        else reject(this.#failure(`it answers more than ${readingLimits.answerBytesMax} bytes`));
+        if (bytes <= this.#bytesMax) chunks.push(chunk);
+        else reject(this.#failure(`it answers more than ${this.#bytesMax} bytes`));
       });
       answer.once("end", () => resolve(Buffer.concat(chunks).toString()));
       answer.once("error", reject);
@@ -56,7 +62,7 @@ export class HttpProbe implements Probe {
     asked.once("error", (cause) => reject(this.#failure(messageOf(cause), cause)));
     asked.end();
     try {
-      return parseReadings(await promise);
+      return this.#read(await promise);
     } finally {
       signal.removeEventListener("abort", stop);
       asked.destroy();

@@ -1,21 +1,29 @@
 import { ConsortError, messageOf } from "#base/errors.ts";
-import { parseReadings, readingLimits } from "#control/monitor/readings.ts";
+import { bytesMaxFor } from "#control/monitor/readings.ts";
 import type { Reading } from "#control/monitor/readings.ts";
+import { readerOf } from "#control/monitor/series.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
+import type { NamedSeries } from "#model/ensemble.ts";
 
 /** What a program prints that runs as this one does: no appliance is around it. Rejects where it does not end with 0. */
 export async function readProgram(
   command: readonly string[],
+  metrics: NamedSeries | undefined,
   subprocess: Subprocess,
   signal: AbortSignal,
 ): Promise<readonly Reading[]> {
   const [file, ...args] = command;
   if (file === undefined) throw new ConsortError("bad_input", "Cannot measure: no command was given");
-  return parseReadings(await subprocess.check(file, args, signal));
+  return readerOf(metrics)(await subprocess.check(file, args, signal));
 }
 
 /** What a page answers that is asked for from where this program is. Rejects unless it answers 200 to 299. */
-export async function readPage(url: string, signal: AbortSignal): Promise<readonly Reading[]> {
+export async function readPage(
+  url: string,
+  metrics: NamedSeries | undefined,
+  signal: AbortSignal,
+): Promise<readonly Reading[]> {
+  const bytesMax = bytesMaxFor(metrics);
   const failure = (what: string, cause?: unknown): ConsortError =>
     new ConsortError("driver_failed", `Cannot ask ${url}: ${what}`, { cause });
   const answer = await fetch(url, { signal }).catch((cause: unknown) => {
@@ -30,11 +38,10 @@ export async function readPage(url: string, signal: AbortSignal): Promise<readon
   let bytes = 0;
   for await (const chunk of answer.body ?? []) {
     bytes += chunk.length;
-    if (bytes > readingLimits.answerBytesMax)
-      throw failure(`it answers more than ${readingLimits.answerBytesMax} bytes`);
+    if (bytes > bytesMax) throw failure(`it answers more than ${bytesMax} bytes`);
     chunks.push(chunk);
   }
-  return parseReadings(Buffer.concat(chunks).toString());
+  return readerOf(metrics)(Buffer.concat(chunks).toString());
 }
 
 /** "fetch failed" says nothing; what it was caused by does. */

@@ -1,19 +1,28 @@
-import { ConsortError } from "#base/errors.ts";
-import { parseReadings, readingLimits } from "#control/monitor/readings.ts";
+import { bytesMaxFor, refusal } from "#control/monitor/readings.ts";
 import type { Reading } from "#control/monitor/readings.ts";
+import { readerOf } from "#control/monitor/series.ts";
 import type { ApplianceDriver } from "#drivers/appliance/port.ts";
 import type { MonitorTarget, Probe } from "#drivers/monitor/port.ts";
+import type { MonitorSource } from "#model/ensemble.ts";
 
 const wordsShown = 200;
 
 /** A program inside the appliance: its user, its limits, its view of the world. */
 export class ScriptProbe implements Probe {
   readonly #command: readonly string[];
+  readonly #read: (printed: string) => readonly Reading[];
+  readonly #bytesMax: number;
   readonly #target: MonitorTarget;
   readonly #appliances: Pick<ApplianceDriver, "exec">;
 
-  constructor(command: readonly string[], target: MonitorTarget, appliances: Pick<ApplianceDriver, "exec">) {
+  constructor(
+    { command, metrics }: Extract<MonitorSource, { readonly kind: "script" }>,
+    target: MonitorTarget,
+    appliances: Pick<ApplianceDriver, "exec">,
+  ) {
     this.#command = command;
+    this.#read = readerOf(metrics);
+    this.#bytesMax = bytesMaxFor(metrics);
     this.#target = target;
     this.#appliances = appliances;
   }
@@ -30,14 +39,14 @@ export class ScriptProbe implements Probe {
         env: {},
         onOutput: (stream, chunk) => {
           bytes += chunk.length;
-          if (bytes <= readingLimits.answerBytesMax) (stream === "stdout" ? out : err).push(chunk);
-          else tooLong.abort(refusal(`it writes more than ${readingLimits.answerBytesMax} bytes`));
+          if (bytes <= this.#bytesMax) (stream === "stdout" ? out : err).push(chunk);
+          else tooLong.abort(refusal(`it writes more than ${this.#bytesMax} bytes`));
         },
       },
       AbortSignal.any([signal, tooLong.signal]),
     );
     tooLong.signal.throwIfAborted();
-    if (exitCode === 0) return parseReadings(Buffer.concat(out).toString());
+    if (exitCode === 0) return this.#read(Buffer.concat(out).toString());
     const words = JSON.stringify(Buffer.concat(err).toString().trim().slice(-wordsShown));
     throw refusal(`${this.#command[0] ?? "nothing"} ended with ${exitCode}, saying ${words}`);
   }
@@ -46,6 +55,3 @@ export class ScriptProbe implements Probe {
     // Nothing is held between two readings.
   }
 }
-
-const refusal = (what: string): ConsortError =>
-  new ConsortError("bad_input", `Cannot read the answer: ${what}`);

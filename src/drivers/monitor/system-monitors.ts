@@ -21,9 +21,9 @@ export function systemMonitors(parts: {
         case "rtp":
           return new RtpProbe(source.port, everyMs, target, clock);
         case "script":
-          return new ScriptProbe(source.command, target, appliances);
+          return new ScriptProbe(source, target, appliances);
         case "http":
-          return new HttpProbe(source.url, target);
+          return new HttpProbe(source.url, source.metrics, target);
         case "scheduling":
           return new SchedulingProbe(everyMs, target, observed);
         default:
