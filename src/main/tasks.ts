@@ -55,17 +55,14 @@ export { milliseconds } from "#tasks/sched-param.ts";
 export type {
   Firing,
   Interceptor,
+  KeptFiring,
   Strategy,
   StrategyActivator,
   StrategySelector,
   Violation,
 } from "#tasks/interception.ts";
-export {
-  CommunicationPath,
-  ResourceInterceptor,
-  activateAtOnce,
-  monitorInterceptor,
-} from "#tasks/interception.ts";
+export { CommunicationPath, activateAtOnce, monitorInterceptor } from "#tasks/interception.ts";
+export { ResourceInterceptor } from "#main/resource-interceptor.ts";
 export type { Meter } from "#tasks/meter.ts";
 export type { ViolationSettings, WatchSettings, Watching } from "#tasks/watching.ts";
 export { pageMeter, programMeter, rtpMeter, schedulingMeter, watch } from "#main/task-meters.ts";

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { millis } from "#base/units.ts";
 import { cpuAdapt } from "./adaptation.ts";
 import { of40, pretendedHost } from "./host.fixture.ts";
 import { CommunicationPath, ResourceInterceptor, monitorInterceptor } from "./interception.ts";
@@ -45,7 +46,9 @@ test("a violation is answered by the first strategy that is selected, and each f
   const { host } = pretendedHost();
   const gold = host.createMachine({ name: "gold", cpu: of40(24) });
   const rest = host.createMachine({ name: "rest", cpu: of40(16) });
-  const resources = new ResourceInterceptor<Report>("machines", () => [gold, rest]);
+  let nowMs = 1_000;
+  const clock = { now: () => millis((nowMs += 500)) };
+  const resources = new ResourceInterceptor<Report>("machines", () => [gold, rest], clock);
   const path = new CommunicationPath<Report>("reports", () => {});
   path.plug(resources);
   path.plug(
@@ -75,10 +78,15 @@ test("a violation is answered by the first strategy that is selected, and each f
   path.send({ stream: 5, jitterMs: 35 });
   assert.deepEqual(gold.getSchedParam(), of40(32));
   assert.deepEqual(
-    resources.firings.map(({ strategy, outcome, violation }) => [strategy, outcome, violation.reason]),
+    resources.firings.map(({ atMs, strategy, outcome, violation }) => [
+      atMs,
+      strategy,
+      outcome,
+      violation.reason,
+    ]),
     [
-      ["move all", "refused", "jitter 120 ms, at most 20 ms wanted"],
-      ["move 8ms", "applied", "jitter 35 ms, at most 20 ms wanted"],
+      [1_500, "move all", "refused", "jitter 120 ms, at most 20 ms wanted"],
+      [2_000, "move 8ms", "applied", "jitter 35 ms, at most 20 ms wanted"],
     ],
   );
   assert.match(resources.firings[0]?.problem ?? "", /largest feasible reservation is 32ms/);

@@ -1,3 +1,4 @@
+import type { Clock } from "#base/runtime.ts";
 import type { AbstractResource } from "./resource.ts";
 
 /**
@@ -30,13 +31,19 @@ export type Strategy = {
 /** Undefined: nothing to be done by this one. */
 export type StrategySelector = (violation: Violation) => Strategy | undefined;
 
-/** One firing, with its reason and what became of it. */
+/** One firing, with its reason and what became of it; made by an activator. */
 export type Firing = {
   readonly violation: Violation;
   readonly strategy: string;
   readonly outcome: "applied" | "refused";
   /** Why it was refused. */
   readonly problem?: string;
+};
+
+/** A firing as it is kept. */
+export type KeptFiring = Firing & {
+  /** When the violation was told of: milliseconds since 1970, by this machine's clock. */
+  readonly atMs: number;
 };
 
 export type StrategyActivator = (
@@ -107,7 +114,8 @@ export class ResourceInterceptor<Message> implements Interceptor<Message> {
   readonly #resourcesOf: (message: Message) => readonly AbstractResource[];
   readonly #selectors: StrategySelector[] = [];
   readonly #activator: StrategyActivator;
-  readonly #firings: Firing[] = [];
+  readonly #clock: Pick<Clock, "now">;
+  readonly #firings: KeptFiring[] = [];
   readonly #kept: number;
   #resources: readonly AbstractResource[] = [];
 
@@ -115,11 +123,13 @@ export class ResourceInterceptor<Message> implements Interceptor<Message> {
   constructor(
     name: string,
     resourcesOf: (message: Message) => readonly AbstractResource[],
+    clock: Pick<Clock, "now">,
     activator: StrategyActivator = activateAtOnce,
     firingsKept = 100,
   ) {
     this.name = name;
     this.#resourcesOf = resourcesOf;
+    this.#clock = clock;
     this.#activator = activator;
     this.#kept = firingsKept;
   }
@@ -141,11 +151,12 @@ export class ResourceInterceptor<Message> implements Interceptor<Message> {
   }
 
   /** For monitors. Undefined: no selector had a strategy. */
-  violated(violation: Violation): Firing | undefined {
+  violated(violation: Violation): KeptFiring | undefined {
+    const atMs = this.#clock.now();
     for (const selector of this.#selectors) {
       const strategy = selector(violation);
       if (strategy === undefined) continue;
-      const firing = this.#activator(strategy, violation, this.#resources);
+      const firing = { ...this.#activator(strategy, violation, this.#resources), atMs };
       this.#firings.push(firing);
       if (this.#firings.length > this.#kept) this.#firings.shift();
       return firing;
@@ -153,7 +164,7 @@ export class ResourceInterceptor<Message> implements Interceptor<Message> {
     return undefined;
   }
 
-  get firings(): readonly Firing[] {
+  get firings(): readonly KeptFiring[] {
     return this.#firings;
   }
 }
