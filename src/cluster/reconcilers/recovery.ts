@@ -133,15 +133,19 @@ export class RecoveryReconciler {
   async #replace(ensemble: string, priority: number, signal: AbortSignal): Promise<void> {
     const displacement = this.#find(ensemble, priority);
     if (displacement === undefined) return;
-    if (await this.#attempt(displacement, signal).catch(unlessChanged)) return;
+    const hosts = this.#hostsNow();
+    const why = await this.#attempt(displacement, signal).catch(unlessChanged);
+    if (why === undefined) return;
     // An ensemble is one thing to its users: what runs of it makes room for the rest, if all of it can run then.
-    if (await this.#attempt(wholeOf(displacement), signal, true).catch(unlessChanged)) return;
-    if (displacement.moving.length === 1) return;
-    // Together they have no place; as many as possible are better than none.
+    if ((await this.#attempt(wholeOf(displacement), signal, true).catch(unlessChanged)) === undefined) return;
+    const [only, ...others] = displacement.moving;
+    if (only !== undefined && others.length === 0) return this.#noteStuck(only, { hosts, why });
+    // Together they have no place; as many as possible are better than none, and each of the others has its own reason.
     for (const id of displacement.moving) {
       const now = this.#find(ensemble, priority);
       if (now?.moving.includes(id) !== true) continue;
-      await this.#attempt({ ...now, moving: [id] }, signal).catch(unlessChanged);
+      const its = await this.#attempt({ ...now, moving: [id] }, signal).catch(unlessChanged);
+      if (its !== undefined) this.#noteStuck(id, { hosts, why: its });
     }
   }
 
@@ -151,18 +155,18 @@ export class RecoveryReconciler {
     );
   }
 
-  /** Resolves with whether they were placed. */
-  async #attempt(displacement: Displacement, signal: AbortSignal, makesRoom = false): Promise<boolean> {
+  /** Resolves with why they have no place; undefined: they were placed. */
+  async #attempt(
+    displacement: Displacement,
+    signal: AbortSignal,
+    makesRoom = false,
+  ): Promise<string | undefined> {
     const { state } = this.#context;
     const { record, moving } = displacement;
-    const hosts = this.#hostsNow();
     const asked = mappingProblem(record.ensemble, this.#context.facts());
     const problem = replacementProblem(asked, displacement, makesRoom);
     const mapping = await this.#map(problem, signal);
-    if (typeof mapping === "string") {
-      this.#noteStuck(moving, { hosts, why: mapping });
-      return false;
-    }
+    if (typeof mapping === "string") return mapping;
     const { parts } = this.#context;
     const moved = withMoves(record, replacedRecord(displacement, mapping), this.#movable(moving), () =>
       newMove(parts),
@@ -193,7 +197,7 @@ export class RecoveryReconciler {
       this.#context.events.append("appliance.moved", id, `${from ?? "nowhere"} → ${to}: ${why}`);
     }
     this.#context.wake.now();
-    return true;
+    return undefined;
   }
 
   /** Those that go on running while they move. */
@@ -261,12 +265,10 @@ export class RecoveryReconciler {
     }
   }
 
-  #noteStuck(ids: readonly ApplianceId[], { hosts, why }: Omit<Stuck, "until">): void {
+  #noteStuck(id: ApplianceId, { hosts, why }: Omit<Stuck, "until">): void {
     const until = millis(this.#context.parts.clock.monotonic() + limits.recoveryRetryMs);
-    for (const id of ids) {
-      if (this.#stuck.get(id)?.why !== why) this.#context.events.append("appliance.stranded", id, why);
-      this.#stuck.set(id, { hosts, until, why });
-    }
+    if (this.#stuck.get(id)?.why !== why) this.#context.events.append("appliance.stranded", id, why);
+    this.#stuck.set(id, { hosts, until, why });
   }
 
   /** The first that is not stuck: an attempt may find a place. */
@@ -298,8 +300,8 @@ function reasonToLeave(host: HostId, { fenced, scheduling }: HostStanding): stri
 }
 
 /** What changed in between is looked at again. */
-function unlessChanged(error: unknown): true {
-  if (codeOf(error) === "conflict") return true;
+function unlessChanged(error: unknown): undefined {
+  if (codeOf(error) === "conflict") return undefined;
   throw error;
 }
 
