@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -49,6 +49,14 @@ test("the machine that runs these tests can run Consort, and the doctor knows", 
   const ids = new Set(report.items.map((item) => item.id));
   for (const id of ["node", "cgroup-cpu", "nft-bridge", "htb", "enforcement-bandwidth", "kvm", "tool-ip"])
     assert.ok(ids.has(id), id);
+});
+
+test("what a killed doctor left among the temporary files goes with the next one", async () => {
+  const { pid: dead } = spawnSync("true");
+  const left = join(tmpdir(), `consort-doctor-${dead}-a1B2c3`);
+  mkdirSync(left);
+  await examine();
+  assert.ok(!existsSync(left));
 });
 
 test("the doctor leaves nothing behind", async () => {

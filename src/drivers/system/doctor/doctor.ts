@@ -1,11 +1,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { statfs } from "node:fs/promises";
-import { totalmem } from "node:os";
+import { tmpdir, totalmem } from "node:os";
 import { codeOf } from "#base/errors.ts";
 import { bytes, millis } from "#base/units.ts";
 import { Nftables } from "#drivers/network/kernel/nftables.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 import { groupName, removeAbandonedGroups } from "./abandoned-groups.ts";
+import { removeAbandonedPlaces } from "./abandoned-places.ts";
 import { capabilities } from "./capabilities.ts";
 import {
   controllerCapability,
@@ -53,7 +54,9 @@ export type DoctorDeps = {
  */
 export async function runDoctor(deps: DoctorDeps, signal: AbortSignal): Promise<DoctorReport> {
   const subprocess = patient(deps.subprocess);
-  removeAbandonedGroups(readLayout(), (pid) => existsSync(`/proc/${pid}`));
+  const isRunning = (pid: number): boolean => existsSync(`/proc/${pid}`);
+  removeAbandonedGroups(readLayout(), isRunning);
+  removeAbandonedPlaces([tmpdir(), deps.directory], isRunning);
   const [kernel, toolItems] = await Promise.all([
     kernelItems(deps, subprocess, signal),
     findTools(subprocess, signal),

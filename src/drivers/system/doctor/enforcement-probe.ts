@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { millis } from "#base/units.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
+import { newPlace } from "./abandoned-places.ts";
 import { findingOf } from "./report.ts";
 import type { Finding } from "./report.ts";
 
@@ -23,7 +24,7 @@ export async function probeEnforcement(
   kind: "dispatch-table" | "bandwidth" | "deadline",
   signal: AbortSignal,
 ): Promise<Finding> {
-  const place = mkdtempSync(join(tmpdir(), "consort-doctor-"));
+  const place = newPlace(tmpdir());
   try {
     const args = [program, kind, join(place, "owner")];
     const { stdout } = await subprocess.run(node, args, signal, { timeoutMs: probeMsMax });

@@ -1,7 +1,8 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { millis } from "#base/units.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
+import { newPlace } from "./abandoned-places.ts";
 import { findingOf } from "./report.ts";
 import type { Finding } from "./report.ts";
 
@@ -80,7 +81,7 @@ export class KernelProbes {
   async overlay(directory: string): Promise<Finding> {
     let place: string;
     try {
-      place = mkdtempSync(join(directory, "consort-doctor-"));
+      place = newPlace(directory);
     } catch {
       return { status: "missing", found: `not tried: ${directory} may not be written` };
     }

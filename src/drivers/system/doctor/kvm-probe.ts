@@ -1,10 +1,11 @@
-import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { codeOf } from "#base/errors.ts";
 import { millis } from "#base/units.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
+import { newPlace } from "./abandoned-places.ts";
 import type { Finding } from "./report.ts";
 
 const guestProgram = fileURLToPath(new URL("kvm-guest.worker.ts", import.meta.url));
@@ -78,7 +79,7 @@ function bootDisk(): number {
   const sector = Buffer.alloc(sectorBytes);
   sector.set(bootCode);
   sector.writeUInt16LE(0xaa55, sectorBytes - 2);
-  const place = mkdtempSync(join(tmpdir(), "consort-doctor-"));
+  const place = newPlace(tmpdir());
   try {
     const file = join(place, "boot.img");
     writeFileSync(file, sector);
