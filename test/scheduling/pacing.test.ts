@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
 import { after, test } from "node:test";
+import { median } from "#base/quantiles.ts";
 import { micros, millis } from "#base/units.ts";
 import { BandwidthEnforcer } from "#drivers/scheduling/bandwidth/enforcer.ts";
 import { Pacer } from "#drivers/scheduling/bandwidth/pacer.ts";
+import { DeadlineEnforcer } from "#drivers/scheduling/deadline/enforcer.ts";
 import type { EnforcedMachine } from "#drivers/scheduling/port.ts";
 import { GroupWeights, weightScale } from "#drivers/scheduling/weights.ts";
-import { BusyMachines, anyProcessor, clock, layout } from "./rig.ts";
+import { BusyMachines, anyProcessor, clock, layout, until } from "./rig.ts";
 
 const never = new AbortController().signal;
 const lookMs = millis(20);
@@ -43,6 +45,65 @@ test(
     assert.deepEqual([...childrenOf(process.pid), ...childrenOf(first)], []);
   },
 );
+
+/** A tick, at which the kernel would end it otherwise, is 1 to 10 ms, and what it is late by lies anywhere in one. */
+const inTimeMs = 0.4;
+
+test(
+  "deadline threads end their turns in time, and keep what they were given last",
+  { skip: spawnSync("chrt", ["-d", "-T", "1000000", "-P", "4000000", "0", "true"]).status !== 0 },
+  async () => {
+    const machines = new BusyMachines();
+    after(() => machines[Symbol.asyncDispose]());
+    const jobs = [machines.job("first"), machines.job("first")];
+    const threads = machines.pids("first");
+    const machine = { id: "first", policy: "together", teams: [], suspended: false, jobs } as const;
+    const enforcer = new DeadlineEnforcer({ layout });
+    enforcer.apply([]);
+    assert.deepEqual(childrenOf(process.pid), [], "there is nothing to look at");
+    enforcer.apply([{ ...machine, reservation: { periodUs: micros(20_000), executionUs: micros(16_000) } }]);
+    await until(() => childrenOf(process.pid).some((pid) => classOf(pid) === deadlineClass));
+    const late: number[] = [];
+    for (const thread of threads) {
+      for (let seen = 0; seen < 30;) {
+        await clock.sleep(millis(7), never);
+        const left = leftMs(thread);
+        if (left === undefined || left > 0) continue;
+        late.push(-left);
+        seen += 1;
+      }
+    }
+    assert.ok(median(late) < inTimeMs, `late by ${late.map((each) => each.toFixed(2)).join(", ")} ms`);
+    for (let executionMs = 4; executionMs <= 12; executionMs += 0.5) {
+      const executionUs = micros(1000 * executionMs);
+      enforcer.adapt(new Map([["first", { periodUs: micros(20_000), executionUs }]]));
+      await clock.sleep(millis(9), never);
+    }
+    await until(() => threads.every((thread) => Math.abs(runtimeMs(thread) - 6) < 0.3));
+    enforcer.apply([]);
+    await until(() => threads.every((thread) => classOf(thread) === "0"));
+    await enforcer.close();
+    assert.deepEqual(childrenOf(process.pid), []);
+    assert.ok(
+      threads.every((thread) => classOf(thread) === "0"),
+      "it gave nothing back",
+    );
+  },
+);
+
+const deadlineClass = "6";
+const classOf = (pid: number): string | undefined => statOf(String(pid))[38];
+
+/** What the kernel counts as left of a deadline thread's turn, once it has counted; less than nothing is what it was late by. */
+function leftMs(thread: number): number | undefined {
+  const left = /^dl\.runtime\s*:\s*(-?\d+)/m.exec(textOf(`/proc/${thread}/sched`))?.[1];
+  return left === undefined ? undefined : Number(left) / 1e6;
+}
+
+function runtimeMs(thread: number): number {
+  const told = spawnSync("chrt", ["-p", String(thread)], { encoding: "utf8" }).stdout;
+  return Number(/parameters: (\d+)\//.exec(told)?.[1]) / 1e6;
+}
 
 /** Those that pace. */
 function childrenOf(parent: number): readonly number[] {

@@ -70,6 +70,10 @@ export function admissionRefusal(
 export const totalShare = (processors: readonly ProcessorCapacity[]): number =>
   processors.reduce((sum, capacity) => sum + usableShare(capacity), 0);
 
+/** What the kernel's deadline scheduler gives of them, in the same unit. */
+export const deadlineShare = (processors: readonly ProcessorCapacity[]): number =>
+  (totalShare(processors) * schedulingLimits.deadlineMilliMax) / 1000;
+
 /** Of processors, that a machine takes; in a dispatch table whole slots. */
 export function shareOf(machine: BookedMachine, quantumUs: Micros): number {
   if (machine.kind !== "dispatch-table")
@@ -106,17 +110,23 @@ function sumRefusal(
   host: HostCapacity,
   quantumUs: Micros,
 ): Refusal | undefined {
-  const total = totalShare(host.processors);
-  let taken = 0;
-  for (const machine of machines) {
-    const share = shareOf(machine, quantumUs);
-    if (taken + share > total + utilisationGrace)
-      return {
-        code: "over-capacity",
-        machine: machine.id,
-        reason: `${machine.id} needs ${durationText(machine.reservation.executionUs)} of every ${durationText(machine.reservation.periodUs)}, ${percent(share)} of a processor, ${percent(total - taken)} of ${percent(total)} is not yet reserved`,
-      };
-    taken += share;
+  const deadlines = machines.filter((machine) => machine.kind === "deadline");
+  const limits = [
+    { among: machines, total: totalShare(host.processors), by: "" },
+    { among: deadlines, total: deadlineShare(host.processors), by: " that can be kept by deadlines" },
+  ];
+  for (const { among, total, by } of limits) {
+    let taken = 0;
+    for (const machine of among) {
+      const share = shareOf(machine, quantumUs);
+      if (taken + share > total + utilisationGrace)
+        return {
+          code: "over-capacity",
+          machine: machine.id,
+          reason: `${machine.id} needs ${durationText(machine.reservation.executionUs)} of every ${durationText(machine.reservation.periodUs)}, ${percent(share)} of a processor, ${percent(total - taken)} of ${percent(total)}${by} is not yet reserved`,
+        };
+      taken += share;
+    }
   }
   return undefined;
 }

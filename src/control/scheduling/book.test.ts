@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { micros } from "#base/units.ts";
-import { admissionRefusal, shareOf, totalShare } from "./admission.ts";
+import { admissionRefusal, deadlineShare, shareOf, totalShare } from "./admission.ts";
 import type { BookedMachine, HostCapacity } from "./admission.ts";
 import { ReservationBook } from "./book.ts";
 import type { BookResult } from "./book.ts";
@@ -92,6 +92,20 @@ test("a machine kept by bandwidth may have more than one processor, one in a tab
     new ReservationBook(host).admit(booked(machine("w", 60, 40), "deadline"))?.code,
     "bad-reservation",
   );
+});
+
+test("deadlines get no more than the kernel gives them, whatever else is free", () => {
+  const host: HostCapacity = { ...oneProcessor, processors: [{ milli: 1000 }, { milli: 1000 }] };
+  const book = bookOf(
+    [booked(machine("a", 30, 40), "deadline"), booked(machine("b", 30, 40), "deadline")],
+    host,
+  );
+  const refusal = refusalOf(book.adapt(new Map([["b", reservation(40, 40)]])));
+  assert.equal(refusal.code, "over-capacity");
+  assert.match(refusal.reason, /95% of 170% that can be kept by deadlines/);
+  assert.equal(refusal.largestFeasibleUs, 38_000);
+  assert.ok(book.adapt(new Map([["b", reservation(38, 40)]])).ok);
+  assert.ok(book.reserve(booked(machine("c", 12, 40))).ok);
 });
 
 test("those who stay keep their slots when another machine comes and goes", () => {
@@ -271,6 +285,11 @@ test("whatever is asked of a book, its table is right, and no more is reserved t
           assert.deepEqual(checkTable(inTable(book), book.table, processors), []);
           const taken = book.machines().reduce((sum, one) => sum + shareOf(one, book.table.quantumUs), 0);
           assert.ok(taken <= totalShare(processors) + 1e-9, `${taken} reserved`);
+          const byDeadline = book
+            .machines()
+            .filter(({ kind }) => kind === "deadline")
+            .reduce((sum, one) => sum + shareOf(one, book.table.quantumUs), 0);
+          assert.ok(byDeadline <= deadlineShare(processors) + 1e-9, `${byDeadline} by deadline`);
           if (result.effect.kind === "none") assert.deepEqual(copyOf(book), before.table);
           if (result.effect.kind !== "slots") continue;
           for (const { processor, slot, target } of result.effect.changes)

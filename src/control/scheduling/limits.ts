@@ -14,6 +14,11 @@ export const schedulingLimits = {
   placementStepsMax: 500,
   /** Slots looked at above the largest reservation found by halving, where there are several processors. */
   largestStepsMax: 16,
+  /**
+   * Of each processor, in thousandths, for machines kept by deadlines. The kernel's deadline scheduler keeps a tenth for
+   * ordinary threads; what is left is for who ends turns in time, and what was too much in one period is added to the next.
+   */
+  deadlineMilliMax: 850,
   /** Levels of teams within teams. */
   teamDepthMax: 8,
 } as const;

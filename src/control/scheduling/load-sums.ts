@@ -1,5 +1,5 @@
 import type { Micros } from "#base/units.ts";
-import { shareOf, totalShare } from "./admission.ts";
+import { deadlineShare, shareOf, totalShare } from "./admission.ts";
 import type { BookedMachine, HostCapacity } from "./admission.ts";
 import { areHarmonic, utilisationGrace } from "./periodic-task.ts";
 import { schedulingLimits } from "./limits.ts";
@@ -23,7 +23,9 @@ export class LoadSums {
   readonly #processorOf: ReadonlyMap<string, number>;
   readonly #sums: readonly Sum[];
   readonly #capacity: number;
+  readonly #deadlineCapacity: number;
   #total = 0;
+  #deadlines = 0;
   /** Of machines in tables: no share is greater, and all periods divide each other. */
   #greatest = 0;
   #tabled = 0;
@@ -42,6 +44,7 @@ export class LoadSums {
     this.#quantumUs = quantumUs;
     this.#processorOf = processorOf;
     this.#capacity = totalShare(host.processors);
+    this.#deadlineCapacity = deadlineShare(host.processors);
     this.#sums = host.processors.map((capacity) => ({
       share: 0,
       capacity: usableShare(capacity),
@@ -52,6 +55,7 @@ export class LoadSums {
     for (const machine of machines) {
       const share = shareOf(machine, quantumUs);
       this.#total += share;
+      if (machine.kind === "deadline") this.#deadlines += share;
       const processor = this.#processorOfTabled(machine);
       if (processor === undefined) continue;
       const sum = this.#sums[processor];
@@ -85,12 +89,13 @@ export class LoadSums {
     current: (id: string) => BookedMachine | undefined,
   ): (() => void) | undefined {
     const more = this.#sums.map(() => 0);
-    let [total, tabled, greatest] = [this.#total, this.#tabled, this.#greatest];
+    let [total, deadlines, tabled, greatest] = [this.#total, this.#deadlines, this.#tabled, this.#greatest];
     for (const machine of changed) {
       const before = current(machine.id);
       const share = shareOf(machine, this.#quantumUs);
       const difference = share - (before === undefined ? 0 : shareOf(before, this.#quantumUs));
       total += difference;
+      if (machine.kind === "deadline") deadlines += difference;
       const processor = this.#processorOfTabled(machine);
       if (processor === undefined) continue;
       tabled += difference;
@@ -98,6 +103,7 @@ export class LoadSums {
       more[processor] = (more[processor] ?? 0) + difference;
     }
     if (total > this.#capacity + utilisationGrace) return undefined;
+    if (deadlines > this.#deadlineCapacity + utilisationGrace) return undefined;
     if (!this.#wouldFitFromNothing(tabled, greatest)) return undefined;
     const later = new Map(changed.map((machine) => [machine.id, machine]));
     const fit = this.#sums.every((sum, processor) =>
@@ -106,7 +112,8 @@ export class LoadSums {
     if (!fit) return undefined;
     return () => {
       this.#changes += 1;
-      [this.#total, this.#tabled, this.#greatest] = [total, tabled, greatest];
+      [this.#total, this.#deadlines] = [total, deadlines];
+      [this.#tabled, this.#greatest] = [tabled, greatest];
       for (const [processor, sum] of this.#sums.entries()) sum.share += more[processor] ?? 0;
     };
   }

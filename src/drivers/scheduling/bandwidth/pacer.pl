@@ -6,7 +6,7 @@
 #
 #   pacer.pl CPU_ROOT_PROCS PROCESSOR ...
 #
-# On standard input: "keep PERIOD_US QUOTA_US STAT USAGE" for a group, by the files that tell of it (USAGE is "-" where
+# On standard input: "keep STAT PERIOD_US QUOTA_US USAGE" for a group, by the files that tell of it (USAGE is "-" where
 # STAT tells its usage, too), and "drop STAT". At the end of that it ends, and nothing has to be put back: a group whose
 # quota is not paced is kept by the ticks alone. It uses no more than a hundredth of each processor.
 #
@@ -85,7 +85,7 @@ sub pace {
 sub told {
     my ($groups, $what, @fields) = @_;
     if ($what eq 'drop') { delete $groups->{$fields[0]}; return }
-    my ($period_us, $quota_us, $stat, $usage) = @fields;
+    my ($stat, $period_us, $quota_us, $usage) = @fields;
     my $before = $groups->{$stat};
     my $group = {period => $period_us / 1e6, quota => $quota_us / 1e6, next => 0, left => 0, at => 0, files => [$stat, $usage]};
     @{$group}{qw(low high)} = @{$before}{qw(low high)} if $before && $before->{period} == $group->{period};

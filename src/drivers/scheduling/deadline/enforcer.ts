@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { ConsortError } from "#base/errors.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
@@ -7,12 +8,17 @@ import type { DeadlineTimes } from "../kernel/calls.ts";
 import type { CpuEnforcer, EnforcedMachine, EnforcementCounters } from "../port.ts";
 import { Suspension } from "../suspension.ts";
 import { threadsOf } from "../threads.ts";
+import { PacerProcess } from "../pacer-process.ts";
 import { partsOf, shareOf } from "./parts.ts";
+
+const pacer = fileURLToPath(new URL("pacer.pl", import.meta.url));
 
 const noSuchProcess = 3;
 const busy = 16;
 const notPermitted = 1;
 const lookEveryMs = 50;
+/** Of less a look in time would take a noticeable part. */
+const pacedUsMin = 500;
 
 export type DeadlineEnforcerOptions = { readonly layout: CgroupLayout };
 
@@ -29,6 +35,7 @@ export class DeadlineEnforcer implements CpuEnforcer {
   #machines = new Map<string, EnforcedMachine>();
   /** What each thread was given. */
   readonly #given = new Map<number, DeadlineTimes>();
+  readonly #pacer = new PacerProcess(pacer);
   #timer: NodeJS.Timeout | undefined;
 
   constructor({ layout }: DeadlineEnforcerOptions) {
@@ -60,6 +67,7 @@ export class DeadlineEnforcer implements CpuEnforcer {
 
   async close(): Promise<void> {
     this.apply([]);
+    await this.#pacer.close();
   }
 
   /** All of it, or, where the kernel refuses one thread, none. */
@@ -94,10 +102,12 @@ export class DeadlineEnforcer implements CpuEnforcer {
         for (const thread of threads) wanted.set(thread, shareOf(reservation, threads.length));
       }
     }
+    let isChanged = false;
     for (const thread of this.#given.keys()) {
       if (wanted.has(thread)) continue;
       setNormal(thread);
       this.#given.delete(thread);
+      isChanged = true;
     }
     const use = ({ runtimeUs, periodUs }: DeadlineTimes): number => runtimeUs / periodUs;
     const growth = (thread: number, times: DeadlineTimes): number => {
@@ -105,16 +115,33 @@ export class DeadlineEnforcer implements CpuEnforcer {
       return use(times) - (now === undefined ? 0 : use(now));
     };
     const ordered = [...wanted].sort((a, b) => growth(...a) - growth(...b));
-    for (const [thread, times] of ordered) this.#set(thread, times);
+    try {
+      for (const [thread, times] of ordered) isChanged = this.#set(thread, times) || isChanged;
+    } finally {
+      if (isChanged) this.#pace();
+    }
   }
 
-  #set(thread: number, times: DeadlineTimes): void {
+  /** The kernel ends turns at its ticks alone; the pacer in time. */
+  #pace(): void {
+    const paced = (): ReadonlyMap<string, string> =>
+      new Map(
+        [...this.#given].flatMap(([thread, { runtimeUs, periodUs }]) =>
+          runtimeUs < pacedUsMin ? [] : [[String(thread), `${runtimeUs} ${periodUs}`]],
+        ),
+      );
+    this.#pacer.keep(this.#given.size > 0, paced);
+  }
+
+  /** Whether it is another one than before. */
+  #set(thread: number, times: DeadlineTimes): boolean {
     const now = this.#given.get(thread);
-    if (now?.runtimeUs === times.runtimeUs && now.periodUs === times.periodUs) return;
+    if (now?.runtimeUs === times.runtimeUs && now.periodUs === times.periodUs) return false;
     const errno = setDeadline(thread, times);
-    if (errno === noSuchProcess) return;
+    if (errno === noSuchProcess) return false;
     if (errno !== 0) throw refused(thread, times, errno);
     this.#given.set(thread, times);
+    return true;
   }
 }
 
