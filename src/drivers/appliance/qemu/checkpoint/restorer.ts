@@ -1,4 +1,4 @@
-import { chown, rename } from "node:fs/promises";
+import { chown, rename, rm } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "#base/runtime.ts";
@@ -10,6 +10,9 @@ import type { Beginning, Starter, StartWay } from "../starter.ts";
 import type { MachineStorage, PreparedDisk, PreparedLayer } from "../storage.ts";
 import { correctGuestClock } from "./guest-clock.ts";
 import type { MachineCheckpoints } from "./machines.ts";
+
+/** Of a layer above what was kept of a disk. */
+const topEnding = "-restored.qcow2";
 
 export type RestorerParts = {
   readonly checkpoints: MachineCheckpoints;
@@ -41,7 +44,7 @@ export function restoringStorage(inner: MachineStorage, parts: RestorerParts): M
           file: blobs.path(digest),
           format: "qcow2",
         }));
-        const top = join(request.directory, `${disk.name}-restored.qcow2`);
+        const top = join(request.directory, disk.name + topEnding);
         await makeTop(top, below, request.uid, parts, signal);
         const [, ...ofImages] = disk.layers;
         restored.push({ ...disk, layers: [{ file: top, format: "qcow2" }, ...below, ...ofImages] });
@@ -58,30 +61,49 @@ async function makeTop(
   file: string,
   [below]: readonly PreparedLayer[],
   uid: number,
-  { subprocess }: RestorerParts,
+  { subprocess }: Pick<RestorerParts, "subprocess">,
   signal: AbortSignal,
 ): Promise<void> {
   if (below === undefined || existsSync(file)) return;
   const draft = `${file}.new`;
+  // Its machine may have put something there that leads elsewhere.
+  await rm(draft, { recursive: true, force: true });
   const options = ["-q", "-f", "qcow2", "-F", "qcow2", "-b", below.file];
   await subprocess.check("qemu-img", ["create", ...options, draft], signal);
   await chown(draft, uid, uid);
   await rename(draft, file);
 }
 
+/** As it was when its machine was made; nothing of that runs. */
+async function renewTop(
+  { layers: [top, ...below] }: PreparedDisk,
+  uid: number,
+  parts: Pick<RestorerParts, "subprocess">,
+  signal: AbortSignal,
+): Promise<void> {
+  if (top === undefined || !top.file.endsWith(topEnding)) return;
+  await rm(top.file, { recursive: true, force: true });
+  await makeTop(top.file, below, uid, parts, signal);
+}
+
 /**
  * At its first run here, its memory is read from its checkpoint; should QEMU end later, it boots from its disks, as it
- * does when the machine was declared otherwise since and cannot go on with that memory.
+ * does when the machine was declared otherwise since and cannot go on with that memory. One that arrives from another
+ * host has gone on from there long since.
  */
 export function restoreStarter({
   checkpoints,
   clock,
-}: Pick<RestorerParts, "checkpoints" | "clock">): Starter {
+  subprocess,
+}: Pick<RestorerParts, "checkpoints" | "clock" | "subprocess">): Starter {
   return {
-    async begin({ record: { plan }, spec, slots }: Beginning, signal): Promise<StartWay | undefined> {
-      if (plan.vm.restore?.cold === true) return undefined;
+    async begin({ record, spec, slots, uid }: Beginning, signal): Promise<StartWay | undefined> {
+      const { plan, run, disks = [] } = record;
+      if (plan.vm.restore?.cold === true || plan.vm.move?.side === "arriving") return undefined;
       const began = await checkpoints.beganWith(plan, signal);
       if (began === undefined) return undefined;
+      // Its guest may have gone on for a moment that nobody was there to write down, and have written to its disks.
+      if (run !== undefined) for (const disk of disks) await renewTop(disk, uid, { subprocess }, signal);
       // It comes with all it had; what it is to have less is taken from it once it runs.
       const { vcpusMax, memoryBytesMax } = plan.vm;
       const memoryBytes = bytes(Math.max(plan.memoryBytes, began.memoryBytes, memoryBytesMax));
