@@ -7,6 +7,10 @@ await Promise.all([
   import("#main/lab-latency.ts"),
   import("#main/cluster.ts"),
   import("#main/host.ts"),
+  import("#main/job-parts.ts"),
+  import("#main/machines.ts"),
+  import("#drivers/image/discovery.ts"),
+  import("#drivers/monitor/system-monitors.ts"),
   import("#drivers/network/host-network.ts"),
   import("#drivers/network/tunnels/tunnel-driver.ts"),
 ]);

@@ -1,7 +1,7 @@
-import { request } from "node:http";
 import type { Agent, IncomingMessage } from "node:http";
 import { codeOf, ConsortError, errorTable, messageOf } from "#base/errors.ts";
 import type { ErrorCode } from "#base/errors.ts";
+import { request } from "#drivers/system/http.ts";
 import type { BlobRef, Digest } from "#model/image.ts";
 import { blobLimits } from "./limits.ts";
 import type { PieceRange } from "./piece-file.ts";

@@ -1,6 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { open } from "node:fs/promises";
-import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -8,6 +7,7 @@ import { codeOf, ConsortError, errorTable, messageOf } from "#base/errors.ts";
 import { ipv4Address } from "#base/ids.ts";
 import type { Log } from "#base/runtime.ts";
 import { bytes } from "#base/units.ts";
+import { createServer } from "#drivers/system/http.ts";
 import type { BlobRef, Digest } from "#model/image.ts";
 import { isDigest } from "./digests.ts";
 import { blobLimits } from "./limits.ts";

@@ -1,10 +1,10 @@
 import { once } from "node:events";
-import { Agent } from "node:http";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { codeOf, ConsortError, messageOf } from "#base/errors.ts";
 import type { Ipv4Address } from "#base/ids.ts";
 import type { Log } from "#base/runtime.ts";
+import { Agent } from "#drivers/system/http.ts";
 import type { BlobRef, Digest } from "#model/image.ts";
 import { digestOfFile } from "./digests.ts";
 import type { DiskBlobStore } from "./disk-store.ts";

@@ -6,6 +6,7 @@ import type { Reading } from "#control/monitor/readings.ts";
 import { readerOf } from "#control/monitor/series.ts";
 import { connectFrom } from "#drivers/monitor/namespace-sockets.ts";
 import type { MonitorTarget, Probe } from "#drivers/monitor/port.ts";
+import { request } from "#drivers/system/http.ts";
 import type { NamedSeries } from "#model/ensemble.ts";
 
 const httpPort = 80;
@@ -38,8 +39,6 @@ export class HttpProbe implements Probe {
   }
 
   async read(signal: AbortSignal): Promise<readonly Reading[]> {
-    // Loaded where a page is asked for: most hosts never do.
-    const { request } = await import("node:http");
     signal.throwIfAborted();
     const socket = this.#connect();
     const { promise, resolve, reject } = Promise.withResolvers<string>();
