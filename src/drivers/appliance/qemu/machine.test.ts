@@ -174,6 +174,27 @@ describe("Machine", () => {
     assert.equal(one.record.run, undefined, "it was told to be up");
   });
 
+  it("knows what another manager has left half done of a guest that runs: only one from a snapshot is given up", async () => {
+    await serve("qmp", greeting, ({ execute, id: number }, tell) =>
+      tell({ return: execute === "query-status" ? { status: "running" } : {}, id: number }),
+    );
+    const seen = async (vm: object): Promise<unknown> => {
+      const plan = { ...record.plan, vm: { ...record.plan.vm, ...vm } } as unknown as MachineRecord["plan"];
+      let isGivenUp = false;
+      const one = made(
+        { slot: () => slotOf({ run: 1, state: "running" }), giveUp: () => (isGivenUp = true) },
+        { plan, start: "cold", run: { number: 1, way: "other", up: false } },
+      );
+      await one.up(one.closing);
+      one.close();
+      return { isGivenUp, isUp: one.record.run?.up, start: one.record.start };
+    };
+    assert.deepEqual(await seen({}), { isGivenUp: true, isUp: false, start: "cold" });
+    assert.deepEqual(await seen({ restore: {} }), { isGivenUp: false, isUp: true, start: "restored" });
+    const move = { move: "m1", side: "arriving" };
+    assert.deepEqual(await seen({ restore: {}, move }), { isGivenUp: false, isUp: true, start: "cold" });
+  });
+
   it("does not go on by itself when its QEMU has begun again while it is suspended to disk", async () => {
     const answers: Readonly<Record<string, unknown>> = { "query-status": { status: "prelaunch" } };
     const asked: string[] = [];

@@ -19,7 +19,7 @@ import { oneMoreRefusal, Patience } from "./patience.ts";
 import type { MachinePlace } from "./place.ts";
 import { isJson } from "./guest-json.ts";
 import { abortable, connectQmp } from "./qmp.ts";
-import { writeMachineRecord } from "./record.ts";
+import { arrivalOf, writeMachineRecord } from "./record.ts";
 import type { MachineRecord } from "./record.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 import { limitDisks } from "./resize/disk-limits.ts";
@@ -309,16 +309,12 @@ export class Machine {
       const way = this.way;
       this.way = undefined;
       if (way === undefined) this.creation.end("QEMU started");
-      if (this.#guest.status === "running") return this.#isUp(run);
+      const cutOff = this.#cutOff(run);
+      if (this.#guest.status === "running") return cutOff === "warm" ? this.#giveUp() : this.#isUp(run);
       await this.#limitDisks();
       if (way !== undefined) return await this.#goOn(run, way);
-      const { record } = this;
-      const begun = record.run?.number === run ? record.run : undefined;
-      // Cut off in the middle of another way to run. One that arrives is its mover's to go on with.
-      if (begun?.way === "other" && !begun.up) {
-        if (record.plan.vm.move?.side !== "arriving") this.#giveUp();
-        return;
-      }
+      // One that arrives is its mover's to go on with.
+      if (cutOff !== undefined) return cutOff === "arriving" ? undefined : this.#giveUp();
       if (this.#parts.isElsewhere(this.id) || this.#parts.standsStill(this.id)) return;
       // It waits for a state that nobody is left to give it: a manager, or a QEMU before it, ended too early.
       if (this.#guest.status === "inmigrate") return this.#giveUp();
@@ -333,6 +329,15 @@ export class Machine {
       // One that was held, and did not answer, is reached anew when it goes on: nobody else would bring it up.
       this.#qmp?.close();
     }
+  }
+
+  /** A manager before this one ended in the middle of another way for it to run: which, and what that leaves. */
+  #cutOff(run: number): "arriving" | "restored" | "warm" | undefined {
+    const { plan, run: begun } = this.#record;
+    if (begun?.number !== run || begun.way !== "other" || begun.up) return undefined;
+    if (plan.vm.move?.side === "arriving") return "arriving";
+    // That it goes on is the last of it; who goes on from a snapshot has yet to take on who it is.
+    return plan.vm.restore === undefined ? "warm" : "restored";
   }
 
   /** Before its guest can use them. */
@@ -458,6 +463,7 @@ export class Machine {
         run: { number: run, way, up: true },
         stages: this.creation.stages,
         refused: undefined,
+        ...(this.#cutOff(run) === "restored" ? { start: "restored" as const } : {}),
         ...(way === "other" ? arrivalOf(this.#record, run) : {}),
       });
     try {
@@ -503,11 +509,4 @@ export class Machine {
       return "";
     }
   }
-}
-
-/** Its QEMU is younger than it is. */
-function arrivalOf({ plan }: MachineRecord, run: number): Pick<MachineRecord, "arrived"> {
-  const { move } = plan.vm;
-  if (move?.side !== "arriving" || move.startedAt === undefined) return {};
-  return { arrived: { run, startedAt: move.startedAt } };
 }
