@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { after, before, test } from "node:test";
 import { megabitsPerSecond, millis } from "#base/units.ts";
 import type { NetworkPlan } from "#drivers/network/port.ts";
@@ -25,6 +26,7 @@ const parent = `consort-naming-test-${process.pid}`;
 const directory = mkdtempSync(join(tmpdir(), "naming-"));
 const uid = 199_998;
 const hostListener = "127.0.77.53";
+const dhcpMessage = fileURLToPath(new URL("dhcp-message.child.ts", import.meta.url));
 
 const guest = (number: number, host: number, ensemble = "shop"): Guest => ({
   ensemble,
@@ -291,6 +293,36 @@ test("members hear nothing of who asks for an address, and cannot give one", asy
   );
   assert.doesNotMatch(said, /heard/);
   ears.kill("SIGKILL");
+});
+
+const declined = "4";
+const requested = "3";
+
+test("who speaks DHCP for another's card is not heard, and a name that one calls itself is not its name", async () => {
+  const says = (who: Guest, type: string, card: string, address: string, ...name: readonly string[]) =>
+    fabric.inNamespace(
+      fabric.guestNamespace(who),
+      process.execPath,
+      dhcpMessage,
+      type,
+      card,
+      address,
+      namingAddress,
+      ...name,
+    );
+  // Were it heard, nobody would be given that address for ten minutes.
+  await says(task, declined, macOfGuest(machine), addressOfGuest(machine));
+  await says(task, requested, macOfGuest(task), addressOfGuest(task), far.name);
+  await says(task, requested, macOfGuest(task), addressOfGuest(task), "made-up");
+  const client = ["udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "3", "-T", "1", "-s", "/bin/true"];
+  const asked = await fabric.inGuest(machine, "busybox", ...client);
+  assert.match(
+    `${asked.stdout}${asked.stderr}`,
+    new RegExp(`lease of ${addressOfGuest(machine)} obtained from`),
+  );
+  assert.equal(await asks(machine, far.name), addressOfGuest(far));
+  assert.equal(await asks(machine, "made-up"), undefined);
+  assert.equal(await asks(machine, task.name), addressOfGuest(task));
 });
 
 test("killed, it is served again; and a restarted manager takes over what runs, telling it what is new", async () => {

@@ -28,7 +28,7 @@ import type { NetworkDriver, NetworkPlan } from "./port.ts";
 import { changedPart } from "./rate-change.ts";
 import { readBack, showPairs } from "./read-back.ts";
 import type { Known } from "./read-back.ts";
-import { baseRuleset, elementCommands, removeRuleset } from "./ruleset.ts";
+import { baseRuleset, cardCommands, elementCommands, removeRuleset } from "./ruleset.ts";
 import { wantedShaping } from "./shaping.ts";
 import type { Shaping } from "./shaping.ts";
 
@@ -266,9 +266,12 @@ class HostNetwork implements NetworkDriver {
     const { book, change } = turnPage(mark, known.book, plan);
     const moved = movedPairs(book, change.addedPairs, known.directions, shaping.directions);
     const isFirst = plan.segments.length > 0 && known.rules !== "current";
+    const before = isFirst ? [...known.book.values()].flatMap(({ askers }) => [...askers]) : [];
     const commands = [
       isFirst ? baseRuleset({ mark, uplink: uplink.interface, minorMin, minorMax }) : "",
       elementCommands(change, { numbers: shaping.directions, moved, sharedMinor: bestEffortMinor }),
+      // Without rules of this process there may be no set for them, and all goes in a moment.
+      isFirst || known.rules === "current" ? cardCommands(change, before) : "",
     ].filter((text) => text !== "");
     if (commands.length > 0) await this.#nft.transact(commands.join("\n"));
     known.book = book;

@@ -132,7 +132,7 @@ function permissionsOf(
 }
 
 /** Of who has none yet. */
-const noAddress = "0.0.0.0";
+export const noAddress = "0.0.0.0";
 
 function difference(
   fresh: readonly SegmentPermissions[],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { baseRuleset, elementCommands } from "./ruleset.ts";
+import { baseRuleset, cardCommands, elementCommands } from "./ruleset.ts";
 
 const nothing = {
   addedPairs: [],
@@ -31,6 +31,19 @@ test("a pair that gets another class is replaced", () => {
     "delete element bridge consort pairs { a . b }",
     "add element bridge consort pairs { a . b : c057:10 }",
   ]);
+});
+
+test("cards are told as DHCP names them, also those of an earlier process, which must be there to be removed", () => {
+  const asker = (number: number, address: string): string =>
+    `cstp${number} . 02:00:00:00:00:0${number} . ${address}`;
+  const [old, stale, fresh] = [asker(1, "0.0.0.0"), asker(2, "0.0.0.0"), asker(3, "0.0.0.0")];
+  const change = { ...nothing, removedAskers: [stale], addedAskers: [fresh, asker(3, "10.0.0.1")] };
+  assert.deepEqual(cardCommands(change, [old, stale]).split("\n"), [
+    "add element bridge consort cards { cstp1 . 0x020000000001, cstp2 . 0x020000000002 }",
+    "delete element bridge consort cards { cstp2 . 0x020000000002 }",
+    "add element bridge consort cards { cstp3 . 0x020000000003 }",
+  ]);
+  assert.equal(cardCommands(nothing, []), "");
 });
 
 test("ten thousand elements are spread over commands the kernel takes", () => {

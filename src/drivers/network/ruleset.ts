@@ -1,4 +1,5 @@
-import type { Pair, SetChange } from "./permissions.ts";
+import { noAddress } from "./permissions.ts";
+import type { Pair, SetChange, Source } from "./permissions.ts";
 
 /**
  * The nft commands. Every frame passes the same few rules whatever the number of appliances: members and pairs
@@ -9,7 +10,8 @@ import type { Pair, SetChange } from "./permissions.ts";
  *                       says (port, MAC, IPv4)?           broadcast (ARP, IPv4): within its bridge ─── accept
  *   to or from the host itself ─ drop           anything else ─ drop
  *
- *   from an appliance to its names ─ ask: who it says, or who has no address yet; DHCP, DNS, ARP and echo; not too often
+ *   from an appliance to its names ─ ask: who it says, or who has no address yet; DHCP for its own card, DNS, ARP and
+ *                                    echo; not too often
  *   from there to an appliance of this host ─ accept; nothing else passes there, and no question for it leaves the host
  */
 
@@ -49,6 +51,8 @@ export function baseRuleset(options: {
     `add table ${table}`,
     `add set ${table} sources { type ifname . ether_addr . ipv4_addr; }`,
     `add set ${table} askers { type ifname . ether_addr . ipv4_addr; }`,
+    // A card as DHCP's messages name it.
+    `add set ${table} cards { typeof iifname . ${dhcpCard}; }`,
     `add set ${table} asking { type ifname; size 65535; flags dynamic; }`,
     `add map ${table} pairs { type ether_addr . ether_addr : classid; counter; }`,
     chain("admit"),
@@ -81,6 +85,9 @@ export function baseRuleset(options: {
   ].join("\n");
 }
 
+/** Where a message to a DHCP server says for whom it is (chaddr), in bits from the beginning of the UDP header. */
+const dhcpCard = "@th,288,48";
+
 /** Questions of one appliance in a second; more are lost, and harm nobody but itself. */
 const questionsPerSecond = 400;
 
@@ -89,7 +96,8 @@ function askRules(rule: (chain: string, text: string) => string): readonly strin
   const rate = `limit rate over ${questionsPerSecond}/second burst ${questionsPerSecond} packets`;
   return [
     rule("ask", `add @asking { iifname ${rate} } drop`),
-    rule("ask", `ether type ip ${verified} udp dport { 53, 67 } accept`),
+    rule("ask", `ether type ip ${verified} udp dport 53 accept`),
+    rule("ask", `ether type ip ${verified} udp dport 67 iifname . ${dhcpCard} @cards accept`),
     rule("ask", `ether type ip ${verified} tcp dport 53 accept`),
     rule("ask", `ether type ip ${verified} icmp type echo-request accept`),
     rule(
@@ -98,7 +106,7 @@ function askRules(rule: (chain: string, text: string) => string): readonly strin
     ),
     rule(
       "ask",
-      "ether type ip ip saddr 0.0.0.0 iifname . ether saddr . ip saddr @askers udp sport 68 udp dport 67 accept",
+      `ether type ip ip saddr ${noAddress} iifname . ether saddr . ip saddr @askers udp sport 68 udp dport 67 iifname . ${dhcpCard} @cards accept`,
     ),
     rule("ask", "drop"),
   ];
@@ -134,6 +142,23 @@ export function elementCommands(change: SetChange, classes: ClassChange): string
     ...command("add", "askers", change.addedAskers),
     ...command("add", "pairs", [...change.addedPairs, ...classes.moved].map(withClass)),
   ].join("\n");
+}
+
+/**
+ * The cards of those who may ask, as DHCP's messages name them. They are not read back: those who asked before this
+ * process began are told of once more.
+ */
+export function cardCommands(change: SetChange, before: readonly Source[]): string {
+  return [
+    ...command("add", "cards", before.flatMap(cardOf)),
+    ...command("delete", "cards", change.removedAskers.flatMap(cardOf)),
+    ...command("add", "cards", change.addedAskers.flatMap(cardOf)),
+  ].join("\n");
+}
+
+function cardOf(asker: Source): readonly string[] {
+  const [port, mac = "", address] = asker.split(" . ");
+  return address === noAddress ? [`${port} . 0x${mac.replaceAll(":", "")}`] : [];
 }
 
 function command(verb: "add" | "delete", set: string, elements: readonly string[]): string[] {
