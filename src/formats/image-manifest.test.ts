@@ -31,7 +31,13 @@ test("a description can name no path, and nothing that could be no image", () =>
     { name: "x", disk: { url: "../../etc/passwd" }, boot: { kind: "disk" } },
     { name: "x", disk: { url: ".." }, boot: { kind: "disk" } },
     { name: "x", disk: { url: "a/b" }, boot: { kind: "disk" } },
-    { name: "../x", disk: { url: "a" }, boot: { kind: "disk" } },
+    ...["../x", "/x", "x/../y", "x\0", "x\n", "x\u001b[2J", "ｘ", "x\u202e", "x..y", "x".repeat(64)].map(
+      (name) => ({
+        name,
+        disk: { url: "a" },
+        boot: { kind: "disk" },
+      }),
+    ),
     { name: "x" },
     { name: "x", disk: { url: "a" } },
     { name: "x", role: "software", boot: { kind: "disk" }, disk: { url: "a" } },

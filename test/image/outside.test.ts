@@ -109,6 +109,16 @@ test("disks are told as QEMU sees them, and hostile ones are refused", async (t)
   assert.deepEqual(await probe("old.qcow2"), { format: "qcow2", virtualBytes: 3 * 1024 ** 2 });
   assert.deepEqual(await probe("plain.raw"), { format: "raw", virtualBytes: 3 * 1024 ** 2 });
 
+  await create("-f", "qcow2", at("marked.qcow2"), "64k");
+  // Each of these signs is told in six.
+  for (let number = 100; number < 150; number += 1)
+    await subprocess.check(
+      "qemu-img",
+      ["bitmap", "--add", at("marked.qcow2"), `${number}${"\u0001".repeat(1000)}`],
+      signal,
+    );
+  await assert.rejects(probe("marked.qcow2"), /snapshots, bitmaps/);
+
   writeFileSync(at("secret"), "the host's own");
   await create("-f", "qcow2", "-u", "-b", at("secret"), "-F", "raw", at("backing.qcow2"), "1M");
   await create("-f", "qcow2", "-o", `data_file=${at("data")}`, at("data.qcow2"), "1M");

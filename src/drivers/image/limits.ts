@@ -5,6 +5,8 @@ export const imageLimits = {
   /** Address space of the program that looks into a disk, and its processor time. */
   probeAddressBytesMax: 1024 ** 3,
   probeCpuSeconds: 10,
+  /** What it tells: of a disk with thousands of snapshots and bitmaps that would be without end. */
+  probeOutputBytesMax: 256 * 1024,
   /** One description of an image, found at an address. */
   manifestBytesMax: 64 * 1024,
   /** Images found at one address. */

@@ -4,7 +4,7 @@ import { open, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import type { Transform } from "node:stream";
-import { ConsortError } from "#base/errors.ts";
+import { codeOf, ConsortError } from "#base/errors.ts";
 import type { Clock } from "#base/runtime.ts";
 import type { BlobStore } from "#drivers/blob/port.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
@@ -127,7 +127,14 @@ async function probe(
     "--nofile=16",
   ];
   const info = ["qemu-img", "info", "--output=json", "-f", "qcow2", "--", path];
-  const { code, stdout, stderr } = await subprocess.run("prlimit", [...bounds, "--", ...info], signal);
+  const options = { outputBytesMax: imageLimits.probeOutputBytesMax };
+  const { code, stdout, stderr } = await subprocess
+    .run("prlimit", [...bounds, "--", ...info], signal, options)
+    .catch((cause: unknown) => {
+      if (codeOf(cause) !== "limit_exceeded") throw cause;
+      const words = "what it keeps beside its disk (snapshots, bitmaps) is more than can be told";
+      throw new ConsortError("bad_input", `Cannot use this disk: ${words}: qemu-img convert`, { cause });
+    });
   const told = code === 0 ? (JSON.parse(stdout) as { "virtual-size"?: unknown }) : {};
   if (told["virtual-size"] === facts.virtualBytes) return facts;
   const words = code === 0 ? "it is of another size than its header says" : stderr.trim().slice(-200);

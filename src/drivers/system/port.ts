@@ -13,6 +13,8 @@ export type RunOptions = {
   readonly cwd?: string;
   /** Killed after this long; the call then rejects with `timeout`. */
   readonly timeoutMs?: Millis;
+  /** Killed when it has written more; the call then rejects with `limit_exceeded`. */
+  readonly outputBytesMax?: number;
   /** Open file descriptors the program gets as 3, 4, … (a lock it is to hold on to). */
   readonly inherit?: readonly number[];
 };

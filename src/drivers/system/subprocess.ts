@@ -50,8 +50,15 @@ function run(
           }, options.timeoutMs);
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
-    child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
-    child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
+    const { outputBytesMax = Infinity } = options;
+    let leftBytes = outputBytesMax;
+    const keepIn = (kept: Buffer[]) => (chunk: Buffer) => {
+      leftBytes -= chunk.length;
+      if (leftBytes >= 0) kept.push(chunk);
+      else child.kill("SIGKILL");
+    };
+    child.stdout.on("data", keepIn(stdout));
+    child.stderr.on("data", keepIn(stderr));
     // A program that does not read its input closes the pipe early; its exit code tells the story.
     child.stdin.on("error", () => {});
     child.once("error", (cause) => {
@@ -62,6 +69,10 @@ function run(
     child.once("close", (code, killedBy) => {
       clearTimeout(timer);
       if (signal.aborted) return reject(signal.reason);
+      if (leftBytes < 0) {
+        const words = `Cannot finish ${file}: it wrote more than ${outputBytesMax} bytes`;
+        return reject(new ConsortError("limit_exceeded", words));
+      }
       if (code === null && overdue) {
         return reject(
           new ConsortError("timeout", `Cannot finish ${file}: still running after ${options.timeoutMs} ms`),
