@@ -12,7 +12,7 @@ export const command: Command = {
   },
   about: [
     "Sets a virtual machine back to a checkpoint: what it has done since is lost. It ends where it runs, and goes on from\nthere as it was then, with its memory, its disks and its programs, its name and its addresses.",
-    "A machine whose host is lost is restored without being asked for, on another host, if its file says\n`onHostLoss: elsewhere` and there is a complete checkpoint; see consort checkpoint ls.",
+    "A machine whose host is lost is restored without being asked for, on another host, if its file says\n`restart: elsewhere`, which it does unless told, and there is a complete checkpoint; see consort checkpoint ls.",
   ],
   examples: [
     { line: "consort restore shop/db", what: "to the newest checkpoint" },

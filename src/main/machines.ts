@@ -94,6 +94,7 @@ export async function openMachines(
     log,
     linkBps: config.uplink.bandwidthBps / 8,
     running: (id) => (moves.isHandedOver(id) ? undefined : driver.running(id)),
+    startedAt: (id) => driver.observe().find((one) => one.id === id)?.startedAt,
   });
   const restorer = { checkpoints, blobs, subprocess, clock };
   const driver = new QemuDriver({

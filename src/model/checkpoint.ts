@@ -13,6 +13,8 @@ export type Checkpoint = {
   /** Taken at the same moment as those of other appliances with this name. */
   readonly group?: string;
   readonly takenAtMs: Millis;
+  /** When its machine was begun, on whatever host that was: who goes on from it is as old. Absent: nobody knew. */
+  readonly startedAt?: Millis;
   /** Changed parts of each of its writable disks, and its memory and devices. */
   readonly disks: readonly { readonly disk: string; readonly content: CheckpointPart }[];
   readonly memory?: CheckpointPart;

@@ -1,7 +1,7 @@
 import { codeOf, ConsortError, messageOf } from "#base/errors.ts";
 import type { ApplianceId, HostId } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
-import { millis } from "#base/units.ts";
+import { formatDuration, millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
 import { checkMapping, mappingProblem } from "#cluster/admission.ts";
 import { restorable, withRestores } from "#cluster/checkpoints.ts";
@@ -189,12 +189,13 @@ export class RecoveryReconciler {
       };
       await this.#commit(record, draft, signal);
     });
-    for (const { id } of appliancesOf(record.ensemble)) {
+    for (const { id, spec } of appliancesOf(record.ensemble)) {
       const [from, to] = [record.placements[id], after.placements[id]];
       if (to !== undefined) this.#stuck.delete(id);
       if (to === undefined || from === to) continue;
       const why = from === undefined ? "it had lost its host" : reasonToLeave(from, state.standing(from));
-      this.#context.events.append("appliance.moved", id, `${from ?? "nowhere"} → ${to}: ${why}`);
+      const how = spec.kind === "vm" ? startsFrom(after, id, parts.clock.now()) : "";
+      this.#context.events.append("appliance.moved", id, `${from ?? "nowhere"} → ${to}: ${why}${how}`);
     }
     this.#context.wake.now();
     return undefined;
@@ -292,6 +293,15 @@ export class RecoveryReconciler {
       .map((host) => `${host} ${state.standing(host).scheduling} ${state.standing(host).fenced}`)
       .join("\n");
   }
+}
+
+/** What of a virtual machine is there again on its new host, and what is not. */
+function startsFrom(after: EnsembleRecord, id: ApplianceId, nowMs: number): string {
+  if (after.moves?.[id] !== undefined) return "";
+  const [checkpoint] = after.restores?.[id]?.checkpoints ?? [];
+  if (checkpoint === undefined) return "; it begins anew, as it has no checkpoint";
+  const age = formatDuration(millis(Math.max(0, Math.round((nowMs - checkpoint.takenAtMs) / 1000) * 1000)));
+  return `; it goes on from checkpoint ${checkpoint.id}, taken ${age} before`;
 }
 
 function reasonToLeave(host: HostId, { fenced, scheduling }: HostStanding): string {

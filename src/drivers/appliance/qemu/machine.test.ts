@@ -190,9 +190,17 @@ describe("Machine", () => {
       return { isGivenUp, isUp: one.record.run?.up, start: one.record.start };
     };
     assert.deepEqual(await seen({}), { isGivenUp: true, isUp: false, start: "cold" });
-    assert.deepEqual(await seen({ restore: {} }), { isGivenUp: false, isUp: true, start: "restored" });
+    assert.deepEqual(await seen({ restore: { checkpoints: [] } }), {
+      isGivenUp: false,
+      isUp: true,
+      start: "restored",
+    });
     const move = { move: "m1", side: "arriving" };
-    assert.deepEqual(await seen({ restore: {}, move }), { isGivenUp: false, isUp: true, start: "cold" });
+    assert.deepEqual(await seen({ restore: { checkpoints: [] }, move }), {
+      isGivenUp: false,
+      isUp: true,
+      start: "cold",
+    });
   });
 
   it("does not go on by itself when its QEMU has begun again while it is suspended to disk", async () => {

@@ -464,7 +464,7 @@ export class Machine {
         stages: this.creation.stages,
         refused: undefined,
         ...(this.#cutOff(run) === "restored" ? { start: "restored" as const } : {}),
-        ...(way === "other" ? arrivalOf(this.#record, run) : {}),
+        ...(way === "other" ? arrivalOf(this.#record.plan.vm, run) : {}),
       });
     try {
       this.#parts.onUp(this);

@@ -1,5 +1,6 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { VmPlan } from "#protocol/host-plan.ts";
 import type { RestoreRefusal } from "#protocol/host-report.ts";
 import { exactly, isFlag, isNumber, isText, listOf, oneOf, optional, shape } from "#base/shape.ts";
 import type { Millis } from "#base/units.ts";
@@ -22,13 +23,20 @@ export type MachineRecord = {
   start: "cold" | "warm" | "restored";
   /** The last run that was begun: how, and whether its guest came to run. */
   run?: { readonly number: number; readonly way: "boot" | "other"; readonly up: boolean };
-  /** A run in which it came from another host, and when it was begun, wherever that was. */
+  /** A run in which it came from another host or goes on from a checkpoint, and when it was begun, wherever that was. */
   arrived?: { readonly run: number; readonly startedAt: Millis };
   /** Of what its plan has it begin from: how often it could not. */
   refused?: RestoreRefusal | undefined;
   /** How a run ended that its QEMU could not tell of. */
   verdict?: { readonly run: number; readonly message: string };
 };
+
+/** Its QEMU is younger than it is: it came from another host, or goes on from a checkpoint. */
+export function arrivalOf({ move, restore }: VmPlan, run: number): Pick<MachineRecord, "arrived"> {
+  const from = restore?.cold === true ? undefined : restore?.checkpoints[0];
+  const startedAt = move?.side === "arriving" ? move.startedAt : from?.startedAt;
+  return startedAt === undefined ? {} : { arrived: { run, startedAt } };
+}
 
 /** Written by ourselves: what is checked is that the file is whole and is one of ours. */
 const isRecord = exactly({

@@ -2,6 +2,7 @@ import type { ApplianceId, HostId } from "#base/ids.ts";
 import { ConsortError, messageOf } from "#base/errors.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { digest } from "#base/digest.ts";
+import type { Millis } from "#base/units.ts";
 import type { BlobExchange, BlobStore, TransferProgress } from "#drivers/blob/port.ts";
 import { digestOfFile } from "#drivers/blob/digests.ts";
 import { CheckpointBook } from "#drivers/checkpoint/book.ts";
@@ -42,6 +43,8 @@ export type MachineCheckpointsParts = {
   readonly linkBps: number;
   /** undefined: it does not run here. */
   readonly running: (id: ApplianceId) => RunningVm | undefined;
+  /** When it was begun, on whatever host that was. */
+  readonly startedAt?: (id: ApplianceId) => Millis | undefined;
 };
 
 type Restore = NonNullable<VmPlan["restore"]>;
@@ -191,6 +194,7 @@ export class MachineCheckpoints implements Checkpointer {
     const last = record.taken.at(-1);
     const isOfThis = last?.checkpoint.generation === generation;
     const takenAtMs = clock.now();
+    const startedAt = this.#parts.startedAt?.(appliance);
     let group: string | undefined;
     let processors = 0;
     const taken = await take(
@@ -224,6 +228,7 @@ export class MachineCheckpoints implements Checkpointer {
       memory: taken.memory,
       machine: machineOf(vm.plan, processors),
       pauseMs: taken.pauseMs,
+      ...(startedAt === undefined ? {} : { startedAt }),
       ...(after === undefined ? {} : { after }),
       ...(group === undefined ? {} : { group }),
     };
