@@ -88,7 +88,7 @@ test("job submit --follow shows what it writes, and ends with its exit code", as
   assert.deepEqual(await consort(["job", "submit", "-f", yaml], api), {
     exit: 7,
     out: "hello\nworld\n",
-    err: "render-1f2e3d4c is submitted\nrender-1f2e3d4c waits for its image, 1MiB\noh\nrender-1f2e3d4c is failed: it ended with exit code 7\n",
+    err: "render-1f2e3d4c is submitted\nrender-1f2e3d4c waits for its image, 1MiB\noh\nrender-1f2e3d4c has failed: it ended with exit code 7\n",
   });
 });
 

@@ -129,8 +129,9 @@ async function rm(id: string, given: Arguments, context: CommandContext): Promis
 function concluded(job: JobStatus | undefined, given: Arguments, context: CommandContext): number {
   if (job === undefined) return 0;
   const why = job.message === undefined ? "" : `: ${job.message}`;
+  const how = job.state === "failed" ? "has failed" : `is ${job.state}`;
   if (given.has("json")) printJson(job, context);
-  else context.terminal.err(`${job.id} is ${job.state}${why}\n`);
+  else context.terminal.err(`${job.id} ${how}${why}\n`);
   return exitCodeOf(job);
 }
 

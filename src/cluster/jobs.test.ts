@@ -89,6 +89,8 @@ describe("nextOfJob()", () => {
     const waits = settled(record(), world);
     assert.deepEqual([waits.state, waits.message], ["queued", "waits for shop/web: it is suspended"]);
     assert.equal(jobPlanOf(waits), undefined);
+    world.there = { kind: "task", host: a1 };
+    assert.equal(settled(record(), world).message, "waits for shop/web: it is not on a1 yet");
   });
 
   it("waits for the guest of a machine that runs, and begins once it answers", () => {
@@ -162,13 +164,15 @@ describe("nextOfJob()", () => {
 
   it("ends a cancelled one without an attempt at once, and one that runs by its host's word", () => {
     const world = new World();
-    assert.equal(settled(record({ cancelled: true }), world).state, "cancelled");
+    const early = settled(record({ cancelled: true }), world);
+    assert.deepEqual([early.state, "message" in early], ["cancelled", false]);
     const begun = settled(record({ job: job(3) }), world);
     const asked = { ...begun, cancelled: true as const };
     assert.equal(nextOfJob(asked, world), undefined);
     assert.equal(jobPlanOf(asked)?.cancelled, true);
     world.tell(a1, 1, "failed", { exitCode: 143 });
-    assert.equal(settled(asked, world).state, "cancelled");
+    const late = settled(asked, world);
+    assert.deepEqual([late.state, "message" in late], ["cancelled", false], "its state says it");
   });
 
   it("never has two attempts that may run at once, whatever happens, and never the same one twice", () => {

@@ -85,7 +85,7 @@ export function nextOfJob(record: JobRecord, world: JobWorld): JobRecord | undef
 }
 
 function nextOfQueued(record: JobRecord, world: JobWorld): JobRecord | undefined {
-  if (record.cancelled === true) return over(record, "cancelled", world.nowMs, { message: "cancelled" });
+  if (record.cancelled === true) return over(record, "cancelled", world.nowMs, {});
   if (record.dueAtMs !== undefined && world.nowMs < record.dueAtMs) return undefined;
   const id = applianceOf(record);
   const appliance = world.appliance(id);
@@ -100,7 +100,7 @@ function nextOfQueued(record: JobRecord, world: JobWorld): JobRecord | undefined
       message: `${id} has ended, and with it all that could run there`,
     });
   if (host === undefined || state !== "running") {
-    const message = `waits for ${id}: it is ${state ?? (host === undefined ? "without a host" : "not seen")}`;
+    const message = `waits for ${id}: it is ${state ?? (host === undefined ? "without a host" : `not on ${host} yet`)}`;
     return record.message === message ? undefined : { ...record, message };
   }
   // An attempt that is begun before there is who could take it is a failed one.
@@ -138,10 +138,9 @@ function left(record: JobRecord, world: JobWorld): JobRecord | undefined {
 
 function ended(record: JobRecord, told: JobReport, nowMs: number): JobRecord {
   const { exitCode, message } = told;
-  const how = {
-    ...(exitCode === undefined ? {} : { exitCode }),
-    ...(message === undefined ? {} : { message }),
-  };
+  // Its state says that by itself.
+  const isSaid = message === undefined || message === told.state;
+  const how = { ...(exitCode === undefined ? {} : { exitCode }), ...(isSaid ? {} : { message }) };
   if (told.state === "failed") return failed(record, nowMs, how);
   return over(record, told.state, nowMs, how);
 }

@@ -72,7 +72,10 @@ export class JobReconciler {
       return;
     const where = after.host === undefined || after.state === "queued" ? "" : ` on ${after.host}`;
     const why = after.message === undefined ? "" : `: ${after.message}`;
-    const attempt = after.attempt > 1 || after.job.retry.attemptsMax > 1 ? `, attempt ${after.attempt}` : "";
+    // Why it waits for another attempt names the one that failed.
+    const isTold = after.state === "queued" && after.message !== undefined;
+    const isOneOfSome = after.attempt > 1 || after.job.retry.attemptsMax > 1;
+    const attempt = isOneOfSome && !isTold ? `, attempt ${after.attempt}` : "";
     this.#context.events.append(
       `job.${after.state}`,
       `job/${after.id}`,
