@@ -74,6 +74,23 @@ test("of three machines on one processor two are stopped at any time", async () 
   assert.deepEqual(heldNow(busy), []);
 });
 
+test("until its dispatcher is up, and whenever that is lost, a machine gets no more than what is reserved", async () => {
+  await using busy = new BusyMachines();
+  const enforcer = enforcerOf(busy);
+  const isHeld = (): boolean => busy.limit("one") === 1 / names.length;
+  const isWithin = (): boolean => busy.limit("one") === 1.1;
+  const dispatching = dispatched(busy, enforcer);
+  assert.ok(isHeld(), "it may run without limits");
+  await dispatching;
+  await until(isWithin);
+  const { pid } = memoryOf(enforcer).dispatcher();
+  process.kill(pid, "SIGKILL");
+  await until(isHeld);
+  await until(isWithin);
+  await enforcer.close();
+  assert.ok(busy.isFree("one"));
+});
+
 test("in their slots machines come before all that is ordinary, with what they start, until they are let go", async () => {
   await using busy = new BusyMachines();
   const enforcer = enforcerOf(busy);

@@ -106,6 +106,11 @@ export class BusyMachines {
     return !isHeld && this.#processes(name).every((pid) => classOf(pid) === ordinary && isAnywhere(pid));
   }
 
+  /** Of one processor, that the machine's group gets at most; undefined: it is not limited. */
+  limit(name: string): number | undefined {
+    return limitOf(this.#machine(name).group);
+  }
+
   /** All its processes take turns before ordinary ones, and what they start does not by itself. */
   comesFirst(name: string): boolean {
     return this.#processes(name).every(isTakingTurns);
@@ -163,10 +168,19 @@ function isFrozen(path: string): boolean {
   return cgroups.open(path).isFrozen();
 }
 
-function isLimited(path: string): boolean {
+const isLimited = (path: string): boolean => limitOf(path) !== undefined;
+
+function limitOf(path: string): number | undefined {
   const v1 = layout.v1.cpu;
-  if (v1 !== undefined) return Number(readFileSync(join(v1, path, "cpu.cfs_quota_us"), "utf8")) !== -1;
-  return !readFileSync(join(layout.v2 ?? "", path, "cpu.max"), "utf8").startsWith("max");
+  const [quota = NaN, period = NaN] =
+    v1 === undefined
+      ? readFileSync(join(layout.v2 ?? "", path, "cpu.max"), "utf8")
+          .split(" ")
+          .map(Number)
+      : ["cpu.cfs_quota_us", "cpu.cfs_period_us"].map((file) =>
+          Number(readFileSync(join(v1, path, file), "utf8")),
+        );
+  return quota > 0 ? quota / period : undefined;
 }
 
 /** Of real-time priority, where the kernel rations that. */

@@ -63,13 +63,15 @@ export class TableEnforcer implements CpuEnforcer {
   readonly #priorities = new ProcessPriorities();
   readonly #threads: SlotThreads;
   readonly #rooms: RealTimeRooms;
-  readonly #oneProcessor = new Map<string, QuotaFile>();
+  readonly #confined = new Map<string, { readonly file: QuotaFile; readonly limit: Reservation }>();
   readonly #machineNumbers = new Numbers("machines in a dispatch table", capacity.machines);
   readonly #cursors = new Numbers("targets of a dispatch table", capacity.targets);
   #machines = new Map<string, EnforcedMachine>();
   #jobNumbers: ReadonlyMap<string, number> = new Map();
   #running: Running | undefined;
   #isDispatched = false;
+  /** A dispatcher was started, or died, and is not up yet. */
+  #isAwaited = false;
   #table: DispatchTable | undefined;
   #favouring: NodeJS.Immediate | undefined;
 
@@ -105,7 +107,7 @@ export class TableEnforcer implements CpuEnforcer {
     this.#jobNumbers = jobNumbers;
     jobs.letGo(new Set(numbers));
     this.#forget(memory, table);
-    this.#confine(machines);
+    this.#confine();
     this.#favour();
     Atomics.add(memory.header, word.structure, 1);
     if (machines.length > 0 || dispatcher.isThere) dispatcher.ensure();
@@ -126,6 +128,7 @@ export class TableEnforcer implements CpuEnforcer {
       const machine = this.#machines.get(id);
       if (machine !== undefined) this.#machines.set(id, { ...machine, reservation });
     }
+    if (this.#isAwaited) this.#confine();
     // It is in effect already; how much of real-time priority that takes may follow.
     if (effect.kind === "rebuilt" || this.#rooms.isRationed) {
       this.#favouring ??= setImmediate(() => this.#favour());
@@ -155,7 +158,7 @@ export class TableEnforcer implements CpuEnforcer {
     if (running === undefined) return;
     this.#running = undefined;
     this.#machines.clear();
-    this.#confine([]);
+    this.#confine();
     this.#setDispatched(false);
     running.frozen.keep(false);
     await running.dispatcher.end();
@@ -173,8 +176,8 @@ export class TableEnforcer implements CpuEnforcer {
     lost.frozen.keep(false);
     this.#running = undefined;
     lost.memory.close();
-    for (const quota of this.#oneProcessor.values()) quota.close();
-    this.#oneProcessor.clear();
+    for (const { file } of this.#confined.values()) file.close();
+    this.#confined.clear();
     this.apply([...this.#machines.values()], this.#table);
   }
 
@@ -211,6 +214,8 @@ export class TableEnforcer implements CpuEnforcer {
    */
   #setDispatched(isDispatched: boolean): void {
     this.#isDispatched = isDispatched;
+    this.#isAwaited = !isDispatched;
+    this.#confine();
     this.#favour();
   }
 
@@ -234,7 +239,7 @@ export class TableEnforcer implements CpuEnforcer {
     const placed = this.#placedOn(favoured);
     const { weights } = this.#options;
     const isDispatching = favoured.length > 0;
-    const quotas = [...this.#oneProcessor.values()].map((quota) => quota.lifting);
+    const quotas = [...this.#confined.values()].map(({ file }) => file.lifting);
     this.#record([
       ...(this.#running?.frozen.putBacks(isDispatching) ?? []),
       ...placed.flatMap(turnsPutBacks),
@@ -278,21 +283,29 @@ export class TableEnforcer implements CpuEnforcer {
     if (!isDone) recordRaised(this.#options.directory, entries);
   }
 
-  /** The processes of one machine together get no more than the one processor its slots are of. */
-  #confine(machines: readonly EnforcedMachine[]): void {
-    const wanted = new Set(machines.flatMap(({ cgroup }) => cgroup ?? []));
-    for (const [path, quota] of this.#oneProcessor) {
+  /**
+   * The processes of one machine together get no more than the one processor its slots are of; while nobody stops them
+   * after these, no more than what is reserved.
+   */
+  #confine(): void {
+    const wanted = new Map(
+      [...this.#machines.values()].flatMap(({ cgroup, reservation }) =>
+        cgroup === undefined ? [] : [[cgroup, this.#isAwaited ? reservation : oneProcessor] as const],
+      ),
+    );
+    for (const [path, { file }] of this.#confined) {
       if (wanted.has(path)) continue;
-      quota.lift();
-      quota.close();
-      this.#oneProcessor.delete(path);
+      file.lift();
+      file.close();
+      this.#confined.delete(path);
     }
-    for (const path of wanted) {
-      if (this.#oneProcessor.has(path)) continue;
-      const quota = QuotaFile.open(this.#options.layout, path);
-      if (quota === undefined) continue;
-      this.#oneProcessor.set(path, quota);
-      quota.setUnlessLess(oneProcessor);
+    for (const [path, limit] of wanted) {
+      const known = this.#confined.get(path);
+      if (known?.limit.executionUs === limit.executionUs && known.limit.periodUs === limit.periodUs) continue;
+      const file = known?.file ?? QuotaFile.open(this.#options.layout, path);
+      if (file === undefined) continue;
+      this.#confined.set(path, { file, limit });
+      file.setUnlessLess(limit);
     }
   }
 
