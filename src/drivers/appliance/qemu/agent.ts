@@ -8,6 +8,7 @@ import type { Millis } from "#base/units.ts";
 import { Lines } from "#drivers/messaging/lines.ts";
 import { hasFewParts, isJson, parseObject } from "./guest-json.ts";
 import type { Json } from "./guest-json.ts";
+import { plainWords } from "./plain-words.ts";
 import { abortable } from "./qmp.ts";
 import { connectUnix } from "./unix-path.ts";
 import type { GuestAgent } from "./vm.ts";
@@ -119,7 +120,7 @@ export class PortAgent implements GuestAgent {
   #result(command: string, answer: Json): unknown {
     if ("return" in answer) return answer["return"];
     const error = isJson(answer["error"]) ? answer["error"] : {};
-    const words = typeof error["desc"] === "string" ? error["desc"].slice(0, 400) : "no reason given";
+    const words = typeof error["desc"] === "string" ? plainWords(error["desc"], 400) : "no reason given";
     throw new ConsortError("driver_failed", `Cannot ask the guest's agent (${command}): ${words}`);
   }
 

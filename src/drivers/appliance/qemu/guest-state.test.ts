@@ -33,6 +33,14 @@ test("panicOn() finds a kernel's last words on its console, and only near the en
   assert.equal(panicOn("all is well"), undefined);
 });
 
+test("what a guest wrote is told without what would take over a terminal", () => {
+  const bad = "\u001b]0;taken\u0007 over \u009b2J\u202e";
+  assert.equal(panicOn(`Kernel panic - not syncing: ${bad}\n`), "]0;taken over 2J");
+  assert.equal(panicOn(`Kernel panic - not syncing: ${"x".repeat(300)}\n`)?.length, 200);
+  assert.equal(qemuWords(`qemu-system-x: ${bad}\n`), "]0;taken over 2J");
+  assert.match(after(["BLOCK_IO_ERROR", { device: bad, reason: bad }]).ioError ?? "", /^]0;taken over 2J:/);
+});
+
 test("qemuWords() takes what QEMU wrote, not what its guest did", () => {
   assert.equal(
     qemuWords("hello\nqemu-system-x86_64: -machine foo: unsupported machine type\n"),

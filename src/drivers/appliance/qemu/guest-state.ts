@@ -1,3 +1,4 @@
+import { plainWords } from "./plain-words.ts";
 import type { QmpEvent } from "./vm.ts";
 
 /**
@@ -43,7 +44,9 @@ export function afterEvent(state: GuestState, { event, data }: QmpEvent): GuestS
   }
 }
 
-const textOf = (value: unknown): string => (typeof value === "string" ? value.slice(0, 200) : "unknown");
+const wordsLengthMax = 200;
+const textOf = (value: unknown): string =>
+  typeof value === "string" ? plainWords(value, wordsLengthMax) : "unknown";
 
 /** Reasons of a shutdown that came from the guest. */
 export function endWords(state: GuestState): string | undefined {
@@ -54,7 +57,8 @@ export function endWords(state: GuestState): string | undefined {
 
 /** The last words of a kernel on its console before it gave up; undefined if it did not. */
 export function panicOn(console: string): string | undefined {
-  return /Kernel panic - not syncing: ([^\r\n]{0,200})/.exec(console.slice(-panicTailMax))?.[1];
+  const [, words] = /Kernel panic - not syncing: ([^\r\n]*)/.exec(console.slice(-panicTailMax)) ?? [];
+  return words === undefined ? undefined : plainWords(words, wordsLengthMax);
 }
 
 /** Of the console: a panic's stack follows its words. */
@@ -63,8 +67,8 @@ const panicTailMax = 16_384;
 /** What QEMU itself said last on the machine's output; undefined if nothing. */
 export function qemuWords(output: string): string | undefined {
   const lines = output.split("\n").filter((line) => line.startsWith("qemu-system-"));
-  return lines
-    .at(-1)
-    ?.replace(/^qemu-system-[^:]*: /, "")
-    .slice(0, 400);
+  const last = lines.at(-1);
+  return last === undefined
+    ? undefined
+    : plainWords(last.replace(/^qemu-system-[^:]*: /, ""), 2 * wordsLengthMax);
 }
