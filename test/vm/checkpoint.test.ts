@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { CheckpointReport } from "#protocol/host-report.ts";
 import { CheckpointRig, id } from "./checkpointing.ts";
@@ -74,4 +76,19 @@ test("what was restored has its next checkpoint taken after the one it began fro
   await machine.kill();
   const again = await rig.restored(a, rig.chain(b), newest(b).copies);
   assert.equal(await again.shell("cat /data/later; head -c 12m /dev/vda | md5sum"), `later\n${sum}`);
+});
+
+test("a machine whose table of pages stayed on another host has all of its memory taken", async () => {
+  const machine = machineOf(a);
+  // Without disks of its own nothing else tells that it is another host.
+  const { vm } = machine;
+  machine.vm = { ...vm, disks: [] };
+  await a.checkpoints.take({ appliance: id, id: "e1", generation: "2", policy }, signal);
+  rmSync(join(a.directory, "checkpoints", encodeURIComponent(id), "e1.pages"));
+  await a.checkpoints.take({ appliance: id, id: "e2", generation: "2", policy }, signal);
+  assert.ok(bytesOf(newest(a)) > 10 * 1024 * 1024, "all of it");
+  await a.checkpoints.take({ appliance: id, id: "e3", generation: "2", policy }, signal);
+  assert.equal(newest(a).checkpoint.after, "e2");
+  assert.ok(bytesOf(newest(a)) < 10 * 1024 * 1024, "what has changed");
+  machine.vm = vm;
 });

@@ -1,4 +1,4 @@
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { ConsortError } from "#base/errors.ts";
 import type { MemoryWorkerData, MemoryWorkerMessage } from "./memory.worker.ts";
 
@@ -20,7 +20,9 @@ export class MemoryTaker implements AsyncDisposable {
   constructor(data: MemoryWorkerData) {
     this.#done.promise.catch(() => {});
     this.#listening.promise.catch(() => {});
-    this.#worker = new Worker(new URL("./memory.worker.ts", import.meta.url), { workerData: data });
+    // Loaded by who takes one: most hosts never do.
+    const { Worker: Thread } = process.getBuiltinModule("node:worker_threads");
+    this.#worker = new Thread(new URL("./memory.worker.ts", import.meta.url), { workerData: data });
     this.#worker.on("message", (message: MemoryWorkerMessage) => this.#hear(message));
     this.#worker.once("error", (cause) => this.#fail(`its thread failed: ${String(cause)}`));
     this.#worker.once("exit", () => this.#fail("its thread ended"));
@@ -58,6 +60,11 @@ export class MemoryTaker implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#worker.terminate();
+  }
+
+  /** Why it cannot be taken, should QEMU have heard of that first. */
+  get failure(): Error | undefined {
+    return this.#failure;
   }
 
   #hear(message: MemoryWorkerMessage): void {

@@ -65,12 +65,20 @@ function fail(cause: unknown): void {
   tell({ kind: "failed", message: messageOf(cause) });
 }
 
-/** What it was taken against may be of another machine: then all is new. */
+/** What it was taken against may be of another machine, or have stayed on another host: then all is new. */
 function tableFor(blocks: readonly RamBlock[]): PageTable {
-  const before = tableFile === undefined ? undefined : PageTable.parse(readFileSync(tableFile));
+  const before = tableFile === undefined ? undefined : tableIn(tableFile);
   if (before?.fits(blocks) === true) return before;
   isAll = true;
   return new PageTable(blocks);
+}
+
+function tableIn(file: string): PageTable | undefined {
+  try {
+    return PageTable.parse(readFileSync(file));
+  } catch {
+    return undefined;
+  }
 }
 
 const part = new MemoryPartWriter(write);

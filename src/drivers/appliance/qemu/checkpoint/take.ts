@@ -105,7 +105,8 @@ async function takeNow(
     stopping.abort(cause);
     if (!vm.qmp.closed.aborted)
       await keepOnlyBitmap(vm, after?.id, AbortSignal.timeout(5000)).catch(() => {});
-    throw cause;
+    // QEMU only sees that nobody takes its memory any more.
+    throw signal.aborted ? cause : (taker.failure ?? cause);
   } finally {
     closeSync(directory);
     await rm(join(vm.directory, basename(name)), { force: true });
