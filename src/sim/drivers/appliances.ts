@@ -149,8 +149,8 @@ export class SimulatedApplianceDriver implements ApplianceDriver {
     });
   }
 
-  move(plan: AppliancePlan, _signal: AbortSignal): Promise<void> {
-    return this.#moves.step(plan);
+  move(plan: AppliancePlan, signal: AbortSignal): Promise<void> {
+    return this.#moves.isOvertaken(plan) ? this.destroy(plan.id, signal) : this.#moves.step(plan);
   }
 
   onSent(listener: (id: ApplianceId, move: string) => void): void {

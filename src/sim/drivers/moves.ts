@@ -132,6 +132,16 @@ export class SimulatedMoves {
     return !isElsewhere(side);
   }
 
+  /** What is here of it is left of another move, and is no use to this one. */
+  isOvertaken({ id, vm }: AppliancePlan): boolean {
+    const side = this.#machine.sides.get(id);
+    if (side === undefined || vm?.move?.side !== "arriving" || side.move === vm.move.move) return false;
+    return (
+      side.phase === "sent" ||
+      (side.side === "arriving" && (side.phase === "failed" || beforeRun.has(side.phase)))
+    );
+  }
+
   /** One pass. */
   async step(plan: AppliancePlan): Promise<void> {
     const { id } = plan;

@@ -267,6 +267,7 @@ export class QemuDriver implements ApplianceDriver {
     const machine = this.#machines.get(id);
     const place = machine === undefined ? undefined : this.#placeOf(machine);
     if (mover === undefined || machine === undefined || place === undefined) return;
+    if (mover.isOvertaken(id, plan.vm?.move)) return this.destroy(id, signal);
     // A QEMU that does not answer holds up nobody but itself.
     if (this.#steps.has(id)) throw stillAtIt(id);
     const { move: _past, ...vm } = machine.record.plan.vm;

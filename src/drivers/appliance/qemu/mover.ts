@@ -16,6 +16,8 @@ export interface Mover {
   ): Promise<void>;
   /** It must not run here (any more), whatever else is said: it has left, or has not arrived. */
   isElsewhere(id: ApplianceId): boolean;
+  /** What is here of it is left of another move, and nothing that this one could use: it is to be made anew. */
+  isOvertaken(id: ApplianceId, plan: MovePlan | undefined): boolean;
   /** As it can boot now: disks that have not come yet are read from where they are. */
   bootable(id: ApplianceId, spec: MachineSpec): MachineSpec;
   /** What it can boot from is about to change: nothing goes on before the listener has returned. */

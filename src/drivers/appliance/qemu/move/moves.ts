@@ -107,6 +107,16 @@ export class VmMoves {
     return (record?.side === "leaving" && record.phase === "sent") || this.#arriving.isBeforeRun(id);
   }
 
+  /**
+   * What is here of it was to come by another move and never ran, or has left by one, and has not been taken away yet: it
+   * comes in no other way than by being made anew.
+   */
+  isOvertaken(id: ApplianceId, plan: MovePlan | undefined): boolean {
+    const record = this.#records.get(id);
+    if (record === undefined || plan?.side !== "arriving" || record.move === plan.move) return false;
+    return this.isElsewhere(id) || (record.side === "arriving" && record.phase === "failed");
+  }
+
   /** Whether it runs here is its move's to say: it stands still for that, or does not run here at all. */
   isHandedOver(id: ApplianceId): boolean {
     const record = this.#records.get(id);
