@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { applianceId, applianceName, ensembleName, hostId } from "#base/ids.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import { whenSeen } from "#drivers/appliance/conformance.ts";
 import type { QemuDriver } from "#drivers/appliance/qemu/driver.ts";
+import { qcow2BytesMax } from "#drivers/appliance/qemu/move/disk-server.ts";
 import type { BuiltGuest } from "#drivers/guest/port.ts";
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import { clock, signal } from "../task/host.ts";
 import { killQemu, machineHost, machinePlanOf, tinyGuest } from "./machine-host.ts";
-import { loopback, movingHost } from "./moving-host.ts";
+import { loopback, movingHost, planWithHome } from "./moving-host.ts";
 
 let guest: BuiltGuest;
 before(async () => {
@@ -32,6 +33,7 @@ async function does(driver: QemuDriver, plan: AppliancePlan, script: string): Pr
   return [code, output];
 }
 
+const lyingAgent = readFileSync(new URL("lying-agent.sh", import.meta.url), "utf8");
 const keptMax = mebibytes(1);
 /** Longer than it takes until output is looked at again. */
 const watchMs = 3_000;
@@ -100,4 +102,66 @@ test("a QEMU that answers nobody any more, as its guest broke out of it, holds u
     driver.observe().map(({ id }) => id),
     [other.id],
   );
+});
+
+test("a guest whose agent is a program of its own, that lies and floods, is believed in nothing but itself", async (t) => {
+  await using host = await movingHost(guest);
+  const { driver } = host;
+  const plan = planWithHome(guest);
+  const other = { ...machinePlanOf(guest), id: applianceId(ensembleName("shop"), applianceName("other")) };
+  for (const one of [plan, other]) await booted(driver, one);
+
+  await t.test("its disk takes what it was given, and no more", async () => {
+    const [code] = await does(
+      driver,
+      plan,
+      "! dd if=/dev/urandom of=/home/all bs=1M count=80 2>/dev/null; sync",
+    );
+    assert.equal(code, 0, "it was full in the end");
+    const [disk] = driver.running(plan.id)?.disks ?? [];
+    const { blocks } = statSync(disk!.file);
+    assert.ok(blocks * 512 <= qcow2BytesMax(BigInt(plan.vm!.homeBytes!)), `${blocks} blocks`);
+  });
+
+  await t.test(
+    "numbers, texts and lists that are none of these are nonsense, told to who asked",
+    async () => {
+      await does(driver, plan, lyingAgent);
+      const told = "Its command ended with exit code 99; its machine runs on";
+      await whenSeen(driver, plan.id, ({ message }) => message === told);
+      for (;;) {
+        const [code, output] = await does(driver, plan, "true").catch(() => [-1, ""] as const);
+        if (code !== 255) continue;
+        assert.equal(output, "");
+        break;
+      }
+      await assert.rejects(does(driver, plan, "nonsense"), { code: "driver_failed", message: /nonsense/ });
+    },
+  );
+
+  await t.test("what it says without end keeps nobody waiting, and what waits for it ends", async () => {
+    await assert.rejects(does(driver, plan, "flood"));
+    await assert.rejects(does(driver, plan, "true"), { code: "unavailable" });
+    assert.deepEqual(await does(driver, other, "echo here"), [0, "here\n"]);
+    const seen = await whenSeen(driver, plan.id, ({ vm }) => vm?.agent === "silent");
+    assert.equal(seen.state, "running");
+    assert.deepEqual(await does(driver, other, "echo there"), [0, "there\n"]);
+  });
+
+  await driver.destroy(plan.id, signal);
+  assert.deepEqual(
+    driver.observe().map(({ id, state }) => [id, state]),
+    [[other.id, "running"]],
+  );
+});
+
+test("last words that would take over a terminal are told as plain words", async () => {
+  await using host = await machineHost(guest);
+  const plan = machinePlanOf(guest);
+  await booted(host.driver, plan);
+  const words = "\\033]0;taken\\007 over \\033[2J";
+  const dies = `(sleep 0.2; printf "\nKernel panic - not syncing: ${words}\n" > /dev/ttyS0; sleep 1; reboot -f) > /dev/null 2>&1 &`;
+  await does(host.driver, plan, dies);
+  const { message = "" } = await whenSeen(host.driver, plan.id, ({ state }) => state === "failed");
+  assert.equal(message, "Its guest panicked: ]0;taken over [2J");
 });
