@@ -17,6 +17,7 @@ import { calibrate } from "./video/calibrate.ts";
 import { labFile, pictureText, writePrograms } from "./video/load.ts";
 import type { Stage } from "./video/load.ts";
 import { declaredStage, managedStage } from "./video/managed.ts";
+import type { Moves } from "./video/managed.ts";
 import { plot } from "./video/plot.ts";
 import { podmanRuns, podmanStage } from "./video/podman.ts";
 import { gainRow, lineOf, rowsOf } from "./video/rows.ts";
@@ -32,19 +33,23 @@ const lab = "benchvideo";
 const timing = { startMs: 4_000, fourMs: 2_000, settleMs: 1_500, fiveMs: 6_000 };
 const unadapted = "no adaptation";
 const both = "CPU and network";
+/** Each alone: the paper's four, then the file as it is, then what is used today. */
+const cases = ["none", "network", "cpu", "both", "strategies", "nice", "shares", "podman"] as const;
+type Case = (typeof cases)[number];
 const plotFile = join(tmpdir(), "consort-video.svg");
 const cgroups = systemCgroups(systemClock());
 
 export const benchmark: Benchmark = {
   name: "video",
   about: "Films as MPEG-TS over RTP when a fifth comes: jitter, loss and packets at the receiver",
-  async run({ signal, progress }) {
+  cases,
+  async run({ signal, progress, cases: asked }) {
     await wantFfmpeg(signal);
     await removeGroups(cgroups);
     const directory = mkdtempSync(join(tmpdir(), "consort-bench-video-"));
     try {
       return await withManagedLab(lab, labTopology(), signal, (rig) =>
-        compare(rig, directory, { signal, progress }),
+        compare(rig, directory, { signal, progress }, (one) => asked?.has(one) ?? true),
       );
     } finally {
       rmSync(directory, { recursive: true, force: true });
@@ -52,25 +57,33 @@ export const benchmark: Benchmark = {
   },
 };
 
-async function compare(rig: Rig, directory: string, { signal, progress }: BenchOptions): Promise<BenchRow[]> {
+async function compare(
+  rig: Rig,
+  directory: string,
+  { signal, progress }: BenchOptions,
+  wants: (one: Case) => boolean,
+): Promise<BenchRow[]> {
   writePrograms(directory);
   const crossed = await groundOf(rig, directory, signal);
   const { picture, filmMs } = await calibrate(crossed, signal);
   progress(`a picture of ${pictureText(picture)} takes ${filmMs.toFixed(2)} ms of CPU time every 40 ms`);
   const grounds = [crossed, { ...crossed, crossed: false }].map((ground) => ({ ...ground, picture }));
-  const stages: Stage[] = [
-    managedStage(unadapted, rig, picture, { cpu: false, bandwidth: false }),
-    managedStage("network only", rig, picture, { cpu: false, bandwidth: true }),
-    managedStage("CPU only", rig, picture, { cpu: true, bandwidth: false }),
-    managedStage(both, rig, picture, { cpu: true, bandwidth: true }),
-    declaredStage("strategies of the file", rig, picture),
-    ...grounds.map(niceStage),
-    ...grounds.map(equalSharesStage),
-  ];
-  if (await podmanRuns(signal)) stages.push(...grounds.map(podmanStage));
-  else progress("podman with runc is not here: apt-get install --no-install-recommends podman runc");
+  const hasPodman = await podmanRuns(signal);
+  if (wants("podman") && !hasPodman)
+    progress("podman with runc is not here: apt-get install --no-install-recommends podman runc");
+  const managed = (name: string, moves: Moves): Stage[] => [managedStage(name, rig, picture, moves)];
+  const stages: Record<Case, () => readonly Stage[]> = {
+    none: () => managed(unadapted, { cpu: false, bandwidth: false }),
+    network: () => managed("network only", { cpu: false, bandwidth: true }),
+    cpu: () => managed("CPU only", { cpu: true, bandwidth: false }),
+    both: () => managed(both, { cpu: true, bandwidth: true }),
+    strategies: () => [declaredStage("strategies of the file", rig, picture)],
+    nice: () => grounds.map(niceStage),
+    shares: () => grounds.map(equalSharesStage),
+    podman: () => (hasPodman ? grounds.map(podmanStage) : []),
+  };
   const played: Played[] = [];
-  for (const stage of stages) {
+  for (const stage of cases.filter(wants).flatMap((one) => stages[one]())) {
     const one = await play(stage, timing, signal);
     for (const line of [lineOf(one), ...one.remarks]) progress(line);
     played.push(one);

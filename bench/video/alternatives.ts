@@ -101,10 +101,13 @@ function plainStage(
 /** What every alternative has alike: the receiver, the cross traffic, and where programs find what they need. */
 export class Outside {
   readonly #ground: Ground;
+  readonly #isBound: boolean;
   readonly #processes = new Processes();
 
-  constructor(ground: Ground) {
+  /** `isBound`: what serves runs on the one processor alone. */
+  constructor(ground: Ground, isBound = true) {
     this.#ground = ground;
+    this.#isBound = isBound;
   }
 
   program(name: string): string {
@@ -122,7 +125,12 @@ export class Outside {
   serve(command: readonly string[], { group }: Pick<Manner, "group">): void {
     const env = { ...this.filmEnv, FILMS: this.#ground.directory };
     const { servingNetns: netns, processor } = this.#ground;
-    this.#processes.start(command, { netns, env, group, processor });
+    this.#processes.start(command, {
+      netns,
+      env,
+      group,
+      ...(this.#isBound ? { processor } : {}),
+    });
   }
 
   receive(): void {

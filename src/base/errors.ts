@@ -61,5 +61,8 @@ export function codeOf(error: unknown): ErrorCode {
 }
 
 export function messageOf(error: unknown): string {
+  // Of a clean-up that failed, too, after what it cleaned up behind: the latter is what is to be mended.
+  if (error instanceof SuppressedError)
+    return `${messageOf(error.suppressed)}; then ${messageOf(error.error)}`;
   return error instanceof Error ? error.message : String(error);
 }
