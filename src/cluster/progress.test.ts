@@ -104,6 +104,12 @@ describe("upProgress()", () => {
     assert.match(with_({ message: "set up the network: no" }).message, /a1: set up the network: no/);
   });
 
+  it("tells what keeps an appliance waiting once", () => {
+    const problems = [{ appliance: web, message: "waits for its image tiny, 28MiB of 44MiB" }];
+    const { message } = upProgress(record, observed({ problems }));
+    assert.equal(message, "waiting for shop/web on a1: waits for its image tiny, 28MiB of 44MiB");
+  });
+
   it("waits for the tunnels between its sites only", () => {
     const tunnel = (peer: string): TunnelReport => ({
       peerSite: siteName(peer),

@@ -101,7 +101,10 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
             ...waiting,
             ...noTunnel,
             ...tunnelsDown,
-            ...behind.map((host) => describeBehind(host, observed, concerns)),
+            ...behind
+              .map((host) => describeBehind(host, observed, concerns))
+              // What keeps its appliance waiting need not be told twice.
+              .filter((line) => !waiting.some((told) => told.endsWith(` on ${line}`))),
           ])}`,
   };
 }
