@@ -12,6 +12,9 @@ export type PacerOptions = {
   readonly processors: readonly number[];
 };
 
+/** What the program reads, and what it writes, of one group. */
+type PacedFiles = { readonly stat: string; readonly usage: string; readonly renewal: string };
+
 /** Tells the program that makes the kernel look at quotas in time (pacer.pl) which groups have one. */
 export class Pacer {
   readonly #layout: CgroupLayout;
@@ -37,19 +40,24 @@ export class Pacer {
     const described = new Map<string, string>();
     for (const [path, { periodUs, executionUs }] of quotas) {
       const files = this.#filesOf(path);
-      if (files !== undefined) described.set(files.stat, `${periodUs} ${executionUs} ${files.usage}`);
+      if (files !== undefined)
+        described.set(files.stat, `${periodUs} ${executionUs} ${files.usage} ${files.renewal}`);
     }
     return described;
   }
 
   /** Undefined: nothing tells how much it has used. */
-  #filesOf(path: string): { readonly stat: string; readonly usage: string } | undefined {
+  #filesOf(path: string): PacedFiles | undefined {
     const { v1, v2 } = this.#layout;
     if (/\s/.test(path)) return undefined;
     if (v1.cpu !== undefined && v1.cpuacct !== undefined)
-      return { stat: join(v1.cpu, path, "cpu.stat"), usage: join(v1.cpuacct, path, "cpuacct.usage") };
+      return {
+        stat: join(v1.cpu, path, "cpu.stat"),
+        usage: join(v1.cpuacct, path, "cpuacct.usage"),
+        renewal: join(v1.cpu, path, "cpu.cfs_burst_us"),
+      };
     return v1.cpu === undefined && v2 !== undefined
-      ? { stat: join(v2, path, "cpu.stat"), usage: "-" }
+      ? { stat: join(v2, path, "cpu.stat"), usage: "-", renewal: join(v2, path, "cpu.max.burst") }
       : undefined;
   }
 }
