@@ -85,6 +85,7 @@ function messageFor(
   if (guest.status === "internal-error") return "Its guest is held: its processor cannot go on";
   if (guest.panic !== undefined) return `Its guest panicked (${guest.panic}) and began anew`;
   if (state === "running" && agent.answered && !agent.answers()) return "Its guest does not answer";
+  if (slot.state === "stopping" && slot.exitCode !== undefined) return endMessage(slot, facts);
   return (state === "running" ? wordsOf(facts.told) : undefined) ?? slot.message;
 }
 
@@ -106,7 +107,11 @@ function endMessage({ message, exitCode }: ApplianceObservation, facts: MachineF
   if (words !== undefined) return words;
   if (exitCode !== 1) return message?.replace("Its command", "Its machine (QEMU)");
   const { record, run, output } = facts;
-  const said = isUp(record, run) ? undefined : qemuWords(output);
+  const hasRun = isUp(record, run);
+  const said = hasRun ? undefined : qemuWords(output);
+  // It ends by itself when who sent to it does not go on.
+  if (!hasRun && record.plan.vm.move?.side === "arriving")
+    return `Its move ended before it ran here${said === undefined ? "" : ` (QEMU: ${said})`}`;
   // With nobody there to hear it, a panic leaves nothing but its exit code.
   return said === undefined ? "Its guest panicked, or QEMU failed (exit code 1)" : `QEMU: ${said}`;
 }
