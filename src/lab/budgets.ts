@@ -2,6 +2,7 @@ import { rmdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { micros, milliCpu } from "#base/units.ts";
 import type { Topology } from "#model/topology.ts";
+import { lowerShared } from "#drivers/scheduling/table/raised.ts";
 import type { Cgroups } from "#drivers/system/cgroups/port.ts";
 import { labCgroup, managersCgroup, nodeCgroup } from "#lab/names.ts";
 
@@ -55,7 +56,8 @@ export async function removeBudgets(lab: string, cgroups: Cgroups, signal: Abort
     try {
       rmdirSync(dirname(file));
     } catch {
-      // Another lab is in it, or it is gone: both are fine.
+      // Another lab is in it, or it is gone: both are fine. What ours made it hold is nobody's now.
+      lowerShared(dirname(file));
     }
   }
 }

@@ -9,6 +9,7 @@ const libc = koffi.load("libc.so.6");
 const mmapCall = libc.func("void *mmap(void *, unsigned long, int, int, int, long)");
 const munmapCall = libc.func("int munmap(void *, unsigned long)");
 const writeCall = libc.func("long write(int, void *, unsigned long)");
+const readCall = libc.func("long pread(int, void *, unsigned long, long)");
 const schedulerCall = libc.func("int sched_setscheduler(int, int, void *)");
 const killCall = libc.func("int kill(int, int)");
 const schedulerOf = libc.func("int sched_getscheduler(int)");
@@ -86,6 +87,11 @@ export function signalProcess(fd: number, signal: number): boolean {
 /** One write, without the exception `writeSync` makes of a group that is gone. */
 export function writeBytes(fd: number, bytes: Uint8Array): boolean {
   return Number(writeCall(fd, bytes, bytes.length)) === bytes.length;
+}
+
+/** From its beginning; how many bytes. Negative: it cannot be read. */
+export function readBytes(fd: number, bytes: Uint8Array): number {
+  return Number(readCall(fd, bytes, bytes.length, 0));
 }
 
 /** A thread, the calling one, before all others of normal priority. False: the kernel refuses. */

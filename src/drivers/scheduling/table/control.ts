@@ -11,6 +11,8 @@ import {
 import type { JobControl } from "./loop.ts";
 import { jobKind } from "./memory.ts";
 import type { TableMemory } from "./memory.ts";
+import { untold } from "./usages.ts";
+import type { Usages } from "./usages.ts";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
 
 /** What stops and continues a group, per kind. v1's word is longer; a frozen group of v2 can still be killed. */
@@ -118,12 +120,18 @@ function tellOnce(memory: TableMemory, job: number, go: boolean): boolean {
 export type Signals = { readonly stop: number; readonly go: number };
 const realSignals: Signals = { stop: stopSignal, go: continueSignal };
 
+/** `usages`: absent, nobody asks. `signals`: absent, those that stop and continue. */
+export type ControlOptions = {
+  readonly release: (job: number) => void;
+  readonly usages?: Usages;
+  readonly signals?: Signals;
+};
+
 /** `fds` holds what `openJob` gave for each job, 0 before; threads share it. */
 export function jobControl(
   memory: TableMemory,
   fds: Int32Array,
-  release: (job: number) => void,
-  signals: Signals = realSignals,
+  { release, usages, signals = realSignals }: ControlOptions,
 ): JobControl {
   const tell = (job: number, go: boolean): boolean => {
     const fd = Atomics.load(fds, job);
@@ -137,6 +145,10 @@ export function jobControl(
       const fd = Atomics.load(fds, job);
       if (fd > notYet && fd !== unkept) touchJob(memory, job, fd, isStopped, signals);
     },
-    release,
+    usedUs: (job) => usages?.usedUs(job) ?? untold,
+    release: (job) => {
+      usages?.forget(job);
+      release(job);
+    },
   };
 }

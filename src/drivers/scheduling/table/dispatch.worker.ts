@@ -4,12 +4,14 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { readFileSync, readdirSync } from "node:fs";
+import { machineLayout } from "#drivers/system/cgroups/group.ts";
 import { becomeRealTime, processorsOf, setAnyProcessor, setProcessors } from "../kernel/calls.ts";
 import { jobControl } from "./control.ts";
 import type { DispatchThreadData } from "./dispatch-thread.ts";
 import { DispatchLoop } from "./loop.ts";
 import { Rehearsal } from "./rehearsal.ts";
 import { TableMemory, capacity, command, realTime, word } from "./memory.ts";
+import { Usages } from "./usages.ts";
 
 const priority = 50;
 /** Of threads that this one waits for now and then. */
@@ -40,7 +42,10 @@ const reached = new Int32Array(data.reached);
 const never = new Int32Array(new SharedArrayBuffer(4));
 const loop = new DispatchLoop(
   memory,
-  jobControl(memory, fds, (job) => parentPort?.postMessage(job, [])),
+  jobControl(memory, fds, {
+    release: (job) => parentPort?.postMessage(job, []),
+    usages: new Usages(memory, machineLayout()),
+  }),
 );
 const { header } = memory;
 

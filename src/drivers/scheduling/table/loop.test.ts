@@ -16,6 +16,7 @@ function rig(columns: readonly (readonly number[])[], jobs: number) {
   const calls: string[] = [];
   const touched: number[] = [];
   const unreached = new Set<number>();
+  const usedUs = new Map<number, number>();
   const tell = (verb: string, job: number, act: () => void): boolean => {
     calls.push(`${verb} ${job}`);
     if (gone.has(job)) return false;
@@ -30,6 +31,7 @@ function rig(columns: readonly (readonly number[])[], jobs: number) {
       assert.equal(isStopped, stopped.has(job), "touched as what it is not");
       touched.push(job);
     },
+    usedUs: (job) => usedUs.get(job) ?? -1,
     release: (job) => {
       memory.jobStates[job] = jobState.free;
     },
@@ -47,6 +49,8 @@ function rig(columns: readonly (readonly number[])[], jobs: number) {
     memory,
     gone,
     unreached,
+    /** CPU time it has used by now, which is told from then on. */
+    uses: (job: number, us: number): void => void usedUs.set(job, (usedUs.get(job) ?? 0) + us),
     calls,
     publish: (targets: readonly PlacedTarget[]) => {
       publish(memory, table, targets);
@@ -305,4 +309,80 @@ test("what is suspended, or has other slots meanwhile, makes up for nothing", ()
   publishSlots(memory, [{ processor: 0, slot: 1, target: -1 }]);
   assert.deepEqual(next(), []);
   assert.equal(overtimeUs(), 0);
+});
+
+test("what a machine leaves of its slots it may have in the idle ones behind them, and no more", () => {
+  const { publish: put, next, uses, overtimeUs, endOvertime } = rig([[0, 0, -1, -1]], 1);
+  put([alone(0, [0])]);
+  next();
+  uses(0, 4000);
+  next();
+  uses(0, 4000);
+  assert.deepEqual(next(), [], "what it had used before is not known the first time");
+  next();
+  next();
+  uses(0, 4000);
+  next();
+  uses(0, 10_000);
+  assert.deepEqual(next(), [0], "it slept in one of its slots");
+  assert.equal(overtimeUs(), 6000);
+  uses(0, 2000);
+  assert.deepEqual(endOvertime(6000), [0], "it slept then, too");
+  assert.equal(overtimeUs(), 10_000);
+  uses(0, 1000);
+  assert.deepEqual(next(), [0]);
+  assert.equal(overtimeUs(), 3000);
+  uses(0, 3000);
+  assert.deepEqual(endOvertime(3000), []);
+  next();
+  uses(0, 10_000);
+  next();
+  uses(0, 10_000);
+  assert.deepEqual(next(), [], "it has had all of its slots");
+});
+
+test("what is left is of one turn of slots, and what it had too much is taken from what it leaves later", () => {
+  const { publish: put, next, uses, overtimeUs, endOvertime } = rig([[0, -1]], 1);
+  put([alone(0, [0])]);
+  next();
+  uses(0, 0);
+  next();
+  next();
+  assert.deepEqual(next(), [0]);
+  assert.equal(overtimeUs(), 10_000);
+  uses(0, 4000);
+  next();
+  uses(0, 7000);
+  assert.deepEqual(next(), [0]);
+  assert.equal(overtimeUs(), 3000, "the rest of the turn before is not kept");
+  // The kernel tells what was used on another processor a little late.
+  uses(0, 5000);
+  assert.deepEqual(endOvertime(3000), []);
+  next();
+  uses(0, 6000);
+  assert.deepEqual(next(), [0]);
+  assert.equal(overtimeUs(), 2000);
+});
+
+test("of a machine with several jobs in its turn, or whose use is not told, nothing is left", () => {
+  const {
+    publish: put,
+    next,
+    uses,
+    overtimeUs,
+  } = rig(
+    [
+      [0, -1],
+      [1, -1],
+    ],
+    3,
+  );
+  put([alone(0, [0, 1]), alone(1, [2])]);
+  uses(0, 0);
+  uses(1, 0);
+  for (let round = 0; round < 3; round += 1) {
+    assert.deepEqual(next(), [0, 1, 2]);
+    assert.deepEqual(next(), []);
+    assert.equal(overtimeUs(), 0);
+  }
 });

@@ -1,3 +1,4 @@
+import { Allowance } from "./allowance.ts";
 import { capacity, jobState, tableWord, targetWord, targetWords, word } from "./memory.ts";
 import type { TableHalf, TableMemory } from "./memory.ts";
 import { Overtime } from "./overtime.ts";
@@ -9,6 +10,8 @@ export type JobControl = {
   readonly go: (job: number) => boolean;
   /** Changes nothing, along the way that a change would take. */
   readonly touch: (job: number, isStopped: boolean) => void;
+  /** CPU time it has used since it was made; negative where that is not told. */
+  readonly usedUs: (job: number) => number;
   /** It was continued, and its number may be used again. */
   readonly release: (job: number) => void;
 };
@@ -21,6 +24,8 @@ const touchedMax = 4;
 /** Of jobs that have come or gone, looked at in one slot: all of many thousands would take it whole, and more. */
 const sweptMax = 256;
 const roundMax = 0x3fff_ffff;
+/** What is left of less than this is not worth another look. */
+const leftUsMin = 500;
 
 /**
  * The decisions of the dispatcher, one `dispatch` per slot; no time and no system call of its own. It allocates
@@ -47,6 +52,9 @@ export class DispatchLoop {
   readonly #owners = new Int32Array(capacity.processors);
   #columns = 0;
   readonly #overtime = new Overtime();
+  readonly #allowance: Allowance;
+  /** Of each column the only job that runs there, whose use is followed, or -1. */
+  readonly #followed = new Int32Array(capacity.processors).fill(idle);
   #generation = -1;
   #structure = -1;
   #reached = -1;
@@ -58,6 +66,7 @@ export class DispatchLoop {
   constructor(memory: TableMemory, control: JobControl) {
     this.#memory = memory;
     this.#control = control;
+    this.#allowance = new Allowance(control.usedUs);
   }
 
   quantumUs(): number {
@@ -108,7 +117,7 @@ export class DispatchLoop {
     for (let each = 0; each < this.#runningCount; each += 1) {
       const job = this.#running[each] ?? 0;
       const column = this.#runningColumns[each] ?? 0;
-      if (this.#overtime.ends(column, afterUs)) {
+      if (this.#overtime.ends(column, afterUs) && !this.#goesOn(column, job, afterUs)) {
         if (Atomics.load(stopped, job) === 0) this.#stop(job);
         continue;
       }
@@ -217,7 +226,9 @@ export class DispatchLoop {
     this.#generation = generation;
     const quantumUs = this.quantumUs();
     for (let column = 0; column < this.#columns; column += 1) {
-      overtime.begin(column, this.#owners[column] ?? idle, quantumUs);
+      const owner = this.#owners[column] ?? idle;
+      this.#settle(column, owner, quantumUs);
+      overtime.begin(column, owner, quantumUs);
     }
     for (let each = 0; each < this.#runningCount && this.#nextCount < capacity.jobs; each += 1) {
       const column = this.#runningColumns[each] ?? 0;
@@ -226,6 +237,42 @@ export class DispatchLoop {
       this.#nextColumns[this.#nextCount] = column;
       this.#nextCount += 1;
     }
+  }
+
+  /** Before the next slot of a column: what whoever had it last has left. */
+  #settle(column: number, owner: number, quantumUs: number): void {
+    const overtime = this.#overtime;
+    if (overtime.isEnding(column, owner)) {
+      const job = this.#onlyJobOf(column);
+      this.#followed[column] = job;
+      if (job === idle) return;
+      const leftUs = this.#allowance.afterSlots(job, overtime.ranUs(column));
+      if (leftUs >= leftUsMin) overtime.setOwed(column, leftUs);
+      return;
+    }
+    const job = this.#followed[column] ?? idle;
+    if (job === idle || !overtime.isKept(column)) return;
+    if (owner !== idle) this.#allowance.left(job);
+    else if (overtime.isUsedUp(column, quantumUs)) this.#goesOn(column, job, quantumUs);
+  }
+
+  #onlyJobOf(column: number): number {
+    let found = idle;
+    for (let each = 0; each < this.#runningCount; each += 1) {
+      if (this.#runningColumns[each] !== column) continue;
+      if (found !== idle) return idle;
+      found = this.#running[each] ?? idle;
+    }
+    return found;
+  }
+
+  /** Its overtime is over, but it has used less of it. */
+  #goesOn(column: number, job: number, afterUs: number): boolean {
+    if (this.#followed[column] !== job) return false;
+    const leftUs = this.#allowance.left(job);
+    if (leftUs < leftUsMin) return false;
+    this.#overtime.setOwed(column, afterUs + leftUs);
+    return true;
   }
 
   #switchOver(): void {
@@ -263,6 +310,7 @@ export class DispatchLoop {
     if (state === jobState.wanted && !isStopped && this.#meant[job] !== this.#stamp) this.#stop(job);
     if (state !== jobState.leaving) return;
     if (isStopped) this.#continue(job);
+    this.#allowance.forget(job);
     this.#control.release(job);
   }
 

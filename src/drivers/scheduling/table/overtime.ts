@@ -5,10 +5,10 @@ const nobody = -1;
 const owedShareMin = 0.02;
 
 /**
- * What slots have lost of their time, because they began late or were interrupted by the dispatcher, and how it is made
- * up: who ran last in a column is left running into the idle slots that follow, for as long as is owed. So a period
- * that could still give what is reserved gives it, whatever held the dispatcher up; and nobody loses a slot by that.
- * One entry for each column of the table; it allocates nothing.
+ * What slots have lost of their time, because they began late or were interrupted by the dispatcher, or, where that is
+ * known, what was left of it, and how it is made up: who ran last in a column is left running into the idle slots that
+ * follow, for as long as is owed. So a period that could still give what is reserved gives it, whatever held the
+ * dispatcher up; and nobody loses a slot by that. One entry for each column of the table; it allocates nothing.
  *
  *     due              begun                     due                     stopped
  *      |--- owed 2 ms ---|------- 8 ms of 10 ------|------- 2 ms more -----|   idle
@@ -16,6 +16,8 @@ const owedShareMin = 0.02;
 export class Overtime {
   readonly #owners = new Int32Array(capacity.processors).fill(nobody);
   readonly #owedUs = new Int32Array(capacity.processors);
+  /** Slots one after another that their owner has had until now. */
+  readonly #ranUs = new Int32Array(capacity.processors);
   readonly #fresh = new Uint8Array(capacity.processors);
   readonly #kept = new Uint8Array(capacity.processors);
   #columns = 0;
@@ -32,6 +34,8 @@ export class Overtime {
     if (owner !== nobody) {
       const isSame = owner === this.#owners[column];
       if (!isSame || this.#kept[column] === 1) this.#owedUs[column] = 0;
+      const goesOn = isSame && this.#kept[column] === 0;
+      this.#ranUs[column] = quantumUs + (goesOn ? (this.#ranUs[column] ?? 0) : 0);
       this.#fresh[column] = isSame ? 0 : 1;
       this.#owners[column] = owner;
       this.#kept[column] = 0;
@@ -42,6 +46,25 @@ export class Overtime {
     if (this.#kept[column] === 1) this.#owedUs[column] = (this.#owedUs[column] ?? 0) - quantumUs;
     if ((this.#owedUs[column] ?? 0) < quantumUs * owedShareMin) this.#leave(column);
     else this.#kept[column] = 1;
+  }
+
+  /** The slot that begins is nobody's, and the one before it was somebody's. */
+  isEnding(column: number, owner: number): boolean {
+    return owner === nobody && this.#owners[column] !== nobody && this.#kept[column] === 0;
+  }
+
+  ranUs(column: number): number {
+    return this.#ranUs[column] ?? 0;
+  }
+
+  /** The overtime of this column is over at the end of the slot that was, whoever has the next one. */
+  isUsedUp(column: number, quantumUs: number): boolean {
+    return this.#kept[column] === 1 && (this.#owedUs[column] ?? 0) < quantumUs * (1 + owedShareMin);
+  }
+
+  /** In place of what was owed: until so long after the beginning of the slot that was, or, at its end, is to be. */
+  setOwed(column: number, untilUs: number): void {
+    this.#owedUs[column] = Math.max(0, untilUs);
   }
 
   /** Of the slot that begins: who has just been continued has lost the first, who ran on the second. */

@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, renameSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, renameSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, normalize } from "node:path";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import { setPriorityOfAll } from "./priorities.ts";
@@ -72,6 +72,25 @@ export function putBackRaised(directory: string): void {
       if (kind === "room") writeFileSync(first, roomIn(first), { flag: "r+" });
     } catch {
       // It is gone, and with it what was changed of it.
+    }
+  }
+}
+
+/**
+ * Of a group above those of several owners, some of which were removed with all they had: what is left in it says how
+ * much of real-time priority it holds and how much it weighs. `directory`: of any hierarchy.
+ */
+export function lowerShared(directory: string): void {
+  for (const [name, valueOf] of [
+    ["cpu.rt_runtime_us", roomIn],
+    ["cpu.shares", (file: string) => heaviestIn(file, "1024")],
+    ["cpu.weight", (file: string) => heaviestIn(file, "100")],
+  ] as const) {
+    const file = join(directory, name);
+    try {
+      if (existsSync(file)) writeFileSync(file, valueOf(file));
+    } catch {
+      // Another group comes or goes just now: whoever has it looks again.
     }
   }
 }

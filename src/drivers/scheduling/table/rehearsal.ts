@@ -43,10 +43,7 @@ export class Rehearsal {
     };
     publish(memory, table, targets);
     const fds = new Int32Array([own, own, nothing, nothing]);
-    this.#loop = new DispatchLoop(
-      memory,
-      jobControl(memory, fds, () => {}, noSignals),
-    );
+    this.#loop = new DispatchLoop(memory, jobControl(memory, fds, { release: () => {}, signals: noSignals }));
     this.#files = [nothing, own];
     for (let slot = 0; slot < slotsAtFirst; slot += 1) this.step();
   }
