@@ -44,11 +44,14 @@ test("checkpoint waits until it is complete, and shows it", async () => {
 });
 
 test("checkpoint tells why it failed", async () => {
-  const failed = request({ state: "failed", message: "shop/db is not running" });
+  const failed = request({
+    state: "failed",
+    message: "Cannot take a checkpoint: shop/db is not running",
+  });
   await using api = await testApi({ [`POST ${path}`]: json(failed) });
   const { exit, err } = await consort(["checkpoint", "shop", "--together"], { url: api.url });
   assert.equal(exit, 1);
-  assert.match(err, /Cannot take a checkpoint of shop: shop\/db is not running/);
+  assert.match(err, /^consort: Cannot take a checkpoint of shop: shop\/db is not running/);
   assert.deepEqual(api.asked[0]?.body, { appliances: [], together: true });
 });
 

@@ -63,10 +63,8 @@ async function takeNow(subject: string, given: Arguments, context: CommandContex
     request = requests.find(({ id }) => id === request.id) ?? request;
   }
   if (request.state === "failed") {
-    throw new ConsortError(
-      "driver_failed",
-      `Cannot take a checkpoint of ${subject}: ${request.message ?? "it failed"}`,
-    );
+    const why = (request.message ?? "it failed").replace(/^Cannot take a checkpoint: /, "");
+    throw new ConsortError("driver_failed", `Cannot take a checkpoint of ${subject}: ${why}`);
   }
   if (given.has("json")) context.terminal.out(`${JSON.stringify(request, undefined, 2)}\n`);
   else if (request.state === "taking") context.terminal.out(`${request.id}: accepted\n`);

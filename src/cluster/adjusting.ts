@@ -124,10 +124,10 @@ export function keepingAdjustments(before: Ensemble | undefined, declared: Ensem
     const { appliance, ...fields } = adjustment;
     const [old, now] = [was.get(appliance), is.get(appliance)];
     if (old === undefined || now === undefined) return [];
-    const same = Object.entries(fields).filter(
+    const lasting = Object.entries(fields).filter(
       ([field]) => JSON.stringify(fieldOf(old, field)) === JSON.stringify(fieldOf(now, field)),
     );
-    return same.length === 0 ? [] : [{ appliance, ...Object.fromEntries(same) }];
+    return lasting.length === 0 ? [] : [{ appliance, ...Object.fromEntries(lasting) }];
   });
   return kept.length === 0 ? declared : { ...declared, adjustments: kept };
 }

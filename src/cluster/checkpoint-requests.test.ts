@@ -83,7 +83,7 @@ describe("checkpoints on request", () => {
     assert.equal(await back(older.id), older.id);
     await assert.rejects(made.cluster.restore("shop", { appliance: "db", checkpoint: "r-0" }), {
       code: "not_found",
-      message: /the checkpoint "r-0" of which all can be had was wanted, there are /,
+      message: /^Cannot restore shop\/db: it has no checkpoint "r-0", there are /,
     });
   });
 });

@@ -71,6 +71,13 @@ function machinesNamed(
   return [...new Set((names.length === 0 ? machines : named).map(({ id }) => id))];
 }
 
+function whyNone(known: readonly string[], wanted: string | undefined): string {
+  if (known.length === 0) return "no checkpoint of it was taken yet";
+  if (wanted !== undefined && !known.includes(wanted))
+    return `it has no checkpoint "${wanted}", there are ${known.join(", ")}`;
+  return `no host that is there has all of ${wanted ?? `any of ${known.join(", ")}`}`;
+}
+
 /** What an appliance is to begin from. Throws `not_found` without a complete checkpoint that can be had. */
 export function restoreOf(
   context: ClusterContext,
@@ -87,13 +94,8 @@ export function restoreOf(
   const taken = context.state.checkpoints().get(id);
   const found = restorable(taken, (host) => context.seen.isThere(host), checkpoint);
   if (found === undefined) {
-    const known = taken?.taken.map((one) => one.checkpoint.id) ?? [];
-    const which = checkpoint === undefined ? "a checkpoint" : `the checkpoint "${checkpoint}"`;
-    const those = known.length === 0 ? "none was taken yet" : `there are ${known.join(", ")}`;
-    throw new ConsortError(
-      "not_found",
-      `Cannot restore ${id}: ${which} of which all can be had was wanted, ${those}`,
-    );
+    const known = taken?.taken.map((one): string => one.checkpoint.id) ?? [];
+    throw new ConsortError("not_found", `Cannot restore ${id}: ${whyNone(known, checkpoint)}`);
   }
   return { id, restore: { ...found, again: (record.restores?.[id]?.again ?? 0) + 1 } };
 }

@@ -78,7 +78,10 @@ export async function removeImage(context: ClusterContext, name: string, signal:
     const record = knownImage(context, name);
     const users = usersOf(record, state.ensembles());
     if (users.length > 0)
-      throw new ConsortError("conflict", `Cannot remove ${name}: ${users.join(", ")} is made from it`);
+      throw new ConsortError(
+        "conflict",
+        `Cannot remove ${name}: ${users.join(", ")} ${users.length === 1 ? "is" : "are"} made from it; take that down first`,
+      );
     return { writes: [{ delete: keys.image(name) }], result: undefined };
   }, signal);
   events.append("image.removed", `image/${name}`, "removed from the catalogue");
