@@ -13,4 +13,5 @@ await Promise.all([
   import("#drivers/monitor/system-monitors.ts"),
   import("#drivers/network/host-network.ts"),
   import("#drivers/network/tunnels/tunnel-driver.ts"),
+  import("#drivers/transfer/s3.ts"),
 ]);

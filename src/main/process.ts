@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { codeOf, ConsortError, errorTable, messageOf } from "#base/errors.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { systemClock } from "#drivers/system/clock.ts";
@@ -40,6 +39,7 @@ export async function runManager<Config>(
 
 /** The configuration is written by this same program (lab/config.ts), so its form is trusted. */
 function readConfig(): unknown {
+  const { parseArgs } = process.getBuiltinModule("node:util");
   const { values } = parseArgs({ options: { config: { type: "string" } } });
   if (values.config === undefined)
     throw new ConsortError("bad_input", "Cannot start: --config FILE is missing");

@@ -1,6 +1,5 @@
 import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, statSync } from "node:fs";
 import type { Stats } from "node:fs";
-import { geteuid } from "node:process";
 import { dirname } from "node:path";
 import { ConsortError } from "#base/errors.ts";
 
@@ -18,7 +17,7 @@ export function makeOwnDirectory(directory: string): void {
   mkdirSync(above, { recursive: true, mode: 0o700 });
   const outer = statSync(above);
   const isSafe = (outer.mode & writableByOthers) === 0 || (outer.mode & sticky) !== 0;
-  if (!isSafe || (outer.uid !== root && outer.uid !== geteuid?.())) throw refused(above, outer);
+  if (!isSafe || (outer.uid !== root && outer.uid !== process.geteuid?.())) throw refused(above, outer);
   try {
     mkdirSync(directory, 0o700);
   } catch (error) {
@@ -52,14 +51,14 @@ export function isOwnFile(found: Stats): boolean {
 }
 
 function isOurs({ uid, mode }: Stats): boolean {
-  return uid === geteuid?.() && (mode & ofOthers) === 0;
+  return uid === process.geteuid?.() && (mode & ofOthers) === 0;
 }
 
 function refused(path: string, { uid, mode, nlink }: Stats): ConsortError {
   const what = `user ${uid}, mode ${(mode & 0o7777).toString(8)}, ${nlink} names`;
   return new ConsortError(
     "driver_failed",
-    `Cannot use ${path}: it is of ${what}, wanted what only user ${geteuid?.()} may change`,
+    `Cannot use ${path}: it is of ${what}, wanted what only user ${process.geteuid?.()} may change`,
   );
 }
 

@@ -12,19 +12,21 @@ import { transferLimits } from "./limits.ts";
 import { LocalFiles } from "./local-files.ts";
 import { loginServer } from "./login.ts";
 import type { Expected, OnProgress, Place, Transfer } from "./port.ts";
-import { s3Server } from "./s3.ts";
 import type { Description, Server } from "./server.ts";
 import { webServer } from "./web.ts";
 import { webHdfsServer } from "./webhdfs.ts";
 
-const servers: Readonly<Record<Exclude<Scheme, "file">, Server>> = {
+const servers: Readonly<Record<Exclude<Scheme, "file" | "s3">, Server>> = {
   http: webServer,
   https: webServer,
   ftp: loginServer,
   sftp: loginServer,
-  s3: s3Server,
   webhdfs: webHdfsServer,
 };
+
+/** S3 brings along what reads XML, and most hosts never speak it: loaded where it is asked for. */
+const serverFor = async (scheme: Exclude<Scheme, "file">): Promise<Server> =>
+  scheme === "s3" ? (await import("./s3.ts")).s3Server : servers[scheme];
 
 /** What is tried again: the line broke, or the server cannot go on where it was asked to. */
 const passing: ReadonlySet<string> = new Set(["unavailable", "conflict"]);
@@ -51,7 +53,7 @@ export function openTransfer({ clock, roots, netns }: TransferOptions): Transfer
       if (at.scheme === "file") {
         await files.read(at, part, expected.sizeBytesMax ?? Infinity, onProgress, signal);
       } else {
-        await fetchAll(clock, servers[at.scheme], { at, from, part, expected, onProgress }, signal);
+        await fetchAll(clock, await serverFor(at.scheme), { at, from, part, expected, onProgress }, signal);
       }
       return settle(from, part, file, expected, signal);
     },
@@ -65,7 +67,7 @@ export function openTransfer({ clock, roots, netns }: TransferOptions): Transfer
         if (doneBytes !== undefined) onProgress({ doneBytes, totalBytes: size });
       };
       const tell = (doneBytes: number): void => onProgress({ doneBytes, totalBytes: size });
-      const server = servers[at.scheme];
+      const server = await serverFor(at.scheme);
       const write = (): Promise<void> => server.write(path, at, { look, tell }, signal);
       await (server.goesOnWriting === true ? goingOn(clock, write, signal) : write());
       onProgress({ doneBytes: size, totalBytes: size });
@@ -73,21 +75,23 @@ export function openTransfer({ clock, roots, netns }: TransferOptions): Transfer
     copy: async (from, to, file, signal) => {
       const [source, target] = [reach(from), reach(to)];
       if (target.scheme === "file" || source.scheme !== target.scheme) return false;
-      const copied = servers[target.scheme].copy?.(source, target, file, signal);
+      const server = await serverFor(target.scheme);
+      const copied = server.copy?.(source, target, file, signal);
       return (await copied?.catch(() => signal.throwIfAborted())) === true;
     },
     list: async (place, signal) => {
       const at = reach(place);
-      return at.scheme === "file" ? files.list(at) : servers[at.scheme].list(at, signal);
+      return at.scheme === "file" ? files.list(at) : (await serverFor(at.scheme)).list(at, signal);
     },
     abandonUploads: async (place, signal) => {
       const at = reach(place);
-      if (at.scheme !== "file") await servers[at.scheme].abandonUploads?.(at, signal);
+      if (at.scheme !== "file") await (await serverFor(at.scheme)).abandonUploads?.(at, signal);
     },
     remove: async (place, signal) => {
       const at = reach(place);
       if (at.scheme === "file") return files.remove(at);
-      await servers[at.scheme].remove(at, signal).catch((cause: unknown) => {
+      const server = await serverFor(at.scheme);
+      await server.remove(at, signal).catch((cause: unknown) => {
         if (codeOf(cause) !== "not_found") throw cause;
       });
     },

@@ -1,5 +1,4 @@
 import { closeSync } from "node:fs";
-import { getSystemErrorMap } from "node:util";
 import { ConsortError } from "#base/errors.ts";
 import { openNetlink, receiveSync, sendAsync, sendSync } from "./libc.ts";
 import { attributesOf, decode, encode, errno, flag, headerBytes, textOf } from "./netlink-codec.ts";
@@ -114,6 +113,7 @@ export class KernelSocket {
 }
 
 function refusal(request: KernelRequest, code: number, message: NetlinkMessage): ConsortError {
+  const { getSystemErrorMap } = process.getBuiltinModule("node:util");
   const [name, meaning] = getSystemErrorMap().get(-code) ?? [`errno ${code}`, "unknown error"];
   const words =
     (message.flags & extendedAck) === 0
