@@ -6,6 +6,7 @@ import type { DispatchTable } from "#control/scheduling/dispatch-table.ts";
 import { refusalText } from "#control/scheduling/refusal.ts";
 import type { Refusal } from "#control/scheduling/refusal.ts";
 import type { Reservation, SchedulingPolicy, TeamReservation } from "#control/scheduling/reservation.ts";
+import { undisturbed } from "./kernel/calls.ts";
 import type {
   CpuEnforcer,
   CpuScheduler,
@@ -15,6 +16,9 @@ import type {
   EnforcementKind,
   MachineRequest,
 } from "./port.ts";
+
+/** Done before anybody notices. */
+const fewChanges = 4;
 
 type Held = { readonly request: MachineRequest; readonly kind: EnforcementKind; suspended: boolean };
 
@@ -76,7 +80,13 @@ export class HostCpuScheduler implements CpuScheduler {
     this.#apply(held.kind);
   }
 
+  /** What is managed here comes before its manager, by its weight: admission, too, would wait until that lets it run. */
   adapt(changes: ReadonlyMap<string, Reservation>): void {
+    if (changes.size > fewChanges) undisturbed(() => this.#adapt(changes));
+    else this.#adapt(changes);
+  }
+
+  #adapt(changes: ReadonlyMap<string, Reservation>): void {
     const before = new Map<string, Reservation>();
     for (const id of changes.keys()) before.set(id, this.#mustHold(id).request.reservation);
     const result = this.#book.adapt(changes);
