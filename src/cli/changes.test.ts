@@ -294,6 +294,18 @@ test("newPart() gives what came since, and everything after the log was rotated 
   assert.equal(newPart("", "first\n"), "first\n");
 });
 
+test("logs gives a terminal lines and colours only, and anything else all as it was written", async () => {
+  const written = "\u001b[1;31mred\u001b[0m\ttext\r\n\u001b]0;taken\u0007\u001b[2J\u009b2Jend\n";
+  await using api = await testApi({
+    "GET /v1/ensembles/shop/appliances/web-1/log": (_asked, response) => void response.end(written),
+  });
+  const asked = ["logs", "shop/web-1"];
+  const shown = await consort(asked, { url: api.url, outIsTerminal: true });
+  assert.equal(shown.out, "\u001b[1;31mred\u001b[0m\ttext\r\n]0;taken[2J2Jend\n");
+  const kept = await consort(asked, { url: api.url });
+  assert.equal(kept.out, written);
+});
+
 test("logs prints the end of what an appliance wrote", async () => {
   await using api = await testApi({
     "GET /v1/ensembles/shop/appliances/web-1/log": (_asked, response) => void response.end("one\ntwo\n"),

@@ -69,6 +69,7 @@ export async function consort(
     onErr?: (line: string) => void;
     tools?: CommandContext["tools"];
     clock?: Clock;
+    outIsTerminal?: boolean;
   } = {},
 ): Promise<Outcome> {
   let out = "";
@@ -82,7 +83,7 @@ export async function consort(
         err += line;
         options.onErr?.(line);
       },
-      outIsTerminal: false,
+      outIsTerminal: options.outIsTerminal ?? false,
       errIsTerminal: false,
       columns: () => 100,
       rows: () => 24,

@@ -4,7 +4,7 @@ import { apiOptions } from "#cli/arguments.ts";
 import { connect, route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
 import type { Command } from "#cli/command.ts";
-import { printable } from "#cli/table.ts";
+import { legible, printable } from "#cli/table.ts";
 import type { EnsembleStatus } from "#protocol/http/status.ts";
 
 const firstBytes = 64 * 1024;
@@ -20,7 +20,9 @@ export const command: Command = {
     follow: { about: "Go on with what it writes, until Ctrl-C", short: "f" },
     "max-bytes": { about: `How much of the end to show (${firstBytes})`, value: "N" },
   },
-  about: ["Prints the end of what an appliance wrote to its standard output and error."],
+  about: [
+    "Prints the end of what an appliance wrote to its standard output and error. A terminal is shown its lines and colours\nonly, as whoever wrote them could take it over otherwise; a file or pipe gets all as it is.",
+  ],
   examples: [
     { line: "consort logs shop/web-1", what: "the end of it" },
     { line: "consort logs -f shop/web-1", what: "and what comes" },
@@ -42,14 +44,15 @@ export const command: Command = {
       terminal.out(`${JSON.stringify({ ensemble, appliance, log: shown }, undefined, 2)}\n`);
       return 0;
     }
-    terminal.out(endOf(shown, wantedBytes));
+    const show = (text: string): void => terminal.out(terminal.outIsTerminal ? legible(text) : text);
+    show(endOf(shown, wantedBytes));
     if (shown === "") terminal.err(await silence(client, ensemble, appliance, signal));
     if (!given.has("follow")) return 0;
     try {
       for (;;) {
         await clock.sleep(everyMs, signal);
         const now = await read(followBytes);
-        terminal.out(newPart(shown, now));
+        show(newPart(shown, now));
         shown = now;
       }
     } catch (error) {

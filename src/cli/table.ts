@@ -75,3 +75,10 @@ export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- control characters are what must not reach a terminal
   return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
 }
+
+/** Output of a program for a terminal: its colours and lines, and nothing that would do more there than be read. */
+export function legible(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are what must not reach a terminal
+  const strange = /(\u001b\[[0-9;:]{0,32}m)|[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g;
+  return text.replaceAll(strange, (_sign, colour: string | undefined) => colour ?? "");
+}
