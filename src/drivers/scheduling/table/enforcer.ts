@@ -126,9 +126,10 @@ export class TableEnforcer implements CpuEnforcer {
     }
     for (const [id, reservation] of changes) {
       const machine = this.#machines.get(id);
-      if (machine !== undefined) this.#machines.set(id, { ...machine, reservation });
+      if (machine === undefined) continue;
+      this.#machines.set(id, { ...machine, reservation });
+      if (this.#isAwaited && machine.cgroup !== undefined) this.#limit(machine.cgroup, reservation);
     }
-    if (this.#isAwaited) this.#confine();
     // It is in effect already; how much of real-time priority that takes may follow.
     if (effect.kind === "rebuilt" || this.#rooms.isRationed) {
       this.#favouring ??= setImmediate(() => this.#favour());
@@ -299,14 +300,16 @@ export class TableEnforcer implements CpuEnforcer {
       file.close();
       this.#confined.delete(path);
     }
-    for (const [path, limit] of wanted) {
-      const known = this.#confined.get(path);
-      if (known?.limit.executionUs === limit.executionUs && known.limit.periodUs === limit.periodUs) continue;
-      const file = known?.file ?? QuotaFile.open(this.#options.layout, path);
-      if (file === undefined) continue;
-      this.#confined.set(path, { file, limit });
-      file.setUnlessLess(limit);
-    }
+    for (const [path, limit] of wanted) this.#limit(path, limit);
+  }
+
+  #limit(path: string, limit: Reservation): void {
+    const known = this.#confined.get(path);
+    if (known?.limit.executionUs === limit.executionUs && known.limit.periodUs === limit.periodUs) return;
+    const file = known?.file ?? QuotaFile.open(this.#options.layout, path);
+    if (file === undefined) return;
+    this.#confined.set(path, { file, limit });
+    file.setUnlessLess(limit);
   }
 
   #placed(
