@@ -1,8 +1,5 @@
-import { rmdirSync } from "node:fs";
-import { dirname } from "node:path";
 import { micros, milliCpu } from "#base/units.ts";
 import type { Topology } from "#model/topology.ts";
-import { lowerShared } from "#drivers/scheduling/table/raised.ts";
 import type { Cgroups } from "#drivers/system/cgroups/port.ts";
 import { labCgroup, managersCgroup, nodeCgroup } from "#lab/names.ts";
 
@@ -52,12 +49,6 @@ function create(path: string, cgroups: Cgroups): void {
 
 export async function removeBudgets(lab: string, cgroups: Cgroups, signal: AbortSignal): Promise<void> {
   await cgroups.open(labCgroup(lab)).remove(signal);
-  for (const file of cgroups.open("consort").procsFiles()) {
-    try {
-      rmdirSync(dirname(file));
-    } catch {
-      // Another lab is in it, or it is gone: both are fine. What ours made it hold is nobody's now.
-      lowerShared(dirname(file));
-    }
-  }
+  // Unless another lab is in it.
+  cgroups.open("consort").removeOrLower();
 }

@@ -117,6 +117,7 @@ function pretendedGroups(
     remove: async () => {
       for (const one of below(path)) groups.delete(one);
     },
+    removeOrLower: () => void groups.delete(path),
     close: () => {},
   });
   return {

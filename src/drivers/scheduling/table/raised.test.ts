@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { lowerShared, putBackRaised, recordRaised } from "./raised.ts";
+import { putBackRaised, recordRaised } from "./raised.ts";
 
 test("whatever a record says, nothing but limits of control groups is written to", () => {
   const place = mkdtempSync(join(tmpdir(), "consort-test-raised-"));
@@ -23,29 +23,6 @@ test("whatever a record says, nothing but limits of control groups is written to
     writeFileSync(join(place, "raised"), hostile.join(""));
     putBackRaised(place);
     for (const file of files) assert.equal(readFileSync(file, "utf8"), "kept");
-  } finally {
-    rmSync(place, { recursive: true });
-  }
-});
-
-test("a group that several share holds what those in it do, when one was removed with all it had", () => {
-  const place = mkdtempSync(join(tmpdir(), "consort-test-raised-"));
-  const write = (group: string, room: string, shares: string): void => {
-    mkdirSync(join(place, group), { recursive: true });
-    writeFileSync(join(place, group, "cpu.rt_runtime_us"), room);
-    writeFileSync(join(place, group, "cpu.shares"), shares);
-  };
-  const held = (): string[] =>
-    ["cpu.rt_runtime_us", "cpu.shares"].map((name) => readFileSync(join(place, name), "utf8"));
-  try {
-    write(".", "872000", "262144");
-    lowerShared(place);
-    assert.deepEqual(held(), ["0", "1024"]);
-    write(".", "872000", "262144");
-    write("red", "300000", "2048");
-    write("blue", "100000", "1024");
-    lowerShared(place);
-    assert.deepEqual(held(), ["400000", "2048"]);
   } finally {
     rmSync(place, { recursive: true });
   }

@@ -1,6 +1,7 @@
-import { existsSync, readFileSync, readdirSync, renameSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, normalize } from "node:path";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
+import { groupsIn, heaviestIn, roomIn } from "#drivers/system/cgroups/shared.ts";
 import { setPriorityOfAll } from "./priorities.ts";
 import { endTurns } from "./slot-threads.ts";
 
@@ -76,25 +77,6 @@ export function putBackRaised(directory: string): void {
   }
 }
 
-/**
- * Of a group above those of several owners, some of which were removed with all they had: what is left in it says how
- * much of real-time priority it holds and how much it weighs. `directory`: of any hierarchy.
- */
-export function lowerShared(directory: string): void {
-  for (const [name, valueOf] of [
-    ["cpu.rt_runtime_us", roomIn],
-    ["cpu.shares", (file: string) => heaviestIn(file, "1024")],
-    ["cpu.weight", (file: string) => heaviestIn(file, "100")],
-  ] as const) {
-    const file = join(directory, name);
-    try {
-      if (existsSync(file)) writeFileSync(file, valueOf(file));
-    } catch {
-      // Another group comes or goes just now: whoever has it looks again.
-    }
-  }
-}
-
 function isOfGroup(file: string, names: readonly string[], trees: readonly string[]): boolean {
   return (
     names.includes(basename(file)) &&
@@ -103,25 +85,10 @@ function isOfGroup(file: string, names: readonly string[], trees: readonly strin
   );
 }
 
-const heaviestIn = (file: string, usual: string): string =>
-  String(Math.max(Number(usual), ...valuesIn(file)));
-const roomIn = (file: string): string => String(valuesIn(file).reduce((sum, each) => sum + each, 0));
-
-/** Of the groups directly in the one whose file this is. */
-function valuesIn(file: string): readonly number[] {
-  return groupsIn(dirname(file)).map((group) => Number(readFileSync(join(group, basename(file)), "utf8")));
-}
-
 function endTurnsIn(file: string, processor: number): void {
   for (const line of readFileSync(file, "utf8").split("\n"))
     if (line !== "") endTurns(Number(line), processor);
   for (const group of groupsIn(dirname(file))) endTurnsIn(join(group, basename(file)), processor);
-}
-
-function groupsIn(group: string): readonly string[] {
-  return readdirSync(group, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => join(group, entry.name));
 }
 
 /** Where control groups are mounted. */

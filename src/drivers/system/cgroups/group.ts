@@ -19,6 +19,7 @@ import type { Dialect, FileWrite } from "#drivers/system/cgroups/dialect.ts";
 import { cgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import type { CgroupLayout, Controller } from "#drivers/system/cgroups/layout.ts";
 import type { Cgroup, CgroupUsage, Cgroups, CpuQuota } from "#drivers/system/cgroups/port.ts";
+import { lowerShared } from "#drivers/system/cgroups/shared.ts";
 import { v1 } from "#drivers/system/cgroups/v1.ts";
 import { v2 } from "#drivers/system/cgroups/v2.ts";
 
@@ -232,6 +233,19 @@ class OpenCgroup implements Cgroup {
           throw new ConsortError("timeout", `Cannot remove control group ${this.path}: ${alive} still in it`);
         }
         await this.#clock.sleep(removeRetryMs, signal);
+      }
+    }
+  }
+
+  removeOrLower(): void {
+    this.close();
+    for (const tree of this.#trees) {
+      const directory = join(tree, this.path);
+      try {
+        rmdirSync(directory);
+      } catch {
+        // Others are in it, or it is gone: both are fine.
+        lowerShared(directory);
       }
     }
   }

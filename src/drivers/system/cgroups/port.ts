@@ -45,6 +45,11 @@ export interface Cgroup {
   children(): string[];
   /** Removes it and all below it; waits for dying processes. Rejects with `timeout` when something lives on. */
   remove(signal: AbortSignal): Promise<void>;
+  /**
+   * Of one that several owners have groups in, one of whom has removed its own: it goes if it is empty, and otherwise
+   * holds and weighs no more than those in it do.
+   */
+  removeOrLower(): void;
   /** Lets go of the kept open files; it may be used again afterwards. */
   close(): void;
 }
