@@ -3,7 +3,9 @@ import { test } from "node:test";
 import { afterEvent, beforeGuest, endWords, panicOn, qemuWords } from "./guest-state.ts";
 import type { GuestState } from "./guest-state.ts";
 
-const after = (...events: readonly [string, Record<string, unknown>?][]): GuestState =>
+type Heard = readonly [string, Record<string, unknown>?];
+
+const after = (...events: readonly Heard[]): GuestState =>
   events.reduce(
     (state, [event, data = {}]) => afterEvent(state, { event, data, timestampMs: 0 }),
     beforeGuest,
@@ -39,6 +41,18 @@ test("what a guest wrote is told without what would take over a terminal", () =>
   assert.equal(panicOn(`Kernel panic - not syncing: ${"x".repeat(300)}\n`)?.length, 200);
   assert.equal(qemuWords(`qemu-system-x: ${bad}\n`), "]0;taken over 2J");
   assert.match(after(["BLOCK_IO_ERROR", { device: bad, reason: bad }]).ioError ?? "", /^]0;taken over 2J:/);
+});
+
+test("a guest whose write found no space is held by its disk until it goes on", () => {
+  const failed: Heard = [
+    "BLOCK_IO_ERROR",
+    { device: "", "node-name": "home", action: "stop", reason: "No space left on device" },
+  ];
+  const held = after(failed, ["STOP", {}]);
+  assert.deepEqual([held.status, held.ioError], ["io-error", "home: No space left on device"]);
+  assert.equal(after(failed, ["STOP", {}], ["RESUME", {}]).status, "running");
+  assert.equal(after(failed, ["STOP", {}], ["RESUME", {}], ["STOP", {}]).status, "paused");
+  assert.equal(after(["BLOCK_IO_ERROR", { action: "report" }], ["STOP", {}]).status, "paused");
 });
 
 test("qemuWords() takes what QEMU wrote, not what its guest did", () => {

@@ -16,13 +16,13 @@ export type GuestState = {
   /** Why QEMU is about to end: "guest-shutdown", "host-signal", … */
   readonly shutdown?: string;
   readonly ioError?: string;
+  /** QEMU stops it until it is told to try again. */
+  readonly isHeldByDisk?: boolean;
 };
 
 export const beforeGuest: GuestState = { status: "prelaunch", resets: 0 };
 
 const statusAfter: Readonly<Record<string, string>> = {
-  RESUME: "running",
-  STOP: "paused",
   SUSPEND: "suspended",
   WAKEUP: "running",
 };
@@ -36,7 +36,16 @@ export function afterEvent(state: GuestState, { event, data }: QmpEvent): GuestS
     case "GUEST_PANICKED":
       return { ...state, panic: "its kernel said so" };
     case "BLOCK_IO_ERROR":
-      return { ...state, ioError: `${textOf(data["device"])}: ${textOf(data["reason"])}` };
+      return {
+        ...state,
+        ioError: `${diskOf(data)}: ${textOf(data["reason"])}`,
+        isHeldByDisk: data["action"] === "stop",
+      };
+    case "STOP":
+      // What follows such an error is that: QEMU's word for it only comes when it is asked.
+      return { ...state, status: state.isHeldByDisk === true ? "io-error" : "paused" };
+    case "RESUME":
+      return { ...state, status: "running", isHeldByDisk: false };
     default: {
       const status = statusAfter[event];
       return status === undefined ? state : { ...state, status };
@@ -47,6 +56,10 @@ export function afterEvent(state: GuestState, { event, data }: QmpEvent): GuestS
 const wordsLengthMax = 200;
 const textOf = (value: unknown): string =>
   typeof value === "string" ? plainWords(value, wordsLengthMax) : "unknown";
+
+/** A disk of ours is no device by name, but a node. */
+const diskOf = ({ device, ...data }: QmpEvent["data"]): string =>
+  textOf(device === "" ? data["node-name"] : device);
 
 /** Reasons of a shutdown that came from the guest. */
 export function endWords(state: GuestState): string | undefined {
