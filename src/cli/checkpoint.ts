@@ -7,7 +7,7 @@ import { connect, route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
 import { lineWidth } from "#cli/command.ts";
 import type { Command, CommandContext } from "#cli/command.ts";
-import { formatTable } from "#cli/table.ts";
+import { formatTable, printable } from "#cli/table.ts";
 import type { Column } from "#cli/table.ts";
 import type {
   Checkpoints,
@@ -81,7 +81,7 @@ async function list(name: string | undefined, given: Arguments, context: Command
   else {
     print(all, context);
     for (const one of found.flatMap(({ leftovers }) => leftovers))
-      context.terminal.out(`${leftoverLine(one)}\n`);
+      context.terminal.out(`${printable(leftoverLine(one))}\n`);
   }
   return 0;
 }

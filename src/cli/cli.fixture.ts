@@ -70,6 +70,7 @@ export async function consort(
     tools?: CommandContext["tools"];
     clock?: Clock;
     outIsTerminal?: boolean;
+    errIsTerminal?: boolean;
   } = {},
 ): Promise<Outcome> {
   let out = "";
@@ -84,7 +85,7 @@ export async function consort(
         options.onErr?.(line);
       },
       outIsTerminal: options.outIsTerminal ?? false,
-      errIsTerminal: false,
+      errIsTerminal: options.errIsTerminal ?? false,
       columns: () => 100,
       rows: () => 24,
       async *keys() {

@@ -55,7 +55,9 @@ async function leave(client: Client, operation: Operation, context: CommandConte
     return cancelled;
   } catch (error) {
     if (codeOf(error) === "conflict") return await client.request<Operation>("GET", one, context.afterwards);
-    err(`Cannot cancel: ${messageOf(error)}; the manager goes on with ${kind} ${name}: consort operations\n`);
+    err(
+      `Cannot cancel: ${printable(messageOf(error))}; the manager goes on with ${kind} ${name}: consort operations\n`,
+    );
     return operation;
   }
 }

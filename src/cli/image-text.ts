@@ -1,6 +1,6 @@
 import { bytes, formatBytes } from "#base/units.ts";
 import { age, size } from "#cli/quantities.ts";
-import { formatTable } from "#cli/table.ts";
+import { formatTable, printableLines } from "#cli/table.ts";
 import type { ImageStatus } from "#protocol/http/image.ts";
 
 /** "importing 12MiB of 40MiB". */
@@ -61,6 +61,8 @@ export function describeImage(image: ImageStatus): string {
     ["Content", image.content.join("\n              ") || undefined],
   ];
   return rows
-    .flatMap(([name, text]) => (text === undefined ? [] : [`${`${name}:`.padEnd(14)}${text}\n`]))
+    .flatMap(([name, text]) =>
+      text === undefined ? [] : [`${`${name}:`.padEnd(14)}${printableLines(text)}\n`],
+    )
     .join("");
 }

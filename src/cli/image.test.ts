@@ -58,6 +58,18 @@ test("image show tells what it is made of, and who uses it", async () => {
   assert.match(out, /Used by: +shop\n/);
 });
 
+test("what a manager says of others' words is told without signs that would take a terminal over", async () => {
+  const message = "Cannot use its disk: \u001b]0;taken\u0007 is no format";
+  await using api = await testApi({
+    "GET /v1/images/debian": json(image({ state: "failed", message })),
+    "GET /v1/images/other": refuse("driver_failed", 500, message),
+  });
+  const { out } = await consort(["image", "show", "debian"], { url: api.url });
+  assert.match(out, /State: +failed: Cannot use its disk: {2}\]0;taken {2}is no format\n/);
+  const { err } = await consort(["image", "show", "other"], { url: api.url });
+  assert.equal(err, "consort: Cannot use its disk:  ]0;taken  is no format\n");
+});
+
 test("image add registers an address with its checksum and waits, showing how far it is", async () => {
   const steps = [image({ state: "importing", doneBytes: 1024 }), image()];
   await using api = await testApi({

@@ -3,6 +3,7 @@ import { apiOptions } from "#cli/arguments.ts";
 import type { Arguments } from "#cli/arguments.ts";
 import { connect, route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
+import { lineWidth } from "#cli/command.ts";
 import type { Command, CommandContext } from "#cli/command.ts";
 import { commandHelp } from "#cli/help-text.ts";
 import type { Outcome, Verb } from "#cli/image-verb.ts";
@@ -11,6 +12,7 @@ import { build, buildOptions } from "#cli/image-build.ts";
 import { describeImage, formatImages } from "#cli/image-text.ts";
 import { count, size } from "#cli/quantities.ts";
 import { findCommand } from "#cli/run.ts";
+import { printable } from "#cli/table.ts";
 import { didYouMean } from "#formats/suggestion.ts";
 import { imageSpecOf } from "#formats/image-manifest.ts";
 import type { imageSpecSchema } from "#formats/image-manifest.ts";
@@ -22,9 +24,9 @@ const verbs: Readonly<Record<string, Verb>> = {
   ls: {
     takes: [0, 0],
     usage: "image ls",
-    run: async (client, _words, _given, { signal, clock }) => {
+    run: async (client, _words, _given, { signal, clock, terminal }) => {
       const images = await client.request<ImageStatus[]>("GET", "/v1/images", signal);
-      return { value: images, text: formatImages(images, clock.now()) };
+      return { value: images, text: formatImages(images, clock.now(), lineWidth(terminal)) };
     },
   },
   show: {
@@ -158,7 +160,9 @@ async function discover(
   );
   const specs = found.map((one) => imageSpecOf(one));
   if (!given.has("add")) {
-    const lines = specs.map(({ name, disk }) => `${name}  ${disk?.kind === "url" ? disk.url : "(kernel)"}\n`);
+    const lines = specs.map(
+      ({ name, disk }) => `${printable(`${name}  ${disk?.kind === "url" ? disk.url : "(kernel)"}`)}\n`,
+    );
     return { value: found, text: lines.join("") || `Nothing was found at ${url}\n` };
   }
   const registered: ImageStatus[] = [];

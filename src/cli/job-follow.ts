@@ -3,6 +3,8 @@ import { millis } from "#base/units.ts";
 import { route } from "#cli/client.ts";
 import type { Client } from "#cli/client.ts";
 import type { CommandContext } from "#cli/command.ts";
+import { programOutput } from "#cli/program-output.ts";
+import { printable } from "#cli/table.ts";
 import { isOver } from "#model/job.ts";
 import type { JobOutput, JobStatus, JobStream } from "#protocol/http/job.ts";
 
@@ -39,13 +41,17 @@ export async function followJob(
   { terminal, clock, signal }: CommandContext,
 ): Promise<JobStatus | undefined> {
   const readers = { stdout: { attempt: 0, from: 0 }, stderr: { attempt: 0, from: 0 } };
+  const written = {
+    stdout: programOutput(terminal.out, terminal.outIsTerminal),
+    stderr: programOutput(terminal.err, terminal.errIsTerminal),
+  };
   let toldWhy = "";
   /** Why it does not begin: told again when it is something else, not when a number in it grows. */
   const sayWhy = ({ state, message = "" }: JobStatus): void => {
     const why = message.replaceAll(/[\d.]+/g, "");
     if (state !== "queued" || why === toldWhy) return;
     toldWhy = why;
-    terminal.err(`${id} ${message}\n`);
+    terminal.err(`${id} ${printable(message)}\n`);
   };
   /** True: there may be more at once. */
   const show = async (stream: JobStream, reader: Reader): Promise<boolean> => {
@@ -59,8 +65,7 @@ export async function followJob(
     }
     reader.from = told.nextByte;
     const data = Buffer.from(told.dataBase64, "base64");
-    if (stream === "stdout") terminal.out(data);
-    else terminal.err(data);
+    written[stream](data);
     return data.length > 0;
   };
   try {

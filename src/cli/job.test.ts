@@ -92,6 +92,37 @@ test("job submit --follow shows what it writes, and ends with its exit code", as
   });
 });
 
+const hostile = "\u001b[31mred\u001b[0m\u001b]0;taken\u0007\u001b[2J end";
+const tamed = "\u001b[31mred\u001b[0m]0;taken[2J end";
+
+test("what a job writes, and why it waits or failed, reaches a terminal as colours and lines, and a pipe as it is", async () => {
+  let looks = 0;
+  await using api = await testApi({
+    "GET /v1/jobs/a": (asked, response) => {
+      looks += 1;
+      const waits = { ...render, state: "queued", message: `waits ${hostile}` };
+      json(looks % 2 === 1 ? waits : { ...failed, message: `failed ${hostile}` })(asked, response);
+    },
+    "GET /v1/jobs/a/output": (asked, response) => {
+      const from = Number(/fromByte=(\d+)/.exec(asked.url)?.[1]);
+      // Three at a time: amid a sign of colour, too.
+      output(hostile.slice(from, from + 3), from)(asked, response);
+    },
+  });
+  const shown = await consort(["job", "output", "-f", "a"], {
+    ...api,
+    outIsTerminal: true,
+    errIsTerminal: true,
+  });
+  const plain = " [31mred [0m ]0;taken [2J end";
+  assert.equal(shown.out, tamed);
+  assert.equal(shown.err, `a waits ${plain}\n${tamed}render-1f2e3d4c has failed: failed ${plain}\n`);
+  assert.equal((await consort(["job", "output", "a"], { ...api, outIsTerminal: true })).out, tamed);
+  const piped = await consort(["job", "output", "-f", "a"], api);
+  assert.equal(piped.out, hostile);
+  assert.equal(piped.err.includes(hostile), true);
+});
+
 test("job ls lists them, and job status tells all of one", async () => {
   await using api = await testApi({
     "GET /v1/jobs": json([render]),

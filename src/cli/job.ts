@@ -7,7 +7,9 @@ import { parsed, readTextFile } from "#cli/ensemble-file.ts";
 import { commandHelp } from "#cli/help-text.ts";
 import { exitCodeOf, followJob, outputOf } from "#cli/job-follow.ts";
 import { jobLines, jobTable } from "#cli/job-text.ts";
+import { programOutput } from "#cli/program-output.ts";
 import { findCommand } from "#cli/run.ts";
+import { printable } from "#cli/table.ts";
 import { jobDocument } from "#formats/job-document.ts";
 import { parseJob } from "#formats/job.ts";
 import { didYouMean } from "#formats/suggestion.ts";
@@ -26,7 +28,7 @@ export const command: Command = {
   },
   about: [
     "submit: hands a job to the manager: a program that is to run in an appliance, or in a machine of its own that is made\nfor it and removed after it. The file is YAML, JSON or a JSDL 1.0 document. It runs as soon as its appliance does; the\nmanager goes on whatever becomes of this program, and tries again as the file says.",
-    "ls, status: what there is, and how one of them does. output: what its newest attempt wrote. cancel: ends it. rm:\nforgets one that is over, with what it wrote.",
+    "ls, status: what there is, and how one of them does. output: what its newest attempt wrote; a terminal is\nshown its lines and colours only. cancel: ends it. rm: forgets one that is over, with what it wrote.",
     "With --follow the exit code is the job's own, or 1 where it has none; Ctrl-C leaves it running.",
   ],
   examples: [
@@ -106,7 +108,8 @@ async function output(id: string, given: Arguments, context: CommandContext): Pr
   const client = await connect(given, context);
   if (given.has("follow")) return concluded(await followJob(client, id, context), given, context);
   const stream: JobStream = given.has("stderr") ? "stderr" : "stdout";
-  for await (const piece of outputOf(client, id, stream, context.signal)) context.terminal.out(piece);
+  const show = programOutput(context.terminal.out, context.terminal.outIsTerminal);
+  for await (const piece of outputOf(client, id, stream, context.signal)) show(piece);
   return 0;
 }
 
@@ -128,7 +131,7 @@ async function rm(id: string, given: Arguments, context: CommandContext): Promis
 /** Undefined: it was left running. */
 function concluded(job: JobStatus | undefined, given: Arguments, context: CommandContext): number {
   if (job === undefined) return 0;
-  const why = job.message === undefined ? "" : `: ${job.message}`;
+  const why = job.message === undefined ? "" : `: ${printable(job.message)}`;
   const how = job.state === "failed" ? "has failed" : `is ${job.state}`;
   if (given.has("json")) printJson(job, context);
   else context.terminal.err(`${job.id} ${how}${why}\n`);

@@ -5,7 +5,7 @@ import { commands } from "#cli/commands.ts";
 import type { CommandEntry } from "#cli/commands.ts";
 import { commandHelp, overview } from "#cli/help-text.ts";
 import { refusalLines } from "#cli/plan-text.ts";
-import { printable } from "#cli/table.ts";
+import { printable, printableLines } from "#cli/table.ts";
 import { formatProblem } from "#formats/problem.ts";
 import { didYouMean } from "#formats/suggestion.ts";
 import type { PlanResult } from "#protocol/http/plan.ts";
@@ -83,7 +83,7 @@ function tell(error: unknown, json: boolean, context: CommandContext): void {
     context.terminal.out(`${JSON.stringify({ error: told }, undefined, 2)}\n`);
     return;
   }
-  context.terminal.err(`consort: ${messageOf(error)}\n`);
+  context.terminal.err(`consort: ${printableLines(messageOf(error))}\n`);
   if (Array.isArray(problems))
     for (const problem of problems) context.terminal.err(`  ${problemLine(problem)}\n`);
   if (Array.isArray(refusals)) context.terminal.err(refusalLines(refusals as PlanResult["refusals"]));
@@ -92,5 +92,5 @@ function tell(error: unknown, json: boolean, context: CommandContext): void {
 /** The API's problems have the parts of `Problem`; those of a file read here too. */
 function problemLine(problem: unknown): string {
   if (typeof problem !== "object" || problem === null) return printable(String(problem));
-  return formatProblem({ file: "", line: 0, column: 0, path: "", message: "", ...problem });
+  return printable(formatProblem({ file: "", line: 0, column: 0, path: "", message: "", ...problem }));
 }

@@ -76,6 +76,9 @@ export function printable(text: string): string {
   return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
 }
 
+/** A text of others that may have several lines. */
+export const printableLines = (text: string): string => text.split("\n").map(printable).join("\n");
+
 /** Output of a program for a terminal: its colours and lines, and nothing that would do more there than be read. */
 export function legible(text: string): string {
   // oxlint-disable-next-line no-control-regex -- control characters are what must not reach a terminal
