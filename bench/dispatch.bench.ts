@@ -15,6 +15,7 @@ import { systemClock } from "#drivers/system/clock.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { startJobs } from "./busy-jobs.ts";
 import type { Benchmark, BenchOptions, BenchRow } from "./harness.ts";
+import { observeSwitches } from "./machine-itself.ts";
 
 /** Figures of the publication, in ms, per number of machines and of jobs in each. */
 const references: readonly (readonly [machines: number, jobs: number, ms: number])[] = [
@@ -50,9 +51,19 @@ export const benchmark: Benchmark = {
       progress(`${machines} machines with ${jobs} jobs each`);
       rows.push(...(await measure(machines, jobs, reference, { signal, progress })));
     }
+    rows.push(...(await machineItself(signal)));
     return rows;
   },
 };
+
+/** What the machine's kernel takes for it today, whoever asks. */
+async function machineItself(signal: AbortSignal): Promise<BenchRow[]> {
+  const values: (readonly number[])[] = [];
+  for (let run = 0; run < runs; run += 1)
+    values.push((await observeSwitches(slotsPerRun, quantumUs / 1000, signal)).costMs);
+  if (values.some((each) => each.length === 0)) return [];
+  return costRows("the machine itself: two bare calls", values, "-");
+}
 
 async function measure(
   machines: number,
@@ -93,30 +104,36 @@ async function measure(
   tell("all are dispatched");
   const values: number[][] = [];
   for (let run = 0; run < runs; run += 1) values.push(await nextSlots(memory, signal));
+  return costRows(
+    `${machines} machines x ${jobs} jobs`,
+    values,
+    String(reference),
+    machines === 2 ? 0.008 : 0.02,
+  );
+}
+
+/** Of every run what each slot took, ms. */
+function costRows(
+  name: string,
+  values: readonly (readonly number[])[],
+  reference: string,
+  aimMs?: number,
+): BenchRow[] {
+  const row = (metric: string, each: readonly number[]): Omit<BenchRow, "reference" | "aim" | "ok"> => ({
+    case: name,
+    metric,
+    unit: "ms",
+    value: median(each),
+    low: Math.min(...each),
+    high: Math.max(...each),
+  });
   const medians = values.map(median);
-  const late = values.map((each) => quantile(each, 0.99));
-  const aim = machines === 2 ? 0.008 : 0.02;
-  const row = { case: `${machines} machines x ${jobs} jobs`, unit: "ms", reference: String(reference) };
+  const tails = values.map((each) => quantile(each, 0.99));
+  const aim = aimMs === undefined ? "published" : `<= ${aimMs}`;
+  const ok = aimMs === undefined || median(medians) <= aimMs;
   return [
-    {
-      ...row,
-      metric: "dispatch, median",
-      aim: `<= ${aim}`,
-      value: median(medians),
-      low: Math.min(...medians),
-      high: Math.max(...medians),
-      ok: median(medians) <= aim,
-    },
-    {
-      ...row,
-      metric: "dispatch, p99",
-      reference: "-",
-      aim: "published",
-      value: median(late),
-      low: Math.min(...late),
-      high: Math.max(...late),
-      ok: true,
-    },
+    { ...row("dispatch, median", medians), reference, aim, ok },
+    { ...row("dispatch, p99", tails), reference: "-", aim: "published", ok: true },
   ];
 }
 

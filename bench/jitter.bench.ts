@@ -1,5 +1,6 @@
 import { median, quantile } from "#base/quantiles.ts";
 import type { Benchmark, BenchRow } from "./harness.ts";
+import { observeSwitches } from "./machine-itself.ts";
 import { executionMs, kinds, observe, periodMs } from "./reserved-job.ts";
 
 const periods = 500;
@@ -22,6 +23,9 @@ export const benchmark: Benchmark = {
         ...figures(`${kind}, ${executionMs} of ${periodMs} ms`, "job starts off its time by", startsMs),
       );
     }
+    const { lateMs } = await observeSwitches(periods, executionMs, signal);
+    const itself = "the machine itself: a bare real-time program";
+    if (lateMs.length > 0) rows.push(...figures(itself, "wakes up late by", lateMs));
     return rows;
   },
 };
