@@ -1,21 +1,22 @@
 import { commands } from "#cli/commands.ts";
 
-/** Words known beforehand, or a command that prints them, one a line, when they are wanted. */
-export type Offer = { readonly words: readonly string[] } | { readonly lister: string };
+/** Words known beforehand, or what is asked of consort for them, one a line, when they are wanted. */
+export type Offer = { readonly words: readonly string[]; readonly lister?: string };
 
 /** What may stand after the words `after` of a command, options left out; "*" is any word. */
 export type Place = { readonly after: readonly string[]; readonly offer: Offer };
 
-/** They print nothing at all where no manager answers. */
-const hosts: Offer = { lister: "consort hosts --quiet 2>/dev/null" };
+const asked = (lister: string): Offer => ({ words: [], lister });
+
+const hosts: Offer = asked("hosts --quiet");
 /** Gateways run nothing that could move. */
-const hostsWithoutGateways: Offer = { lister: "consort hosts --quiet --role host 2>/dev/null" };
-const ensembles: Offer = { lister: "consort ps --quiet 2>/dev/null" };
-
-const appliances: Offer = { lister: "consort ps --quiet --appliances 2>/dev/null" };
-
-const jobs: Offer = { lister: "consort job ls --quiet 2>/dev/null" };
-const secrets: Offer = { lister: "consort secret ls 2>/dev/null" };
+const hostsWithoutGateways: Offer = asked("hosts --quiet --role host");
+const ensembles: Offer = asked("ps --quiet");
+/** With their ensembles. */
+const appliances: Offer = asked("ps --quiet --appliances");
+const images: Offer = asked("image ls --quiet");
+const jobs: Offer = asked("job ls --quiet");
+const secrets: Offer = asked("secret ls --quiet");
 
 const first = (offer: Offer): Place => ({ after: [], offer });
 const firstWord = (...words: readonly string[]): Place => first({ words });
@@ -42,6 +43,14 @@ const places: Readonly<Record<string, readonly Place[]>> = {
     { after: ["cancel"], offer: jobs },
     { after: ["rm"], offer: jobs },
   ],
+  image: [
+    firstWord("ls", "show", "add", "upload", "build", "rm", "discover", "gc"),
+    { after: ["show"], offer: images },
+    { after: ["add"], offer: images },
+    { after: ["upload"], offer: images },
+    { after: ["build"], offer: { words: ["tiny", "debian", "software"] } },
+    { after: ["rm"], offer: images },
+  ],
   secret: [
     firstWord("set", "ls", "rm"),
     { after: ["set"], offer: secrets },
@@ -51,13 +60,17 @@ const places: Readonly<Record<string, readonly Place[]>> = {
   down: [first(ensembles)],
   resize: [first(appliances)],
   migrate: [first(appliances)],
-  checkpoint: [first(appliances), firstWord("ls"), { after: ["ls"], offer: ensembles }],
+  checkpoint: [first({ ...appliances, words: ["ls"] }), { after: ["ls"], offer: ensembles }],
   restore: [first(appliances)],
   suspend: [first(appliances)],
   resume: [first(appliances)],
-  explain: [first(ensembles)],
+  explain: [first(appliances)],
   export: [first(ensembles)],
-  describe: [first(ensembles)],
+  describe: [first(appliances)],
+  logs: [first(appliances)],
+  exec: [first(appliances)],
+  console: [first(appliances)],
+  profile: [first(appliances)],
   completion: [firstWord("bash", "zsh", "fish")],
   help: [firstWord(...commands.map((entry) => entry.name))],
 };

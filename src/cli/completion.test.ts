@@ -12,8 +12,13 @@ async function offered(...words: string[]): Promise<string[]> {
   const script = `
     ${out}
     consort() { case "$*" in
+      "--lab red hosts --quiet") printf 'r1\\nr2\\ngw-red\\n' ;;
+      "--lab=red hosts --quiet --role host") printf 'r1\\nr2\\n' ;;
+      "--api http://[::1]:8080 --token-file /a ps --quiet") printf 'far\\n' ;;
       "hosts --quiet") printf 'a1\\na2\\ngw-alpha\\n' ;;
       "hosts --quiet --role host") printf 'a1\\na2\\n' ;;
+      "ps --quiet --appliances") printf 'mail\\nmail/mx\\nshop\\nshop/db\\n' ;;
+      "image ls --quiet") printf 'tiny\\n' ;;
       "ps --quiet") printf 'mail\\nshop\\n' ;;
     esac; }
     COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
@@ -38,17 +43,40 @@ test("bash completes what follows lab, and ensembles where one is wanted", async
   assert.deepEqual(await offered("consort", "lab", "power", "off", "a"), ["a1", "a2"]);
   assert.deepEqual(await offered("consort", "lab", "power", "off", "a1", ""), [""]);
   assert.deepEqual(await offered("consort", "lab", "resume", ""), ["a1", "a2", "gw-alpha"]);
-  for (const command of ["ps", "down", "explain"])
+  for (const command of ["ps", "down", "export"])
     assert.deepEqual(await offered("consort", command, ""), ["mail", "shop"], command);
+  for (const command of ["explain", "logs", "exec", "suspend"])
+    assert.deepEqual(await offered("consort", command, "shop"), ["shop", "shop/db"], command);
+  assert.deepEqual(await offered("consort", "checkpoint", ""), ["ls", "mail", "mail/mx", "shop", "shop/db"]);
+  assert.deepEqual(await offered("consort", "checkpoint", "ls", ""), ["mail", "shop"]);
+  assert.deepEqual(await offered("consort", "image", "rm", ""), ["tiny"]);
+  assert.deepEqual(await offered("consort", "exec", "shop/db", "--", "shop"), [""]);
 });
 
 test("bash counts no option, nor its value, among the words before the cursor", async () => {
-  assert.deepEqual(await offered("consort", "host", "--lab", "red", "drain", "a"), ["a1", "a2"]);
-  assert.deepEqual(await offered("consort", "host", "--lab", "=", "red", "drain", "--json", "a"), [
-    "a1",
-    "a2",
+  assert.deepEqual(await offered("consort", "capacity", "--most", "3", "--json", ""), [""]);
+  assert.deepEqual(await offered("consort", "host", "--json", "drain", "--detach", "a"), ["a1", "a2"]);
+  assert.deepEqual(await offered("consort", "image", "--sha256", "=", "12", "rm", "t"), ["tiny"]);
+});
+
+test("bash asks the manager that the line names, wherever it does, also before the command", async () => {
+  assert.deepEqual(await offered("consort", "lab", "--lab", "red", "power", "off", ""), [
+    "r1",
+    "r2",
+    "gw-red",
   ]);
-  assert.deepEqual(await offered("consort", "lab", "--lab", "red", "power", "off", "g"), ["gw-alpha"]);
+  assert.deepEqual(await offered("consort", "lab", "power", "off", "--lab", "red", "g"), ["gw-red"]);
+  assert.deepEqual(await offered("consort", "host", "--lab", "=", "red", "drain", "--json", ""), [
+    "r1",
+    "r2",
+  ]);
+  assert.deepEqual(await offered("consort", "--lab", "=", "red", "host", "drain", ""), ["r1", "r2"]);
+  assert.deepEqual(await offered("consort", "--json", "--lab", "red", "host", "forget", "g"), ["gw-red"]);
+  const address = ["--api", "http", ":", "//[", "::", "1]", ":", "8080"];
+  assert.deepEqual(await offered("consort", ...address, "ps", "--token-file", "/a", ""), ["far"]);
+  assert.deepEqual(await offered("consort", "--lab", "red", "hos"), ["hosts", "host"]);
+  assert.deepEqual(await offered("consort", "--lab", "hos"), [""]);
+  assert.deepEqual(await offered("consort", "--lab", "=", "hos"), [""]);
 });
 
 test("bash completes the values of an option, and leaves files to the shell", async () => {
@@ -65,13 +93,13 @@ test("zsh and fish ask for the hosts when they are wanted, not when the script i
   const host = zsh.split("\n").find((line) => line.startsWith("    host)")) ?? "";
   assert.match(
     host,
-    /'2:argument:\{case .* in drain\) compadd -- \$\{\(f\)"\$\(consort hosts --quiet --role host /,
+    /'2:argument:\{case .* in drain\) compadd -- \$\{\(f\)"\$\(consort "\$\{where\[@\]\}" hosts --quiet --role host /,
   );
   assert.match(zsh, /'--survive\[[^\]]*\]:value:\(any-host none\)'/);
   const { out: fish } = await consort(["completion", "fish"]);
   assert.match(
     fish,
-    /-n '__fish_seen_subcommand_from lab; and __fish_seen_subcommand_from power; and __fish_seen_subcommand_from off on' -f -a '\(consort hosts /,
+    /-n '__fish_seen_subcommand_from lab; and __fish_seen_subcommand_from power; and __fish_seen_subcommand_from off on' -f -a '\(consort \(__consort_where\) hosts /,
   );
   assert.match(fish, /-l survive -x -a 'any-host none' /);
 });

@@ -24,8 +24,9 @@ const verbs: Readonly<Record<string, Verb>> = {
   ls: {
     takes: [0, 0],
     usage: "image ls",
-    run: async (client, _words, _given, { signal, clock, terminal }) => {
+    run: async (client, _words, given, { signal, clock, terminal }) => {
       const images = await client.request<ImageStatus[]>("GET", "/v1/images", signal);
+      if (given.has("quiet")) return { value: images, text: images.map(({ name }) => `${name}\n`).join("") };
       return { value: images, text: formatImages(images, clock.now(), lineWidth(terminal)) };
     },
   },
@@ -81,6 +82,7 @@ export const command: Command = {
     ...apiOptions,
     ...addOptions,
     ...buildOptions,
+    quiet: { about: "ls: only their names, one a line", short: "q" },
     add: { about: "discover: register what is found" },
     detach: { about: "add, upload, discover --add: do not wait until it is ready", short: "d" },
   },

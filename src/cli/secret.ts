@@ -13,7 +13,7 @@ const isFields = mapOf(isText);
 
 export const command: Command = {
   usage: ["secret set NAME < FILE", "secret ls", "secret rm NAME"],
-  options: apiOptions,
+  options: { ...apiOptions, quiet: { about: "ls: nothing but names", short: "q" } },
   about: [
     "Keeps what other sides ask of those who fetch and bring files for jobs and images: a map in YAML or JSON, read from\nstandard input, so that it stays out of your shell's history. The manager keeps it in a file that only its owner may\nread, hands it to hosts that need it for a job of theirs, and never shows it again.",
     "Fields: user and password (sftp, ftp, http, webhdfs); privateKey and hostKey, as SHA256:… of ssh-keygen -lf (sftp);\ntoken (http, webhdfs); accessKey, secretKey, sessionToken, region, endpoint (s3).",
@@ -41,7 +41,9 @@ export const command: Command = {
     if (verb === "ls") {
       const names = await client.request<string[]>("GET", "/v1/secrets", context.signal);
       const lines = names.map((one) => `${printable(one)}\n`).join("");
-      terminal.out(json ? `${JSON.stringify(names)}\n` : lines || "No secrets are kept.\n");
+      terminal.out(
+        json ? `${JSON.stringify(names)}\n` : lines || (given.has("quiet") ? "" : "No secrets are kept.\n"),
+      );
       return 0;
     }
     const path = route`/v1/secrets/${name ?? ""}`;
