@@ -1,6 +1,5 @@
 import { mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
-import { withDeadline } from "#base/deadline.ts";
 import { ConsortError } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import { InTurnByKey } from "#base/in-turn.ts";
@@ -29,6 +28,7 @@ import { execInGuest } from "./guest-exec.ts";
 import { machinePlan, slotPlan } from "./inner-plan.ts";
 import { Machine } from "./machine.ts";
 import { MachinePlace, machinesIn } from "./place.ts";
+import { MoveSteps } from "./move-steps.ts";
 import { MachineResizes } from "./resize/machine-resizes.ts";
 import { abortable } from "./qmp.ts";
 import { readMachineRecord, writeMachineRecord } from "./record.ts";
@@ -55,9 +55,6 @@ export type QemuDriverOptions = StartParts & {
 /** A start that takes longer goes on by itself. */
 const startWaitMs = 3_000;
 const recoverWaitMs = 10_000;
-/** A step of a move that takes longer goes on by itself; one that has not ended by then is cut off, and taken again. */
-const moveWaitMs = 2_000;
-const moveStepMsMax = millis(60_000);
 const noGraceMs = millis(0);
 const tunDevice = { name: "net/tun", major: 10, minor: 200 } as const;
 const kvmDevice = { name: "kvm", major: 10, minor: 232 } as const;
@@ -82,8 +79,7 @@ export class QemuDriver implements ApplianceDriver {
   readonly #turns = new InTurnByKey<ApplianceId>();
   /** How long the content of those to be created was waited for. */
   readonly #contentTook = new Map<ApplianceId, Millis>();
-  /** Steps of moves that are under way. */
-  readonly #steps = new Map<ApplianceId, Promise<void>>();
+  readonly #steps: MoveSteps;
   readonly #closing = new AbortController();
   #onChange: () => void = settle;
 
@@ -104,6 +100,7 @@ export class QemuDriver implements ApplianceDriver {
       clock: options.clock,
       log: options.log,
     });
+    this.#steps = new MoveSteps(options.clock, () => this.#onChange());
     this.#tasks.onChange(() => this.#look());
     options.mover?.onChange(() => this.#onChange());
     options.mover?.onBootable((id) => {
@@ -246,7 +243,7 @@ export class QemuDriver implements ApplianceDriver {
     return this.#turns.run(id, async () => {
       const { mover } = this.#options;
       await this.#start.settled(id);
-      await this.#steps.get(id)?.catch(settle);
+      await this.#steps.settled(id);
       const place = this.#placeOf(machine);
       await this.#tasks.destroy(id, signal);
       await mover?.forget(id, place, signal);
@@ -268,8 +265,7 @@ export class QemuDriver implements ApplianceDriver {
     const place = machine === undefined ? undefined : this.#placeOf(machine);
     if (mover === undefined || machine === undefined || place === undefined) return;
     if (mover.isOvertaken(id, plan.vm?.move)) return this.destroy(id, signal);
-    // A QEMU that does not answer holds up nobody but itself.
-    if (this.#steps.has(id)) throw stillAtIt(id);
+    this.#steps.check(id);
     const { move: _past, ...vm } = machine.record.plan.vm;
     const { move } = plan.vm ?? {};
     if (JSON.stringify(move) !== JSON.stringify(machine.record.plan.vm.move))
@@ -283,23 +279,7 @@ export class QemuDriver implements ApplianceDriver {
     const now = machine.running();
     const isSilent = now === undefined && (state === "running" || state === "starting");
     const step = (stop: AbortSignal): Promise<void> => mover.step(now, { ...place, isSilent }, move, stop);
-    await this.#inTime(id, withDeadline(this.#options.clock, moveStepMsMax, step, machine.closing), signal);
-  }
-
-  /** Waits for a step of a move, but not for long. */
-  async #inTime(id: ApplianceId, step: Promise<void>, signal: AbortSignal): Promise<void> {
-    this.#steps.set(id, step);
-    const limit = AbortSignal.timeout(moveWaitMs);
-    const over = (): void => {
-      this.#steps.delete(id);
-      if (limit.aborted) this.#onChange();
-    };
-    step.then(over, over);
-    try {
-      await abortable(step, AbortSignal.any([signal, limit]));
-    } catch (cause) {
-      throw limit.aborted && !signal.aborted ? stillAtIt(id) : cause;
-    }
+    await this.#steps.take(id, step, machine.closing, signal);
   }
 
   onSent(listener: (id: ApplianceId, move: string) => void): void {
@@ -360,7 +340,7 @@ export class QemuDriver implements ApplianceDriver {
     this.#closing.abort();
     for (const machine of this.#machines.values()) machine.close();
     await this.#start.settled();
-    await Promise.allSettled(this.#steps.values());
+    await this.#steps.settled();
     await this.#tasks.close();
   }
 
@@ -441,8 +421,5 @@ export class QemuDriver implements ApplianceDriver {
     place.remove();
   }
 }
-
-const stillAtIt = (id: ApplianceId): ConsortError =>
-  new ConsortError("unavailable", `Cannot take the next step of the move of ${id} yet: one is under way`);
 
 const hasLeft = (machine: Machine): boolean => machine.record.plan.vm.move?.side !== "arriving";

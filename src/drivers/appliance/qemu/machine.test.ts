@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Server, Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -7,12 +7,14 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import type { ApplianceId } from "#base/ids.ts";
+import { millis } from "#base/units.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import { systemClock } from "#drivers/system/clock.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { Machine } from "./machine.ts";
 import type { MachineParts } from "./machine.ts";
 import { MachinePlace } from "./place.ts";
+import { readMachineRecord } from "./record.ts";
 import type { MachineRecord } from "./record.ts";
 
 const id = "shop/db" as ApplianceId;
@@ -27,6 +29,15 @@ const record = {
   stages: [],
   identity: {},
 } as unknown as MachineRecord;
+
+/** As it would be found on disk. */
+const complete = {
+  plan: { ...record.plan, vm: { hostname: "db", vcpus: 1, base: { features: [] } } },
+  machine: "q35",
+  accel: "tcg",
+  identity: { instance: "i", machineId: "m" },
+  start: "cold",
+} as unknown as Partial<MachineRecord>;
 
 type Asked = {
   readonly execute: string;
@@ -270,7 +281,7 @@ describe("Machine", () => {
     const ended: string[] = [];
     const one = made({
       slot: () => slotOf({ run: 1, state: "running" }),
-      answerMsMax: 200,
+      answerMsMax: millis(200),
       giveUp: ({ id: which }) => ended.push(which),
     });
     await one.up(new AbortController().signal);
@@ -310,5 +321,40 @@ describe("Machine", () => {
     await one.up(new AbortController().signal);
     assert.deepEqual(one.record.run, { number: 1, way: "boot", up: true });
     assert.equal(one.problem, undefined);
+  });
+
+  it("loses nothing that happens while its record cannot be written, as on a full disk, and writes it later", async () => {
+    let status = "prelaunch";
+    const tell: ((answer: object) => void)[] = [];
+    await serve("qmp", greeting, ({ execute, id: number }, answer) => {
+      if (tell.length === 0) tell.push(answer);
+      answer({ return: execute === "query-status" ? { status } : {}, id: number });
+    });
+    // Nothing can be written where a directory is in the way.
+    const inTheWay = join(place.outer, "machine.json.new");
+    mkdirSync(inTheWay);
+    const up = Promise.withResolvers<void>();
+    const one = made(
+      {
+        slot: () => slotOf({ run: 2, state: "running" }),
+        standsStill: () => true,
+        onUp: () => up.resolve(),
+      },
+      complete,
+    );
+    await one.up(one.closing);
+    assert.equal(one.record.run?.up, undefined);
+    status = "running";
+    // This is heard with nobody to catch what is thrown.
+    tell[0]?.({ event: "RESUME" });
+    await up.promise;
+    assert.equal(one.record.run?.up, true);
+    assert.throws(() => one.save({ start: "warm" }), { code: "unavailable" });
+    assert.equal(one.record.start, "cold");
+    await one.watch();
+    assert.equal(readMachineRecord(place.outer), undefined);
+    rmSync(inTheWay, { recursive: true });
+    await one.watch();
+    assert.deepEqual(readMachineRecord(place.outer)?.run, { number: 2, way: "boot", up: true });
   });
 });

@@ -3,9 +3,11 @@ import { ConsortError, codeOf, messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
+import type { Millis } from "#base/units.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
 import type { SlotFacts } from "#drivers/appliance/task/extras.ts";
 import { PortAgent } from "./agent.ts";
+import { AgentLooks } from "./agent-looks.ts";
 import { BootWatch } from "./boot-watch.ts";
 import { insideDirectory, socketNames } from "./command/spec.ts";
 import { GuestConsole } from "./console.ts";
@@ -18,20 +20,18 @@ import type { GuestState } from "./guest-state.ts";
 import { oneMoreRefusal, Patience } from "./patience.ts";
 import type { MachinePlace } from "./place.ts";
 import { isJson } from "./guest-json.ts";
-import { abortable, connectQmp } from "./qmp.ts";
-import { arrivalOf, writeMachineRecord } from "./record.ts";
+import { KeptRecord } from "./kept-record.ts";
+import { abortable } from "./qmp.ts";
+import { reachQmp } from "./reach.ts";
+import { arrivalOf } from "./record.ts";
 import type { MachineRecord } from "./record.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 import { limitDisks } from "./resize/disk-limits.ts";
 import type { StartWay } from "./starter.ts";
 import type { Qmp, QmpEvent, RunningVm } from "./vm.ts";
 
-/** Between two attempts to reach a QEMU that has only just begun; later ones come slower. */
-const reachAgainMs = 2;
-const reachAgainMsMax = 50;
-const reachSlower = 1.05;
 /** A QEMU that is held (fenced, suspended) takes connections but greets nobody, and does not say how it stands. */
-const answerMsMax = 5_000;
+const answerMsMax = millis(5_000);
 const outputTailBytes = 16_384;
 
 export type MachineParts = {
@@ -52,7 +52,7 @@ export type MachineParts = {
   readonly onAgent: (machine: Machine) => void;
   readonly onChange: () => void;
   /** How long its QEMU may take for a greeting, and for how it stands. */
-  readonly answerMsMax?: number;
+  readonly answerMsMax?: Millis;
 };
 
 /**
@@ -69,7 +69,7 @@ export class Machine {
   readonly console: GuestConsole;
   readonly creation: Creation;
   readonly #parts: MachineParts;
-  #record: MachineRecord;
+  readonly #kept: KeptRecord;
   #qmp: Qmp | undefined;
   /** Of the run that what follows belongs to. */
   #run = 0;
@@ -81,11 +81,9 @@ export class Machine {
   #bringing: Promise<void> | undefined;
   /** It is being ended, whatever its guest comes to. */
   #isGivenUp = false;
-  #looking: Promise<void> | undefined;
-  /** Its agent has answered since its guest began, and since it was silent last. */
-  #isGreeted = false;
+  readonly #agentLooks: AgentLooks;
   readonly #closing = new AbortController();
-  readonly #answerMsMax: number;
+  readonly #answerMsMax: Millis;
   readonly #patience: Patience;
   /** For the next run, if it is not to boot. */
   way: StartWay | undefined;
@@ -97,7 +95,7 @@ export class Machine {
   constructor(place: MachinePlace, record: MachineRecord, parts: MachineParts) {
     this.id = record.plan.id;
     this.place = place;
-    this.#record = record;
+    this.#kept = new KeptRecord(place.outer, record, parts.log);
     this.#parts = parts;
     this.creation = new Creation(parts.clock, record.stages);
     this.#patience = new Patience(parts.clock);
@@ -111,26 +109,43 @@ export class Machine {
       this.#parts.onChange();
     });
     this.agent = new PortAgent(join(place.directory, socketNames.agent), parts.clock);
+    const news = {
+      greeted: () => parts.onAgent(this),
+      answers: () => {
+        this.#boot.lives();
+        this.#isCreated();
+      },
+      changed: () => parts.onChange(),
+    };
+    this.#agentLooks = new AgentLooks(this.agent, news, this.closing);
     this.console = new GuestConsole(join(place.directory, socketNames.console));
   }
 
   get record(): MachineRecord {
-    return this.#record;
+    return this.#kept.now;
   }
 
   get guest(): GuestState {
     return this.#guest;
   }
 
+  /** Number of the run that this is. */
+  get run(): number {
+    return this.#run;
+  }
+
   get closing(): AbortSignal {
     return this.#closing.signal;
   }
 
-  /** Writes down first; what follows from it is done after. */
+  /** Writes down first; what follows from it is done after. Throws `unavailable` where that cannot be. */
   save(change: Partial<MachineRecord>): void {
-    const record = { ...this.#record, ...change };
-    writeMachineRecord(this.place.outer, record);
-    this.#record = record;
+    this.#kept.save(change);
+  }
+
+  /** Of what has happened already. Never throws. */
+  note(change: Partial<MachineRecord>): void {
+    this.#kept.note(change);
   }
 
   /** Reads how its slot stands, and listens to a run that has begun. Harmless at any time. */
@@ -181,48 +196,29 @@ export class Machine {
 
   /** It could not be begun: what it is to begin from could not be had, or not be given to its QEMU. */
   noteRefusal(by: Parameters<typeof oneMoreRefusal>[2], cause: unknown): void {
-    const refused = oneMoreRefusal(this.#record.plan, this.#record.refused, by, messageOf(cause));
-    if (refused !== undefined) this.save({ refused });
+    const refused = oneMoreRefusal(this.record.plan, this.record.refused, by, messageOf(cause));
+    if (refused !== undefined) this.note({ refused });
     this.#whyDown = messageOf(cause);
     this.#patience.failed();
     this.#parts.onChange();
   }
 
-  /** Whether its agent answers; never rejects. One look at a time: a guest that is silent takes long, and programs wait. */
+  /** Whether its agent answers; never rejects. */
   lookAtAgent(): Promise<void> {
-    this.#looking ??= this.#pingAgent().finally(() => {
-      this.#looking = undefined;
-    });
-    return this.#looking;
-  }
-
-  async #pingAgent(): Promise<void> {
-    const before = this.agent.answers();
-    const ping = this.agent.execute("guest-ping", {}, this.#closing.signal);
-    const isHeard = await ping.then(
-      () => true,
-      () => false,
-    );
-    // The first to hear it may be any look: the one it was greeted with may have come too early for it.
-    if (isHeard && !this.#isGreeted) this.#parts.onAgent(this);
-    this.#isGreeted = isHeard;
-    if (this.agent.answers()) {
-      this.#boot.lives();
-      this.#isCreated();
-    }
-    if (this.agent.answers() !== before) this.#parts.onChange();
+    return this.#agentLooks.look();
   }
 
   #isCreated(): void {
-    if (this.creation.end("guest answers")) this.save({ stages: this.creation.stages });
+    if (this.creation.end("guest answers")) this.note({ stages: this.creation.stages });
     this.creation.over();
   }
 
   /** From time to time: asks its agent, and resets a guest that does not come to boot. Never rejects. */
   async watch(): Promise<void> {
+    this.#kept.catchUp();
     const vm = this.running();
     if (vm === undefined || this.#guest.status !== "running") return;
-    const expectsAgent = this.#record.plan.vm.base.features.includes("agent");
+    const expectsAgent = this.record.plan.vm.base.features.includes("agent");
     if (this.agent.expected || expectsAgent) await this.lookAtAgent();
     if (!expectsAgent || !this.#boot.look(millis(vm.cgroup.cpuUsedUs() / 1000))) return;
     this.#parts.log.warn(`${this.id} does not come to boot and is reset`, { resets: this.#boot.resets });
@@ -234,10 +230,10 @@ export class Machine {
     const slot = this.#parts.slot(this.id);
     const [qmp, { id, agent }] = [this.#qmp, this];
     if (slot === undefined || qmp === undefined || qmp.closed.aborted) return undefined;
-    const writable = (this.#record.disks ?? []).filter(({ readOnly }) => !readOnly);
+    const writable = (this.record.disks ?? []).filter(({ readOnly }) => !readOnly);
     return {
       id,
-      plan: this.#record.plan,
+      plan: this.record.plan,
       directory: this.place.directory,
       inside: insideDirectory,
       netns: slot.netns,
@@ -261,7 +257,7 @@ export class Machine {
     return describe(slot, {
       move,
       isElsewhere,
-      record: this.#record,
+      record: this.record,
       run: this.#run,
       guest: this.#guest,
       agent: this.agent,
@@ -279,7 +275,7 @@ export class Machine {
   }
 
   #forget(run: number): void {
-    if (this.#record.run !== undefined) this.creation.over();
+    if (this.record.run !== undefined) this.creation.over();
     this.#run = run;
     this.#guest = beforeGuest;
     this.#boot = new BootWatch();
@@ -289,7 +285,7 @@ export class Machine {
     this.#isGivenUp = false;
     this.#hangUp();
     this.agent.forget();
-    this.#isGreeted = false;
+    this.#agentLooks.forget();
   }
 
   #hangUp(): void {
@@ -333,7 +329,7 @@ export class Machine {
 
   /** A manager before this one ended in the middle of another way for it to run: which, and what that leaves. */
   #cutOff(run: number): "arriving" | "restored" | "warm" | undefined {
-    const { plan, run: begun } = this.#record;
+    const { plan, run: begun } = this.record;
     if (begun?.number !== run || begun.way !== "other" || begun.up) return undefined;
     if (plan.vm.move?.side === "arriving") return "arriving";
     // That it goes on is the last of it; who goes on from a snapshot has yet to take on who it is.
@@ -343,7 +339,7 @@ export class Machine {
   /** Before its guest can use them. */
   async #limitDisks(): Promise<void> {
     const vm = this.running();
-    const { disk } = this.#record.plan.vm;
+    const { disk } = this.record.plan.vm;
     if (vm !== undefined && disk !== undefined) await limitDisks(vm, disk, this.#closing.signal);
   }
 
@@ -360,7 +356,7 @@ export class Machine {
     await this.#askStatus(vm.qmp);
     if (this.#guest.status === "running") {
       for (const { stage, tookMs } of way.stages ?? []) this.creation.add(stage, tookMs);
-      this.save({ start: way.start, stages: this.creation.stages });
+      this.note({ start: way.start, stages: this.creation.stages });
       this.#isUp(run);
     }
   }
@@ -378,21 +374,15 @@ export class Machine {
   }
 
   /** Undefined: the run was over before its QEMU answered. */
-  async #reach(run: number): Promise<Qmp | undefined> {
+  #reach(run: number): Promise<Qmp | undefined> {
     const { clock, slot } = this.#parts;
-    const { signal } = this.#closing;
-    let againMs = reachAgainMs;
-    while (slot(this.id)?.run === run && slot(this.id)?.state === "running") {
-      const greeted = AbortSignal.any([signal, AbortSignal.timeout(this.#answerMsMax)]);
-      const qmp = await connectQmp(join(this.place.directory, socketNames.qmp), greeted).catch(
-        () => undefined,
-      );
-      signal.throwIfAborted();
-      if (qmp !== undefined && (await this.#listen(qmp))) return qmp;
-      await clock.sleep(millis(againMs), signal);
-      againMs = Math.min(againMs * reachSlower, reachAgainMsMax);
-    }
-    return undefined;
+    const reaching = {
+      path: join(this.place.directory, socketNames.qmp),
+      greetingMsMax: this.#answerMsMax,
+      goesOn: () => slot(this.id)?.run === run && slot(this.id)?.state === "running",
+      listen: (qmp: Qmp) => this.#listen(qmp),
+    };
+    return reachQmp(reaching, clock, this.#closing.signal);
   }
 
   /** False: it was gone before it said how it stands. */
@@ -449,7 +439,7 @@ export class Machine {
   /** Also one that others let go on. Who brings it up has to be done with that. */
   #noteUp(): void {
     if (this.#guest.status !== "running" || this.#bringing !== undefined || this.#isGivenUp) return;
-    const { run } = this.#record;
+    const { run } = this.record;
     if (run?.number !== this.#run || !run.up) this.#isUp(this.#run);
   }
 
@@ -457,14 +447,14 @@ export class Machine {
     this.problem = undefined;
     this.#whyDown = undefined;
     this.#patience.isUp();
-    const way = this.#record.run?.number === run ? this.#record.run.way : "boot";
-    if (this.#record.run?.number !== run || !this.#record.run.up)
-      this.save({
+    const way = this.record.run?.number === run ? this.record.run.way : "boot";
+    if (this.record.run?.number !== run || !this.record.run.up)
+      this.note({
         run: { number: run, way, up: true },
         stages: this.creation.stages,
         refused: undefined,
         ...(this.#cutOff(run) === "restored" ? { start: "restored" as const } : {}),
-        ...(way === "other" ? arrivalOf(this.#record.plan.vm, run) : {}),
+        ...(way === "other" ? arrivalOf(this.record.plan.vm, run) : {}),
       });
     try {
       this.#parts.onUp(this);
@@ -473,13 +463,13 @@ export class Machine {
       this.#parts.log.warn(`Cannot make ${this.id} ready for its next run: ${messageOf(cause)}`, { cause });
     }
     this.#parts.onChange();
-    const { features } = this.#record.plan.vm.base;
+    const { features } = this.record.plan.vm.base;
     if (features.includes("context")) this.#line.listen();
     if (features.includes("agent")) this.#greetAgent();
   }
 
   #greetAgent(): void {
-    this.#isGreeted = false;
+    this.#agentLooks.forget();
     void this.lookAtAgent();
   }
 
@@ -489,8 +479,8 @@ export class Machine {
     const panic = panicOn(await this.#readTail());
     if (panic === undefined || this.#closing.signal.aborted) return;
     this.#guest = { ...this.#guest, panic };
-    if (this.#record.plan.restart.when === "never") {
-      this.save({ verdict: { run: this.#run, message: `Its guest panicked: ${panic}` } });
+    if (this.record.plan.restart.when === "never") {
+      this.note({ verdict: { run: this.#run, message: `Its guest panicked: ${panic}` } });
       this.#qmp?.execute("quit", {}, this.#closing.signal).catch(() => {});
     }
     this.#parts.onChange();

@@ -35,6 +35,7 @@ function held(
     id: db,
     record: { plan } as unknown as MachineRecord,
     save: () => {},
+    note: () => {},
     running,
     guest: isRunning,
     closing: new AbortController().signal,
@@ -134,7 +135,8 @@ test("a machine that came with the memory of a larger one is told of as what it 
       get record() {
         return { plan } as unknown as MachineRecord;
       },
-      save: (change: Partial<MachineRecord>) => void (plan = change.plan ?? plan),
+      save: () => {},
+      note: (change: Partial<MachineRecord>) => void (plan = change.plan ?? plan),
       running: () => ({ qmp }) as unknown as RunningVm,
       guest: isRunning,
       closing: signal,

@@ -30,7 +30,7 @@ export type ResizeParts = {
   readonly log: Log;
 };
 
-type ResizedMachine = Pick<Machine, "id" | "record" | "save" | "running" | "guest" | "closing">;
+type ResizedMachine = Pick<Machine, "id" | "record" | "save" | "note" | "running" | "guest" | "closing">;
 
 /** A resize that takes longer goes on by itself: a guest that takes its time must not hold up others. */
 const waitMs = 2_000;
@@ -125,7 +125,7 @@ export class MachineResizes {
       // What it is resized to by now is known.
       if (this.#under.has(id) || machine.running()?.qmp !== vm.qmp) return;
       const { plan } = machine.record;
-      if (memoryBytes !== plan.memoryBytes) machine.save({ plan: { ...plan, memoryBytes } });
+      if (memoryBytes !== plan.memoryBytes) machine.note({ plan: { ...plan, memoryBytes } });
       await adaptSlots(new Map([[id, { memoryBytes: hostMemory(plan, memoryBytes) }]]), closing);
       onChange();
     } catch (cause) {
@@ -182,7 +182,7 @@ export class MachineResizes {
       const { disk: _disk, ...vm } = plan.vm;
       const disk = size.disk === undefined ? {} : { disk: size.disk };
       const { memoryBytes, vcpus } = size;
-      machine.save({ plan: { ...plan, memoryBytes, vm: { ...vm, ...disk, vcpus } } });
+      machine.note({ plan: { ...plan, memoryBytes, vm: { ...vm, ...disk, vcpus } } });
     };
     const vm = machine.running();
     // Its next run begins with that.
