@@ -11,6 +11,7 @@ import { seededRandom } from "#base/seeded-random.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import { millis } from "#base/units.ts";
 import type { TaskDriver } from "#drivers/appliance/task/driver.ts";
+import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import { tableFile } from "#drivers/scheduling/table/file.ts";
 import { capacityMilli, openAttacked } from "./attack-plan.ts";
 import type { AttackedPlace } from "./attack-plan.ts";
@@ -65,7 +66,11 @@ function supervisorsOf({ stateDir }: AttackedPlace): number[] {
   if (!existsSync(slots)) return [];
   return readdirSync(slots).flatMap((slot) => {
     try {
-      return [Number(readFileSync(join(slots, slot, "pid"), "utf8").split(" ")[0])];
+      const [pid, startTime] = readFileSync(join(slots, slot, "pid"), "utf8")
+        .trim()
+        .split(" ");
+      // Numbers of processes that have ended are given to others.
+      return readStartTime(Number(pid)) === startTime ? [Number(pid)] : [];
     } catch {
       return [];
     }
