@@ -364,24 +364,30 @@ test("what is left is of one turn of slots, and what it had too much is taken fr
   assert.equal(overtimeUs(), 2000);
 });
 
-test("of a machine with several jobs in its turn, or whose use is not told, nothing is left", () => {
-  const {
-    publish: put,
-    next,
-    uses,
-    overtimeUs,
-  } = rig(
-    [
-      [0, -1],
-      [1, -1],
-    ],
-    3,
-  );
-  put([alone(0, [0, 1]), alone(1, [2])]);
-  uses(0, 0);
-  uses(1, 0);
+test("jobs that run together share what they leave; of those that take turns nothing is left", () => {
+  const slots = [
+    [0, -1],
+    [1, -1],
+  ];
+  const { publish: put, next, uses, overtimeUs } = rig(slots, 4);
+  put([alone(0, [0, 1]), { ...alone(1, []), turns: [[2], [3]] }]);
+  for (const job of [0, 1, 2, 3]) uses(job, 0);
+  for (const job of [2, 3, 2]) {
+    assert.deepEqual(next(), [0, 1, job]);
+    next();
+  }
+  next();
+  uses(0, 5000);
+  uses(1, 2000);
+  assert.deepEqual(next(), [0, 1]);
+  assert.equal(overtimeUs(), 3000);
+});
+
+test("of jobs whose use is not told nothing is left", () => {
+  const { publish: put, next, overtimeUs } = rig([[0, -1]], 1);
+  put([alone(0, [0])]);
   for (let round = 0; round < 3; round += 1) {
-    assert.deepEqual(next(), [0, 1, 2]);
+    assert.deepEqual(next(), [0]);
     assert.deepEqual(next(), []);
     assert.equal(overtimeUs(), 0);
   }

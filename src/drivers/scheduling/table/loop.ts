@@ -53,8 +53,10 @@ export class DispatchLoop {
   #columns = 0;
   readonly #overtime = new Overtime();
   readonly #allowance: Allowance;
-  /** Of each column the only job that runs there, whose use is followed, or -1. */
-  readonly #followed = new Int32Array(capacity.processors).fill(idle);
+  /** Of each column whether its owner's jobs have all of its slots, and not one after the other. */
+  readonly #together = new Uint8Array(capacity.processors);
+  /** As of the slots that were. */
+  readonly #ranTogether = new Uint8Array(capacity.processors);
   #generation = -1;
   #structure = -1;
   #reached = -1;
@@ -117,7 +119,7 @@ export class DispatchLoop {
     for (let each = 0; each < this.#runningCount; each += 1) {
       const job = this.#running[each] ?? 0;
       const column = this.#runningColumns[each] ?? 0;
-      if (this.#overtime.ends(column, afterUs) && !this.#goesOn(column, job, afterUs)) {
+      if (this.#overtime.ends(column, afterUs) && !this.#goesOn(column, afterUs)) {
         if (Atomics.load(stopped, job) === 0) this.#stop(job);
         continue;
       }
@@ -198,6 +200,7 @@ export class DispatchLoop {
     this.#cursors[this.#chosenCount] = cursor;
     this.#chosenCount += 1;
     const turnCount = targets[at + targetWord.turns] ?? 0;
+    this.#together[column] = turnCount === 1 ? 1 : 0;
     if (turnCount === 0) return;
     const round = this.#memory.cursors[cursor] ?? 0;
     const turn = 2 * ((targets[at + targetWord.firstTurn] ?? 0) + (round % turnCount));
@@ -229,6 +232,7 @@ export class DispatchLoop {
       const owner = this.#owners[column] ?? idle;
       this.#settle(column, owner, quantumUs);
       overtime.begin(column, owner, quantumUs);
+      if (owner !== idle) this.#ranTogether[column] = this.#together[column] ?? 0;
     }
     for (let each = 0; each < this.#runningCount && this.#nextCount < capacity.jobs; each += 1) {
       const column = this.#runningColumns[each] ?? 0;
@@ -243,33 +247,28 @@ export class DispatchLoop {
   #settle(column: number, owner: number, quantumUs: number): void {
     const overtime = this.#overtime;
     if (overtime.isEnding(column, owner)) {
-      const job = this.#onlyJobOf(column);
-      this.#followed[column] = job;
-      if (job === idle) return;
-      const leftUs = this.#allowance.afterSlots(job, overtime.ranUs(column));
+      this.#follow(column);
+      const leftUs = this.#allowance.afterSlots(overtime.ownerOf(column), column, overtime.ranUs(column));
       if (leftUs >= leftUsMin) overtime.setOwed(column, leftUs);
       return;
     }
-    const job = this.#followed[column] ?? idle;
-    if (job === idle || !overtime.isKept(column)) return;
-    if (owner !== idle) this.#allowance.left(job);
-    else if (overtime.isUsedUp(column, quantumUs)) this.#goesOn(column, job, quantumUs);
+    if (!overtime.isKept(column)) return;
+    if (owner !== idle) this.#allowance.left(overtime.ownerOf(column), column);
+    else if (overtime.isUsedUp(column, quantumUs)) this.#goesOn(column, quantumUs);
   }
 
-  #onlyJobOf(column: number): number {
-    let found = idle;
+  /** Those that had the column's slots until now, unless they took turns in them. */
+  #follow(column: number): void {
+    this.#allowance.followNobody(column);
+    if (this.#ranTogether[column] === 0) return;
     for (let each = 0; each < this.#runningCount; each += 1) {
-      if (this.#runningColumns[each] !== column) continue;
-      if (found !== idle) return idle;
-      found = this.#running[each] ?? idle;
+      if (this.#runningColumns[each] === column) this.#allowance.follow(column, this.#running[each] ?? 0);
     }
-    return found;
   }
 
-  /** Its overtime is over, but it has used less of it. */
-  #goesOn(column: number, job: number, afterUs: number): boolean {
-    if (this.#followed[column] !== job) return false;
-    const leftUs = this.#allowance.left(job);
+  /** Its overtime is over, but less of it was used. */
+  #goesOn(column: number, afterUs: number): boolean {
+    const leftUs = this.#allowance.left(this.#overtime.ownerOf(column), column);
     if (leftUs < leftUsMin) return false;
     this.#overtime.setOwed(column, afterUs + leftUs);
     return true;

@@ -53,6 +53,11 @@ export class Overtime {
     return owner === nobody && this.#owners[column] !== nobody && this.#kept[column] === 0;
   }
 
+  /** Who has this column, or had it last and is left running; -1: nobody. */
+  ownerOf(column: number): number {
+    return this.#owners[column] ?? nobody;
+  }
+
   ranUs(column: number): number {
     return this.#ranUs[column] ?? 0;
   }
