@@ -110,6 +110,14 @@ describe("upProgress()", () => {
     assert.equal(message, "waiting for shop/web on a1: waits for its image tiny, 28MiB of 44MiB");
   });
 
+  it("tells no reason that is over, and waits for what the host is at work on", () => {
+    const problems: HostProblem[] = [{ appliance: web, message: "shop/web is being made", underWay: true }];
+    const before = upProgress(record, observed({ problems }));
+    assert.equal(before.message, "waiting for shop/web on a1, a1 (converging)");
+    const made = upProgress(record, observed({ appliances: [telling({})], problems }));
+    assert.deepEqual([made.complete, made.done, made.message], [false, 1, "waiting for a1 (converging)"]);
+  });
+
   it("waits for the tunnels between its sites only", () => {
     const tunnel = (peer: string): TunnelReport => ({
       peerSite: siteName(peer),

@@ -58,7 +58,7 @@ export function upProgress(record: EnsembleRecord, observed: Observed): Progress
     if (stranded !== undefined && report === undefined) waiting.push(`${id} (no other host: ${stranded})`);
     else if (host === undefined || plan === undefined) waiting.push(`${id} has no host`);
     else if (report === undefined || report.generation !== plan.generation) {
-      const problem = told?.problems.find(({ appliance }) => appliance === id);
+      const problem = told?.problems.find(({ appliance, underWay }) => appliance === id && !underWay);
       const why = problem?.message ?? waitsFor(record, id, observed);
       waiting.push(why === undefined ? `${id} on ${host}` : `${id} on ${host}: ${why}`);
     } else if (isUp(report, plan.suspended === true, told?.at ?? 0)) continue;
@@ -195,7 +195,7 @@ export function describeBehind(
 ): string {
   const report = observed.report(host);
   if (report === undefined) return `${host} (silent)`;
-  const problem = report.problems.find(concerns);
+  const problem = report.problems.find((one) => concerns(one) && !one.underWay);
   return problem === undefined ? `${host} (converging)` : `${host}: ${problem.message}`;
 }
 

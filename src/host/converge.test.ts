@@ -15,6 +15,7 @@ const { signal } = new AbortController();
 test("who makes an appliance is told how long its content was waited for, and of no other", async () => {
   const clock = new ManualClock();
   const told: unknown[] = [];
+  const begun: unknown[] = [];
   const appliances = Object.assign(new FakeApplianceDriver(clock, fakeMachine()), {
     contentCame: (id: string, tookMs: number) => told.push([id, tookMs]),
   });
@@ -27,6 +28,7 @@ test("who makes an appliance is told how long its content was waited for, and of
     log: silentLog,
     capacity: { cpuMilli: milliCpu(1000), memoryBytes: bytes(1e9) },
     lacks: ({ id }) => (lacking.has(id) ? "waits for its image" : undefined),
+    onBegun: (id) => void begun.push(id),
     onSettled: () => {},
   });
   const plan = (...names: string[]): HostPlan => ({
@@ -44,7 +46,9 @@ test("who makes an appliance is told how long its content was waited for, and of
   assert.deepEqual(problems, [{ appliance: "shop/slow", message: "waits for its image" }]);
   clock.advance(millis(2000));
   lacking.clear();
+  assert.deepEqual(begun, [], "what was never waited for is told of at the end of the pass");
   assert.deepEqual(await converger.pass(plan("slow", "quick", "dropped"), signal), []);
   await converger.pass(plan("slow", "quick", "dropped"), signal);
   assert.deepEqual(told, [["shop/slow", 5000]]);
+  assert.deepEqual(begun, ["shop/slow"]);
 });

@@ -34,6 +34,9 @@ export class Converger {
   readonly #onSettled: () => void;
   readonly #capacity: Room;
   readonly #lacks: (appliance: AppliancePlan) => string | undefined;
+  readonly #onBegun: ((id: ApplianceId) => void) | undefined;
+  /** What the last pass could not make yet. */
+  #waited: ReadonlySet<ApplianceId> = new Set();
   /** Since when what it is made of was seen to be missing. */
   readonly #lackedSince = new Map<ApplianceId, Millis>();
   readonly #busy = new Set<ApplianceId>();
@@ -55,6 +58,8 @@ export class Converger {
     capacity: Room;
     /** Why an appliance cannot be made yet; absent: all that is needed is always here. */
     lacks?: (appliance: AppliancePlan) => string | undefined;
+    /** Called when one is made that could not be made before: a pass may take long, and tells its problems at its end. */
+    onBegun?: (id: ApplianceId) => void;
     /** Called when work that outlived its pass has ended. */
     onSettled: () => void;
   }) {
@@ -66,6 +71,7 @@ export class Converger {
     this.#onSettled = parts.onSettled;
     this.#capacity = parts.capacity;
     this.#lacks = parts.lacks ?? (() => undefined);
+    this.#onBegun = parts.onBegun;
   }
 
   /** One pass. Resolves with what still keeps the host from its plan; empty when it matches. */
@@ -88,6 +94,8 @@ export class Converger {
       problems.push({ appliance: id, message: `${id} waits until others here have stopped` });
     }
     const create = this.#whole(steps.create, problems);
+    for (const { id } of create) if (this.#waited.has(id)) this.#onBegun?.(id);
+    this.#waited = new Set(problems.flatMap(({ appliance }) => appliance ?? []));
     await this.#adapt(steps.adapt, problems, signal);
     this.#appliances.networks?.(plan.segments);
     await Promise.all(

@@ -288,6 +288,30 @@ describe("HostManager", () => {
     assert.equal(desk.last.appliances[0]?.state, "running");
   });
 
+  it("tells of what waited that it is being made as soon as that begins, not why it waited", async () => {
+    const other = { ...appliance, id: applianceId(ensembleName("shop"), applianceName("db")) };
+    desk.kept = plan(1, 1, { ...appliance, ...reserved(900) });
+    await desk.start();
+    const stopped = Promise.withResolvers<undefined>();
+    const mayBeMade = Promise.withResolvers<undefined>();
+    const { stop, create } = desk.appliances;
+    desk.appliances.stop = (...told) => stopped.promise.then(() => stop.apply(desk.appliances, told));
+    desk.appliances.create = (...told) => mayBeMade.promise.then(() => create.apply(desk.appliances, told));
+    await desk.give(plan(1, 2, { ...other, ...reserved(900) }));
+    await desk.settle();
+    const about = (): unknown => desk.last.problems.filter((one) => one.appliance === other.id);
+    assert.deepEqual(about(), [
+      { appliance: other.id, message: "shop/db waits until others here have stopped" },
+    ]);
+    stopped.resolve(undefined);
+    await desk.settle();
+    assert.deepEqual(about(), [{ appliance: other.id, message: "shop/db is being made", underWay: true }]);
+    mayBeMade.resolve(undefined);
+    await desk.settle();
+    await desk.pass(limits.convergeRetryMs);
+    assert.deepEqual([desk.last.problems, desk.last.appliances[0]?.state], [[], "running"]);
+  });
+
   it("tells why an appliance does not go away, and does not try again without pause", async () => {
     desk.kept = plan(1, 1, appliance);
     await desk.start();

@@ -102,6 +102,7 @@ export class HostManager {
       log: parts.log,
       capacity: parts.identity.capacity,
       lacks: (appliance) => this.#content?.lacks(appliance),
+      onBegun: (id) => this.#reporter.begun(id),
       onSettled: () => this.#wake.now(),
     });
     const { monitors, ...others } = parts;

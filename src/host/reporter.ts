@@ -1,6 +1,6 @@
 import { RepeatedDeadline } from "#base/deadline.ts";
 import { messageOf } from "#base/errors.ts";
-import type { HostId, Ipv4Address, SiteName } from "#base/ids.ts";
+import type { ApplianceId, HostId, Ipv4Address, SiteName } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { bytes, milliCpu, millis } from "#base/units.ts";
@@ -107,6 +107,15 @@ export class Reporter {
     this.#problems = problems;
     this.#converged = { epoch, revision };
     if (isNews) this.soon();
+  }
+
+  /** What kept this from being made is over. */
+  begun(id: ApplianceId): void {
+    const message = `${id} is being made`;
+    this.#problems = this.#problems.map((problem) =>
+      problem.appliance === id ? { appliance: id, message, underWay: true } : problem,
+    );
+    this.soon();
   }
 
   async run(signal: AbortSignal): Promise<void> {

@@ -194,7 +194,12 @@ export type MoveReport = {
 };
 
 /** Of one appliance, or of the host as a whole. */
-export type HostProblem = { readonly appliance?: ApplianceId; readonly message: string };
+export type HostProblem = {
+  readonly appliance?: ApplianceId;
+  readonly message: string;
+  /** Nothing stands in the way any more, the host is at work on it: not yet as planned, but no reason to be told. */
+  readonly underWay?: true;
+};
 
 export type HostCapacity = {
   readonly cpuMilli: MilliCpu;
