@@ -7,6 +7,7 @@ import { limits } from "#base/limits.ts";
 import { apiLimits } from "#api/limits.ts";
 import { readingLimits } from "#control/monitor/readings.ts";
 import { schedulingLimits } from "#control/scheduling/limits.ts";
+import { roomLimits } from "#drivers/appliance/qemu/room/limits.ts";
 import { warmLimits } from "#drivers/appliance/qemu/warm/limits.ts";
 import { blobLimits } from "#drivers/blob/limits.ts";
 import { imageLimits } from "#drivers/image/limits.ts";
@@ -239,6 +240,7 @@ test("docs/reference/limits.md names every limit and nothing else", () => {
       storeLimits,
       networkLimits,
       blobLimits,
+      roomLimits,
       warmLimits,
       imageLimits,
       contextLimits,

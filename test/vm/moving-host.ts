@@ -5,6 +5,7 @@ import { codeOf } from "#base/errors.ts";
 import { hostId, ipv4Address } from "#base/ids.ts";
 import { mebibytes, millis } from "#base/units.ts";
 import { whenSeen } from "#drivers/appliance/conformance.ts";
+import type { QemuDriverOptions } from "#drivers/appliance/qemu/driver.ts";
 import { VmMoves } from "#drivers/appliance/qemu/move/moves.ts";
 import { moveStarter } from "#drivers/appliance/qemu/move/starter.ts";
 import { machineStorage } from "#drivers/image/layers/machine-storage.ts";
@@ -30,6 +31,7 @@ export type Pace = { copyBytesPerSecond: number };
 export async function movingHost(
   guest: BuiltGuest,
   pace: Pace = { copyBytesPerSecond: 0 },
+  change: Pick<QemuDriverOptions, "room"> = {},
 ): Promise<MachineHost> {
   const { stateDir, log } = hostOptions();
   const make = layerMaker(subprocess);
@@ -57,6 +59,7 @@ export async function movingHost(
     mover: moves,
     starters: [moveStarter(moves)],
     storage: machineStorage({ layers, blobs }),
+    ...change,
   });
   const dispose = host[Symbol.asyncDispose].bind(host);
   host[Symbol.asyncDispose] = async () => {

@@ -25,6 +25,16 @@ function facts(change: { move?: object; up?: boolean; output?: string }): Machin
   } as unknown as MachineFacts;
 }
 
+test("a guest that fills its host's disk is told of as held in that run, and not one that somebody else stopped", () => {
+  const said = (heldInRun: number, status: string): string | undefined => {
+    const all = facts({ up: true });
+    const record = { ...all.record, heldInRun };
+    return describe(slot("running"), { ...all, record, guest: { ...beforeGuest, status } }).message;
+  };
+  assert.match(said(1, "paused") ?? "", /^Its guest is held until there is room again/);
+  for (const message of [said(1, "running"), said(0, "paused")]) assert.doesNotMatch(message ?? "", /held/);
+});
+
 const arriving = { side: "arriving", move: "one" };
 const panicked = "Its guest panicked, or QEMU failed (exit code 1)";
 

@@ -81,6 +81,7 @@ function messageFor(
   if (facts.record.refused !== undefined) return refusalWords(facts.record.refused);
   if (isOver(slot.state)) return endMessage(slot, facts);
   if (state === "starting" || state === "created") return problem;
+  if (facts.record.heldInRun === facts.run && guest.status === "paused") return heldWords;
   if (guest.status === "io-error") return `Its guest is held: ${guest.ioError ?? "its disk failed"}`;
   if (guest.status === "internal-error") return "Its guest is held: its processor cannot go on";
   if (guest.panic !== undefined) return `Its guest panicked (${guest.panic}) and began anew`;
@@ -88,6 +89,9 @@ function messageFor(
   if (slot.state === "stopping" && slot.exitCode !== undefined) return endMessage(slot, facts);
   return (state === "running" ? wordsOf(facts.told) : undefined) ?? slot.message;
 }
+
+const heldWords =
+  "Its guest is held until there is room again: its host's disk is nearly full, and it fills it";
 
 const refusalWords = ({ checkpoint, why, times }: RestoreRefusal): string =>
   `It could not go on from ${checkpoint}, tried ${times === 1 ? "once" : `${times} times`}: ${why}`;

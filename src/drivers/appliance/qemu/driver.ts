@@ -33,6 +33,8 @@ import { MachineResizes } from "./resize/machine-resizes.ts";
 import { abortable } from "./qmp.ts";
 import { readMachineRecord, writeMachineRecord } from "./record.ts";
 import type { MachineRecord } from "./record.ts";
+import { RoomKeeper, roomAt } from "./room/keeper.ts";
+import type { DiskRoom } from "./room/who-is-held.ts";
 import { runInSlot } from "./run-in-slot.ts";
 import { MachineStart } from "./start.ts";
 import type { StartParts } from "./start.ts";
@@ -48,6 +50,8 @@ export type QemuDriverOptions = StartParts & {
   readonly standsStill?: (id: ApplianceId) => boolean;
   /** It is gone from here, or about to be: whatever else was made for it can go. Never rejects. */
   readonly onGone?: (id: ApplianceId) => Promise<void>;
+  /** Of the file system with the state; as the kernel tells where absent. */
+  readonly room?: () => DiskRoom;
   readonly clock: Clock;
   readonly log: Log;
 };
@@ -76,6 +80,7 @@ export class QemuDriver implements ApplianceDriver {
   readonly #directory: string;
   readonly #machines = new Map<ApplianceId, Machine>();
   readonly #resizes: MachineResizes;
+  readonly #room: RoomKeeper;
   readonly #turns = new InTurnByKey<ApplianceId>();
   /** How long the content of those to be created was waited for. */
   readonly #contentTook = new Map<ApplianceId, Millis>();
@@ -97,6 +102,14 @@ export class QemuDriver implements ApplianceDriver {
       slotState: (id) => this.#tasks.slotOf(id)?.state,
       adaptSlots: (slots, stop) => this.#tasks.adapt(slots, stop),
       onChange: () => this.#onChange(),
+      clock: options.clock,
+      log: options.log,
+    });
+    this.#room = new RoomKeeper({
+      room: options.room ?? (() => roomAt(this.#directory)),
+      machines: () => this.#machines.values(),
+      isOurs: (id) => this.#isOurs(id),
+      isComing: (id) => options.mover?.report(id)?.phase === "running-remote-disks",
       clock: options.clock,
       log: options.log,
     });
@@ -139,6 +152,7 @@ export class QemuDriver implements ApplianceDriver {
     }
     this.#look();
     void this.#watch();
+    void this.#room.watch(this.#closing.signal);
     // One that stands still meanwhile says nothing: without its manager its host's lease would end, and it would stay so.
     const limit = AbortSignal.any([signal, AbortSignal.timeout(recoverWaitMs)]);
     await Promise.all(
@@ -361,6 +375,13 @@ export class QemuDriver implements ApplianceDriver {
       onAgent: (machine) => void this.#resizes.settle(machine),
       onChange: () => this.#onChange(),
     });
+  }
+
+  /** Whether its guest runs is not for its move, its checkpoints, or who suspended it to say. */
+  #isOurs(id: ApplianceId): boolean {
+    const { mover, standsStill } = this.#options;
+    const runs = this.#tasks.slotOf(id)?.state === "running";
+    return runs && mover?.isElsewhere(id) !== true && standsStill?.(id) !== true;
   }
 
   #isMachine(id: ApplianceId): boolean {

@@ -27,6 +27,8 @@ export type MachineRecord = {
   arrived?: { readonly run: number; readonly startedAt: Millis };
   /** Of what its plan has it begin from: how often it could not. */
   refused?: RestoreRefusal | undefined;
+  /** The run in which its guest is stopped, or about to be, as it fills its host's disk. */
+  heldInRun?: number | undefined;
   /** How a run ended that its QEMU could not tell of. */
   verdict?: { readonly run: number; readonly message: string };
 };
@@ -50,6 +52,7 @@ const isRecord = exactly({
   run: optional(shape({ number: isNumber, way: oneOf("boot", "other"), up: isFlag })),
   arrived: optional(shape({ run: isNumber, startedAt: isNumber })),
   refused: optional(shape({ checkpoint: isText, why: isText, times: isNumber })),
+  heldInRun: optional(isNumber),
   verdict: optional(shape({ run: isNumber, message: isText })),
 });
 

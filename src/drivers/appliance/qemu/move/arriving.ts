@@ -260,7 +260,8 @@ export class ArrivingSide {
       await vm.qmp.execute("quit", {}, signal);
       return false;
     }
-    if (state === "paused" || state === "inmigrate") await continueHere(vm.qmp, signal);
+    // It may have been held by a full disk when it left.
+    if (["paused", "io-error", "inmigrate"].includes(state)) await continueHere(vm.qmp, signal);
     this.#news.changed();
     await oneAtATime(vm.qmp, () => this.#memory(vm, signal));
     return true;
