@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
-import { rmSync } from "node:fs";
-import { join } from "node:path";
+import { rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
+import { millis } from "#base/units.ts";
 import type { CheckpointReport } from "#protocol/host-report.ts";
+import { clock } from "../task/host.ts";
 import { CheckpointRig, id } from "./checkpointing.ts";
 import type { CheckpointHost } from "./checkpointing.ts";
 
-const signal = AbortSignal.timeout(400_000);
+const signal = AbortSignal.timeout(900_000);
 const policy = { copies: 1, keep: 2 };
 let rig: CheckpointRig;
 let a: CheckpointHost;
@@ -72,23 +74,50 @@ test("what was restored has its next checkpoint taken after the one it began fro
   await machine.shell("echo later > /data/later; dd if=/dev/urandom of=/dev/vda bs=64k count=2 seek=9; sync");
   await b.checkpoints.take({ appliance: id, id: "d1", generation: "1", policy }, signal);
   assert.equal(newest(b).checkpoint.after, "c3");
+  assert.ok(bytesOf(newest(b)) < 10 * 1024 * 1024, `${bytesOf(newest(b))}: what it began from once more`);
   const sum = await machine.shell("head -c 12m /dev/vda | md5sum");
   await machine.kill();
   const again = await rig.restored(a, rig.chain(b), newest(b).copies);
   assert.equal(await again.shell("cat /data/later; head -c 12m /dev/vda | md5sum"), `later\n${sum}`);
 });
 
-test("a machine whose table of pages stayed on another host has all of its memory taken", async () => {
+test("one that is suspended to disk again and again keeps a short chain, and goes on from it", async () => {
   const machine = machineOf(a);
+  const sum = "cat /data/later; head -c 12m /dev/vda | md5sum";
+  const written = await machine.shell(sum);
+  for (let round = 1; round <= 12; round += 1) {
+    a.checkpoints.release(id, signal);
+    while (a.checkpoints.standing().size > 0) await clock.sleep(millis(20), signal);
+    await a.checkpoints.take(
+      { appliance: id, id: `s${round}`, generation: "1", policy, stays: true },
+      signal,
+    );
+  }
+  assert.equal(newest(a).checkpoint.id, "s12");
+  assert.ok(rig.chain(a).length <= 11, `${rig.chain(a).length} are needed`);
+  await machine.kill();
+  const again = await rig.restored(b, rig.chain(a), newest(a).copies);
+  assert.equal(await again.shell(sum), written);
+});
+
+test("a machine whose table of pages stayed on another host is compared with its memory, or taken as a whole", async () => {
+  const machine = machineOf(b);
+  const table = join(b.directory, "checkpoints", encodeURIComponent(id), "e1.pages");
   // Without disks of its own nothing else tells that it is another host.
   const { vm } = machine;
   machine.vm = { ...vm, disks: [] };
-  await a.checkpoints.take({ appliance: id, id: "e1", generation: "2", policy }, signal);
-  rmSync(join(a.directory, "checkpoints", encodeURIComponent(id), "e1.pages"));
-  await a.checkpoints.take({ appliance: id, id: "e2", generation: "2", policy }, signal);
-  assert.ok(bytesOf(newest(a)) > 10 * 1024 * 1024, "all of it");
-  await a.checkpoints.take({ appliance: id, id: "e3", generation: "2", policy }, signal);
-  assert.equal(newest(a).checkpoint.after, "e2");
-  assert.ok(bytesOf(newest(a)) < 10 * 1024 * 1024, "what has changed");
+  await b.checkpoints.take({ appliance: id, id: "e1", generation: "2", policy }, signal);
+  rmSync(table);
+  await b.checkpoints.take({ appliance: id, id: "e2", generation: "2", policy }, signal);
+  assert.ok(bytesOf(newest(b)) < 10 * 1024 * 1024, "what has changed");
+  rmSync(join(dirname(table), "e2.pages"));
+  const { memory } = newest(b).checkpoint;
+  assert.ok(memory !== undefined);
+  writeFileSync(b.blobs.path(memory.digest), "damaged");
+  await b.checkpoints.take({ appliance: id, id: "e3", generation: "2", policy }, signal);
+  assert.ok(bytesOf(newest(b)) > 10 * 1024 * 1024, "all of it");
+  await b.checkpoints.take({ appliance: id, id: "e4", generation: "2", policy }, signal);
+  assert.equal(newest(b).checkpoint.after, "e3");
+  assert.ok(bytesOf(newest(b)) < 10 * 1024 * 1024, "what has changed");
   machine.vm = vm;
 });

@@ -26,6 +26,8 @@ import type { MachineSpec } from "../command/spec.ts";
 import { processorCount } from "../resize/processors.ts";
 import type { RunningVm } from "../vm.ts";
 import { folded } from "./fold.ts";
+import { knownMemory } from "./known-memory.ts";
+import type { KnownMemory } from "./known-memory.ts";
 import { restoredLayers } from "./layers.ts";
 import { mainMemoryOf, restoreMemory } from "./restore.ts";
 import { goOnAfterCutOff, take } from "./take.ts";
@@ -145,22 +147,14 @@ export class MachineCheckpoints implements Checkpointer {
     if (began !== undefined && this.#book.chain(appliance).taken.length === 0) {
       await this.#begin(appliance, began, () => {}, signal);
     }
+    // Once it stands still nothing may fail any more that would let it go on.
+    if (order.stays === true) await this.#retain(appliance, policy, store, signal);
     const { underWay: _before, ...record } = this.#book.chain(appliance);
     await this.#book.write({ ...record, underWay: id });
     if (order.stays === true) this.#leaving.add(appliance);
     try {
-      const complete = await this.#takeNow(vm, order, record, store, signal);
-      // Nothing may fail any more that would let it go on.
-      if (order.stays === true) return;
-      const { fold, needed } = retention(
-        complete.taken.map(({ checkpoint }) => checkpoint),
-        policy.keep,
-        foldAbove,
-      );
-      const isNeeded = new Set(needed.map((one) => one.id));
-      const kept = { ...complete, taken: complete.taken.filter((one) => isNeeded.has(one.checkpoint.id)) };
-      await this.#book.write(kept);
-      if (fold !== undefined) await this.#fold(fold, kept, policy.store, store, signal);
+      await this.#takeNow(vm, order, record, store, signal);
+      if (order.stays !== true) await this.#retain(appliance, policy, store, signal);
     } catch (cause) {
       const { underWay: _cutOff, ...now } = this.#book.chain(appliance);
       if (order.stays === true && now.standing === undefined) await this.#goOnInAnyCase(vm);
@@ -169,6 +163,22 @@ export class MachineCheckpoints implements Checkpointer {
     } finally {
       this.#leaving.delete(appliance);
     }
+  }
+
+  /** What is not needed is forgotten, and a chain that has grown long made a short one. */
+  async #retain(
+    appliance: ApplianceId,
+    policy: TakeOrder["policy"],
+    store: CheckpointStore,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const record = this.#book.chain(appliance);
+    const known = record.taken.map(({ checkpoint }) => checkpoint);
+    const { fold, needed } = retention(known, policy.keep, foldAbove);
+    const isNeeded = new Set(needed.map((one) => one.id));
+    const kept = { ...record, taken: record.taken.filter((one) => isNeeded.has(one.checkpoint.id)) };
+    await this.#book.write(kept);
+    if (fold !== undefined) await this.#fold(fold, kept, policy.store, store, signal);
   }
 
   /** Also when this manager is told to end; what cannot be reached now goes on when it can. */
@@ -188,9 +198,9 @@ export class MachineCheckpoints implements Checkpointer {
     record: ChainRecord,
     store: CheckpointStore,
     signal: AbortSignal,
-  ): Promise<ChainRecord> {
+  ): Promise<void> {
     const { clock, blobs, log } = this.#parts;
-    const { appliance } = record;
+    const { appliance, beganFrom } = record;
     const last = record.taken.at(-1);
     const isOfThis = last?.checkpoint.generation === generation;
     const takenAtMs = clock.now();
@@ -203,12 +213,8 @@ export class MachineCheckpoints implements Checkpointer {
         id,
         ...(last === undefined || !isOfThis
           ? {}
-          : {
-              after: {
-                id: last.checkpoint.id,
-                tableFile: this.#book.tableFile(appliance, last.checkpoint.id),
-              },
-            }),
+          : { after: { id: last.checkpoint.id, memory: this.#known(record, last.checkpoint.id) } }),
+        ...(beganFrom === undefined ? {} : { beganFrom: this.#known(record, beganFrom) }),
         whilePaused: async (stop) => {
           processors = await processorCount(vm.qmp, stop);
           group = await whilePaused?.(stop);
@@ -218,7 +224,7 @@ export class MachineCheckpoints implements Checkpointer {
       { blobs, clock, targetBps: store.speedBps ?? this.#parts.linkBps, createDisk: this.#createDisk },
       signal,
     );
-    const after = taken.isIncremental ? last?.checkpoint.id : record.beganFrom;
+    const after = taken.isIncremental ? last?.checkpoint.id : beganFrom;
     const checkpoint: Checkpoint = {
       id,
       appliance,
@@ -238,7 +244,13 @@ export class MachineCheckpoints implements Checkpointer {
       bytes: taken.memory.sizeBytes,
       pauseMs: taken.pauseMs,
     });
-    return this.#complete(stays === true ? { ...record, standing: id } : record, saved, taken);
+    await this.#complete(stays === true ? { ...record, standing: id } : record, saved, taken);
+  }
+
+  #known({ appliance, taken }: ChainRecord, id: string): KnownMemory {
+    const tableFile = (of: ApplianceId, checkpoint: string): string => this.#book.tableFile(of, checkpoint);
+    const all = taken.map(({ checkpoint }) => checkpoint);
+    return knownMemory({ id, appliance }, all, { tableFile, blobs: this.#parts.blobs });
   }
 
   async #save(
@@ -261,13 +273,12 @@ export class MachineCheckpoints implements Checkpointer {
   }
 
   /** The moment it counts: what it is taken after next is the one that is on record. */
-  async #complete(record: ChainRecord, saved: TakenRecord, { table }: Taken): Promise<ChainRecord> {
+  async #complete(record: ChainRecord, saved: TakenRecord, { table }: Taken): Promise<void> {
     const { appliance } = record;
     await this.#book.writeTable(appliance, saved.checkpoint.id, table);
     const complete = { ...record, taken: [...record.taken, saved] };
     await this.#book.write(complete);
     await this.#book.removeTables(appliance, saved.checkpoint.id);
-    return complete;
   }
 
   /** Its record is replaced once the full one is where the others are; what lay below it goes then. */

@@ -1,18 +1,20 @@
-import { chmodSync, readFileSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Socket } from "node:net";
 import { parentPort, workerData } from "node:worker_threads";
 import { messageOf } from "#base/errors.ts";
+import { tableOf } from "./known-memory.ts";
+import type { KnownMemory } from "./known-memory.ts";
 import { MemoryPartWriter } from "./memory-part.ts";
 import { PageTable } from "./page-table.ts";
 import { RamStreamReader } from "./ram-stream.ts";
 import type { RamBlock } from "./ram-stream.ts";
 
-/** Reads a machine's memory from a socket, and passes on what has changed since a table was written. */
+/** Reads a machine's memory from a socket, and passes on what is not as it was before. */
 export type MemoryWorkerData = {
   readonly socketPath: string;
-  /** What pages were like before; absent: all of them count as changed. */
-  readonly tableFile?: string;
+  /** What it was like before; absent: all of it counts as changed. */
+  readonly before?: KnownMemory;
 };
 
 export type MemoryWorkerMessage =
@@ -23,7 +25,7 @@ export type MemoryWorkerMessage =
 
 const port = parentPort;
 if (port === null) throw new Error("this file is a thread's");
-const { socketPath, tableFile } = workerData as MemoryWorkerData;
+const { socketPath, before } = workerData as MemoryWorkerData;
 
 const chunkBytes = 256 * 1024;
 /** What the other thread has not taken yet; QEMU waits beyond. */
@@ -34,7 +36,7 @@ let filled = 0;
 let waiting = 0;
 let socket: Socket | undefined;
 let table: PageTable | undefined;
-let isAll = tableFile === undefined;
+let isAll = false;
 
 const tell = (message: MemoryWorkerMessage, transfer: ArrayBuffer[] = []): void =>
   port.postMessage(message, transfer);
@@ -65,20 +67,14 @@ function fail(cause: unknown): void {
   tell({ kind: "failed", message: messageOf(cause) });
 }
 
-/** What it was taken against may be of another machine, or have stayed on another host: then all is new. */
+// Before anything is sent: the machine runs on meanwhile.
+const tableBefore = before === undefined ? undefined : await tableOf(before);
+
+/** What it is compared with may be of another machine, or have stayed on another host: then all is new. */
 function tableFor(blocks: readonly RamBlock[]): PageTable {
-  const before = tableFile === undefined ? undefined : tableIn(tableFile);
-  if (before?.fits(blocks) === true) return before;
+  if (tableBefore?.fits(blocks) === true) return tableBefore;
   isAll = true;
   return new PageTable(blocks);
-}
-
-function tableIn(file: string): PageTable | undefined {
-  try {
-    return PageTable.parse(readFileSync(file));
-  } catch {
-    return undefined;
-  }
 }
 
 const part = new MemoryPartWriter(write);

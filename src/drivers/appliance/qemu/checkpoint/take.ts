@@ -11,6 +11,7 @@ import { oneAtATime, setCapabilities } from "../turns.ts";
 import type { Qmp, QmpEvent, RunningVm } from "../vm.ts";
 import { contentOf, keepOnlyBitmap, prepareBackups } from "./disk-backup.ts";
 import type { CreateDisk, DiskBackups } from "./disk-backup.ts";
+import type { KnownMemory } from "./known-memory.ts";
 import { MemoryTaker } from "./memory-taker.ts";
 import { keepPart } from "./part.ts";
 import type { PartTarget } from "./part.ts";
@@ -28,8 +29,10 @@ import type { PartTarget } from "./part.ts";
  */
 export type TakeRequest = {
   readonly id: string;
-  /** The last complete one, with the table it left; absent: all is taken. */
-  readonly after?: { readonly id: string; readonly tableFile: string };
+  /** The last complete one; absent: all is taken. */
+  readonly after?: { readonly id: string; readonly memory: KnownMemory };
+  /** The memory it began from: only what differs from it is taken where the last one does not serve. */
+  readonly beganFrom?: KnownMemory;
   /** Others may have to be paused, too, before this one goes on. */
   readonly whilePaused?: (signal: AbortSignal) => Promise<void>;
   /** It does not go on when it has been paused; whoever asks lets it go on when this fails. */
@@ -42,7 +45,7 @@ export type Taken = {
   readonly disks: readonly { readonly disk: string; readonly content: CheckpointPart }[];
   readonly memory: CheckpointPart;
   readonly table: Uint8Array;
-  /** Its disks' parts are relative to the checkpoint it was taken after, not to the machine's images. */
+  /** It is relative to the checkpoint it was taken after, not to the one the machine began from, if to any. */
   readonly isIncremental: boolean;
   readonly pauseMs: Millis;
 };
@@ -67,7 +70,7 @@ export function take(
 
 async function takeNow(
   vm: RunningVm,
-  { id, after, whilePaused, stays }: TakeRequest,
+  { id, after, beganFrom, whilePaused, stays }: TakeRequest,
   parts: TakeParts,
   signal: AbortSignal,
 ): Promise<Taken> {
@@ -83,11 +86,12 @@ async function takeNow(
     { createDisk: parts.createDisk, workshop: parts.blobs.workshop },
     stop,
   );
-  const comparable = backups.isIncremental ? after : undefined;
+  // Of disks and memory the same: a checkpoint has one that it is taken after.
+  const before = backups.isIncremental ? after?.memory : beganFrom;
   const directory = openSync(vm.directory, constants.O_RDONLY | constants.O_DIRECTORY);
   await using taker = new MemoryTaker({
     socketPath: `/proc/self/fd/${directory}/${name}`,
-    ...(comparable === undefined ? {} : { tableFile: comparable.tableFile }),
+    ...(before === undefined ? {} : { before }),
   });
   const memory = keepPart(taker.content(stop), parts, stop);
   memory.catch(() => {});
@@ -100,7 +104,7 @@ async function takeNow(
     });
     const disks = await keepDisks(backups, parts, stop);
     const { table } = await taker.done();
-    return { disks, memory: await memory, table, isIncremental: comparable !== undefined, pauseMs };
+    return { disks, memory: await memory, table, isIncremental: backups.isIncremental, pauseMs };
   } catch (cause) {
     stopping.abort(cause);
     if (!vm.qmp.closed.aborted)
