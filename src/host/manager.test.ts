@@ -3,14 +3,14 @@ import { afterEach, describe, it } from "node:test";
 import { applianceId, applianceName, ensembleName, hostId, ipv4Address, siteName } from "#base/ids.ts";
 import { limits } from "#base/limits.ts";
 import { ManualClock } from "#base/manual-clock.ts";
-import { mebibytes, megabitsPerSecond, micros, milliCpu, millis } from "#base/units.ts";
+import { bytes, mebibytes, megabitsPerSecond, micros, milliCpu, millis } from "#base/units.ts";
 import { FakeApplianceDriver, fakeMachine, fakePrograms } from "#drivers/appliance/fake.ts";
 import { fakeBus } from "#drivers/messaging/fake.ts";
 import { noSegments } from "#drivers/network/none.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { HostManager } from "#host/manager.ts";
 import type { AppliancePlan, HostPlan } from "#protocol/host-plan.ts";
-import type { Heartbeat, HostReport, ReportMark } from "#protocol/host-report.ts";
+import type { GuestUsage, Heartbeat, HostReport, ReportMark } from "#protocol/host-report.ts";
 import { clusterAddress, hostAddress, topics } from "#protocol/topics.ts";
 import type { PlanReceipt, ReportReceipt } from "#protocol/topics.ts";
 
@@ -54,6 +54,8 @@ class Desk {
   readonly appliances = new FakeApplianceDriver(this.clock, this.machine);
   readonly #life = new AbortController();
   kept: HostPlan | undefined;
+  /** What the guests here do. */
+  guests: Readonly<Record<string, GuestUsage>> = {};
   save = async (one: HostPlan): Promise<void> => {
     this.kept = one;
   };
@@ -97,6 +99,7 @@ class Desk {
       messaging: this.bus.connect(hostAddress("a1")),
       appliances: this.appliances,
       network: noSegments,
+      guests: { read: () => this.guests },
       keeper: { load: async () => this.kept, save: (one) => this.save(one) },
     });
     void manager.run(this.#life.signal).catch(() => {});
@@ -210,6 +213,19 @@ describe("HostManager", () => {
     assert.equal(desk.last.appliances[0]?.state, "suspended", "what changes is told in full");
   });
 
+  it("tells what guests do as a measurement, by heartbeats", async () => {
+    desk.mark = { epoch: 1, number: 7 };
+    await desk.start();
+    await desk.give(plan(1, 1, appliance));
+    await desk.settle();
+    assert.equal(desk.last.usage.guests, undefined, "there are none");
+    const told = desk.reports.length;
+    desk.guests = { [web]: { readBytes: bytes(1), writtenBytes: bytes(2) } };
+    await desk.pass(limits.heartbeatMs);
+    assert.equal(desk.reports.length, told);
+    assert.deepEqual(desk.heartbeats.at(-1)?.usage.guests, desk.guests);
+  });
+
   it("tells all of it at once when the cluster manager does not know what a heartbeat refers to", async () => {
     desk.kept = plan(1, 1, appliance);
     desk.mark = { epoch: 1, number: 7 };
@@ -294,9 +310,11 @@ describe("HostManager", () => {
     await desk.start();
     const stopped = Promise.withResolvers<undefined>();
     const mayBeMade = Promise.withResolvers<undefined>();
-    const { stop, create } = desk.appliances;
-    desk.appliances.stop = (...told) => stopped.promise.then(() => stop.apply(desk.appliances, told));
-    desk.appliances.create = (...told) => mayBeMade.promise.then(() => create.apply(desk.appliances, told));
+    const driver = desk.appliances;
+    const stop = driver.stop.bind(driver);
+    const create = driver.create.bind(driver);
+    driver.stop = (...told) => stopped.promise.then(() => stop(...told));
+    driver.create = (...told) => mayBeMade.promise.then(() => create(...told));
     await desk.give(plan(1, 2, { ...other, ...reserved(900) }));
     await desk.settle();
     const about = (): unknown => desk.last.problems.filter((one) => one.appliance === other.id);
