@@ -69,8 +69,9 @@ function supervisorsOf({ stateDir }: AttackedPlace): number[] {
       const [pid, startTime] = readFileSync(join(slots, slot, "pid"), "utf8")
         .trim()
         .split(" ");
-      // Numbers of processes that have ended are given to others.
-      return readStartTime(Number(pid)) === startTime ? [Number(pid)] : [];
+      // Nothing is in it yet, or the number is another one's since: 0 would be everybody in our own group of processes.
+      const lives = startTime !== undefined && readStartTime(Number(pid)) === startTime;
+      return lives ? [Number(pid)] : [];
     } catch {
       return [];
     }
