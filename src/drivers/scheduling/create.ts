@@ -9,6 +9,7 @@ import { BandwidthEnforcer } from "./bandwidth/enforcer.ts";
 import { Pacer } from "./bandwidth/pacer.ts";
 import { DeadlineEnforcer } from "./deadline/enforcer.ts";
 import { processorsOf } from "./kernel/calls.ts";
+import { OwnerWatchdog } from "./owner-watchdog.ts";
 import type { CpuEnforcer, CpuScheduler } from "./port.ts";
 import { HostCpuScheduler } from "./scheduler.ts";
 import { TableEnforcer } from "./table/enforcer.ts";
@@ -40,13 +41,16 @@ export function createCpuScheduler(options: CpuSchedulerOptions): CpuScheduler {
     ...(quantumUs === undefined ? {} : { quantumUs }),
   });
   const weights = new GroupWeights(layout, options.cgroupParent);
-  const enforcers: CpuEnforcer[] = [new DeadlineEnforcer({ layout })];
+  const watched = () => (options.endsWithOwner === true ? { watchdog: new OwnerWatchdog() } : {});
+  const enforcers: CpuEnforcer[] = [new DeadlineEnforcer({ layout, ...watched() })];
   const own = processorsOf(0) ?? [];
   // With less of the machine than all, others may dispatch and pace on the same processors.
   const isAlone = processors.length >= own.length;
   if (weightScale(layout) !== undefined) {
     const pacer = isAlone ? { pacer: new Pacer({ layout, processors: own }) } : {};
-    enforcers.push(new BandwidthEnforcer({ layout, weights, processors: availableParallelism(), ...pacer }));
+    enforcers.push(
+      new BandwidthEnforcer({ layout, weights, processors: availableParallelism(), ...pacer, ...watched() }),
+    );
   }
   if (layout.v2 !== undefined || layout.v1.freezer !== undefined) {
     const directory = join(options.directory, "table");

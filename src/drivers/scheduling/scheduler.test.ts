@@ -149,3 +149,16 @@ test("close() closes every back end", async () => {
   await scheduler.close();
   assert.deepEqual([bandwidth.closed, table.closed], [true, true]);
 });
+
+test("what cannot be suspended is not, and can be asked for again", () => {
+  scheduler.reserve(request("one", 10));
+  bandwidth.failNext(new Error("the kernel refuses"));
+  assert.throws(() => scheduler.suspend("one"), /the kernel refuses/);
+  scheduler.reserve(request("two", 10));
+  assert.deepEqual(
+    [...bandwidth.machines.values()].map(({ suspended }) => suspended),
+    [false, false],
+  );
+  scheduler.suspend("one");
+  assert.equal(bandwidth.machines.get("one")?.suspended, true);
+});

@@ -140,9 +140,17 @@ export class HostCpuScheduler implements CpuScheduler {
   #setSuspended(id: string, suspended: boolean): void {
     const held = this.#mustHold(id);
     if (held.suspended === suspended) return;
-    held.suspended = suspended;
-    this.#book.setSuspended(id, suspended);
-    this.#apply(held.kind);
+    const set = (to: boolean): void => {
+      held.suspended = to;
+      this.#book.setSuspended(id, to);
+      this.#apply(held.kind);
+    };
+    try {
+      set(suspended);
+    } catch (error) {
+      set(!suspended);
+      throw error;
+    }
   }
 
   #enforce(changes: ReadonlyMap<string, Reservation>, result: BookResult): void {

@@ -5,6 +5,7 @@ import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import type { EnforcedMachine, JobGroup } from "./port.ts";
 import { groupsOf, jobKey, suspendedJobs } from "./job-groups.ts";
+import type { OwnerWatchdog } from "./owner-watchdog.ts";
 
 /**
  * Suspends and resumes machines that the kernel schedules: all jobs of one are stopped at once, each by one write or one
@@ -12,41 +13,59 @@ import { groupsOf, jobKey, suspendedJobs } from "./job-groups.ts";
  */
 export class Suspension {
   readonly #layout: CgroupLayout;
-  #stopped = new Map<string, JobGroup>();
+  readonly #watchdog: OwnerWatchdog | undefined;
+  readonly #stopped = new Map<string, JobGroup>();
   #known: ReadonlySet<string> = new Set();
 
-  constructor(layout: CgroupLayout) {
+  /** `watchdog`: resumes all when this process ends; absent: it stays suspended for the next owner. */
+  constructor(layout: CgroupLayout, watchdog?: OwnerWatchdog) {
     this.#layout = layout;
+    this.#watchdog = watchdog;
   }
 
   keep(machines: readonly EnforcedMachine[]): void {
     const stopped = new Map(machines.flatMap(suspendedJobs).map((job) => [jobKey(job), job]));
-    for (const [key, job] of this.#stopped) if (!stopped.has(key)) this.#tell(job, true);
-    for (const [key, job] of stopped) if (!this.#stopped.has(key)) this.#tell(job, false);
+    for (const [key, job] of this.#stopped) if (!stopped.has(key)) this.#resume(key, job);
+    for (const [key, job] of stopped) if (!this.#stopped.has(key)) this.#suspend(key, job);
     const all = machines.flatMap(groupsOf);
     for (const job of all) {
       const key = jobKey(job);
       // An earlier owner may have suspended it.
       if (job.kind === "cgroup" && !this.#known.has(key) && !stopped.has(key)) this.#tell(job, true);
     }
-    this.#stopped = stopped;
     this.#known = new Set(all.map(jobKey));
   }
 
-  #tell(job: JobGroup, go: boolean): void {
-    if (job.kind === "thread") {
-      if (go) return;
+  /** Said before it is done, here and to the watchdog: what fails half-way is taken back as a whole. */
+  #suspend(key: string, job: JobGroup): void {
+    if (job.kind === "thread")
       throw new ConsortError(
         "unsupported",
         `Cannot suspend thread ${job.tid}: a signal would stop all threads of its process`,
       );
-    }
+    this.#stopped.set(key, job);
+    if (job.kind === "process") this.#watchdog?.hold(key, { ...job, kind: "continue" });
+    else this.#watchdog?.hold(key, { kind: "write", ...this.#freezer(job, true) });
+    this.#tell(job, false);
+  }
+
+  #resume(key: string, job: JobGroup): void {
+    this.#tell(job, true);
+    this.#watchdog?.release(key);
+    this.#stopped.delete(key);
+  }
+
+  #tell(job: JobGroup, go: boolean): void {
+    if (job.kind === "thread") return;
     try {
-      if (job.kind === "cgroup") this.#freeze(job, go);
-      else if (readStartTime(job.pid) === job.startTime) process.kill(job.pid, go ? "SIGCONT" : "SIGSTOP");
+      if (job.kind === "cgroup") {
+        const { file, value } = this.#freezer(job, go);
+        writeFileSync(file, value, { flag: "r+" });
+      } else if (readStartTime(job.pid) === job.startTime) process.kill(job.pid, go ? "SIGCONT" : "SIGSTOP");
     } catch (cause) {
       const gone = cause instanceof Error && "code" in cause && isGone(cause.code);
       if (gone) return;
+      if (cause instanceof ConsortError) throw cause;
       const what = job.kind === "cgroup" ? job.path : `process ${job.pid}`;
       throw new ConsortError(
         "driver_failed",
@@ -56,13 +75,17 @@ export class Suspension {
     }
   }
 
-  #freeze({ path, threads }: Extract<JobGroup, { readonly kind: "cgroup" }>, go: boolean): void {
+  /** What is written where, for it to go or to stand still. */
+  #freezer(
+    { path, threads }: Extract<JobGroup, { readonly kind: "cgroup" }>,
+    go: boolean,
+  ): { readonly file: string; readonly value: string } {
     const { v1, v2 } = this.#layout;
     if (v2 !== undefined && threads !== true)
-      writeFileSync(join(v2, path, "cgroup.freeze"), go ? "0" : "1", { flag: "r+" });
-    else if (v1.freezer !== undefined)
-      writeFileSync(join(v1.freezer, path, "freezer.state"), go ? "THAWED" : "FROZEN", { flag: "r+" });
-    else throw new ConsortError("unsupported", `Cannot suspend ${path}: no hierarchy here can freeze`);
+      return { file: join(v2, path, "cgroup.freeze"), value: go ? "0" : "1" };
+    if (v1.freezer !== undefined)
+      return { file: join(v1.freezer, path, "freezer.state"), value: go ? "THAWED" : "FROZEN" };
+    throw new ConsortError("unsupported", `Cannot suspend ${path}: no hierarchy here can freeze`);
   }
 }
 

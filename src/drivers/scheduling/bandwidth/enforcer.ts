@@ -8,6 +8,7 @@ import { Suspension } from "../suspension.ts";
 import type { GroupWeights } from "../weights.ts";
 import { undisturbed } from "../kernel/calls.ts";
 import { QuotaFile } from "../quota-file.ts";
+import type { OwnerWatchdog } from "../owner-watchdog.ts";
 import type { Pacer } from "./pacer.ts";
 import { bandwidthWeights } from "./weights.ts";
 
@@ -21,6 +22,8 @@ export type BandwidthEnforcerOptions = {
    * processors and would each have a pacer.
    */
   readonly pacer?: Pacer;
+  /** Resumes what is suspended when this process ends; absent: it waits for the next owner. */
+  readonly watchdog?: OwnerWatchdog;
 };
 
 /** Done before anybody notices. */
@@ -48,7 +51,7 @@ export class BandwidthEnforcer implements CpuEnforcer {
 
   constructor(options: BandwidthEnforcerOptions) {
     this.#options = options;
-    this.#suspension = new Suspension(options.layout);
+    this.#suspension = new Suspension(options.layout, options.watchdog);
   }
 
   apply(machines: readonly EnforcedMachine[]): void {
@@ -100,6 +103,7 @@ export class BandwidthEnforcer implements CpuEnforcer {
   async close(): Promise<void> {
     this.apply([]);
     await this.#options.pacer?.close();
+    await this.#options.watchdog?.close();
   }
 
   #keep(machine: EnforcedMachine): void {
@@ -120,11 +124,12 @@ export class BandwidthEnforcer implements CpuEnforcer {
       if (before === undefined || !isSame(before.reservation, reservation))
         changed.push({ file, reservation });
     }
+    // First, so that what is refused half-way is known, and lifted, when it is taken back.
+    const periodsBefore = known?.periodsBefore ?? this.#periods(machine.cgroup);
+    this.#kept.set(machine.id, { machine, quotas, periodsBefore });
     // Lifted first: no group may have more than the one above it, not even on the way (v1).
     for (const { file } of changed.slice(1)) file.lift();
     for (const { file, reservation } of changed) file.set(reservation);
-    const periodsBefore = known?.periodsBefore ?? this.#periods(machine.cgroup);
-    this.#kept.set(machine.id, { machine, quotas, periodsBefore });
   }
 
   #letGo(id: string): void {

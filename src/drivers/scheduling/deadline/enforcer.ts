@@ -3,8 +3,10 @@ import { ConsortError } from "#base/errors.ts";
 import type { Reservation } from "#control/scheduling/reservation.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import { jobKey, suspendedJobs } from "../job-groups.ts";
+import { readStartTime } from "#drivers/appliance/task/processes.ts";
 import { setDeadline, setNormal } from "../kernel/calls.ts";
 import type { DeadlineTimes } from "../kernel/calls.ts";
+import type { OwnerWatchdog } from "../owner-watchdog.ts";
 import type { CpuEnforcer, EnforcedMachine, EnforcementCounters } from "../port.ts";
 import { Suspension } from "../suspension.ts";
 import { threadsOf } from "../threads.ts";
@@ -20,7 +22,11 @@ const lookEveryMs = 50;
 /** Of less a look in time would take a noticeable part. */
 const pacedUsMin = 500;
 
-export type DeadlineEnforcerOptions = { readonly layout: CgroupLayout };
+export type DeadlineEnforcerOptions = {
+  readonly layout: CgroupLayout;
+  /** Ends deadlines, and resumes what is suspended, when this process ends; absent: both wait for the next owner. */
+  readonly watchdog?: OwnerWatchdog;
+};
 
 /**
  * Keeps reservations by the kernel's deadline scheduler (SCHED_DEADLINE), which knows threads: the threads of a machine
@@ -31,6 +37,7 @@ export type DeadlineEnforcerOptions = { readonly layout: CgroupLayout };
 export class DeadlineEnforcer implements CpuEnforcer {
   readonly kind = "deadline";
   readonly #layout: CgroupLayout;
+  readonly #watchdog: OwnerWatchdog | undefined;
   readonly #suspension: Suspension;
   #machines = new Map<string, EnforcedMachine>();
   /** What each thread was given. */
@@ -38,9 +45,10 @@ export class DeadlineEnforcer implements CpuEnforcer {
   readonly #pacer = new PacerProcess(pacer);
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ layout }: DeadlineEnforcerOptions) {
+  constructor({ layout, watchdog }: DeadlineEnforcerOptions) {
     this.#layout = layout;
-    this.#suspension = new Suspension(layout);
+    this.#watchdog = watchdog;
+    this.#suspension = new Suspension(layout, watchdog);
   }
 
   apply(machines: readonly EnforcedMachine[]): void {
@@ -68,6 +76,7 @@ export class DeadlineEnforcer implements CpuEnforcer {
   async close(): Promise<void> {
     this.apply([]);
     await this.#pacer.close();
+    await this.#watchdog?.close();
   }
 
   /** All of it, or, where the kernel refuses one thread, none. */
@@ -107,6 +116,7 @@ export class DeadlineEnforcer implements CpuEnforcer {
       if (wanted.has(thread)) continue;
       setNormal(thread);
       this.#given.delete(thread);
+      this.#watchdog?.release(String(thread));
       isChanged = true;
     }
     const use = ({ runtimeUs, periodUs }: DeadlineTimes): number => runtimeUs / periodUs;
@@ -137,7 +147,13 @@ export class DeadlineEnforcer implements CpuEnforcer {
   #set(thread: number, times: DeadlineTimes): boolean {
     const now = this.#given.get(thread);
     if (now?.runtimeUs === times.runtimeUs && now.periodUs === times.periodUs) return false;
+    if (now === undefined && this.#watchdog !== undefined) {
+      const startTime = readStartTime(thread);
+      if (startTime === undefined) return false;
+      this.#watchdog.hold(String(thread), { kind: "ordinary", tid: thread, startTime });
+    }
     const errno = setDeadline(thread, times);
+    if (errno !== 0 && now === undefined) this.#watchdog?.release(String(thread));
     if (errno === noSuchProcess) return false;
     if (errno !== 0) throw refused(thread, times, errno);
     this.#given.set(thread, times);
