@@ -9,7 +9,7 @@ import { startGanglia } from "#api/ganglia-server.ts";
 import type { GangliaServer } from "#api/ganglia-server.ts";
 import { silentLog } from "#drivers/system/log.ts";
 import { readXmlTree } from "#formats/xml-tree.ts";
-import type { HostStatus } from "#protocol/http/status.ts";
+import type { EnsembleStatus, HostStatus } from "#protocol/http/status.ts";
 
 const host = (id: string): HostStatus => ({
   id,
@@ -36,6 +36,7 @@ const host = (id: string): HostStatus => ({
 const clock = new ManualClock();
 let asked = 0;
 let hosts: HostStatus[] = [host("h1")];
+let ensembles: EnsembleStatus[] = [];
 
 async function serve(context: TestContext, address = "127.0.0.1"): Promise<GangliaServer> {
   const service = {
@@ -43,7 +44,7 @@ async function serve(context: TestContext, address = "127.0.0.1"): Promise<Gangl
       asked += 1;
       return hosts;
     },
-    ensembles: async () => [],
+    ensembles: async () => ensembles,
   };
   const parts = { cluster: "lab", version: "1.2.3", address, port: 0, clock, log: silentLog };
   const server = await startGanglia({ service, ...parts });
@@ -56,9 +57,9 @@ async function read(server: GangliaServer): Promise<string> {
   return text(connect(port, "127.0.0.1"));
 }
 
-const metricsOf = (xml: string): ReadonlyMap<string, string | undefined> => {
-  const [first] = readXmlTree(xml).children[0]!.children;
-  return new Map(first!.children.map(({ attributes }) => [attributes["NAME"]!, attributes["VAL"]]));
+const metricsOf = (xml: string, of = 0): ReadonlyMap<string, string | undefined> => {
+  const element = readXmlTree(xml).children[0]!.children[of];
+  return new Map(element!.children.map(({ attributes }) => [attributes["NAME"]!, attributes["VAL"]]));
 };
 
 test("whoever connects is told all hosts, in the words of a gmond", async (context) => {
@@ -72,6 +73,56 @@ test("whoever connects is told all hosts, in the words of a gmond", async (conte
   assert.equal(metrics.get("cpu_user"), "25.000");
   assert.equal(metrics.get("mem_total"), "1024.000");
   assert.equal(metrics.get("mem_free"), "768.000");
+});
+
+const mebibyte = 1024 * 1024;
+
+/** One virtual machine, which has written so much. */
+const shop = (writtenBytes: number): EnsembleStatus => ({
+  name: "shop",
+  state: "running",
+  revision: 1,
+  appliances: [
+    {
+      ensemble: "shop",
+      name: "db",
+      kind: "vm",
+      host: "h1",
+      state: "running",
+      restarts: 0,
+      addresses: [],
+      cpuUsedMilli: 100,
+      memoryLimitBytes: 224 * mebibyte,
+      memoryUsedBytes: 90 * mebibyte,
+      guest: {
+        memoryTotalBytes: 110 * mebibyte,
+        memoryAvailableBytes: 60 * mebibyte,
+        readBytes: 4096,
+        writtenBytes,
+      },
+    },
+  ],
+  networks: [],
+  links: [],
+});
+
+test("a guest has its memory as it tells itself, and what its disks did between two readers", async (context) => {
+  const server = await serve(context);
+  context.after(() => {
+    ensembles = [];
+  });
+  ensembles = [shop(1000)];
+  const first = metricsOf(await read(server), 1);
+  assert.equal(first.get("mem_total"), "112640.000");
+  assert.equal(first.get("mem_free"), "61440.000");
+  assert.equal(first.has("disk_written"), false);
+  ensembles = [shop(9000)];
+  clock.advance(millis(4000));
+  const second = metricsOf(await read(server), 1);
+  assert.deepEqual([second.get("disk_written"), second.get("disk_read")], ["2000.000", "0.000"]);
+  ensembles = [shop(10)];
+  clock.advance(millis(4000));
+  assert.equal(metricsOf(await read(server), 1).has("disk_written"), false, "it began anew");
 });
 
 test("what a name says cannot break out of the document", async (context) => {

@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { ConsortError, messageOf } from "#base/errors.ts";
 import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
+import { DiskRates } from "#api/disk-rates.ts";
 import { gangliaXml } from "#api/ganglia-xml.ts";
 import { isLoopback } from "#api/host-header.ts";
 import type { ClusterService } from "#cluster/service.ts";
@@ -39,13 +40,15 @@ export async function startGanglia(options: {
   }
   const closing = new AbortController();
   const startedAtMs = clock.now();
+  const rates = new DiskRates();
   let kept: { readonly at: number; readonly text: Promise<string> } | undefined;
   const make = async (): Promise<string> => {
     const [hosts, ensembles] = await Promise.all([
       service.hosts(closing.signal),
       service.ensembles(closing.signal),
     ]);
-    return gangliaXml({ cluster, version, atMs: clock.now(), startedAtMs, hosts, ensembles });
+    const guestDisks = rates.look(ensembles, clock.monotonic());
+    return gangliaXml({ cluster, version, atMs: clock.now(), startedAtMs, hosts, ensembles, guestDisks });
   };
   const text = (): Promise<string> => {
     const at = clock.monotonic();

@@ -1,3 +1,4 @@
+import type { DiskRate } from "#api/disk-rates.ts";
 import type { ApplianceStatus, EnsembleStatus, HostStatus } from "#protocol/http/status.ts";
 
 /**
@@ -12,6 +13,8 @@ export type GangliaSource = {
   readonly startedAtMs: number;
   readonly hosts: readonly HostStatus[];
   readonly ensembles: readonly EnsembleStatus[];
+  /** By "ensemble/appliance". */
+  readonly guestDisks: ReadonlyMap<string, DiskRate>;
 };
 
 /** Seconds without word after which readers take a host for down are four times this. */
@@ -106,8 +109,8 @@ function applianceElement(
 ): string {
   const id = `${name}/${one.name}`;
   const promisedMilli = one.cpuReservedMilli ?? 1000;
-  const memory = one.memoryLimitBytes ?? one.memoryUsedBytes;
-  const free = one.guest?.memoryAvailableBytes ?? memory - one.memoryUsedBytes;
+  const [memory, free] = memoryOf(one);
+  const disk = source.guestDisks.get(id);
   const metrics: Metric[] = [
     {
       name: "cpu_num",
@@ -120,6 +123,7 @@ function applianceElement(
     ...memoryMetrics(memory, free),
     ...loadMetrics(one.cpuUsedMilli / 1000, one.cpuUsedMilli / 1000, one.cpuUsedMilli / 1000),
     ...networkMetrics((one.network?.inBps ?? 0) / 8, (one.network?.outBps ?? 0) / 8),
+    ...(disk === undefined ? [] : diskMetrics(disk.readBytesPerSecond, disk.writtenBytesPerSecond)),
     { name: "consort_state", value: one.state, type: "string", units: "", group: "consort" },
     { name: "consort_host", value: one.host ?? "", type: "string", units: "", group: "consort" },
     { name: "consort_restarts", value: one.restarts, type: "uint32", units: "restarts", group: "consort" },
@@ -150,6 +154,14 @@ function applianceElement(
     metrics,
     source,
   );
+}
+
+/** All of it and what is free: as a guest tells itself if it does, else of what its host gives it. */
+function memoryOf({ guest, memoryLimitBytes, memoryUsedBytes }: ApplianceStatus): readonly [number, number] {
+  const { memoryTotalBytes: total, memoryAvailableBytes: available } = guest ?? {};
+  if (total !== undefined && available !== undefined) return [total, available];
+  const memory = memoryLimitBytes ?? memoryUsedBytes;
+  return [memory, memory - memoryUsedBytes];
 }
 
 function element(

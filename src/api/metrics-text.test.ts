@@ -58,6 +58,11 @@ const measured: Measured = {
         addresses: [],
         cpuUsedMilli: 500,
         memoryUsedBytes: 64,
+        ...(n === 0
+          ? {
+              guest: { memoryTotalBytes: 100, memoryAvailableBytes: 60, readBytes: 5, writtenBytes: 6 },
+            }
+          : {}),
       })),
       networks: [],
       links: [
@@ -130,6 +135,17 @@ describe("metricsText()", () => {
     assert.ok(lines.includes(`consort_host_busy_cores${labels} 1.25`), text);
     assert.ok(lines.includes(`consort_host_disk_written_bytes_total${labels} 8`));
     assert.ok(lines.includes(`consort_host_received_bytes_total${labels} 9`));
+  });
+
+  it("tells of guests where they tell", () => {
+    const labels = '{ensemble="shop",appliance="web-0",host=""}';
+    for (const sample of ["memory_bytes 100", "memory_available_bytes 60", "disk_written_bytes_total 6"]) {
+      const [name = "", value = ""] = sample.split(" ");
+      assert.deepEqual(
+        lines.filter((line) => line.startsWith(`consort_guest_${name}{`)),
+        [`consort_guest_${name}${labels} ${value}`],
+      );
+    }
   });
 
   it("is in the text format throughout: each family described once, each sample a number", () => {

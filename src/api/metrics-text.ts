@@ -140,14 +140,16 @@ function machineFamilies(hosts: readonly HostStatus[]): string[] {
 
 type One = EnsembleStatus["appliances"][number];
 
+type OfEach = (
+  name: string,
+  type: "gauge" | "counter",
+  about: string,
+  value: (appliance: One) => number | undefined,
+) => string;
+
 function applianceFamilies(ensembles: readonly EnsembleStatus[]): string[] {
   const appliances = ensembles.flatMap((ensemble) => ensemble.appliances);
-  const of = (
-    name: string,
-    type: "gauge" | "counter",
-    about: string,
-    value: (appliance: One) => number | undefined,
-  ): string =>
+  const of: OfEach = (name, type, about, value) =>
     family(
       name,
       type,
@@ -185,6 +187,18 @@ function applianceFamilies(ensembles: readonly EnsembleStatus[]): string[] {
       "counter",
       "Over all its interfaces.",
       (one) => one.network?.outBytes,
+    ),
+    ...guestFamilies(of),
+  ];
+}
+
+function guestFamilies(of: OfEach): string[] {
+  return [
+    of(
+      "consort_guest_memory_bytes",
+      "gauge",
+      "Memory that the guest of a virtual machine has, as it tells itself.",
+      (one) => one.guest?.memoryTotalBytes,
     ),
     of(
       "consort_guest_memory_available_bytes",

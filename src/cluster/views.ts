@@ -88,6 +88,7 @@ function applianceView(
       : (waitsForDisks(record, id, sources) ?? report?.message);
   const isThere = !silent && report?.startedAt !== undefined;
   const vm = vmView(spec, silent ? undefined : report?.vm);
+  const guest = host === undefined || silent ? undefined : sources.seen.report(host)?.usage.guests?.[id];
   return {
     ensemble: record.ensemble.name,
     name,
@@ -116,7 +117,7 @@ function applianceView(
     ...(spec.teams === undefined ? {} : { teams: teamsView(spec.teams) }),
     ...(host === undefined ? {} : trafficView(host, id, record, sources.seen)),
     ...(vm === undefined ? {} : { vm }),
-    ...(report?.vm?.guest === undefined ? {} : { guest: report.vm.guest }),
+    ...(guest === undefined ? {} : { guest }),
     ...(spec.traffic === undefined ? {} : { traffic: spec.traffic }),
     ...(parked || spec.suspended === true ? { suspended: true as const } : {}),
     ...(record.ensemble.adjustments?.some((one) => one.appliance === name) === true

@@ -26,7 +26,7 @@ import type { HostPlan, MovePlan } from "#protocol/host-plan.ts";
 import type { HostProblem } from "#protocol/host-report.ts";
 import type { JobOutput } from "#protocol/http/job.ts";
 import { clusterAddress, hostAddress, movesRoom, topics } from "#protocol/topics.ts";
-import type { MachineMeter } from "#drivers/usage/port.ts";
+import type { GuestMeter, MachineMeter } from "#drivers/usage/port.ts";
 import type {
   ConsoleBody,
   ExecBody,
@@ -51,6 +51,8 @@ export type HostManagerParts = {
   readonly monitors?: MonitorDriver;
   /** Absent: nothing is known of the machine below. */
   readonly machine?: MachineMeter;
+  /** Absent: no guests run here. */
+  readonly guests?: GuestMeter;
   /** Absent: no jobs run here. */
   readonly jobs?: { readonly driver: JobDriver; readonly spool: JobSpool };
   /** Absent: it holds no content, and fetches none. */

@@ -9,7 +9,7 @@ import { Wake } from "#base/wake.ts";
 import type { ApplianceDriver, ApplianceObservation } from "#drivers/appliance/port.ts";
 import type { Messaging } from "#drivers/messaging/port.ts";
 import type { NetworkDriver, TunnelDriver } from "#drivers/network/port.ts";
-import type { MachineMeter } from "#drivers/usage/port.ts";
+import type { GuestMeter, MachineMeter } from "#drivers/usage/port.ts";
 import { Told } from "#host/told.ts";
 import type { Standing } from "#host/told.ts";
 import type {
@@ -47,6 +47,7 @@ type ReporterParts = {
   readonly network: NetworkDriver;
   readonly tunnels?: TunnelDriver;
   readonly machine?: MachineMeter;
+  readonly guests?: GuestMeter;
   /** What was held for want of a lease may go on. */
   readonly onLeaseBack: () => void;
   /** Attempts that are here. */
@@ -287,10 +288,12 @@ export class Reporter {
         : Math.max(0, ((usedMs - before.usedMs) / (at - before.at)) * 1000);
     this.#cpu = { at, usedMs };
     const machine = this.#parts.machine?.read();
+    const guests = this.#parts.guests?.read() ?? {};
     this.#usage = {
       cpuMilli: milliCpu(Math.round(cpu)),
       memoryBytes: bytes(memoryBytes),
       ...(machine === undefined ? {} : { machine }),
+      ...(Object.keys(guests).length === 0 ? {} : { guests }),
     };
   }
 }

@@ -90,7 +90,7 @@ async function manageHost(manager: Manager<HostConfig>): Promise<void> {
       ? {}
       : { jobs: (await import("#main/job-parts.ts")).jobParts(manager, appliances, messaging) }),
     ...(content === undefined ? {} : { content }),
-    ...(machines === undefined ? {} : { checkpoints: checkpointParts(machines) }),
+    ...(machines === undefined ? {} : { checkpoints: checkpointParts(machines), guests: machines.guests }),
     ...(tunnels === undefined ? {} : { tunnels }),
     ...(monitors === undefined ? {} : { monitors }),
     machine: procMeter({ uplink: uplink.interface, ageMs: limits.countersPeriodMs, clock }),

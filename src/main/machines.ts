@@ -7,6 +7,8 @@ import { VmMoves } from "#drivers/appliance/qemu/move/moves.ts";
 import { moveStarter } from "#drivers/appliance/qemu/move/starter.ts";
 import { triedOncePerBoot } from "#drivers/appliance/qemu/kvm.ts";
 import { clockKhzOf } from "#drivers/appliance/qemu/spec-of.ts";
+import type { RunningVm } from "#drivers/appliance/qemu/vm.ts";
+import { QemuGuestMeter } from "#drivers/appliance/qemu/usage/guest-meter.ts";
 import { WarmPool } from "#drivers/appliance/qemu/warm/pool.ts";
 import { WarmStarter } from "#drivers/appliance/qemu/warm/starter.ts";
 import type { TaskDriver } from "#drivers/appliance/task/driver.ts";
@@ -29,6 +31,7 @@ import { probeKvm } from "#drivers/system/doctor/kvm-probe.ts";
 import type { Subprocess } from "#drivers/system/port.ts";
 import { systemRandom } from "#drivers/system/random.ts";
 import { systemSubprocess } from "#drivers/system/subprocess.ts";
+import type { GuestMeter } from "#drivers/usage/port.ts";
 import type { HostConfig } from "#lab/config.ts";
 import { outside } from "#main/host-content.ts";
 import { sshDirectory } from "#main/job-parts.ts";
@@ -39,6 +42,7 @@ export type Machines = {
   readonly driver: QemuDriver;
   readonly checkpoints: MachineCheckpoints;
   readonly sweeper: ObjectSweeper;
+  readonly guests: GuestMeter;
   /** Whom it asks for them, once there is somebody. */
   readonly secrets: { ask: (name: string, signal: AbortSignal) => Promise<Secret> };
   close(): Promise<void>;
@@ -114,12 +118,21 @@ export async function openMachines(
     driver,
     checkpoints,
     sweeper: new ObjectSweeper({ transfer, secretFor }),
+    guests: new QemuGuestMeter({ running: () => guestsOf(driver, moves), clock, signal }),
     secrets,
     close: async () => {
       await Promise.all([warm.close(), moves.close()]);
       await layers.close();
     },
   };
+}
+
+/** Of one that is handed over to another host, nothing is asked here any more. */
+function guestsOf(driver: QemuDriver, moves: VmMoves): RunningVm[] {
+  return driver.observe().flatMap(({ id, state }) => {
+    const vm = state === "running" && !moves.isHandedOver(id) ? driver.running(id) : undefined;
+    return vm === undefined ? [] : [vm];
+  });
 }
 
 function openMoves({ config, clock, log }: Manager<HostConfig>): VmMoves {

@@ -136,7 +136,6 @@ export type VmReport = {
   readonly agent: "answers" | "silent" | "none";
   /** Of its creation, in order. */
   readonly stages: readonly { readonly stage: string; readonly tookMs: Millis }[];
-  readonly guest?: GuestUsage;
   readonly move?: MoveReport;
   /** It could not go on from that one yet. */
   readonly refused?: RestoreRefusal;
@@ -212,6 +211,8 @@ export type HostUsage = {
   readonly cpuMilli: MilliCpu;
   readonly memoryBytes: Bytes;
   readonly machine?: MachineUsage;
+  /** Of virtual machines whose guests run; absent: of none. */
+  readonly guests?: Readonly<Record<ApplianceId, GuestUsage>>;
 };
 
 /** Bytes are counted since the machine started; rates, and what is busy, are of the time between the last two looks. */
