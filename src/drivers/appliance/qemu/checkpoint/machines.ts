@@ -31,7 +31,7 @@ import type { KnownMemory } from "./known-memory.ts";
 import { restoredLayers } from "./layers.ts";
 import { mainMemoryOf, restoreMemory } from "./restore.ts";
 import { goOnAfterCutOff, take } from "./take.ts";
-import type { Taken } from "./take.ts";
+import type { Taken, TakeRequest } from "./take.ts";
 
 export type MachineCheckpointsParts = {
   readonly directory: string;
@@ -111,7 +111,7 @@ export class MachineCheckpoints implements Checkpointer {
   }
 
   async #goOn(vm: RunningVm, signal: AbortSignal): Promise<void> {
-    await goOnAfterCutOff(vm, signal);
+    await goOnAfterCutOff(vm, this.#parts.clock, signal);
     const { underWay: _cutOff, standing: _stood, ...record } = this.#book.chain(vm.id);
     await this.#book.write(record);
   }
@@ -152,12 +152,13 @@ export class MachineCheckpoints implements Checkpointer {
     const { underWay: _before, ...record } = this.#book.chain(appliance);
     await this.#book.write({ ...record, underWay: id });
     if (order.stays === true) this.#leaving.add(appliance);
+    let isStuck = false;
     try {
-      await this.#takeNow(vm, order, record, store, signal);
+      await this.#takeNow(vm, { ...order, onStuck: () => (isStuck = true) }, record, store, signal);
       if (order.stays !== true) await this.#retain(appliance, policy, store, signal);
     } catch (cause) {
       const { underWay: _cutOff, ...now } = this.#book.chain(appliance);
-      if (order.stays === true && now.standing === undefined) await this.#goOnInAnyCase(vm);
+      if (isStuck || (order.stays === true && now.standing === undefined)) await this.#goOnInAnyCase(vm);
       else await this.#book.write(now);
       throw cause;
     } finally {
@@ -194,7 +195,7 @@ export class MachineCheckpoints implements Checkpointer {
 
   async #takeNow(
     vm: RunningVm,
-    { id, generation, policy, whilePaused, stays }: TakeOrder,
+    { id, generation, policy, whilePaused, stays, onStuck }: TakeOrder & Pick<TakeRequest, "onStuck">,
     record: ChainRecord,
     store: CheckpointStore,
     signal: AbortSignal,
@@ -220,6 +221,7 @@ export class MachineCheckpoints implements Checkpointer {
           group = await whilePaused?.(stop);
         },
         ...(stays === undefined ? {} : { stays }),
+        ...(onStuck === undefined ? {} : { onStuck }),
       },
       { blobs, clock, targetBps: store.speedBps ?? this.#parts.linkBps, createDisk: this.#createDisk },
       signal,

@@ -37,6 +37,8 @@ export type TakeRequest = {
   readonly whilePaused?: (signal: AbortSignal) => Promise<void>;
   /** It does not go on when it has been paused; whoever asks lets it go on when this fails. */
   readonly stays?: true;
+  /** It stands still though it is to go on, as its QEMU could not be told. */
+  readonly onStuck?: () => void;
 };
 
 export type TakeParts = PartTarget & { readonly createDisk: CreateDisk; readonly clock: Clock };
@@ -70,7 +72,7 @@ export function take(
 
 async function takeNow(
   vm: RunningVm,
-  { id, after, beganFrom, whilePaused, stays }: TakeRequest,
+  { id, after, beganFrom, whilePaused, stays, onStuck }: TakeRequest,
   parts: TakeParts,
   signal: AbortSignal,
 ): Promise<Taken> {
@@ -98,7 +100,8 @@ async function takeNow(
   try {
     await taker.listening();
     const socket = join(vm.inside, name);
-    const pauseMs = await pausedWhile(vm, { socket, stays: stays === true }, parts.clock, stop, async () => {
+    const wanted = { socket, stays: stays === true, onStuck };
+    const pauseMs = await pausedWhile(vm, wanted, parts.clock, stop, async () => {
       await backups.begin(stop);
       await whilePaused?.(stop);
     });
@@ -134,7 +137,11 @@ async function keepDisks(
 /** Sends all of the machine to the socket; it is paused from when all was sent until `work` has ended, or for good. */
 async function pausedWhile(
   vm: RunningVm,
-  { socket, stays }: { readonly socket: string; readonly stays: boolean },
+  {
+    socket,
+    stays,
+    onStuck,
+  }: { readonly socket: string; readonly stays: boolean; readonly onStuck: (() => void) | undefined },
   clock: Clock,
   signal: AbortSignal,
   work: () => Promise<void>,
@@ -166,20 +173,31 @@ async function pausedWhile(
     isToStay = stays;
   } finally {
     sent.stop();
-    if (!qmp.closed.aborted && !isToStay) await goOn(qmp, isStopped);
+    if (!qmp.closed.aborted && !isToStay) {
+      await goOn(qmp, isStopped, clock).catch((cause: unknown) => {
+        onStuck?.();
+        throw cause;
+      });
+    }
   }
   return pause.lasted();
 }
 
 /** Whatever happened, it runs again: not even a manager that is told to end leaves it as it is. */
-async function goOn(qmp: Qmp, isStopped: boolean): Promise<void> {
+export async function goOn(qmp: Pick<Qmp, "execute">, isStopped: boolean, clock: Clock): Promise<void> {
   const always = AbortSignal.timeout(10_000);
   await qmp.execute("migrate_cancel", {}, always);
-  if (!isStopped) {
-    const status = (await qmp.execute("query-status", {}, always)) as { readonly status: string };
-    if (status.status !== "postmigrate") return;
+  const status = await settledStatus(qmp, clock, always);
+  if (isStopped || status === "postmigrate") await qmp.execute("cont", {}, always);
+}
+
+/** QEMU tells that all was sent a moment before it may be let go on: on a busy host that is long enough to be seen. */
+async function settledStatus(qmp: Pick<Qmp, "execute">, clock: Clock, signal: AbortSignal): Promise<string> {
+  for (;;) {
+    const { status } = (await qmp.execute("query-status", {}, signal)) as { readonly status: string };
+    if (status !== "finish-migrate") return status;
+    await clock.sleep(millis(5), signal);
   }
-  await qmp.execute("cont", {}, always);
 }
 
 function sentAll(qmp: Qmp): { done(signal: AbortSignal): Promise<void>; stop(): void } {
@@ -218,9 +236,9 @@ function watchPause(qmp: Qmp): { lasted(): Millis; [Symbol.dispose](): void } {
  * A machine whose manager died while it was paused for a checkpoint goes on. To be called only for one of which
  * is on record that a checkpoint was under way: one that has moved away looks the same.
  */
-export async function goOnAfterCutOff(vm: RunningVm, signal: AbortSignal): Promise<void> {
+export async function goOnAfterCutOff(vm: RunningVm, clock: Clock, signal: AbortSignal): Promise<void> {
   await oneAtATime(vm.qmp, async () => {
-    const { status } = (await vm.qmp.execute("query-status", {}, signal)) as { readonly status: string };
+    const status = await settledStatus(vm.qmp, clock, signal);
     // Its QEMU has begun again meanwhile, and waits to be let go on.
     if (status === "prelaunch") await vm.qmp.execute("cont", {}, signal);
     if (status === "postmigrate") await vm.qmp.execute("cont", {}, signal);
