@@ -32,15 +32,22 @@ function usesOf(ensemble: Ensemble): Map<string, Use[]> {
 export function imageRefusals(ensemble: Ensemble, lookup: ImageLookup): PlanResult["refusals"] {
   return [...usesOf(ensemble)].flatMap(([name, uses]) => {
     const image = lookup(name);
-    const wrong = uses.find(({ role }) => image?.role !== role);
+    const isStrange = image !== undefined && !machineArchitectures.includes(image.architecture);
+    const wrong = uses.find(({ role }) => image?.role !== role || isStrange);
     if (wrong === undefined) return [];
-    const { appliance, role } = wrong;
-    const message =
-      image === undefined
-        ? `Cannot make ${appliance}: no image "${name}" is in the catalogue`
-        : `Cannot make ${appliance}: "${name}" is an image for ${roleWords[image.role]}, one for ${roleWords[role]} was wanted`;
-    return [{ subject: appliance, message, remedy: remedyFor(image) }];
+    const message = `Cannot make ${wrong.appliance}: ${imageProblem(name, image, wrong.role)}`;
+    return [{ subject: wrong.appliance, message, remedy: remedyFor(image) }];
   });
+}
+
+/** As Debian and kernels call what runs on the processors that machines have. */
+const machineArchitectures: readonly string[] = ["amd64", "x86_64", "i386", "i686", "all"];
+
+function imageProblem(name: string, image: Image | undefined, role: Image["role"]): string {
+  if (image === undefined) return `no image "${name}" is in the catalogue`;
+  if (image.role !== role)
+    return `"${name}" is an image for ${roleWords[image.role]}, one for ${roleWords[role]} was wanted`;
+  return `"${name}" is an image for ${image.architecture} processors, one for amd64 was wanted`;
 }
 
 const remedyFor = (image: Image | undefined): string =>

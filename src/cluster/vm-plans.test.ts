@@ -17,6 +17,8 @@ const catalogue = new Map(
     sampleImage("debian"),
     sampleImage("postgres", { role: "software" }),
     sampleImage("rootfs", { role: "root" }),
+    sampleImage("arm", { architecture: "arm64" }),
+    sampleImage("fonts", { role: "software", architecture: "all" }),
   ].map((image) => [image.name, image]),
 );
 const lookup = (name: string) => catalogue.get(name);
@@ -128,6 +130,17 @@ describe("imagesNamed()", () => {
       code: "unsatisfiable",
       message: /no image "mysql" is in the catalogue; Build it \(consort image build\)/,
     });
+  });
+});
+
+describe("imageRefusals()", () => {
+  it("refuses what would not run on the processors that machines have", () => {
+    const [refusal, ...others] = imageRefusals(db({ software: ["fonts"] }, { image: "arm" }), lookup);
+    assert.equal(
+      refusal?.message,
+      'Cannot make shop/db: "arm" is an image for arm64 processors, one for amd64 was wanted',
+    );
+    assert.deepEqual(others, []);
   });
 });
 
