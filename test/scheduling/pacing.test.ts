@@ -49,6 +49,25 @@ test(
 /** A tick, at which the kernel would end it otherwise, is 1 to 10 ms, and what it is late by lies anywhere in one. */
 const inTimeMs = 0.4;
 
+test("a thread of a number that was another one's is given deadlines, and a stranger's class stays", async () => {
+  const machines = new BusyMachines();
+  after(() => machines[Symbol.asyncDispose]());
+  const jobs = [machines.job("numbered")];
+  const [thread = 0] = machines.pids("numbered");
+  const machine = { id: "numbered", policy: "together", teams: [], suspended: false, jobs } as const;
+  const enforcer = new DeadlineEnforcer({ layout });
+  // Of so little the pacer looks at nothing.
+  enforcer.apply([{ ...machine, reservation: { ...reservation, executionUs: micros(400) } }]);
+  // As one is that has just begun.
+  spawnSync("chrt", ["--other", "--pid", "0", String(thread)]);
+  assert.equal(classOf(thread), "0");
+  await until(() => classOf(thread) === deadlineClass);
+  spawnSync("chrt", ["--batch", "--pid", "0", String(thread)]);
+  enforcer.apply([]);
+  assert.equal(classOf(thread), "3");
+  await enforcer.close();
+});
+
 test(
   "deadline threads end their turns in time, and keep what they were given last",
   { skip: spawnSync("chrt", ["-d", "-T", "1000000", "-P", "4000000", "0", "true"]).status !== 0 },

@@ -4,7 +4,7 @@ import type { Reservation } from "#control/scheduling/reservation.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import { jobKey, suspendedJobs } from "../job-groups.ts";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
-import { setDeadline, setNormal } from "../kernel/calls.ts";
+import { hasDeadlines, setDeadline, setNormal } from "../kernel/calls.ts";
 import type { DeadlineTimes } from "../kernel/calls.ts";
 import type { OwnerWatchdog } from "../owner-watchdog.ts";
 import type { CpuEnforcer, EnforcedMachine, EnforcementCounters } from "../port.ts";
@@ -114,7 +114,8 @@ export class DeadlineEnforcer implements CpuEnforcer {
     let isChanged = false;
     for (const thread of this.#given.keys()) {
       if (wanted.has(thread)) continue;
-      setNormal(thread);
+      // Another thread may have got its number since.
+      if (hasDeadlines(thread)) setNormal(thread);
       this.#given.delete(thread);
       this.#watchdog?.release(String(thread));
       isChanged = true;
@@ -143,20 +144,25 @@ export class DeadlineEnforcer implements CpuEnforcer {
     this.#pacer.keep(this.#given.size > 0, paced);
   }
 
-  /** Whether it is another one than before. */
+  /** Whether it is another one than before; also where another thread has got the number of one that ended. */
   #set(thread: number, times: DeadlineTimes): boolean {
-    const now = this.#given.get(thread);
+    const now = hasDeadlines(thread) ? this.#given.get(thread) : undefined;
     if (now?.runtimeUs === times.runtimeUs && now.periodUs === times.periodUs) return false;
-    if (now === undefined && this.#watchdog !== undefined) {
-      const startTime = readStartTime(thread);
-      if (startTime === undefined) return false;
-      this.#watchdog.hold(String(thread), { kind: "ordinary", tid: thread, startTime });
-    }
+    if (now === undefined && !this.#watch(thread)) return false;
     const errno = setDeadline(thread, times);
     if (errno !== 0 && now === undefined) this.#watchdog?.release(String(thread));
     if (errno === noSuchProcess) return false;
     if (errno !== 0) throw refused(thread, times, errno);
     this.#given.set(thread, times);
+    return true;
+  }
+
+  /** False: it has ended. */
+  #watch(thread: number): boolean {
+    if (this.#watchdog === undefined) return true;
+    const startTime = readStartTime(thread);
+    if (startTime === undefined) return false;
+    this.#watchdog.hold(String(thread), { kind: "ordinary", tid: thread, startTime });
     return true;
   }
 }

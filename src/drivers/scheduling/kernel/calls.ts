@@ -166,6 +166,10 @@ export function setNormal(thread: number): void {
   setAttributesOf(thread, policyNormal, 0n, { runtimeUs: 0, periodUs: 0 });
 }
 
+export function hasDeadlines(thread: number): boolean {
+  return schedulerOf(thread) === (policyDeadline | resetOnFork);
+}
+
 /**
  * How long an ordinary thread runs before another of its like has its turn, in place of the kernel's usual few
  * milliseconds, which `0` is; the shorter, the sooner it runs when it is woken. Kernels before 6.12 do not know of it.
