@@ -162,3 +162,13 @@ test("what cannot be suspended is not, and can be asked for again", () => {
   scheduler.suspend("one");
   assert.equal(bandwidth.machines.get("one")?.suspended, true);
 });
+
+test("what a back end cannot take over can be let go, and asked for again one by one", () => {
+  bandwidth.failNext(new Error("the kernel refuses"));
+  const present = [request("one", 60), request("two", 30)].map((each) => ({ ...each, suspended: false }));
+  assert.throws(() => scheduler.recover(present), /the kernel refuses/);
+  scheduler.recover([]);
+  assert.deepEqual([...bandwidth.machines.keys()], []);
+  scheduler.reserve(request("three", 90));
+  assert.deepEqual([...bandwidth.machines.keys()], ["three"]);
+});

@@ -40,6 +40,9 @@ export class HostCpuScheduler implements CpuScheduler {
       suspended,
       kind: this.#kindOf(request),
     }));
+    // Of an attempt that a back end has refused.
+    for (const id of this.#held.keys()) this.#book.expel(id);
+    this.#held.clear();
     this.#admitted(
       this.#book.reserveAll(held.map(({ request, kind, suspended }) => booked(request, kind, suspended))),
       "take over what is reserved here",
