@@ -101,7 +101,7 @@ export async function curl(
     signal.throwIfAborted();
     if (stop.signal.aborted) throw stop.signal.reason;
     const [, status = "", redirect = ""] = told.exec(words) ?? [];
-    if (code !== 0) throw failure(code, Number(status), words.replace(told, "").trim());
+    if (code !== 0) throw failure(code, Number(status), words.replace(told, "").trim(), serverOf(run));
     return { status: Number(status), text, redirect };
   } finally {
     clearInterval(looking);
@@ -185,12 +185,23 @@ const codes: Readonly<Record<number, ErrorCode>> = {
   78: "not_found",
 };
 
-function failure(exit: number, status: number, words: string): ConsortError {
+/** Who was asked, in as much of the address as has no secrets. */
+function serverOf({ options }: CurlRun): string {
+  const url = options.find(([name]) => name === "url")?.[1];
+  const host = typeof url === "string" ? (URL.parse(url)?.host ?? "") : "";
+  return host === "" ? "" : `; ${host} was asked`;
+}
+
+function failure(exit: number, status: number, words: string, asked: string): ConsortError {
   const code = codes[exit] ?? (exit === 22 ? codeOfStatus(status) : "unavailable");
   const said = words.slice(-lastWordsLength).replace(/^curl: /, "");
-  return new ConsortError(code, `Cannot transfer: ${said === "" ? `curl ended with ${exit}` : said}`, {
-    details: { exit, status },
-  });
+  return new ConsortError(
+    code,
+    `Cannot transfer: ${said === "" ? `curl ended with ${exit}` : said}${asked}`,
+    {
+      details: { exit, status },
+    },
+  );
 }
 
 function codeOfStatus(status: number): ErrorCode {
