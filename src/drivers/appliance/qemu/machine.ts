@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { KeptRecord } from "#drivers/appliance/kept-record.ts";
 import { ConsortError, codeOf, messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { Clock, Log } from "#base/runtime.ts";
@@ -20,10 +21,9 @@ import type { GuestState } from "./guest-state.ts";
 import { oneMoreRefusal, Patience } from "./patience.ts";
 import type { MachinePlace } from "./place.ts";
 import { isJson } from "./guest-json.ts";
-import { KeptRecord } from "./kept-record.ts";
 import { abortable } from "./qmp.ts";
 import { reachQmp } from "./reach.ts";
-import { arrivalOf } from "./record.ts";
+import { arrivalOf, writeMachineRecord } from "./record.ts";
 import type { MachineRecord } from "./record.ts";
 import type { MoveReport } from "#protocol/host-report.ts";
 import { limitDisks } from "./resize/disk-limits.ts";
@@ -69,7 +69,7 @@ export class Machine {
   readonly console: GuestConsole;
   readonly creation: Creation;
   readonly #parts: MachineParts;
-  readonly #kept: KeptRecord;
+  readonly #kept: KeptRecord<MachineRecord>;
   #qmp: Qmp | undefined;
   /** Of the run that what follows belongs to. */
   #run = 0;
@@ -95,7 +95,11 @@ export class Machine {
   constructor(place: MachinePlace, record: MachineRecord, parts: MachineParts) {
     this.id = record.plan.id;
     this.place = place;
-    this.#kept = new KeptRecord(place.outer, record, parts.log);
+    this.#kept = new KeptRecord(record, {
+      id: record.plan.id,
+      write: (one) => writeMachineRecord(place.outer, one),
+      log: parts.log,
+    });
     this.#parts = parts;
     this.creation = new Creation(parts.clock, record.stages);
     this.#patience = new Patience(parts.clock);

@@ -5,6 +5,7 @@ import { rmSync, rmdirSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { millis } from "#base/units.ts";
 import { conformancePlan } from "#drivers/appliance/conformance.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
@@ -40,11 +41,19 @@ function taskWith(leased: boolean) {
   writeFileSync(path("pid"), `${process.pid} ${readStartTime(process.pid)} lease\n`);
   const plan = conformancePlan({ command: ["true"], leased });
   const reservations = new Reservations(new BookedScheduler(), silentLog);
+  const waits: PromiseWithResolvers<void>[] = [];
+  /** Of restarts: the first wait is over at once, others when they are told to be. */
+  const sleep = async (): Promise<void> => {
+    const wait = Promise.withResolvers<void>();
+    waits.push(wait);
+    if (waits.length === 1) wait.resolve();
+    await wait.promise;
+  };
   const task = new Task(
     slot,
     { plan, phase: "created", run: 0, restarts: 0, oomKills: 0, suspended: false },
     {
-      clock,
+      clock: { ...clock, now: () => clock.now(), monotonic: () => clock.monotonic(), sleep },
       log: silentLog,
       remake: async () => {},
       inTurn: (_task, work) => work(),
@@ -70,6 +79,7 @@ function taskWith(leased: boolean) {
     task,
     path,
     told,
+    waits,
     reported: () => task.observe(undefined, { isQuiet: true, memoryAgeMsMax: millis(0) }).leased ?? false,
     recorded: () => readRecord(slot.directory)?.plan.leased,
     inSpec: () => /^leased\t1$/m.test(readFileSync(path("spec"), "utf8")),
@@ -108,7 +118,7 @@ for (const leased of [true, false]) {
   test(`a task whose record cannot be written reports as before when it is told ${change}, until it is told again`, () => {
     using it = taskWith(!leased);
     mkdirSync(it.path("appliance.json.new"));
-    assert.throws(() => it.task.setLeased(leased), { code: "EISDIR" });
+    assert.throws(() => it.task.setLeased(leased), { code: "unavailable" });
     assert.equal(it.reported(), !leased);
     assert.equal(it.recorded(), !leased);
     assert.equal(it.inSpec(), !leased);
@@ -157,6 +167,28 @@ test("a run begins with a spec of what is reported, whatever a failed change lef
   await it.task.begin("hand");
   assert.equal(it.inSpec(), true);
   assert.equal(it.told(), "start 1\n");
+});
+
+test("a run that ends while nothing can be written, as on a full disk, has ended, is written later, and begins anew then", async () => {
+  using it = taskWith(false);
+  const restart = { when: "always", backoffMsMin: millis(1), backoffMsMax: millis(1) } as const;
+  it.task.save({ plan: { ...it.task.record.plan, restart } });
+  await it.task.begin("hand");
+  it.told();
+  mkdirSync(it.path("appliance.json.new"));
+  writeFileSync(it.path("journal"), "1\tended\t7\t1000\t\n");
+  it.task.listener.onEvent();
+  assert.equal(it.task.record.end?.code, 7);
+  assert.equal(it.task.record.restarts, 1);
+  while (it.waits.length < 2) await setImmediate();
+  assert.equal(it.told(), "", "it was to begin anew, which could not be written down");
+  rmdirSync(it.path("appliance.json.new"));
+  it.reported();
+  assert.equal(readRecord(it.task.slot.directory)?.end?.code, 7);
+  it.waits.at(-1)?.resolve();
+  await it.task.restarted();
+  assert.equal(it.told(), "start 2\n");
+  assert.equal(it.task.record.end, undefined);
 });
 
 test("a lease is told before limits are set, which may be refused", () => {

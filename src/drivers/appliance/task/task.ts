@@ -4,6 +4,7 @@ import type { Clock, Log } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { Bytes, Millis } from "#base/units.ts";
 import type { ApplianceObservation } from "#drivers/appliance/port.ts";
+import { KeptRecord } from "#drivers/appliance/kept-record.ts";
 import { Changes } from "#drivers/appliance/task/changes.ts";
 import { GroupUsage } from "#drivers/appliance/task/group-usage.ts";
 import { jobPlaces } from "#drivers/appliance/task/job-groups.ts";
@@ -23,6 +24,8 @@ import { endMessage, endOf, killedCode, ranMs, stateOf } from "#drivers/applianc
 import type { AppliancePlan } from "#protocol/host-plan.ts";
 import type { SchedulingReport } from "#protocol/host-report.ts";
 
+/** A restart that could not be, as where the host's disk is full, is tried again. */
+const againMs = millis(5_000);
 /** Between the final signal through the supervisor and the one that takes the supervisor too. */
 const killGraceMs = millis(2_000);
 
@@ -56,7 +59,7 @@ type Seen = {
 export class Task {
   readonly slot: Slot;
   readonly #parts: TaskParts;
-  #record: TaskRecord;
+  readonly #kept: KeptRecord<TaskRecord>;
   readonly #places: readonly JobPlace[];
   #entries: readonly JournalEntry[] = [];
   #jobs: ReadonlyMap<number, JobState> = new Map();
@@ -68,7 +71,11 @@ export class Task {
 
   constructor(slot: Slot, record: TaskRecord, parts: TaskParts) {
     this.slot = slot;
-    this.#record = record;
+    this.#kept = new KeptRecord(record, {
+      id: record.plan.id,
+      write: (one) => writeRecord(slot.directory, one),
+      log: parts.log,
+    });
     this.#parts = parts;
     this.#usage = new GroupUsage(slot.cgroup, parts.clock);
     this.#changes = new Changes(parts.clock);
@@ -77,11 +84,11 @@ export class Task {
   }
 
   get id(): ApplianceId {
-    return this.#record.plan.id;
+    return this.record.plan.id;
   }
 
   get record(): TaskRecord {
-    return this.#record;
+    return this.#kept.now;
   }
 
   readonly listener: SlotListener = {
@@ -91,9 +98,7 @@ export class Task {
 
   /** Writes down first; what follows from it is done after. */
   save(change: Partial<TaskRecord>): void {
-    const record = { ...this.#record, ...change };
-    writeRecord(this.slot.directory, record);
-    this.#record = record;
+    this.#kept.save(change);
   }
 
   /** Also what a half made one lacks. */
@@ -103,7 +108,7 @@ export class Task {
 
   /** Limits, files and names as recorded, for a slot that has none yet or may have been left half done. */
   prepare(names: ReadonlyMap<string, string> | undefined): void {
-    const { plan } = this.#record;
+    const { plan } = this.record;
     // First, as a limit may be refused: what is used already cannot always be forbidden.
     this.#tell(plan);
     this.slot.cgroup.setPids(this.#parts.pidsMax);
@@ -127,6 +132,7 @@ export class Task {
     scheduling: SchedulingReport | undefined,
     { isQuiet, memoryAgeMsMax }: { readonly isQuiet: boolean; readonly memoryAgeMsMax: Millis },
   ): ApplianceObservation {
+    this.#kept.catchUp();
     const seen = this.#seen;
     if (isQuiet && scheduling === undefined && seen !== undefined && this.#isAs(seen))
       return seen.observation;
@@ -149,12 +155,12 @@ export class Task {
 
   #shownBy(): Omit<Seen, "observation"> {
     const { pid, obeysLease } = this.slot;
-    const isReserved = this.#parts.reservations.has(this.#record.plan);
-    return { record: this.#record, entries: this.#entries, jobs: this.#jobs, pid, obeysLease, isReserved };
+    const isReserved = this.#parts.reservations.has(this.record.plan);
+    return { record: this.record, entries: this.#entries, jobs: this.#jobs, pid, obeysLease, isReserved };
   }
 
   #observed(scheduling: SchedulingReport | undefined, memoryAgeMsMax: Millis): ApplianceObservation {
-    const { plan, run, end, restarts } = this.#record;
+    const { plan, run, end, restarts } = this.record;
     const began = this.#entries.find((entry) => entry.run === run && entry.what === "running")?.at;
     const ended = end?.run === run ? end : undefined;
     const message = ended === undefined ? jobsMessage(this.#places, this.#jobs, run) : ended.message;
@@ -182,8 +188,8 @@ export class Task {
   }
 
   state(): ReturnType<typeof stateOf> {
-    const last = this.#entries.findLast((entry) => entry.run === this.#record.run);
-    return stateOf(this.#record, last, this.slot.pid !== undefined);
+    const last = this.#entries.findLast((entry) => entry.run === this.record.run);
+    return stateOf(this.record, last, this.slot.pid !== undefined);
   }
 
   /** Where there is no supervisor, the next one will. */
@@ -192,7 +198,7 @@ export class Task {
   }
 
   get leased(): boolean {
-    return this.#record.plan.leased === true;
+    return this.record.plan.leased === true;
   }
 
   /**
@@ -200,7 +206,7 @@ export class Task {
    * nor for a moment longer. Where this throws, all is reported as before, so that it is asked for again.
    */
   setLeased(leased: boolean): void {
-    const before = this.#record;
+    const before = this.record;
     const plan = { ...before.plan, leased };
     try {
       if (!leased) this.save({ plan });
@@ -209,7 +215,7 @@ export class Task {
     } catch (cause) {
       // Told last when it is to be free, and first when it is to obey, the supervisor obeys no less than this says;
       // and its next run begins with a spec made from this.
-      this.#record = before;
+      this.#kept.tellAs(before);
       this.#tellAgain();
       throw cause;
     }
@@ -223,12 +229,12 @@ export class Task {
 
   /** What is on record counts for what the supervisor does from now on. */
   tell(): void {
-    this.#tell(this.#record.plan);
+    this.#tell(this.record.plan);
   }
 
   #tellAgain(): void {
     try {
-      this.#tell(this.#record.plan);
+      this.#tell(this.record.plan);
     } catch (cause) {
       this.#parts.log.warn(`Cannot undo a change of ${this.id}: ${messageOf(cause)}`, { cause });
     }
@@ -238,7 +244,7 @@ export class Task {
   look(): void {
     this.#entries = this.slot.journal();
     if (this.#places.length > 0) this.#jobs = this.slot.jobs();
-    const { phase, run, end } = this.#record;
+    const { phase, run, end } = this.record;
     if (phase === "running" && run > 0 && end?.run !== run) {
       const lives = this.slot.pid !== undefined;
       const ended = endOf(this.#entries, run, lives, this.#parts.clock.now());
@@ -249,7 +255,7 @@ export class Task {
   }
 
   #ended(ended: { code: number; at: Millis; message?: string }): void {
-    const { plan, run, lastDelayMs, oomKills, restarts } = this.#record;
+    const { plan, run, lastDelayMs, oomKills, restarts } = this.record;
     const outOfMemory = ended.code === killedCode && this.#usage.oomKills() > oomKills;
     const message = outOfMemory
       ? endMessage(ended.code, true, plan.memoryBytes)
@@ -260,28 +266,32 @@ export class Task {
       lastDelayMs,
     );
     const end: RunEnd = { run, code: ended.code, at: ended.at, message };
-    if (!next.restart) return this.save({ end });
+    if (!next.restart) return this.#kept.note({ end });
     const restartAt = millis(this.#parts.clock.now() + next.delayMs);
-    this.save({ end: { ...end, restartAt }, lastDelayMs: next.delayMs, restarts: restarts + 1 });
+    this.#kept.note({ end: { ...end, restartAt }, lastDelayMs: next.delayMs, restarts: restarts + 1 });
     this.scheduleRestart();
   }
 
   /** Also after recovery, when the pause was begun by an earlier manager. */
   scheduleRestart(): void {
-    const due = this.#record.end?.restartAt;
+    const due = this.record.end?.restartAt;
     if (due === undefined) return;
     const restart = new AbortController();
     this.#restart?.abort();
     this.#restart = restart;
     const work = async (): Promise<void> => {
-      try {
-        await this.#parts.clock.sleep(millis(Math.max(0, due - this.#parts.clock.now())), restart.signal);
-        await this.#parts.inTurn(this, async () => {
-          if (!restart.signal.aborted) await this.begin("policy");
-        });
-      } catch (cause) {
-        if (!restart.signal.aborted) {
-          this.#parts.log.warn(`Cannot restart ${this.id}: ${messageOf(cause)}`, { cause });
+      for (let at = due; !restart.signal.aborted; at = millis(this.#parts.clock.now() + againMs)) {
+        try {
+          await this.#parts.clock.sleep(millis(Math.max(0, at - this.#parts.clock.now())), restart.signal);
+          await this.#parts.inTurn(this, async () => {
+            if (!restart.signal.aborted && this.record.end !== undefined) await this.begin("policy");
+          });
+          return;
+        } catch (cause) {
+          if (restart.signal.aborted) return;
+          this.#parts.log.warn(`Cannot restart ${this.id}: ${messageOf(cause)}; it is tried again`, {
+            cause,
+          });
         }
       }
     };
@@ -304,7 +314,7 @@ export class Task {
     this.slot.cgroup.freeze();
   }
 
-  letGo(wasHeld = this.#record.suspended): void {
+  letGo(wasHeld = this.record.suspended): void {
     this.#thaw(wasHeld);
     this.#parts.reservations.resume(this.id);
   }
@@ -313,11 +323,11 @@ export class Task {
   async begin(by: "hand" | "policy"): Promise<void> {
     if (this.slot.pid === undefined) await this.#parts.remake(this);
     // Whatever became of earlier changes: what runs obeys the lease as is reported.
-    this.slot.write("spec", commandSpec(this.#record.plan, this.slot.uid));
-    if (this.#record.suspended) this.letGo();
+    this.slot.write("spec", commandSpec(this.record.plan, this.slot.uid));
+    if (this.record.suspended) this.letGo();
     this.save({
       phase: "running",
-      run: this.#record.run + 1,
+      run: this.record.run + 1,
       end: undefined,
       suspended: false,
       oomKills: this.#usage.oomKills(),
@@ -328,7 +338,7 @@ export class Task {
 
   /** The supervisor takes each run's number once, so telling it again does no harm. */
   sendStart(): void {
-    this.slot.send("start", this.#record.run);
+    this.slot.send("start", this.record.run);
     // Its supervisor may have died before it was told.
     this.look();
   }
@@ -353,10 +363,10 @@ export class Task {
 
   async stop(graceMs: Millis, signal: AbortSignal): Promise<void> {
     this.cancelRestart();
-    if (this.#record.phase === "created") return;
+    if (this.record.phase === "created") return;
     const runs = this.state() === "running";
-    const wasHeld = this.#record.suspended;
-    if (this.#record.phase === "running") this.save({ phase: "stopped", suspended: false });
+    const wasHeld = this.record.suspended;
+    if (this.record.phase === "running") this.save({ phase: "stopped", suspended: false });
     this.letGo(wasHeld);
     this.look();
     const stopped = (): boolean => this.#over();
@@ -374,7 +384,7 @@ export class Task {
 
   #over(): boolean {
     if (this.slot.pid === undefined) return true;
-    const last = this.#entries.findLast((entry) => entry.run === this.#record.run);
+    const last = this.#entries.findLast((entry) => entry.run === this.record.run);
     // Told to start, it may not have come to it yet: then the end is still to come, too.
     return last?.what === "ended" || last?.what === "failed";
   }

@@ -1,33 +1,37 @@
 import { ConsortError, messageOf } from "#base/errors.ts";
+import type { ApplianceId } from "#base/ids.ts";
 import type { Log } from "#base/runtime.ts";
-import { writeMachineRecord } from "./record.ts";
-import type { MachineRecord } from "./record.ts";
+
+/** Whose record it is, and how it is written: throws where it cannot be. */
+export type RecordParts<Whole> = {
+  readonly id: ApplianceId;
+  readonly write: (record: Whole) => void;
+  readonly log: Log;
+};
 
 /** What is known of one machine, and on disk as far as that could be written: its host's disk may be full. */
-export class KeptRecord {
-  readonly #directory: string;
-  readonly #log: Log;
-  #now: MachineRecord;
+export class KeptRecord<Whole extends object> {
+  readonly #parts: RecordParts<Whole>;
+  #now: Whole;
   /** Something has happened that could not be written yet. */
   #isBehind = false;
 
-  constructor(directory: string, record: MachineRecord, log: Log) {
-    this.#directory = directory;
+  constructor(record: Whole, parts: RecordParts<Whole>) {
     this.#now = record;
-    this.#log = log;
+    this.#parts = parts;
   }
 
-  get now(): MachineRecord {
+  get now(): Whole {
     return this.#now;
   }
 
   /** What is about to be done is written down first. Throws `unavailable` where it cannot be, and nothing has changed. */
-  save(change: Partial<MachineRecord>): void {
+  save(change: Partial<Whole>): void {
     const record = { ...this.#now, ...change };
+    const { id, write } = this.#parts;
     try {
-      writeMachineRecord(this.#directory, record);
+      write(record);
     } catch (cause) {
-      const { id } = record.plan;
       throw new ConsortError("unavailable", `Cannot write down how ${id} stands: ${messageOf(cause)}`, {
         cause,
       });
@@ -37,14 +41,19 @@ export class KeptRecord {
   }
 
   /** What has happened is so, whether or not it can be written: `catchUp` tries that again. Never throws. */
-  note(change: Partial<MachineRecord>): void {
+  note(change: Partial<Whole>): void {
     this.#now = { ...this.#now, ...change };
     try {
       this.save({});
     } catch (cause) {
-      if (!this.#isBehind) this.#log.warn(`${messageOf(cause)}; it is tried again`, { cause });
+      if (!this.#isBehind) this.#parts.log.warn(`${messageOf(cause)}; it is tried again`, { cause });
       this.#isBehind = true;
     }
+  }
+
+  /** As it is told from now on; on disk it is what it was, until the next change. */
+  tellAs(record: Whole): void {
+    this.#now = record;
   }
 
   /** From time to time. Never throws. */
