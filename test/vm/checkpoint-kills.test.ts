@@ -13,7 +13,7 @@ import { bareVm, CheckpointRig, id, openHost } from "./checkpointing.ts";
 import type { BareMachine, CheckpointHost } from "./checkpointing.ts";
 
 const taker = fileURLToPath(new URL("checkpoint-taker.child.ts", import.meta.url));
-const signal = AbortSignal.timeout(110_000);
+const signal = AbortSignal.timeout(900_000);
 const random = seededRandom(Number(process.env["CONSORT_SEED"]) || 5);
 const rounds = 6;
 const clock = systemClock();

@@ -5,7 +5,7 @@ import { openTransfer } from "#drivers/transfer/transfer.ts";
 import { s3Server } from "../transfer/servers.ts";
 import { CheckpointRig, id } from "./checkpointing.ts";
 
-const signal = AbortSignal.timeout(100_000);
+const signal = AbortSignal.timeout(900_000);
 
 test("checkpoints in a store: records last, what is not needed any more goes, another host goes on from there", async () => {
   await using rig = await CheckpointRig.open(signal);
