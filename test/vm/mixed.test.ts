@@ -61,6 +61,17 @@ test("a virtual machine and tasks share one network, its names and one set of ve
       assert.deepEqual([server?.kind, server?.vm?.image, server?.vm?.accel], ["vm", "tiny", "tcg"]);
     });
 
+    await t.test("what the guest has of memory and did with its disks is told", async () => {
+      await eventually("its own memory", signal, async () => {
+        const { appliances } = await rig.status("mixed", signal);
+        const [server, client] = ["server", "client"].map((name) =>
+          appliances.find((one) => one.name === name),
+        );
+        assert.equal(client?.guest, undefined, "a task has no guest");
+        return (server?.guest?.memoryAvailableBytes ?? 0) > mebibytes(1) && server!.guest!.readBytes > 0;
+      });
+    });
+
     await t.test(
       "the guest resolves the task by full and short name, and is offered its address by DHCP",
       async () => {
