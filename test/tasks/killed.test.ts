@@ -6,7 +6,7 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import type { TestContext } from "node:test";
 import { openTaskHost } from "consort/tasks";
 import { systemCgroups } from "#drivers/system/cgroups/group.ts";
@@ -17,6 +17,9 @@ import { busy, sharesOver, startOutside, until } from "./processes.ts";
 /** Its own: another program that opens a task host meanwhile would clean up before this one looks. */
 const cgroupParent = `consort-test-tasks-${process.pid}`;
 const program = new URL("owner.child.ts", import.meta.url).pathname;
+
+/** The next program takes away what is left. */
+after(async () => (await openTaskHost({ cgroupParent })).close());
 
 test("when the program is killed, what it had stopped goes on, and the next one takes its groups away", async (t) => {
   const worker = startOutside(busy);
