@@ -6,6 +6,7 @@ import type { Clock } from "#base/runtime.ts";
 import { millis } from "#base/units.ts";
 import type { Millis } from "#base/units.ts";
 import type { CheckpointPart } from "#model/checkpoint.ts";
+import { settledStatus } from "../settled-status.ts";
 import { tracksWrites } from "../write-tracking.ts";
 import { oneAtATime, setCapabilities } from "../turns.ts";
 import type { Qmp, QmpEvent, RunningVm } from "../vm.ts";
@@ -189,15 +190,6 @@ export async function goOn(qmp: Pick<Qmp, "execute">, isStopped: boolean, clock:
   await qmp.execute("migrate_cancel", {}, always);
   const status = await settledStatus(qmp, clock, always);
   if (isStopped || status === "postmigrate") await qmp.execute("cont", {}, always);
-}
-
-/** QEMU tells that all was sent a moment before it may be let go on: on a busy host that is long enough to be seen. */
-async function settledStatus(qmp: Pick<Qmp, "execute">, clock: Clock, signal: AbortSignal): Promise<string> {
-  for (;;) {
-    const { status } = (await qmp.execute("query-status", {}, signal)) as { readonly status: string };
-    if (status !== "finish-migrate") return status;
-    await clock.sleep(millis(5), signal);
-  }
 }
 
 function sentAll(qmp: Qmp): { done(signal: AbortSignal): Promise<void>; stop(): void } {

@@ -4,6 +4,7 @@ import type { ApplianceId } from "#base/ids.ts";
 import type { MovePlan } from "#protocol/host-plan.ts";
 import { bootMemoryBytes } from "../resize/memory.ts";
 import { processorCount } from "../resize/processors.ts";
+import { settledStatus } from "../settled-status.ts";
 import { oneAtATime } from "../turns.ts";
 import type { Background } from "./background.ts";
 import { serveDisks, serveDisksAlone, stopServingDisks } from "./disk-server.ts";
@@ -237,7 +238,8 @@ export class LeavingSide {
       }
       await stopServingDisks(place.directory, record.move, signal);
       // Not for this move, if it was not being sent.
-      if (record.phase === "sending" && (await runState(vm.qmp, signal)) !== "running")
+      const { clock } = this.#parts;
+      if (record.phase === "sending" && (await settledStatus(vm.qmp, clock, signal)) !== "running")
         await vm.qmp.execute("cont", {}, signal);
     }
     this.#end(record, message);
