@@ -14,7 +14,7 @@ export const command: Command = {
   options: apiOptions,
   about: [
     "Shows the serial console of a virtual machine, and types into it what is typed here. Ctrl-] leaves; the machine goes\non. Several may look at one console at a time, and all of them type into the same line.",
-    "All that the guest writes reaches the terminal as it is, as on a serial line; consort logs shows what it wrote before,\nand keeps a terminal from what could take it over. A guest built as tiny gives a shell when Enter is pressed; one built\nas debian reads nothing there, unless it is told to (serial-getty@ttyS0).",
+    "All that the guest writes reaches the terminal as it is, as on a serial line; consort logs shows what it wrote before,\nand keeps a terminal from what could take it over. Guests that consort image build made give a shell when Enter\nis pressed.",
   ],
   examples: [
     { line: "consort console shop/db", what: "press Enter: a shell where the network does not help" },

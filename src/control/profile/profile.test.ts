@@ -111,6 +111,17 @@ describe("rhythmOf()", () => {
     }));
     assert.equal(rhythmOf([chance]), undefined);
   });
+
+  it("takes the ticks at which a kernel counts for no rhythm", () => {
+    const random = seededRandom(5);
+    let cpuMs = 0;
+    // It never rests, and now and then somebody else has the processor from one tick to the next.
+    const counted = Array.from({ length: 4000 }, (_, atMs) => ({
+      atMs,
+      cpuMs: (cpuMs += atMs % 4 === 0 && random.next() < 0.93 ? 4 : 0),
+    }));
+    assert.equal(rhythmOf([counted]), undefined);
+  });
 });
 
 describe("profileOf()", () => {

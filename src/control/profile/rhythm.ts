@@ -1,7 +1,8 @@
 /** CPU time used up to a moment; both only grow. */
 export type CpuSample = { readonly atMs: number; readonly cpuMs: number };
 
-const periodMsMin = 4;
+/** Two of the ticks at which a kernel counts the time of whoever goes on, of 4 ms. */
+const periodMsMin = 8;
 const periodMsMax = 1000;
 /** Milliseconds looked at of one run: what shows in the first of them shows in the rest. */
 const runMsMax = 8192;
@@ -45,8 +46,10 @@ function periodOf(uses: readonly (readonly number[])[], width: number): number |
   const best = Math.max(...peaks.map(({ value }) => value));
   const chance = Math.sqrt(width / lengths.reduce((sum, length) => sum + length, 0));
   if (best < Math.max(clearPart, clearOfChance * chance)) return undefined;
-  const first = peaks.find(({ lag, value }) => lag >= periodMsMin && value >= best * asGoodPart);
-  return first && refined(alike, peaks, first.lag, best / 2);
+  const first = peaks.find(({ value }) => value >= best * asGoodPart);
+  // What comes sooner is the kernel's counting, and so are the multiples of it.
+  if (first === undefined || first.lag < periodMsMin) return undefined;
+  return refined(alike, peaks, first.lag, best / 2);
 }
 
 /** Peaks at multiples tell the period more exactly, as long as they follow one another. */
