@@ -10,7 +10,7 @@ import { formatAppliances } from "#cli/ps.ts";
 import { age, bandwidth, cpu, size } from "#cli/quantities.ts";
 import { formatFacts, formatTable } from "#cli/table.ts";
 import { changesUnderWay, underWayLines } from "#cli/under-way.ts";
-import { vmFacts } from "#cli/vm-text.ts";
+import { guestFacts, vmFacts } from "#cli/vm-text.ts";
 import { didYouMean } from "#formats/suggestion.ts";
 import type { ApplianceStatus, EnsembleStatus, HostStatus, LinkStatus } from "#protocol/http/status.ts";
 
@@ -148,6 +148,7 @@ function formatAppliance(
     ["gets now", appliance.network === undefined ? undefined : bandwidth(appliance.network.inBps)],
     ["memory used", size(appliance.memoryUsedBytes)],
     ["memory limit", appliance.memoryLimitBytes === undefined ? undefined : size(appliance.memoryLimitBytes)],
+    ...guestFacts(appliance.guest),
     ...appliance.addresses.map(
       ({ network, address, mac }) => [`network ${network}`, `${address}, ${mac}`] as const,
     ),

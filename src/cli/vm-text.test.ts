@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatAppliances } from "#cli/ps.ts";
-import { vmFacts } from "#cli/vm-text.ts";
+import { guestFacts, vmFacts } from "#cli/vm-text.ts";
 import type { ApplianceStatus, EnsembleStatus } from "#protocol/http/status.ts";
 
 const appliance = (name: string, more: Partial<ApplianceStatus>): ApplianceStatus => ({
@@ -55,4 +55,15 @@ test("describe tells all there is of a machine, and nothing of what is none", ()
     agent: "answers",
     stages: "create 12 ms, boot 2000 ms",
   });
+});
+
+test("describe tells what a guest does, as far as it tells that itself", () => {
+  const disks = { readBytes: 3 * 1024 ** 2, writtenBytes: 1024 ** 2 };
+  const told = { memoryTotalBytes: 96 * 1024 ** 2, memoryAvailableBytes: 42 * 1024 ** 2, ...disks };
+  assert.deepEqual(guestFacts(undefined), []);
+  assert.deepEqual(Object.fromEntries(guestFacts(told)), {
+    "guest has": "96MiB of memory, 42MiB available",
+    "guest's disks": "3MiB read, 1MiB written",
+  });
+  assert.equal(Object.fromEntries(guestFacts(disks))["guest has"], undefined);
 });

@@ -1,4 +1,5 @@
 import { size } from "#cli/quantities.ts";
+import type { ApplianceStatus } from "#protocol/http/status.ts";
 import type { VmStatus } from "#protocol/http/vm-status.ts";
 
 /** "q35 tcg" of a virtual machine, "auto" while its host has yet to choose both; "-" of what is none. */
@@ -24,5 +25,19 @@ export function vmFacts(vm: VmStatus | undefined): readonly Fact[] {
     ["began", start],
     ["agent", agent],
     ["stages", took === "" ? undefined : took],
+  ];
+}
+
+/** What it does, as told by itself and counted at its disks. */
+export function guestFacts(guest: ApplianceStatus["guest"]): readonly Fact[] {
+  if (guest === undefined) return [];
+  const { memoryTotalBytes: total, memoryAvailableBytes: available, readBytes, writtenBytes } = guest;
+  const memory =
+    total === undefined || available === undefined
+      ? undefined
+      : `${size(total)} of memory, ${size(available)} available`;
+  return [
+    ["guest has", memory],
+    ["guest's disks", `${size(readBytes)} read, ${size(writtenBytes)} written`],
   ];
 }

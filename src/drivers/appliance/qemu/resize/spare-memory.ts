@@ -6,6 +6,7 @@ import type { Qmp } from "../vm.ts";
 import { becomesSo, told } from "./guest-answer.ts";
 
 const path = "/machine/peripheral/balloon";
+const interval = "guest-stats-polling-interval";
 const answerMsMax = millis(4_000);
 /** QEMU's word for what a guest did not tell. */
 const untold = 2 ** 64;
@@ -19,18 +20,22 @@ const isStatistics = shape({ stats: mapOf(isNumber), "last-update": isNumber });
 export async function spareBytes(qmp: Qmp, clock: Clock, signal: AbortSignal): Promise<Bytes | undefined> {
   const look = async () =>
     told(await qmp.execute("qom-get", { path, property: "guest-stats" }, signal), isStatistics, "QEMU");
-  const poll = (value: number): Promise<unknown> =>
-    qmp.execute("qom-set", { path, property: "guest-stats-polling-interval", value }, signal);
+  const poll = (value: unknown): Promise<unknown> =>
+    qmp.execute("qom-set", { path, property: interval, value }, signal);
+  const usual = await qmp.execute("qom-get", { path, property: interval }, signal);
   const before = (await look())["last-update"];
   await poll(1);
-  const isNew = await becomesSo(
-    async () => (await look())["last-update"] > before,
-    clock,
-    signal,
-    answerMsMax,
-  );
-  const { stats } = await look();
-  await poll(0);
-  const spare = stats["stat-available-memory"] ?? untold;
-  return isNew && spare < untold / 2 ? bytes(spare) : undefined;
+  try {
+    const isNew = await becomesSo(
+      async () => (await look())["last-update"] > before,
+      clock,
+      signal,
+      answerMsMax,
+    );
+    const { stats } = await look();
+    const spare = stats["stat-available-memory"] ?? untold;
+    return isNew && spare < untold / 2 ? bytes(spare) : undefined;
+  } finally {
+    await poll(usual);
+  }
 }

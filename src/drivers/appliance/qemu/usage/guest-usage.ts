@@ -24,7 +24,7 @@ export async function guestUsage(
   const ask = (command: string, args: Readonly<Record<string, unknown>> = {}): Promise<unknown> =>
     qmp.execute(command, args, signal);
   const disks = told(await ask("query-blockstats"), isDisks, "QEMU").map(({ stats }) => stats);
-  // Who shrinks the machine has its guest asked more often, and not at all afterwards.
+  // Who shrinks the machine has its guest asked more often meanwhile.
   if ((await ask("qom-get", { path: balloon, property: interval })) === 0)
     await ask("qom-set", { path: balloon, property: interval, value: everySeconds });
   const answer = await ask("qom-get", { path: balloon, property: "guest-stats" });
