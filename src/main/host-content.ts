@@ -1,4 +1,7 @@
+import { statfs } from "node:fs/promises";
 import { join } from "node:path";
+import { bytes } from "#base/units.ts";
+import { plentyOf } from "#drivers/appliance/qemu/room/who-is-held.ts";
 import { blobLimits } from "#drivers/blob/limits.ts";
 import { DiskBlobStore } from "#drivers/blob/disk-store.ts";
 import { openBlobExchange } from "#drivers/blob/exchange.ts";
@@ -18,9 +21,16 @@ const fileRoots = ["/srv/consort"];
 export const outside = ({ outsideNetnsFd }: HostConfig): { readonly netns?: string } =>
   outsideNetnsFd === undefined ? {} : { netns: `/proc/${process.pid}/fd/${outsideNetnsFd}` };
 
+/** What is fetched leaves so much that no guest is held for it. */
+async function reserveOf(stateDir: string): Promise<number> {
+  const { blocks, bsize } = await statfs(stateDir);
+  return Math.max(blobLimits.diskReserveBytes, plentyOf({ totalBytes: bytes(blocks * bsize) }));
+}
+
 /** What a host needs to hold images and checkpoints. Not recovered yet: the host manager does that. */
 export async function hostContent({ config, clock, log }: Manager<HostConfig>): Promise<ContentDrivers> {
-  const store = new DiskBlobStore({ directory: join(config.stateDir, "blobs"), log });
+  const reserveBytes = await reserveOf(config.stateDir);
+  const store = new DiskBlobStore({ directory: join(config.stateDir, "blobs"), log, reserveBytes });
   const { address } = config.uplink;
   const exchange = await openBlobExchange({ store, address, log, port: usualPort }).catch(() =>
     openBlobExchange({ store, address, log }),

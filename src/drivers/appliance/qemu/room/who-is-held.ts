@@ -1,4 +1,5 @@
 import type { ApplianceId } from "#base/ids.ts";
+import { bytes } from "#base/units.ts";
 import type { Bytes } from "#base/units.ts";
 import { roomLimits } from "./limits.ts";
 
@@ -11,10 +12,15 @@ export type Growth = { readonly bytesPerSecond: number; readonly isGrowing: bool
 const { roomReserveShare, roomReserveBytesMax, roomPlentyShare, roomScarceShare, roomLastsMsMin } =
   roomLimits;
 
-const reserveOf = ({ totalBytes }: DiskRoom): number =>
+type DiskSize = Pick<DiskRoom, "totalBytes">;
+
+const reserveOf = ({ totalBytes }: DiskSize): number =>
   Math.min(totalBytes * roomReserveShare, roomReserveBytesMax);
 
-export const hasPlenty = (room: DiskRoom): boolean => room.freeBytes >= roomPlentyShare * reserveOf(room);
+/** With so much of it free nobody is held. */
+export const plentyOf = (disk: DiskSize): Bytes => bytes(Math.ceil(roomPlentyShare * reserveOf(disk)));
+
+export const hasPlenty = (room: DiskRoom): boolean => room.freeBytes >= plentyOf(room);
 
 /**
  * Whose guests are to be held, as disks are promised more room than there is. `held`: those who are.
