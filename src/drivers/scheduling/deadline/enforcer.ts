@@ -4,7 +4,7 @@ import type { Reservation } from "#control/scheduling/reservation.ts";
 import type { CgroupLayout } from "#drivers/system/cgroups/layout.ts";
 import { jobKey, suspendedJobs } from "../job-groups.ts";
 import { readStartTime } from "#drivers/appliance/task/processes.ts";
-import { hasDeadlines, setDeadline, setNormal } from "../kernel/calls.ts";
+import { hasDeadlines, noSuchProcess, setDeadline, setNormal } from "../kernel/calls.ts";
 import type { DeadlineTimes } from "../kernel/calls.ts";
 import type { OwnerWatchdog } from "../owner-watchdog.ts";
 import type { CpuEnforcer, EnforcedMachine, EnforcementCounters } from "../port.ts";
@@ -15,7 +15,6 @@ import { partsOf, shareOf } from "./parts.ts";
 
 const pacer = fileURLToPath(new URL("pacer.pl", import.meta.url));
 
-const noSuchProcess = 3;
 const busy = 16;
 const notPermitted = 1;
 const lookEveryMs = 50;

@@ -17,7 +17,7 @@ my %call = -e '/lib/ld-linux-aarch64.so.1'
     ? (setattr => 274, getattr => 275, clock_gettime => 113)
     : (setattr => 314, getattr => 315, clock_gettime => 228);
 $0 = 'consort-pacer';
-set_times(0, OWN_RUNTIME_NS, OWN_PERIOD_NS) or exit($! == BUSY ? BUSY : REFUSED);
+set_times(0, undef, OWN_RUNTIME_NS, OWN_PERIOD_NS) or exit($! == BUSY ? BUSY : REFUSED);
 open my $own, '<', "/proc/$$/sched" or exit REFUSED;
 
 # How far the scheduler's clock is ahead of ours; it is not the same one. What a thread of this class that has slept is
@@ -59,14 +59,15 @@ sub told {
         return;
     }
     open my $file, '<', "/proc/$id/sched" or return;
+    open my $memory, '<', "/proc/$id/statm" or return;
     my %times = (runtime => 1000 * $runtime_us, set => 1000 * $runtime_us, period => 1000 * $period_us);
-    set_times($id, $times{runtime}, $times{period}) if $is_ours;
-    $threads{$id} = {id => $id, %times, file => $file, next => 0, busy_at => clock()};
+    set_times($id, $memory, $times{runtime}, $times{period}) if $is_ours;
+    $threads{$id} = {id => $id, %times, file => $file, memory => $memory, next => 0, busy_at => clock()};
 }
 
 sub look {
     my ($thread) = @_;
-    my ($id, $runtime, $period, $set) = @{$thread}{qw(id runtime period set)};
+    my ($id, $memory, $runtime, $period, $set) = @{$thread}{qw(id memory runtime period set)};
     my ($policy, $runtime_now, $period_now) = times_of($id);
     my ($deadline, $left, $used) = state($thread->{file});
     # It is gone, or no deadline thread any more, or has just been changed: that will be told.
@@ -78,7 +79,7 @@ sub look {
     my $wanted = $runtime + $extra < $period ? $runtime + $extra : $runtime;
     # Another value than it has, or nothing happens; and no more than it has where the kernel has no more to give.
     for my $next ($wanted == $set ? () : $wanted, $set == $runtime ? $runtime - 1 : $runtime) {
-        next if !set_times($id, $next, $period);
+        next if !set_times($id, $memory, $next, $period);
         $thread->{set} = $set = $next;
         last;
     }
@@ -107,11 +108,21 @@ sub state {
     return defined $deadline && defined $left ? ($deadline, $left, $used) : ();
 }
 
-# struct sched_attr: size, policy, flags, nice, priority, runtime, deadline, period.
+# struct sched_attr: size, policy, flags, nice, priority, runtime, deadline, period. Linux (6.18) also gives deadlines to
+# what has ended and is still to be waited for, and takes nothing of that back until it counts all deadlines anew.
 sub set_times {
-    my ($id, $runtime, $period) = @_;
+    my ($id, $memory, $runtime, $period) = @_;
+    return 0 if $memory && is_ending($memory);
     my $attributes = pack 'LLQlLQQQ', ATTRIBUTES, DEADLINE, RESET_ON_FORK, 0, 0, $runtime, $period, $period;
     return syscall($call{setattr}, $id + 0, $attributes, 0) == 0;
+}
+
+# It has given its memory back, which is about the first that one that ends does.
+sub is_ending {
+    my ($memory) = @_;
+    sysseek $memory, 0, 0;
+    sysread $memory, my $pages, 64 or return 1;
+    return $pages =~ /^0 /;
 }
 
 sub set_normal {

@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync } from "node:fs";
+import { closeSync, ftruncateSync, readFileSync } from "node:fs";
 import { getPriority } from "node:os";
 import koffi from "koffi";
 import { ConsortError } from "#base/errors.ts";
@@ -24,6 +24,7 @@ const pidfdSendSignal = 424;
 const pidfdOpen = 434;
 const setAttributes = process.arch === "arm64" ? 274 : 314;
 
+export const noSuchProcess = 3;
 const systemLimit = 23;
 const perProcessLimit = 24;
 const readWrite = 3;
@@ -157,9 +158,21 @@ export function undisturbed(work: () => void): void {
 
 export type DeadlineTimes = { readonly runtimeUs: number; readonly periodUs: number };
 
-/** The errno, 0 when it worked. `thread` is a thread's id; what it starts is of normal priority. */
+/**
+ * The errno, 0 when it worked. `thread` is a thread's id; what it starts is of normal priority. Nothing is asked for one
+ * that is ending: Linux (6.18) gives it deadlines, and takes nothing of that back until it counts all deadlines anew.
+ */
 export function setDeadline(thread: number, times: DeadlineTimes): number {
-  return setAttributesOf(thread, policyDeadline, resetOnForkFlag, times);
+  return isEnding(thread) ? noSuchProcess : setAttributesOf(thread, policyDeadline, resetOnForkFlag, times);
+}
+
+/** It has given its memory back, which is about the first that one that ends does. */
+function isEnding(thread: number): boolean {
+  try {
+    return readFileSync(`/proc/${thread}/statm`, "latin1").startsWith("0 ");
+  } catch {
+    return true;
+  }
 }
 
 export function setNormal(thread: number): void {
