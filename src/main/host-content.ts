@@ -1,6 +1,5 @@
-import { statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { bytes } from "#base/units.ts";
+import { roomAt } from "#drivers/appliance/qemu/room/room-at.ts";
 import { plentyOf } from "#drivers/appliance/qemu/room/who-is-held.ts";
 import { blobLimits } from "#drivers/blob/limits.ts";
 import { DiskBlobStore } from "#drivers/blob/disk-store.ts";
@@ -21,15 +20,11 @@ const fileRoots = ["/srv/consort"];
 export const outside = ({ outsideNetnsFd }: HostConfig): { readonly netns?: string } =>
   outsideNetnsFd === undefined ? {} : { netns: `/proc/${process.pid}/fd/${outsideNetnsFd}` };
 
-/** What is fetched leaves so much that no guest is held for it. */
-async function reserveOf(stateDir: string): Promise<number> {
-  const { blocks, bsize } = await statfs(stateDir);
-  return Math.max(blobLimits.diskReserveBytes, plentyOf({ totalBytes: bytes(blocks * bsize) }));
-}
-
 /** What a host needs to hold images and checkpoints. Not recovered yet: the host manager does that. */
 export async function hostContent({ config, clock, log }: Manager<HostConfig>): Promise<ContentDrivers> {
-  const reserveBytes = await reserveOf(config.stateDir);
+  // What is fetched leaves so much that no guest is held for it.
+  const plentyBytes = plentyOf(roomAt(config.stateDir));
+  const reserveBytes = Math.max(blobLimits.diskReserveBytes, plentyBytes);
   const store = new DiskBlobStore({ directory: join(config.stateDir, "blobs"), log, reserveBytes });
   const { address } = config.uplink;
   const exchange = await openBlobExchange({ store, address, log, port: usualPort }).catch(() =>

